@@ -1,0 +1,83 @@
+/**
+ * One replica of a shard as the router sees it: on this node or on another, the same interface.
+ *
+ * A replica answers for itself. It refuses with NOT_LEADER (`details.leaderNodeId` where known)
+ * when it does not lead, and with STALE_TOPOLOGY when the asker's ownership version is not its own.
+ */
+import type {
+  CommandResult,
+  EngineStats,
+  Hit,
+  ReadScope,
+  RecordKey,
+  SearchQuery,
+  StoredRecord,
+} from '../engine/engine.js';
+import type { ProgressStatus, Role } from '../raft/types.js';
+import type { ErrorBody } from '../shared/types.js';
+
+/** Travels with every internal call. */
+export interface CallContext {
+  /** Epoch of the asker's topology; for diagnosis and refreshes, not for correctness. */
+  readonly epoch: number;
+  /** What is left of the caller's deadline, counted from the call. */
+  readonly timeoutMs: number;
+  readonly signal?: AbortSignal;
+}
+
+/** What became of one proposed command; in the order of the request's commands. */
+export type ProposalAnswer =
+  | { readonly kind: 'applied'; readonly index: number; readonly result: CommandResult }
+  /** Not proposed, or known to be lost: it will never be applied. */
+  | { readonly kind: 'not-applied'; readonly error: ErrorBody }
+  /** Appended by a leader that lost its term, or no answer in time. */
+  | { readonly kind: 'unknown'; readonly error: ErrorBody };
+
+export interface ReplicaStatus {
+  readonly groupId: number;
+  readonly shardId: number;
+  readonly replicaId: number;
+  readonly nodeId: number;
+  readonly role: Role;
+  readonly term: number;
+  /** Node that leads, as far as this replica knows; 0 for none. */
+  readonly leaderNodeId: number;
+  readonly commitIndex: number;
+  readonly appliedIndex: number;
+  readonly lastIndex: number;
+  readonly leaderChanges: number;
+  /** Only while leading. */
+  readonly followers: readonly FollowerStatus[];
+  readonly engine: EngineStats | undefined;
+  /** Why the replica does not take part, where it does not. */
+  readonly fault: string | undefined;
+}
+
+export interface FollowerStatus extends ProgressStatus {
+  readonly nodeId: number;
+  /** Entries that the follower is behind the leader's last one. */
+  readonly lagEntries: number;
+  /** How long ago the follower last had everything that was committed then. */
+  readonly lagMs: number;
+}
+
+export interface ShardReplica {
+  readonly shardId: number;
+  readonly nodeId: number;
+  /**
+   * Proposes encoded commands in order, one log entry each, and waits until each is applied.
+   * Takes the byte arrays over: the leader stamps its version into them. Rejects (NOT_LEADER,
+   * SHARD_UNAVAILABLE, ...) only when none of them was proposed.
+   */
+  propose(commands: readonly Uint8Array[], context: CallContext): Promise<ProposalAnswer[]>;
+  /** A linearizable search: ReadIndex at the leader, then the engine. */
+  search(scope: ReadScope, queries: readonly SearchQuery[], context: CallContext): Promise<Hit[][]>;
+  fetch(
+    scope: ReadScope,
+    keys: readonly RecordKey[],
+    include: { values: boolean; metadata: boolean },
+    context: CallContext,
+  ): Promise<(StoredRecord | undefined)[]>;
+  count(scope: ReadScope, context: CallContext): Promise<number>;
+  status(context: CallContext): Promise<ReplicaStatus>;
+}

@@ -1,0 +1,116 @@
+/**
+ * The one seam between Flotilla and the world: clock, timers, randomness, disk and network.
+ *
+ * Production code never touches `Date`, `setTimeout`, `Math.random`, `fs` or sockets; it receives
+ * an `Environment` from the composition root. The real one lives in `src/node`; tests pass a
+ * virtual one, so that the same production code runs in both.
+ */
+import type { Kv, KvOptions } from './kv.js';
+
+/** Two clocks that must never be mixed up. */
+export interface Clock {
+  /** Wall-clock milliseconds since the Unix epoch. May jump. Only for stamps that people read. */
+  wallMs(): number;
+  /** Milliseconds since an arbitrary origin of this process. Never goes backwards. */
+  monotonicMs(): number;
+}
+
+/** A pending timer. */
+export interface Timer {
+  /** Stops the timer. Safe to call at any time, more than once. */
+  cancel(): void;
+}
+
+/** Timers. Callbacks never run synchronously inside the call that sets them. */
+export interface Scheduler {
+  /** Runs `task` once, not before `delayMs` have passed. */
+  after(delayMs: number, task: () => void): Timer;
+  /** Runs `task` each `periodMs`, at most once per callback: missed periods are dropped. */
+  every(periodMs: number, task: () => void): Timer;
+  /** Runs `task` after the I/O that is already waiting has been handed over. */
+  soon(task: () => void): void;
+}
+
+/** Randomness; seeded in the simulator. */
+export interface Random {
+  /** A float in [0, 1). */
+  next(): number;
+  /** A random (version 4) UUID, in lower case with dashes. */
+  uuid(): string;
+}
+
+/** Files and key-value databases below the directories that the node was given. */
+export interface Disk {
+  /** Opens (and creates) a key-value database. Only one opener at a time per path. */
+  openKv(path: string, options?: KvOptions): Promise<Kv>;
+  /** The file's bytes, or `undefined` where there is no such file. */
+  readFile(path: string): Promise<Uint8Array | undefined>;
+  /** Replaces the file atomically: temp file, fsync, rename, fsync of the directory. */
+  writeFile(path: string, bytes: Uint8Array): Promise<void>;
+  /** Names (not paths) in a directory, sorted; empty where it does not exist. */
+  list(path: string): Promise<string[]>;
+  /** Creates a directory and its parents. */
+  makeDirectory(path: string): Promise<void>;
+  /** Removes a file or a whole directory. Nothing happens where there is none. */
+  remove(path: string): Promise<void>;
+  /** Bytes free for new data on the file system that holds `path`, and its size. */
+  space(path: string): Promise<{ freeBytes: number; totalBytes: number }>;
+}
+
+/** One side of an open, ordered, reliable, message-preserving link between two nodes. */
+export interface Connection {
+  /** The other side's address, for logs. */
+  readonly remoteAddress: string;
+  /**
+   * Queues one frame. The frame must not be changed afterwards. Returns false when the link's
+   * buffer is full: the caller should wait for `onDrain`. Frames sent after `close` are dropped.
+   */
+  send(frame: Uint8Array): boolean;
+  /** Sets the receivers; frames that came before are kept until this is called. */
+  start(handlers: ConnectionHandlers): void;
+  /** Closes the link. Idempotent. The own `onClose` is called as well, once. */
+  close(): void;
+}
+
+export interface ConnectionHandlers {
+  onFrame(frame: Uint8Array): void;
+  onDrain(): void;
+  /** Called exactly once. `error` is absent after an orderly close. */
+  onClose(error?: Error): void;
+}
+
+export interface Listener {
+  /** The address really bound; the port is filled in where 0 was asked for. */
+  readonly address: string;
+  /** Stops accepting and closes the accepted connections. */
+  close(): Promise<void>;
+}
+
+/** Links between nodes. Real: bidirectional gRPC streams. Twin: queues in memory. */
+export interface Network {
+  listen(address: string, onConnection: (connection: Connection) => void): Promise<Listener>;
+  /** Rejects when the peer refuses or does not answer within `timeoutMs`. */
+  dial(address: string, options: { timeoutMs: number }): Promise<Connection>;
+}
+
+export interface Environment {
+  readonly clock: Clock;
+  readonly scheduler: Scheduler;
+  readonly random: Random;
+  readonly disk: Disk;
+  readonly network: Network;
+}
+
+/** Resolves after `delayMs`, or as soon as `signal` is aborted (it never rejects). */
+export function sleep(scheduler: Scheduler, delayMs: number, signal?: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal?.aborted) return resolve();
+    const finish = (): void => {
+      timer.cancel();
+      signal?.removeEventListener('abort', finish);
+      resolve();
+    };
+    const timer = scheduler.after(delayMs, finish);
+    signal?.addEventListener('abort', finish, { once: true });
+  });
+}

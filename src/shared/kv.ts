@@ -1,0 +1,45 @@
+/** The ordered key-value database that the log store and the point store are written against. */
+
+export type KvOperation =
+  | { readonly type: 'put'; readonly key: Uint8Array; readonly value: Uint8Array }
+  | { readonly type: 'del'; readonly key: Uint8Array };
+
+/** Half-open range of keys in byte order: `gte <= key < lt`. */
+export interface KvRange {
+  readonly gte: Uint8Array;
+  readonly lt: Uint8Array;
+  readonly reverse?: boolean;
+  /** At most this many entries. @default no limit */
+  readonly limit?: number;
+}
+
+export interface KvEntry {
+  readonly key: Uint8Array;
+  readonly value: Uint8Array;
+}
+
+export interface KvOptions {
+  /** @default 8 MiB */
+  readonly cacheSizeBytes?: number;
+  /** Size of the in-memory table before it is written out. @default 4 MiB */
+  readonly writeBufferSizeBytes?: number;
+}
+
+/**
+ * An ordered key-value database on one directory.
+ *
+ * Batches are atomic and ordered. With `sync` a batch and all before it are on disk when the
+ * promise resolves; without it a crash of the machine may lose a suffix of the unsynced batches.
+ * Returned arrays belong to the caller.
+ */
+export interface Kv {
+  get(key: Uint8Array): Promise<Uint8Array | undefined>;
+  /** Blocks the thread for the read: microseconds when cached, a disk access when not. */
+  getSync(key: Uint8Array): Uint8Array | undefined;
+  getMany(keys: readonly Uint8Array[]): Promise<(Uint8Array | undefined)[]>;
+  batch(operations: readonly KvOperation[], options: { sync: boolean }): Promise<void>;
+  /** Pages of entries in key order, over a snapshot taken when iteration starts. */
+  scan(range: KvRange, options?: { pageSize?: number }): AsyncIterable<KvEntry[]>;
+  /** Idempotent. */
+  close(): Promise<void>;
+}

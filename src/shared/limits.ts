@@ -1,0 +1,46 @@
+/**
+ * Every limit of Flotilla, in one place. Each is checked at the door, documented in
+ * docs/limits.md (generated from here) and tested one below, at and one above.
+ */
+
+export interface Limit {
+  readonly value: number;
+  readonly unit: string;
+  readonly what: string;
+}
+
+const limit = (value: number, unit: string, what: string): Limit => ({ value, unit, what });
+
+export const LIMITS = {
+  dimensionMax: limit(4_096, 'floats', 'dimension of a collection'),
+  collectionNameBytesMax: limit(255, 'bytes', 'name of a collection'),
+  collectionsMax: limit(1_000, 'collections', 'collections of a cluster'),
+  indexedFieldsMax: limit(64, 'fields', 'declared metadata fields of a collection'),
+  mMin: limit(2, 'links', 'HNSW parameter m, lower bound'),
+  mMax: limit(128, 'links', 'HNSW parameter m, upper bound'),
+  efConstructionMax: limit(4_096, 'candidates', 'HNSW parameter efConstruction'),
+  idBytesMax: limit(512, 'bytes', 'id of a record'),
+  metadataBytesMax: limit(65_536, 'bytes', 'metadata of a record, encoded'),
+  metadataDepthMax: limit(16, 'levels', 'nesting of metadata'),
+  idempotencyKeyBytesMax: limit(128, 'bytes', 'client id of an idempotency key'),
+  upsertRecordsMax: limit(10_000, 'records', 'records of one upsert'),
+  deleteIdsMax: limit(10_000, 'ids', 'ids of one delete'),
+  fetchIdsMax: limit(10_000, 'ids', 'ids of one fetch'),
+  searchBatchMax: limit(256, 'queries', 'queries of one search batch'),
+  kMax: limit(10_000, 'hits', 'k of a search, offset included'),
+  efMax: limit(16_384, 'candidates', 'ef of a search'),
+  requestBytesMax: limit(64 * 1024 * 1024, 'bytes', 'one request or answer on the wire'),
+  entryBytesMax: limit(1024 * 1024, 'bytes', 'one entry of a shard log'),
+  frameBytesMax: limit(64 * 1024 * 1024, 'bytes', 'one frame between two nodes'),
+  nodesMax: limit(48, 'nodes', 'nodes of a cluster'),
+  shardsMax: limit(256, 'shards', 'shards of a cluster'),
+  replicationFactorMax: limit(7, 'replicas', 'replicas of a shard'),
+  slots: limit(1_024, 'slots', 'slots of a placement'),
+  sessionsMax: limit(4_096, 'clients', 'idempotency sessions remembered by a shard'),
+  sessionRequestsMax: limit(1_024, 'requests', 'unanswered requests remembered for a client'),
+  uncommittedBytesMax: limit(64 * 1024 * 1024, 'bytes', 'entries of a group not yet committed'),
+  pendingReadsMax: limit(16_384, 'reads', 'reads of a group waiting for a quorum round'),
+  inflightRequestsMax: limit(4_096, 'requests', 'requests that one node works on at once'),
+} as const satisfies Record<string, Limit>;
+
+export type LimitName = keyof typeof LIMITS;

@@ -1,0 +1,64 @@
+/** The nouns that every room shares. Plain data; see ARCHITECTURE.md, "Words". */
+
+/** How the distance of two vectors is measured. Smaller is closer in all three. */
+export type Metric = 'l2' | 'cosine' | 'dot';
+
+export const METRICS: readonly Metric[] = ['l2', 'cosine', 'dot'];
+
+/** Type of a declared metadata field. */
+export type FieldType = 'keyword' | 'integer' | 'float' | 'bool' | 'datetime';
+
+export const FIELD_TYPES: readonly FieldType[] = [
+  'keyword',
+  'integer',
+  'float',
+  'bool',
+  'datetime',
+];
+
+export interface IndexedField {
+  /** Dotted path into the metadata. */
+  readonly path: string;
+  readonly type: FieldType;
+}
+
+/** What a user chooses when a collection is created; never changed afterwards. */
+export interface CollectionConfig {
+  readonly name: string;
+  /** Number of floats in each vector. */
+  readonly dimension: number;
+  /** @default 'cosine' */
+  readonly metric: Metric;
+  /** HNSW: links per point and layer. @default 16 */
+  readonly m: number;
+  /** HNSW: candidates kept while a point is inserted. @default 200 */
+  readonly efConstruction: number;
+  readonly indexedFields: readonly IndexedField[];
+}
+
+/**
+ * A hybrid logical clock: 48 bits of milliseconds, 16 bits of counter. Grows with every write of
+ * a shard, and when a record moves to another shard. Decimal string on JSON and in the SDK.
+ */
+export type Version = bigint;
+
+/** What became of one record of a write. */
+export type WriteOutcome =
+  /** The write is on a quorum's disks and applied. `version` is the record's new version. */
+  | { readonly kind: 'applied'; readonly version: Version; readonly existed: boolean }
+  /** The write has not happened on any replica and never will. */
+  | { readonly kind: 'not-applied'; readonly error: ErrorBody }
+  /** The write may or may not happen; sending it again with the same key is safe. */
+  | { readonly kind: 'unknown'; readonly error: ErrorBody };
+
+/** An error as plain data, as it crosses threads and nodes. `FlotillaError` wraps it. */
+export interface ErrorBody {
+  readonly reason: import('./error-codes.js').ErrorReason;
+  readonly message: string;
+  /** Path of the request's field that is wrong, such as `records[3].values`. */
+  readonly field?: string;
+  /** The limit that was hit, as in docs/limits.md, and its value. */
+  readonly limit?: { readonly name: string; readonly value: number };
+  /** Further facts: a leader's node id, a newer epoch, a current version. */
+  readonly details?: Readonly<Record<string, string>>;
+}

@@ -1,0 +1,74 @@
+/**
+ * Messages between nodes, without knowing what they mean: Raft messages of many groups that may be
+ * lost, and requests that are answered or fail.
+ */
+import type { Message } from '../raft/types.js';
+
+/** Who a peer says it is; checked when a link opens, on both sides. */
+export interface PeerIdentity {
+  readonly clusterId: string;
+  readonly nodeId: number;
+  readonly storeId: string;
+  /** Counts the restarts of the peer's store. */
+  readonly incarnation: number;
+}
+
+/** A Raft message with the group it belongs to. */
+export interface GroupMessage {
+  readonly groupId: number;
+  readonly message: Message;
+}
+
+export interface TransportHandlers {
+  /** Raft messages from a peer whose identity was checked, in the order of sending per group. */
+  onMessages(from: PeerIdentity, messages: readonly GroupMessage[]): void;
+  /**
+   * A request from a peer. The answer, or the `FlotillaError` thrown, goes back. `signal` is
+   * aborted when the caller gave up or the link broke.
+   */
+  onRequest(from: PeerIdentity, payload: Uint8Array, signal: AbortSignal): Promise<Uint8Array>;
+  /** A link to the peer is open. */
+  onPeerUp(peer: PeerIdentity): void;
+  /** The link broke, or could not be opened. Says nothing about the peer's process. */
+  onPeerDown(nodeId: number): void;
+  /** The peer's greeting was not acceptable: wrong cluster, wrong store, newer protocol. */
+  onPeerRefused(nodeId: number | undefined, error: Error): void;
+}
+
+export interface PeerAddress {
+  readonly nodeId: number;
+  /** host:port of the peer listener. */
+  readonly address: string;
+  /** The store that the cluster knows for the node; another one is refused. */
+  readonly storeId: string;
+}
+
+export interface PeerStatus {
+  readonly nodeId: number;
+  readonly connected: boolean;
+  readonly queuedBytes: number;
+}
+
+export interface Transport {
+  /** The address really bound. */
+  readonly address: string;
+  /** Sets who this node is and whom it knows. Links to others are closed. May be called again. */
+  configure(self: PeerIdentity, peers: readonly PeerAddress[]): void;
+  /**
+   * Queues Raft messages; never blocks and never fails. Messages are dropped while there is no
+   * link or its queue is full: Raft sends again. Heartbeats and votes pass the append queue.
+   */
+  send(nodeId: number, messages: readonly GroupMessage[]): void;
+  /**
+   * Asks a peer. Rejects with SHARD_UNAVAILABLE (never sent), OUTCOME_UNKNOWN (the link broke
+   * after sending), DEADLINE_EXCEEDED, CANCELLED, or the error that the peer answered with.
+   */
+  request(
+    nodeId: number,
+    payload: Uint8Array,
+    options: { timeoutMs: number; signal?: AbortSignal },
+  ): Promise<Uint8Array>;
+  peers(): readonly PeerStatus[];
+  /** Stops listening and closes all links; requests under way fail. Idempotent. */
+  close(): Promise<void>;
+}
