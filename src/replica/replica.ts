@@ -79,5 +79,7 @@ export interface ShardReplica {
     context: CallContext,
   ): Promise<(StoredRecord | undefined)[]>;
   count(scope: ReadScope, context: CallContext): Promise<number>;
+  /** Proves that the replica leads and has applied all that was committed before the call. */
+  barrier(context: CallContext): Promise<void>;
   status(context: CallContext): Promise<ReplicaStatus>;
 }

@@ -4,7 +4,8 @@
  */
 
 const ENCODER = new TextEncoder();
-const DECODER = new TextDecoder('utf-8', { fatal: true });
+// A byte order mark is a character like any other: two ids must not become one by losing it.
+const DECODER = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 const SHORT_STRING = 24;
 
 /** Thrown when bytes do not have the form that their reader expects. */

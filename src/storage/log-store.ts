@@ -6,7 +6,7 @@
  */
 import type { ConfState, Entry, HardState, LogReader } from '../raft/types.js';
 
-/** A replica of a group and where it lives; the log-ordered truth that votes are checked against. */
+/** A replica of a group and where it lives: the log-ordered truth that votes are checked by. */
 export interface GroupMember {
   readonly replicaId: number;
   readonly nodeId: number;

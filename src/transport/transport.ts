@@ -20,7 +20,10 @@ export interface GroupMessage {
 }
 
 export interface TransportHandlers {
-  /** Raft messages from a peer whose identity was checked, in the order of sending per group. */
+  /**
+   * Raft messages from a peer whose identity was checked, in the order of sending per group but
+   * for heartbeats and votes, which pass the others.
+   */
   onMessages(from: PeerIdentity, messages: readonly GroupMessage[]): void;
   /**
    * A request from a peer. The answer, or the `FlotillaError` thrown, goes back. `signal` is
@@ -29,9 +32,15 @@ export interface TransportHandlers {
   onRequest(from: PeerIdentity, payload: Uint8Array, signal: AbortSignal): Promise<Uint8Array>;
   /** A link to the peer is open. */
   onPeerUp(peer: PeerIdentity): void;
-  /** The link broke, or could not be opened. Says nothing about the peer's process. */
+  /**
+   * The link broke, or could not be opened (called for each attempt of the side that dials, the
+   * one with the lower node id). Says nothing about the peer's process.
+   */
   onPeerDown(nodeId: number): void;
-  /** The peer's greeting was not acceptable: wrong cluster, wrong store, newer protocol. */
+  /**
+   * One of the two does not accept the other: wrong cluster, wrong store, protocols that do not
+   * meet. Called once for as long as the reason stays the same.
+   */
   onPeerRefused(nodeId: number | undefined, error: Error): void;
 }
 
@@ -47,6 +56,8 @@ export interface PeerStatus {
   readonly nodeId: number;
   readonly connected: boolean;
   readonly queuedBytes: number;
+  /** How far the peer's wall clock was ahead of this node's at its last greeting. */
+  readonly clockAheadMs?: number;
 }
 
 export interface Transport {
@@ -61,7 +72,8 @@ export interface Transport {
   send(nodeId: number, messages: readonly GroupMessage[]): void;
   /**
    * Asks a peer. Rejects with SHARD_UNAVAILABLE (never sent), OUTCOME_UNKNOWN (the link broke
-   * after sending), DEADLINE_EXCEEDED, CANCELLED, or the error that the peer answered with.
+   * after sending), DEADLINE_EXCEEDED, CANCELLED, TOO_MANY_REQUESTS (too much waits for the
+   * peer), LIMIT_EXCEEDED, or the error that the peer answered with.
    */
   request(
     nodeId: number,

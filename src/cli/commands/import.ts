@@ -1,0 +1,205 @@
+/** `flotilla import`: writes the vectors of a file into a collection, and can be gone on with. */
+import { stat } from 'node:fs/promises';
+import { type Command, Option } from 'commander';
+import type { Flotilla } from '../../client/index.js';
+import { LIMITS } from '../../shared/limits.js';
+import type { Metric } from '../../shared/types.js';
+import type { CliContext } from '../context.js';
+import { EXIT, EXIT_CODES_HELP, type ExitCode, exitCodeOf, UsageError } from '../exit-codes.js';
+import { type ImportOptions, type ImportResult, runImport } from '../import-job.js';
+import { ImportState } from '../import-state.js';
+import { addClientOptions, type ClientOptions, integerOption, withClient } from '../options.js';
+import { formatCount, formatDuration } from '../render/format.js';
+import { Progress } from '../render/progress.js';
+import { reportError } from '../report-error.js';
+import {
+  FILE_START,
+  type FilePosition,
+  formatOf,
+  readVectorFile,
+  VECTOR_FORMATS,
+  type VectorFormat,
+} from '../vector-files.js';
+import { metricOption } from './collection.js';
+
+const CONCURRENCY_MAX = 256;
+
+interface CommandOptions extends ClientOptions {
+  readonly collection: string;
+  readonly create: boolean;
+  readonly metric: Metric;
+  readonly format?: VectorFormat;
+  readonly batch: number;
+  readonly concurrency: number;
+  readonly idPrefix: string;
+  readonly resume: boolean;
+  readonly state?: string;
+}
+
+export function addImportCommand(
+  program: Command,
+  context: CliContext,
+  finish: (code: ExitCode) => void,
+): void {
+  const command = program
+    .command('import')
+    .description('write the vectors of a file into a collection')
+    .argument('<file>', 'a file of vectors: .fvecs, .bvecs or .jsonl')
+    .requiredOption('--collection <name>', 'where to write to')
+    .option('--create', "create the collection, with the dimension of the file's vectors", false)
+    .addOption(metricOption())
+    .addOption(
+      new Option('--format <format>', "the file's format, where its name does not say it").choices([
+        ...VECTOR_FORMATS,
+      ]),
+    )
+    .option(
+      '--batch <records>',
+      'records of one request',
+      integerOption(1, LIMITS.upsertRecordsMax.value),
+      256,
+    )
+    .option('--concurrency <n>', 'requests at once', integerOption(1, CONCURRENCY_MAX), 8)
+    .option('--id-prefix <text>', 'put before each id (fvecs, bvecs: the row number)', '')
+    .option('--resume', 'go on where an earlier import of the file stopped', false)
+    .option('--state <file>', 'where to keep how far it got (default: beside the file)')
+    .addHelpText(
+      'after',
+      `
+A line of a .jsonl file is {"id": "a", "values": [0.1, 0.2], "metadata": {"year": 2020}}.
+
+Examples:
+  flotilla import sift.fvecs --collection sift --create --metric l2
+  flotilla import docs.jsonl --collection docs --batch 500 --concurrency 16
+  flotilla import docs.jsonl --collection docs --resume
+${EXIT_CODES_HELP}`,
+    );
+  addClientOptions(command).action(async (path: string, options: CommandOptions) => {
+    const code = await withClient(context, options, (client) =>
+      importFile(path, options, client, context),
+    );
+    finish(code);
+  });
+}
+
+async function importFile(
+  path: string,
+  options: CommandOptions,
+  client: Flotilla,
+  context: CliContext,
+): Promise<ExitCode> {
+  const format = options.format ?? formatOf(path);
+  if (format === undefined) {
+    throw new UsageError(`${path}: the name does not say the format; give it with --format`);
+  }
+  const { collection, idPrefix } = options;
+  const statePath = options.state ?? `${path}.import-state.json`;
+  const state = new ImportState(statePath, { input: path, collection, idPrefix });
+  const start = await startOf(state, options, context);
+  if (options.create) await createCollection(path, format, options, client);
+
+  const totalBytes = (await stat(path)).size;
+  const progress = new Progress({
+    output: context.stderr,
+    monotonicMs: () => context.monotonicMs(),
+    doneBefore: start.offset,
+  });
+  const stopping = new AbortController();
+  const ignoreSignals = context.onStopSignal((signal) => {
+    stopping.abort(new Error(`stopped by ${signal}`));
+  });
+  try {
+    const result = await runImport({
+      path,
+      format,
+      idPrefix,
+      batchSize: options.batch,
+      concurrency: options.concurrency,
+      start,
+      state,
+      write: writerOf(client, options),
+      monotonicMs: () => context.monotonicMs(),
+      onProgress: ({ offset, records }) => {
+        progress.update({ done: offset, total: totalBytes, records });
+      },
+      signal: stopping.signal,
+    });
+    progress.finish({ done: result.offset, total: totalBytes, records: result.records });
+    return summarize(result, state, options, context);
+  } finally {
+    ignoreSignals();
+  }
+}
+
+/** An earlier import is gone on with, or its state removed by hand: never forgotten by accident. */
+async function startOf(
+  state: ImportState,
+  options: CommandOptions,
+  context: CliContext,
+): Promise<FilePosition> {
+  if (!options.resume) {
+    if (!(await state.exists())) return FILE_START;
+    throw new UsageError(
+      `${state.path} is left of an import that stopped; go on with --resume, or remove the file`,
+    );
+  }
+  const position = await state.load();
+  if (position === undefined) {
+    context.stderr.write(`${state.path} does not exist: the import starts at the beginning\n`);
+    return FILE_START;
+  }
+  context.stderr.write(`going on after record ${formatCount(position.row)}\n`);
+  return position;
+}
+
+async function createCollection(
+  path: string,
+  format: VectorFormat,
+  options: CommandOptions,
+  client: Flotilla,
+): Promise<void> {
+  for await (const { values } of readVectorFile(path, format)) {
+    const { collection: name, metric, timeoutMs } = options;
+    await client.createCollection({ name, dimension: values.length, metric }, { timeoutMs });
+    return;
+  }
+  throw new UsageError(`${path} is empty: its dimension is not known`);
+}
+
+function writerOf(client: Flotilla, options: CommandOptions): ImportOptions['write'] {
+  const collection = client.collection(options.collection);
+  return async (records) => {
+    const { outcomes } = await collection.upsert(records, { timeoutMs: options.timeoutMs });
+    return outcomes.map((outcome) =>
+      outcome.kind === 'applied' ? undefined : { reason: outcome.reason, message: outcome.message },
+    );
+  };
+}
+
+function summarize(
+  result: ImportResult,
+  state: ImportState,
+  options: CommandOptions,
+  context: CliContext,
+): ExitCode {
+  const { records, failures, firstFailures, durationMs, stoppedBy } = result;
+  const seconds = durationMs / 1_000;
+  const recordsPerSecond = seconds > 0 ? records / seconds : 0;
+  const complete = stoppedBy === undefined && failures === 0;
+  if (options.json) {
+    const summary = { complete, records, failures, seconds, recordsPerSecond, firstFailures };
+    context.stdout.write(`${JSON.stringify(summary)}\n`);
+  } else {
+    for (const { row, id, reason, message } of firstFailures) {
+      context.stderr.write(`record ${row} (id ${JSON.stringify(id)}): ${message} (${reason})\n`);
+    }
+    context.stdout.write(
+      `${formatCount(records)} records in ${formatDuration(durationMs)}, ` +
+        `${formatCount(recordsPerSecond)} records/s, ${formatCount(failures)} failures\n`,
+    );
+  }
+  if (complete) return EXIT.ok;
+  if (stoppedBy !== undefined) reportError(context.stderr, stoppedBy, options.json);
+  context.stderr.write(`go on with --resume; how far it got is in ${state.path}\n`);
+  return stoppedBy === undefined ? EXIT.failed : exitCodeOf(stoppedBy);
+}

@@ -1,0 +1,140 @@
+/** `flotilla search`: the records nearest to a vector or to a stored record. */
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import type { Metadata, SearchResult } from '../../client/index.js';
+import { LIMITS } from '../../shared/limits.js';
+import type { CliContext } from '../context.js';
+import { EXIT, EXIT_CODES_HELP, type ExitCode, UsageError } from '../exit-codes.js';
+import {
+  addClientOptions,
+  type ClientOptions,
+  integerOption,
+  numberOption,
+  withClient,
+} from '../options.js';
+import { renderTable } from '../render/table.js';
+
+const METADATA_COLUMNS = 60;
+
+interface SearchOptions extends ClientOptions {
+  readonly vector?: readonly number[];
+  readonly id?: string;
+  readonly k: number;
+  readonly offset: number;
+  readonly ef?: number;
+  readonly maxDistance?: number;
+  readonly values: boolean;
+  readonly allowPartial: boolean;
+}
+
+export function addSearchCommand(
+  program: Command,
+  context: CliContext,
+  finish: (code: ExitCode) => void,
+): void {
+  const search = program
+    .command('search')
+    .description('find the records nearest to a vector, or to a stored record')
+    .argument('<collection>', 'name of the collection')
+    .addOption(
+      new Option('--vector <json>', 'the vector as a JSON array')
+        .argParser(parseVector)
+        .conflicts('id'),
+    )
+    .option('--id <id>', 'search near the vector of this record')
+    .option('--k <hits>', 'how many hits to return', integerOption(1, LIMITS.kMax.value), 10)
+    .option(
+      '--offset <hits>',
+      'how many hits to skip first',
+      integerOption(0, LIMITS.kMax.value),
+      0,
+    )
+    .option('--ef <candidates>', 'HNSW candidates', integerOption(1, LIMITS.efMax.value))
+    .option('--max-distance <distance>', 'leave out hits that are farther away', numberOption)
+    .option('--values', 'return the vectors too (with --json)', false)
+    .option('--allow-partial', 'answer from the shards that can be reached', false)
+    .addHelpText(
+      'after',
+      `
+Examples:
+  flotilla search docs --vector '[0.1, 0.2, 0.3]' --k 5
+  flotilla search docs --id report-7 --json | jq -r '.hits[].id'
+${EXIT_CODES_HELP}`,
+    );
+  addClientOptions(search).action(async (collection: string, options: SearchOptions) => {
+    const result = await runSearch(collection, options, context);
+    showResult(result, options.json, context);
+    finish(EXIT.ok);
+  });
+}
+
+function runSearch(
+  collection: string,
+  options: SearchOptions,
+  context: CliContext,
+): Promise<SearchResult<Metadata>> {
+  const { vector, id, k, offset, ef, maxDistance, values, allowPartial, timeoutMs } = options;
+  const target = vector !== undefined ? { vector } : id !== undefined ? { id } : undefined;
+  if (target === undefined) throw new UsageError('one of --vector and --id is needed');
+  return withClient(context, options, (client) =>
+    client.collection(collection).search(
+      {
+        ...target,
+        k,
+        offset,
+        includeValues: values,
+        ...(ef !== undefined && { ef }),
+        ...(maxDistance !== undefined && { scoreThreshold: maxDistance }),
+      },
+      { timeoutMs, allowPartial },
+    ),
+  );
+}
+
+function parseVector(text: string): readonly number[] {
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(text);
+  } catch {
+    throw new InvalidArgumentError('It is not JSON.');
+  }
+  if (!Array.isArray(parsed) || !parsed.every((item) => typeof item === 'number')) {
+    throw new InvalidArgumentError('It must be a JSON array of numbers.');
+  }
+  return parsed;
+}
+
+function showResult(result: SearchResult<Metadata>, json: boolean, context: CliContext): void {
+  const { hits, shards, degraded } = result;
+  if (json) {
+    const plain = hits.map(({ values, ...hit }) => ({
+      ...hit,
+      ...(values !== undefined && { values: Array.from(values) }),
+    }));
+    context.stdout.write(`${JSON.stringify({ ...result, hits: plain })}\n`);
+    return;
+  }
+  context.stdout.write(
+    renderTable(
+      [
+        { title: '#', align: 'right' },
+        { title: 'id' },
+        { title: 'distance', align: 'right' },
+        { title: 'metadata' },
+      ],
+      hits.map((hit, index) => [
+        String(index + 1),
+        hit.id,
+        hit.distance.toPrecision(6),
+        shorten(hit.metadata === undefined ? '' : JSON.stringify(hit.metadata)),
+      ]),
+    ),
+  );
+  const warning = degraded ? `, shards ${shards.failed.join(', ')} are missing` : '';
+  context.stderr.write(
+    `${hits.length} hits from ${shards.ok} of ${shards.total} shards${warning}\n`,
+  );
+}
+
+function shorten(text: string): string {
+  return text.length <= METADATA_COLUMNS ? text : `${text.slice(0, METADATA_COLUMNS - 1)}…`;
+}

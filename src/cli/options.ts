@@ -1,0 +1,125 @@
+/** Options that several commands share, and how option values are read. */
+import { readFile } from 'node:fs/promises';
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import type { Flotilla } from '../client/index.js';
+import { parseAddress } from '../node/address.js';
+import { ConfigError, type ConfigSources } from '../node/config.js';
+import {
+  defaultTextOf,
+  environmentNameOf,
+  flagOf,
+  SETTING_KEYS,
+  type SettingKey,
+  settingOf,
+} from '../node/settings.js';
+import type { CliContext } from './context.js';
+import { UsageError } from './exit-codes.js';
+
+export const DEFAULT_ADDRESS = '127.0.0.1:7700';
+
+/** Options of every command that asks a cluster. */
+export interface ClientOptions {
+  readonly url?: string;
+  readonly timeoutMs: number;
+  readonly json: boolean;
+}
+
+export function addClientOptions(command: Command): Command {
+  return command
+    .option(
+      '--url <addresses>',
+      'host:port of one or more nodes, separated by commas ' +
+        `(default: FLOTILLA_URL, else ${DEFAULT_ADDRESS})`,
+    )
+    .option(
+      '--timeout-ms <ms>',
+      'how long one request may take',
+      integerOption(1, 3_600_000),
+      10_000,
+    )
+    .option('--json', 'print JSON for scripts', false);
+}
+
+/** Runs `action` with a client that is closed afterwards. */
+export async function withClient<T>(
+  context: CliContext,
+  options: ClientOptions,
+  action: (client: Flotilla) => Promise<T>,
+): Promise<T> {
+  const addresses = options.url ?? context.environment.FLOTILLA_URL ?? DEFAULT_ADDRESS;
+  const client = await context.connect(parseAddresses(addresses));
+  try {
+    return await action(client);
+  } finally {
+    await client.close();
+  }
+}
+
+/** Adds `--config` and a flag for each of the settings. */
+export function addSettingOptions(
+  command: Command,
+  keys: readonly SettingKey[] = SETTING_KEYS,
+): Command {
+  command.option('--config <file>', 'JSON file of settings, by section (default: FLOTILLA_CONFIG)');
+  for (const key of keys) command.addOption(settingOption(key));
+  return command;
+}
+
+function settingOption(key: SettingKey): Option {
+  const { kind, doc } = settingOf(key);
+  const value = kind.description === 'true or false' ? '[value]' : '<value>';
+  const help = `${doc} (${kind.description}; default: ${defaultTextOf(key).replaceAll('`', '')})`;
+  return new Option(`${flagOf(key)} ${value}`, help);
+}
+
+/** Where the settings of a command with `addSettingOptions` come from. */
+export async function configSourcesOf(
+  command: Command,
+  context: CliContext,
+): Promise<ConfigSources> {
+  const given: Record<string, unknown> = command.opts();
+  const flags: Partial<Record<SettingKey, string>> = {};
+  for (const key of SETTING_KEYS) {
+    const value = given[new Option(flagOf(key)).attributeName()];
+    if (value !== undefined) flags[key] = String(value);
+  }
+  const path = given.config ?? context.environment.FLOTILLA_CONFIG;
+  if (typeof path !== 'string' || path === '') return { flags, environment: context.environment };
+  const text = await readFile(path, 'utf8').catch((error: Error) => {
+    throw new ConfigError([`the file of settings cannot be read: ${error.message}`]);
+  });
+  return { flags, environment: context.environment, file: { path, text } };
+}
+
+/** How settings are given, for help texts. */
+export const SETTINGS_HELP = `
+Each setting is taken from its flag, else from its environment variable, else from the file of
+--config, else it has its default. ${flagOf('log.level')} warn on the command line is
+${environmentNameOf('log.level')}=warn in the environment and {"log": {"level": "warn"}} in the file.`;
+
+export function integerOption(min: number, max: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (!/^-?\d+$/.test(text) || value < min || value > max) {
+      throw new InvalidArgumentError(`It must be a whole number from ${min} to ${max}.`);
+    }
+    return value;
+  };
+}
+
+export function numberOption(text: string): number {
+  const value = Number(text);
+  if (text.trim() === '' || !Number.isFinite(value)) {
+    throw new InvalidArgumentError('It must be a number.');
+  }
+  return value;
+}
+
+function parseAddresses(text: string): string[] {
+  const addresses = text.split(',').map((address) => address.trim());
+  const wrong = addresses.find((address) => (parseAddress(address)?.port ?? 0) === 0);
+  if (wrong !== undefined) {
+    throw new UsageError(`"${wrong}" is not the address of a node: host:port`);
+  }
+  return addresses;
+}

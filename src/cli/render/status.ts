@@ -1,0 +1,100 @@
+/** The state of a cluster as tables, and its problems as sentences. */
+import type { ClusterStatus, ReplicaStatus, ShardStatus } from '../../client/index.js';
+import { formatCount } from './format.js';
+import { renderTable } from './table.js';
+
+export function renderStatus(status: ClusterStatus): string {
+  return [
+    `cluster ${status.clusterId}  epoch ${status.epoch}  answered by node ${status.answeredBy}\n`,
+    renderHealth(status),
+    renderNodes(status),
+    renderShards(status),
+  ].join('\n');
+}
+
+/** What is wrong, one sentence each; empty in a healthy cluster. */
+export function problemsOf(status: ClusterStatus): string[] {
+  const nodes = status.nodes
+    .filter((node) => !node.reachable)
+    .map((node) => `node ${node.nodeId} (${node.peerAddress}) cannot be reached`);
+  const shards = status.shards.flatMap((shard) => groupProblems(`shard ${shard.shardId}`, shard));
+  return [...nodes, ...groupProblems('the topology', status.topology), ...shards];
+}
+
+function groupProblems(name: string, group: ShardStatus): string[] {
+  const problems: string[] = [];
+  if (group.leaderNodeId === 0) problems.push(`${name} has no leader`);
+  for (const replica of group.replicas) {
+    if (replica.fault !== '') {
+      problems.push(`${name} on node ${replica.nodeId}: ${replica.fault}`);
+    } else if (replica.state === 'unreachable') {
+      problems.push(`${name} on node ${replica.nodeId} does not answer`);
+    }
+  }
+  return problems;
+}
+
+function renderHealth(status: ClusterStatus): string {
+  const problems = problemsOf(status);
+  if (status.healthy) return 'healthy\n';
+  return `DEGRADED\n${problems.map((problem) => `  - ${problem}\n`).join('')}`;
+}
+
+function renderNodes(status: ClusterStatus): string {
+  return renderTable(
+    [
+      { title: 'node', align: 'right' },
+      { title: 'reachable' },
+      { title: 'client' },
+      { title: 'peer' },
+      { title: 'http' },
+    ],
+    status.nodes.map((node) => [
+      String(node.nodeId),
+      node.reachable ? 'yes' : 'NO',
+      node.clientAddress,
+      node.peerAddress,
+      node.httpAddress,
+    ]),
+  );
+}
+
+function renderShards(status: ClusterStatus): string {
+  const shards = status.shards.map((shard) => rowOf(String(shard.shardId), shard));
+  return renderTable(
+    [
+      { title: 'shard', align: 'right' },
+      { title: 'leader', align: 'right' },
+      { title: 'term', align: 'right' },
+      { title: 'commit', align: 'right' },
+      { title: 'applied', align: 'right' },
+      { title: 'slots', align: 'right' },
+      { title: 'records', align: 'right' },
+      { title: 'replicas (node state lag)' },
+    ],
+    [rowOf('topology', status.topology), ...shards],
+  );
+}
+
+/** Commit and applied are the leader's where there is one, else the highest known. */
+function rowOf(name: string, group: ShardStatus): string[] {
+  const leader = group.replicas.find((replica) => replica.nodeId === group.leaderNodeId);
+  const highest = (read: (replica: ReplicaStatus) => number): number =>
+    leader === undefined ? Math.max(0, ...group.replicas.map(read)) : read(leader);
+  return [
+    name,
+    group.leaderNodeId === 0 ? 'NONE' : String(group.leaderNodeId),
+    String(group.term),
+    formatCount(highest((replica) => replica.commitIndex)),
+    formatCount(highest((replica) => replica.appliedIndex)),
+    String(group.slots),
+    formatCount(group.recordCount),
+    group.replicas.map(describeReplica).join(', '),
+  ];
+}
+
+function describeReplica(replica: ReplicaStatus): string {
+  const lag = replica.lagEntries > 0 ? ` -${formatCount(replica.lagEntries)}` : '';
+  const fault = replica.fault === '' ? '' : ' FAULT';
+  return `${replica.nodeId} ${replica.state}${lag}${fault}`;
+}

@@ -1,0 +1,146 @@
+/** Every call of the client goes through here: deadline, retries, idempotency keys. */
+import { Metadata } from '@grpc/grpc-js';
+import type { WriteResponse } from '../shared/codec/api-messages.js';
+import type { RequestKey } from '../shared/codec/command.js';
+import { type ApiMethod, RETRIES_HEADER } from '../shared/codec/public-api.js';
+import { ERRORS } from '../shared/error-codes.js';
+import { FlotillaError, isFlotillaError } from '../shared/errors.js';
+import type { WriteOutcome } from '../shared/types.js';
+import type { Connections } from './connections.js';
+import {
+  type CallOptions,
+  DEFAULT_TIMEOUT_MS,
+  type FlotillaOptions,
+  type RetryOptions,
+} from './options.js';
+import { DEFAULT_RETRY, type RetryBudget, withRetries } from './retry.js';
+import { Session } from './session.js';
+
+/** What a call does decides when it may be sent again. */
+export type CallKind =
+  /** Changes nothing, or does the same thing however often it is sent. */
+  | 'repeatable'
+  /** Sent again only while it certainly has not happened. */
+  | 'once';
+
+export class Caller {
+  readonly #connections: Connections;
+  readonly #timeoutMs: number;
+  readonly #retry: Required<RetryOptions>;
+  #session = new Session();
+
+  constructor(connections: Connections, options: FlotillaOptions) {
+    this.#connections = connections;
+    this.#timeoutMs = options.timeoutMs ?? DEFAULT_TIMEOUT_MS;
+    this.#retry = { ...DEFAULT_RETRY, ...options.retry };
+  }
+
+  /** Reads and administration. */
+  call<Request, Response>(
+    method: ApiMethod<Request, Response>,
+    request: Request,
+    options: CallOptions,
+    { kind, writes }: { readonly kind: CallKind; readonly writes: boolean },
+  ): Promise<Response> {
+    const budget = this.#budget(options);
+    return withRetries(
+      budget,
+      (error) => {
+        if (!error.retryable) return 'give-up';
+        return kind === 'repeatable' || error.outcome === 'not-applied' ? 'again' : 'give-up';
+      },
+      () => this.#connections.attempt(method, request, { ...budget, writes }),
+    );
+  }
+
+  /**
+   * A write of several records under one idempotency key. Sent again, with the same key, as long
+   * as any record failed in a way that may pass: each shard applies only what it has not yet
+   * applied. Resolves when at least one record is applied, with all outcomes in order.
+   */
+  async write<Request>(
+    method: ApiMethod<Request, WriteResponse>,
+    requestOf: (key: RequestKey) => Request,
+    options: CallOptions,
+  ): Promise<readonly WriteOutcome[]> {
+    const budget = this.#budget(options);
+    const session = this.#session;
+    let sent = 0;
+    const send = (key: RequestKey) => {
+      sent++;
+      const attempt = { ...budget, writes: true, headers: writeHeaders() };
+      return this.#connections.attempt(method, requestOf(key), attempt);
+    };
+    try {
+      return await writeInSession(session, budget, send);
+    } catch (error) {
+      if (!isFlotillaError(error) || error.reason !== 'SESSION_EXPIRED') throw error;
+      // The shards have forgotten this client for its long silence: it needs a new name.
+      if (this.#session === session) this.#session = new Session();
+      if (sent > 1) throw error;
+    }
+    // Sent only once, and refused: under a new key nothing of it can be applied twice.
+    return writeInSession(this.#session, budget, send);
+  }
+
+  #budget(options: CallOptions): RetryBudget {
+    return {
+      ...this.#retry,
+      addresses: this.#connections.count,
+      deadlineMs: Date.now() + (options.timeoutMs ?? this.#timeoutMs),
+      signal: options.signal,
+    };
+  }
+}
+
+function writeHeaders(): Metadata {
+  const headers = new Metadata();
+  headers.set(RETRIES_HEADER.name, RETRIES_HEADER.value);
+  return headers;
+}
+
+async function writeInSession(
+  session: Session,
+  budget: RetryBudget,
+  send: (key: RequestKey) => Promise<WriteResponse>,
+): Promise<readonly WriteOutcome[]> {
+  const key = session.take();
+  let known: readonly WriteOutcome[] | undefined;
+  try {
+    return await withRetries(
+      budget,
+      (error) => (error.retryable ? 'again' : 'give-up'),
+      async () => {
+        known = mergeOutcomes(known, (await send(key)).outcomes);
+        const open = known.find(isWorthRetrying);
+        if (open !== undefined) throw FlotillaError.fromBody(open.error);
+        return known;
+      },
+    );
+  } catch (error) {
+    // Some records are written: the caller gets the outcomes, not an error.
+    if (known !== undefined) return known;
+    throw error;
+  } finally {
+    session.release(key);
+  }
+}
+
+type FailedOutcome = Exclude<WriteOutcome, { readonly kind: 'applied' }>;
+
+function isWorthRetrying(outcome: WriteOutcome): outcome is FailedOutcome {
+  return outcome.kind !== 'applied' && ERRORS[outcome.error.reason].retryable;
+}
+
+/** What is known after one more answer: applied stays applied, and unknown is never unlearnt. */
+function mergeOutcomes(
+  before: readonly WriteOutcome[] | undefined,
+  latest: readonly WriteOutcome[],
+): readonly WriteOutcome[] {
+  if (before === undefined) return latest;
+  return before.map((old, index) => {
+    const now = latest[index] ?? old;
+    if (old.kind === 'applied' || now.kind === 'applied') return old.kind === 'applied' ? old : now;
+    return old.kind === 'unknown' ? old : now;
+  });
+}

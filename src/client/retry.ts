@@ -1,0 +1,77 @@
+/**
+ * The one place that sends a call again. Waits have full jitter: a random time up to a bound that
+ * doubles, so that clients that failed together do not come back together.
+ */
+import { FlotillaError, isFlotillaError } from '../shared/errors.js';
+import type { RetryOptions } from './options.js';
+
+export interface RetryBudget extends Required<RetryOptions> {
+  /** Attempts that follow one another without a wait: each asks another address. */
+  readonly addresses: number;
+  readonly deadlineMs: number;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export const DEFAULT_RETRY: Required<RetryOptions> = {
+  attemptsMax: 10,
+  waitMinMs: 25,
+  waitMaxMs: 1_000,
+};
+
+/** What can be done about a failed attempt. */
+export type Verdict = 'again' | 'give-up';
+
+/**
+ * Calls `attempt` until it resolves, `judge` gives up, or the budget is spent. When an earlier
+ * attempt may have been applied, the error says so whatever the last one says.
+ */
+export async function withRetries<T>(
+  budget: RetryBudget,
+  judge: (error: FlotillaError) => Verdict,
+  attempt: () => Promise<T>,
+): Promise<T> {
+  let unknown = false;
+  for (let made = 1; ; made++) {
+    try {
+      return await attempt();
+    } catch (thrown) {
+      if (!isFlotillaError(thrown)) throw thrown;
+      unknown ||= thrown.outcome === 'unknown';
+      const waitMs = waitBefore(made, budget);
+      const hopeless = made >= budget.attemptsMax || Date.now() + waitMs >= budget.deadlineMs;
+      if (hopeless || budget.signal?.aborted || judge(thrown) === 'give-up') {
+        throw unknown ? asUnknown(thrown) : thrown;
+      }
+      await pause(waitMs, budget.signal);
+    }
+  }
+}
+
+function waitBefore(made: number, budget: RetryBudget): number {
+  const round = made - budget.addresses;
+  if (round < 0) return 0;
+  return Math.random() * Math.min(budget.waitMaxMs, budget.waitMinMs * 2 ** round);
+}
+
+function asUnknown(error: FlotillaError): FlotillaError {
+  if (error.outcome === 'unknown') return error;
+  return new FlotillaError(
+    'OUTCOME_UNKNOWN',
+    `an earlier attempt may have been applied; the last one said: ${error.message}`,
+    { cause: error },
+  );
+}
+
+/** Resolves after `waitMs`, or as soon as `signal` is aborted. */
+function pause(waitMs: number, signal: AbortSignal | undefined): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal?.aborted) return resolve();
+    const finish = (): void => {
+      clearTimeout(timer);
+      signal?.removeEventListener('abort', finish);
+      resolve();
+    };
+    const timer = setTimeout(finish, waitMs);
+    signal?.addEventListener('abort', finish, { once: true });
+  });
+}

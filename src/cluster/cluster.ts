@@ -1,0 +1,206 @@
+/**
+ * A whole cluster in one process: the same nodes as in production, each with its own directory and
+ * worker threads, linked in memory. For tests and small installs.
+ */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Flotilla, type FlotillaOptions } from '../client/index.js';
+import type { NodeConfig } from '../node/config.js';
+import { Node } from '../node/node.js';
+import { NO_NETWORK, realEnvironment } from '../node/real-environment.js';
+import { threadEngine } from '../node/start-node.js';
+import { deriveTiming } from '../replica/timing.js';
+import { FlotillaError } from '../shared/errors.js';
+import { type Logger, silentLogger } from '../shared/logger.js';
+import { MemoryNetwork } from '../transport/memory-network.js';
+
+export interface ClusterOptions {
+  /** @default 3 */
+  readonly nodes?: number;
+  /** @default 4 */
+  readonly shards?: number;
+  /** @default 3, or the number of nodes where that is less */
+  readonly replicationFactor?: number;
+  /** Where the data live. Started again on it, the cluster goes on. @default gone with `stop` */
+  readonly dir?: string;
+  /** @default 1000 */
+  readonly electionTimeoutMs?: number;
+  /**
+   * Serve clients and HTTP on the well-known ports (7700 and 7702, plus 10 for each further node)
+   * instead of free ones. @default false
+   */
+  readonly listen?: boolean;
+  /** @default nothing is logged */
+  readonly logger?: Logger;
+}
+
+export interface ClusterNode {
+  readonly nodeId: number;
+  /** host:port for clients. */
+  readonly client: string;
+  /** host:port of metrics and health. */
+  readonly http: string;
+}
+
+const CLIENT_PORT = 7700;
+const HTTP_PORT = 7702;
+const PORTS_PER_NODE = 10;
+const VIRTUAL_NODES = 100;
+const SHUTDOWN_TIMEOUT_MS = 5_000;
+const LOG_CACHE_SIZE_BYTES = 16 * 1024 * 1024;
+const DEFAULT_ELECTION_TIMEOUT_MS = 1_000;
+
+/**
+ * @example
+ *     await using cluster = await Cluster.start({ nodes: 3 });
+ *     const flotilla = cluster.client();
+ *     await flotilla.createCollection({ name: 'notes', dimension: 3 });
+ */
+export class Cluster {
+  readonly #options: ClusterOptions;
+  readonly #directory: string;
+  readonly #isTemporary: boolean;
+  readonly #network: MemoryNetwork;
+  readonly #nodes = new Map<number, Node>();
+  readonly #clients: Flotilla[] = [];
+  #stopped: Promise<void> | undefined;
+
+  /** Resolves when every shard has a leader that serves. Rejects as `Node.start` does. */
+  static async start(options: ClusterOptions = {}): Promise<Cluster> {
+    const count = options.nodes ?? 3;
+    const isTemporary = options.dir === undefined;
+    const directory = options.dir ?? (await mkdtemp(join(tmpdir(), 'flotilla-')));
+    const cluster = new Cluster(options, directory, isTemporary);
+    try {
+      const ids = Array.from({ length: count }, (_, at) => at + 1);
+      await Promise.all(ids.map((nodeId) => cluster.#start(nodeId)));
+      await Promise.all([...cluster.#nodes.values()].map((node) => node.ready));
+      return cluster;
+    } catch (error) {
+      await cluster.stop();
+      throw error;
+    }
+  }
+
+  private constructor(options: ClusterOptions, directory: string, isTemporary: boolean) {
+    this.#options = options;
+    this.#directory = directory;
+    this.#isTemporary = isTemporary;
+    const { scheduler } = realEnvironment(NO_NETWORK);
+    this.#network = new MemoryNetwork({ scheduler });
+  }
+
+  /** The nodes that run, by id. */
+  get addresses(): readonly ClusterNode[] {
+    return [...this.#nodes.values()]
+      .map(({ nodeId, addresses }) => ({
+        nodeId,
+        client: addresses.client,
+        http: addresses.http,
+      }))
+      .sort((a, b) => a.nodeId - b.nodeId);
+  }
+
+  /** A client of the nodes that run now. Closed with the cluster. */
+  client(options?: FlotillaOptions): Flotilla {
+    const client = new Flotilla(
+      this.addresses.map((node) => node.client),
+      options,
+    );
+    this.#clients.push(client);
+    return client;
+  }
+
+  /** Links between nodes, to be cut and healed. Hosts are named `node-1`, `node-2`, ... */
+  get network(): MemoryNetwork {
+    return this.#network;
+  }
+
+  /** Stops one node in order; its data stay. */
+  async stopNode(nodeId: number): Promise<void> {
+    const node = this.#nodes.get(nodeId);
+    if (node === undefined) return;
+    this.#nodes.delete(nodeId);
+    await node.stop();
+  }
+
+  /** Starts a stopped node on its data. Resolves when it is ready. */
+  async startNode(nodeId: number): Promise<void> {
+    if (this.#nodes.has(nodeId)) return;
+    await (await this.#start(nodeId)).ready;
+  }
+
+  /** Stops all nodes and clients; removes the data if `dir` was not given. Idempotent. */
+  stop(): Promise<void> {
+    this.#stopped ??= this.#stopAll();
+    return this.#stopped;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.stop();
+  }
+
+  async #stopAll(): Promise<void> {
+    await Promise.all(this.#clients.map((client) => client.close()));
+    await Promise.all([...this.#nodes.keys()].map((nodeId) => this.stopNode(nodeId)));
+    if (this.#isTemporary) await rm(this.#directory, { recursive: true, force: true });
+  }
+
+  async #start(nodeId: number): Promise<Node> {
+    if (this.#stopped !== undefined) {
+      throw new FlotillaError('NODE_NOT_READY', 'The cluster has been stopped');
+    }
+    const node = await Node.start({
+      config: this.#configOf(nodeId),
+      logger: (this.#options.logger ?? silentLogger).child({ nodeId }),
+      environment: realEnvironment(this.#network.host(peerAddress(nodeId))),
+      createEngine: threadEngine,
+    });
+    this.#nodes.set(nodeId, node);
+    return node;
+  }
+
+  #configOf(nodeId: number): NodeConfig {
+    const {
+      nodes = 3,
+      shards = 4,
+      electionTimeoutMs = DEFAULT_ELECTION_TIMEOUT_MS,
+    } = this.#options;
+    const offset = PORTS_PER_NODE * (nodeId - 1);
+    const port = (base: number): string => String(this.#options.listen ? base + offset : 0);
+    const peer = peerAddress(nodeId);
+    const listen = {
+      client: `127.0.0.1:${port(CLIENT_PORT)}`,
+      peer,
+      http: `127.0.0.1:${port(HTTP_PORT)}`,
+    };
+    return {
+      nodeId,
+      directory: join(this.#directory, peer),
+      listen,
+      // Free ports are others at the next start, so that none may be written down.
+      advertise: this.#options.listen ? listen : { client: peer, peer, http: peer },
+      nodes: Array.from({ length: nodes }, (_, at) => ({
+        nodeId: at + 1,
+        peerAddress: peerAddress(at + 1),
+      })),
+      bootstrap: nodeId === 1,
+      settings: {
+        shards,
+        replicationFactor: this.#options.replicationFactor ?? Math.min(3, nodes),
+        virtualNodes: VIRTUAL_NODES,
+        electionTimeoutMs,
+      },
+      timing: deriveTiming(electionTimeoutMs),
+      logLevel: 'info',
+      logPretty: false,
+      logCacheSizeBytes: LOG_CACHE_SIZE_BYTES,
+      shutdownTimeoutMs: SHUTDOWN_TIMEOUT_MS,
+    };
+  }
+}
+
+function peerAddress(nodeId: number): string {
+  return `node-${nodeId}`;
+}

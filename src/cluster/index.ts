@@ -1,0 +1,2 @@
+/** The embedded cluster. */
+export { Cluster, type ClusterNode, type ClusterOptions } from './cluster.js';

@@ -1,0 +1,200 @@
+/** The engine in a thread of its own, as the rest of the node uses it. */
+import { defined } from '../shared/assert.js';
+import { FlotillaError } from '../shared/errors.js';
+import type { CommittedEntry } from '../shared/state-machine.js';
+import { type BytePacker, unpack } from './byte-packer.js';
+import type {
+  CommandResult,
+  Engine,
+  EngineStats,
+  Hit,
+  ReadScope,
+  RecordKey,
+  SearchQuery,
+  StoredRecord,
+} from './engine.js';
+import type { Include } from './record-view.js';
+import { ThreadOutbox } from './thread-outbox.js';
+import type {
+  EngineAnswer,
+  EngineCall,
+  EngineThreadData,
+  Packed,
+  ThreadMessage,
+} from './thread-protocol.js';
+
+/** What is used of a Worker. It is never terminated: inside the addon that aborts the process. */
+export interface EngineThread {
+  postMessage(message: unknown, transfer: ArrayBuffer[]): void;
+  on(event: 'message', listener: (message: ThreadMessage<EngineAnswer>) => void): unknown;
+  on(event: 'error', listener: (error: unknown) => void): unknown;
+  on(event: 'exit', listener: (exitCode: number) => void): unknown;
+}
+
+export interface ThreadEngineOptions extends EngineThreadData {
+  /** Starts a thread that runs `serveEngine` with the data. Called once, by the constructor. */
+  readonly spawn: (data: EngineThreadData) => EngineThread;
+  /** Called once if the thread ends without having been closed. */
+  readonly onExit?: (error: FlotillaError) => void;
+}
+
+type AnswerOf<Kind extends EngineCall['kind']> = Extract<EngineAnswer, { kind: Kind }>;
+
+interface Waiting {
+  readonly resolve: (answer: EngineAnswer, bytes: ArrayBuffer) => void;
+  readonly reject: (error: FlotillaError) => void;
+}
+
+/**
+ * Behaves as `ShardEngine`. When the thread ends unexpectedly, everything under way and everything
+ * later rejects with STORE_POISONED.
+ */
+export class ThreadEngine implements Engine {
+  readonly #options: ThreadEngineOptions;
+  readonly #outbox: ThreadOutbox<EngineCall>;
+  readonly #waiting = new Map<number, Waiting>();
+  readonly #exited: Promise<void>;
+  #lastId = 0;
+  /** What the thread died of, where it told. */
+  #threadError: unknown;
+  /** Why no call is taken any more. */
+  #ended: FlotillaError | undefined;
+  #closing: Promise<void> | undefined;
+  #closeAnswered = false;
+
+  constructor(options: ThreadEngineOptions) {
+    this.#options = options;
+    const { path, genesis, sessionLimits } = options;
+    const thread = options.spawn({
+      path,
+      genesis,
+      ...(sessionLimits !== undefined && { sessionLimits }),
+    });
+    this.#outbox = new ThreadOutbox((message, transfer) => thread.postMessage(message, transfer));
+    thread.on('message', (message) => this.#onMessage(message));
+    thread.on('error', (error) => {
+      this.#threadError = error;
+    });
+    this.#exited = new Promise((resolve) => {
+      thread.on('exit', (exitCode) => {
+        this.#onExit(exitCode);
+        resolve();
+      });
+    });
+  }
+
+  async open(): Promise<{ readonly appliedIndex: number }> {
+    const { answer } = await this.#call('open', () => ({ kind: 'open' }));
+    return { appliedIndex: answer.appliedIndex };
+  }
+
+  async apply(entries: readonly CommittedEntry[], lastIndex: number): Promise<CommandResult[]> {
+    const { answer } = await this.#call('apply', (packer) => ({
+      kind: 'apply',
+      entries: entries.map(({ index, term, data }) => ({ index, term, data: packer.add(data) })),
+      lastIndex,
+    }));
+    return [...answer.results];
+  }
+
+  async search(scope: ReadScope, queries: readonly SearchQuery[]): Promise<Hit[][]> {
+    const { answer, bytes } = await this.#call('search', (packer) => ({
+      kind: 'search',
+      scope,
+      queries: queries.map((query) => ({ ...query, vector: packer.add(query.vector) })),
+    }));
+    return answer.hits.map((hits) => hits.map((hit) => unpackRecord<Hit>(hit, bytes)));
+  }
+
+  async fetch(
+    scope: ReadScope,
+    keys: readonly RecordKey[],
+    include: Include,
+  ): Promise<(StoredRecord | undefined)[]> {
+    const call = { kind: 'fetch', scope, keys, include } as const;
+    const { answer, bytes } = await this.#call('fetch', () => call);
+    return answer.records.map((record) => record && unpackRecord<StoredRecord>(record, bytes));
+  }
+
+  async count(scope: ReadScope): Promise<number> {
+    const { answer } = await this.#call('count', () => ({ kind: 'count', scope }));
+    return answer.count;
+  }
+
+  async stats(): Promise<EngineStats> {
+    const { answer } = await this.#call('stats', () => ({ kind: 'stats' }));
+    return answer.stats;
+  }
+
+  /** Resolves when the thread has ended. Idempotent. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    if (this.#ended === undefined) {
+      const closed = this.#call('close', () => ({ kind: 'close' }));
+      this.#ended = new FlotillaError('NODE_NOT_READY', 'the engine is closed');
+      await closed;
+      this.#closeAnswered = true;
+    }
+    await this.#exited;
+  }
+
+  #call<Kind extends EngineCall['kind']>(
+    kind: Kind,
+    pack: (packer: BytePacker) => Extract<EngineCall, { kind: Kind }>,
+  ): Promise<{ answer: AnswerOf<Kind>; bytes: ArrayBuffer }> {
+    if (this.#ended !== undefined) return Promise.reject(this.#ended);
+    return new Promise((resolve, reject) => {
+      const id = ++this.#lastId;
+      this.#waiting.set(id, {
+        resolve: (answer, bytes) => {
+          if (isAnswer(answer, kind)) resolve({ answer, bytes });
+          else if (answer.kind === 'error') reject(FlotillaError.fromBody(answer.error));
+          else reject(new FlotillaError('INTERNAL', `${answer.kind} answers ${kind}`));
+        },
+        reject,
+      });
+      this.#outbox.add(id, pack);
+    });
+  }
+
+  #onMessage({ items, bytes }: ThreadMessage<EngineAnswer>): void {
+    for (const { id, body } of items) {
+      const waiting = defined(this.#waiting.get(id), `call ${id}`);
+      this.#waiting.delete(id);
+      waiting.resolve(body, bytes);
+    }
+  }
+
+  #onExit(exitCode: number): void {
+    if (this.#closeAnswered) return;
+    const error = new FlotillaError(
+      'STORE_POISONED',
+      `the engine thread of shard ${this.#options.genesis.shardId} ended with code ${exitCode}`,
+      { cause: this.#threadError },
+    );
+    this.#ended = error;
+    for (const waiting of this.#waiting.values()) waiting.reject(error);
+    this.#waiting.clear();
+    this.#options.onExit?.(error);
+  }
+}
+
+function isAnswer<Kind extends EngineCall['kind']>(
+  answer: EngineAnswer,
+  kind: Kind,
+): answer is AnswerOf<Kind> {
+  return answer.kind === kind;
+}
+
+function unpackRecord<T extends StoredRecord>(record: Packed<T>, bytes: ArrayBuffer): T {
+  const { values, metadata, ...rest } = record;
+  return {
+    ...rest,
+    ...(values !== undefined && { values: unpack(bytes, values) }),
+    ...(metadata !== undefined && { metadata: unpack(bytes, metadata) }),
+  } as unknown as T;
+}

@@ -1,0 +1,159 @@
+/**
+ * What a shard replica keeps on disk: records, collections, sessions, ownership and the applied
+ * index, each change together with the applied index that it brought (A3). Not synced: the Raft
+ * log replays what a crash of the machine takes from the end.
+ */
+import type { ByteReader } from '../shared/bytes.js';
+import type { Kv, KvEntry } from '../shared/kv.js';
+import type { RecordKey } from './engine.js';
+import { openValue, sealValue } from './sealed-value.js';
+import {
+  type CollectionState,
+  readCollectionState,
+  readShardState,
+  type ShardState,
+  writeCollectionState,
+  writeShardState,
+} from './state-codec.js';
+import {
+  APPLIED_INDEX_KEY,
+  COLLECTIONS_RANGE,
+  collectionIdOf,
+  collectionKey,
+  type KeyRange,
+  recordKey,
+  recordKeyParts,
+  recordsRange,
+  SHARD_KEY,
+} from './store-keys.js';
+import { type RecordValue, WriteBatch } from './write-batch.js';
+
+export interface StoredEntry {
+  readonly key: RecordKey;
+  readonly value: RecordValue;
+}
+
+/** Records of a page: enough to make a page's overhead small, few enough to decode in a slice. */
+const PAGE_SIZE = 256;
+
+/** Checks the checksum of all that it reads; throws as `openValue` does. */
+export class PointStore {
+  readonly #kv: Kv;
+
+  constructor(kv: Kv) {
+    this.#kv = kv;
+  }
+
+  /** `undefined` in a store that is new. */
+  shardState(): ShardState | undefined {
+    return this.#read(SHARD_KEY, readShardState);
+  }
+
+  appliedIndex(): number {
+    return this.#read(APPLIED_INDEX_KEY, (body) => body.varint()) ?? 0;
+  }
+
+  /** Makes a new store this shard's, with nothing applied. */
+  async initialize(state: ShardState): Promise<void> {
+    const batch = new WriteBatch();
+    batch.put(
+      SHARD_KEY,
+      sealValue(SHARD_KEY, (body) => writeShardState(body, state)),
+    );
+    await this.commit(batch, 0);
+  }
+
+  async collections(): Promise<Map<number, CollectionState>> {
+    const collections = new Map<number, CollectionState>();
+    for await (const page of this.pages(COLLECTIONS_RANGE)) {
+      for (const { key, value } of page) {
+        collections.set(collectionIdOf(key), openValue(key, value, readCollectionState));
+      }
+    }
+    return collections;
+  }
+
+  /** One element per key. Reads a snapshot that is taken when it is called. */
+  async records(
+    collectionId: number,
+    keys: readonly RecordKey[],
+  ): Promise<(RecordValue | undefined)[]> {
+    const stored = keys.map((key) => recordKey(collectionId, key));
+    const values = await this.#kv.getMany(stored);
+    return values.map((value, at) =>
+      value === undefined ? undefined : openValue(stored[at] as Uint8Array, value, readRecord),
+    );
+  }
+
+  /** All records of a collection in key order, over a snapshot taken when iteration starts. */
+  async *allRecords(collectionId: number): AsyncGenerator<StoredEntry[]> {
+    for await (const page of this.pages(recordsRange(collectionId))) {
+      yield page.map(({ key, value }) => ({
+        key: recordKeyParts(key),
+        value: openValue(key, value, readRecord),
+      }));
+    }
+  }
+
+  /** The raw entries of a table, over a snapshot taken when iteration starts. */
+  pages(range: KeyRange): AsyncIterable<KvEntry[]> {
+    return this.#kv.scan(range, { pageSize: PAGE_SIZE });
+  }
+
+  /** The value of a key, which is small and asked for once. */
+  get(key: Uint8Array): Uint8Array | undefined {
+    return this.#kv.getSync(key);
+  }
+
+  /** Stores the batch and the applied index, all or nothing. */
+  async commit(batch: WriteBatch, appliedIndex: number): Promise<void> {
+    const value = sealValue(APPLIED_INDEX_KEY, (body) => body.varint(appliedIndex));
+    batch.put(APPLIED_INDEX_KEY, value);
+    await this.#kv.batch(batch.operations(), { sync: false });
+  }
+
+  /**
+   * Erases the records of a dropped collection page by page; `proceed` is asked before each page,
+   * and stops the erasure when it says no. A stopped erasure is simply begun again.
+   */
+  async erase(collectionId: number, proceed: () => boolean): Promise<void> {
+    for await (const page of this.pages(recordsRange(collectionId))) {
+      if (!proceed()) return;
+      await this.#kv.batch(
+        page.map(({ key }) => ({ type: 'del', key })),
+        { sync: false },
+      );
+    }
+    if (!proceed()) return;
+    const batch = new WriteBatch();
+    putCollection(batch, collectionId, { kind: 'dropped' });
+    await this.#kv.batch(batch.operations(), { sync: false });
+  }
+
+  async close(): Promise<void> {
+    await this.#kv.close();
+  }
+
+  #read<T>(key: Uint8Array, read: (body: ByteReader) => T): T | undefined {
+    const value = this.#kv.getSync(key);
+    return value === undefined ? undefined : openValue(key, value, read);
+  }
+}
+
+export function putCollection(
+  batch: WriteBatch,
+  collectionId: number,
+  state: CollectionState,
+): void {
+  const key = collectionKey(collectionId);
+  batch.put(
+    key,
+    sealValue(key, (body) => writeCollectionState(body, state)),
+  );
+}
+
+function readRecord(body: ByteReader): RecordValue {
+  const version = body.u64();
+  const metadata = body.bytes();
+  return { version, metadata, values: body.raw(body.remaining) };
+}

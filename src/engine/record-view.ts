@@ -1,0 +1,71 @@
+/**
+ * The records of one collection as they are at one moment: what an apply call has pending over
+ * what is stored. Everything a method reads, it reads as of the turn in which it is called.
+ */
+import type { StoredRecord } from './engine.js';
+import type { PointStore, StoredEntry } from './point-store.js';
+import { type RecordName, recordName, recordOfName } from './record-name.js';
+import type { RecordValue, WriteBatch } from './write-batch.js';
+
+export interface Include {
+  readonly values: boolean;
+  readonly metadata: boolean;
+}
+
+export class RecordView {
+  readonly #store: PointStore;
+  readonly #pending: WriteBatch | undefined;
+  readonly #collectionId: number;
+
+  constructor(store: PointStore, pending: WriteBatch | undefined, collectionId: number) {
+    this.#store = store;
+    this.#pending = pending;
+    this.#collectionId = collectionId;
+  }
+
+  /** One element per name, `undefined` where there is no such record. */
+  async read(names: readonly RecordName[]): Promise<(RecordValue | undefined)[]> {
+    const found = new Array<RecordValue | undefined>(names.length);
+    const stored: { readonly at: number; readonly name: RecordName }[] = [];
+    const pending = this.#pending?.records(this.#collectionId);
+    for (const [at, name] of names.entries()) {
+      const record = pending?.get(name);
+      if (record === undefined) stored.push({ at, name });
+      else if (record.kind === 'put') found[at] = record.value;
+    }
+    if (stored.length === 0) return found;
+    const keys = stored.map(({ name }) => recordOfName(name));
+    const values = await this.#store.records(this.#collectionId, keys);
+    for (const [position, { at }] of stored.entries()) found[at] = values[position];
+    return found;
+  }
+
+  /** All records. Pages come in no order that can be relied on. */
+  async *all(): AsyncGenerator<StoredEntry[]> {
+    const pending = new Map(this.#pending?.records(this.#collectionId));
+    for await (const page of this.#store.allRecords(this.#collectionId)) {
+      yield page.filter(({ key }) => !pending.has(recordName(key)));
+    }
+    const written: StoredEntry[] = [];
+    for (const [name, record] of pending) {
+      if (record.kind === 'put') written.push({ key: recordOfName(name), value: record.value });
+    }
+    yield written;
+  }
+}
+
+/** A record as it is answered. */
+export function storedRecord(
+  name: RecordName,
+  { version, values, metadata }: RecordValue,
+  include: Include,
+): StoredRecord {
+  const { tenant, id } = recordOfName(name);
+  return {
+    tenant,
+    id,
+    version,
+    ...(include.values && { values }),
+    ...(include.metadata && { metadata }),
+  };
+}

@@ -1,0 +1,30 @@
+/** Collects what is to be posted to the other thread in this turn, and posts it as one message. */
+import { BytePacker } from './byte-packer.js';
+import type { Numbered, ThreadMessage } from './thread-protocol.js';
+
+export type Post = (message: unknown, transfer: ArrayBuffer[]) => void;
+
+export class ThreadOutbox<T> {
+  readonly #post: Post;
+  #items: Numbered<T>[] = [];
+  #packer = new BytePacker();
+
+  constructor(post: Post) {
+    this.#post = post;
+  }
+
+  /** `pack` puts the byte arrays of the item into the message's buffer. */
+  add(id: number, pack: (packer: BytePacker) => T): void {
+    if (this.#items.length === 0) queueMicrotask(() => this.flush());
+    this.#items.push({ id, body: pack(this.#packer) });
+  }
+
+  /** Posts what waits, now. */
+  flush(): void {
+    if (this.#items.length === 0) return;
+    const message: ThreadMessage<T> = { items: this.#items, bytes: this.#packer.finish() };
+    this.#items = [];
+    this.#packer = new BytePacker();
+    this.#post(message, [message.bytes]);
+  }
+}

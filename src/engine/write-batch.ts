@@ -1,0 +1,94 @@
+/**
+ * What an apply call changes, on its way to the store. Reads look here before they look there, so
+ * that they see every entry whole as soon as it is applied.
+ */
+import type { KvOperation } from '../shared/kv.js';
+import type { Version } from '../shared/types.js';
+import { type RecordName, recordOfName } from './record-name.js';
+import { sealValue } from './sealed-value.js';
+import { recordKey } from './store-keys.js';
+
+/** A record as the store keeps it under its key. */
+export interface RecordValue {
+  readonly version: Version;
+  /** Encoded `google.protobuf.Struct`; empty for none. */
+  readonly metadata: Uint8Array;
+  /** Little-endian float32. */
+  readonly values: Uint8Array;
+}
+
+export type PendingRecord =
+  | { readonly kind: 'put'; readonly value: RecordValue }
+  | { readonly kind: 'deleted' };
+
+const DELETED: PendingRecord = { kind: 'deleted' };
+const NO_RECORDS: ReadonlyMap<RecordName, PendingRecord> = new Map();
+
+export class WriteBatch {
+  /** By collection and name, the last write of each record only. */
+  readonly #records = new Map<number, Map<RecordName, PendingRecord>>();
+  readonly #operations: KvOperation[] = [];
+
+  putRecord(collectionId: number, name: RecordName, value: RecordValue): void {
+    this.#recordsOf(collectionId).set(name, { kind: 'put', value });
+  }
+
+  deleteRecord(collectionId: number, name: RecordName): void {
+    this.#recordsOf(collectionId).set(name, DELETED);
+  }
+
+  /** The batch's records of a dropped collection: the store erases it by range. */
+  forgetRecords(collectionId: number): void {
+    this.#records.delete(collectionId);
+  }
+
+  /** What the batch holds of a collection. The map changes with the batch. */
+  records(collectionId: number): ReadonlyMap<RecordName, PendingRecord> {
+    return this.#records.get(collectionId) ?? NO_RECORDS;
+  }
+
+  put(key: Uint8Array, value: Uint8Array): void {
+    this.#operations.push({ type: 'put', key, value });
+  }
+
+  delete(key: Uint8Array): void {
+    this.#operations.push({ type: 'del', key });
+  }
+
+  /** The operations for the database, in the order in which they were made. */
+  operations(): KvOperation[] {
+    const operations = [...this.#operations];
+    for (const [collectionId, records] of this.#records) {
+      for (const [name, record] of records) {
+        operations.push(recordOperation(collectionId, name, record));
+      }
+    }
+    return operations;
+  }
+
+  #recordsOf(collectionId: number): Map<RecordName, PendingRecord> {
+    let records = this.#records.get(collectionId);
+    if (records === undefined) {
+      records = new Map();
+      this.#records.set(collectionId, records);
+    }
+    return records;
+  }
+}
+
+function recordOperation(
+  collectionId: number,
+  name: RecordName,
+  record: PendingRecord,
+): KvOperation {
+  const key = recordKey(collectionId, recordOfName(name));
+  if (record.kind === 'deleted') return { type: 'del', key };
+  const { version, metadata, values } = record.value;
+  const sizeHintBytes = 16 + metadata.length + values.length;
+  const value = sealValue(
+    key,
+    (body) => body.u64(version).bytes(metadata).raw(values),
+    sizeHintBytes,
+  );
+  return { type: 'put', key, value };
+}

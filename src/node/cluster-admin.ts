@@ -1,0 +1,131 @@
+/** What operators ask of the cluster: collections come and go, and how is everything. */
+import type { Router } from '../router/router.js';
+import type { CallOptions, ClusterAdmin } from '../server/backend.js';
+import { defined } from '../shared/assert.js';
+import type { ClusterStatus, CollectionInfo } from '../shared/codec/admin-messages.js';
+import { type Deadline, withDeadline } from '../shared/deadline.js';
+import type { Environment } from '../shared/environment.js';
+import { FlotillaError, isFlotillaError } from '../shared/errors.js';
+import type { CollectionConfig } from '../shared/types.js';
+import type { CollectionEntry, TopologyCommand, TopologyDocument } from '../topology/document.js';
+import type { TopologyGroup } from '../topology/topology-group.js';
+import type { TopologyView } from '../topology/view.js';
+
+export interface NodeAdminOptions {
+  readonly router: Router;
+  readonly view: TopologyView;
+  readonly topology: () => TopologyGroup | undefined;
+  readonly status: (timeoutMs: number) => Promise<ClusterStatus>;
+  readonly environment: Environment;
+}
+
+const QUORUM_CHECK_TIMEOUT_MS = 2_000;
+const STATUS_TIMEOUT_MAX_MS = 2_000;
+
+export class NodeAdmin implements ClusterAdmin {
+  readonly #options: NodeAdminOptions;
+
+  constructor(options: NodeAdminOptions) {
+    this.#options = options;
+  }
+
+  async createCollection(config: CollectionConfig, options: CallOptions): Promise<CollectionInfo> {
+    await this.#assertQuorums(options);
+    const started = await this.#change({ kind: 'beginCreateCollection', config }, options);
+    const created = await this.#wait(options, `creating collection ${config.name}`, (document) => {
+      const entry = document.collections.find((one) => one.collectionId === started.collectionId);
+      return entry?.state === 'active' ? entry : undefined;
+    });
+    return infoOf(created);
+  }
+
+  async dropCollection(name: string, options: CallOptions): Promise<void> {
+    await this.#assertQuorums(options);
+    const { collectionId } = await this.#change({ kind: 'beginDropCollection', name }, options);
+    await this.#wait(options, `dropping collection ${name}`, (document) => {
+      const isLeft = document.collections.some((one) => one.collectionId === collectionId);
+      return isLeft ? undefined : true;
+    });
+  }
+
+  async listCollections(options: CallOptions): Promise<readonly CollectionInfo[]> {
+    const { collections } = await this.#freshDocument(options);
+    return collections.map(infoOf).sort((a, b) => (a.config.name < b.config.name ? -1 : 1));
+  }
+
+  async describeCollection(name: string, options: CallOptions): Promise<CollectionInfo> {
+    const { collections } = await this.#freshDocument(options);
+    const entry = collections.find(({ config }) => config.name === name);
+    if (entry === undefined) {
+      throw new FlotillaError('COLLECTION_NOT_FOUND', `There is no collection ${name}`, {
+        field: 'name',
+      });
+    }
+    const recordCount = await this.#count(entry, options);
+    return { ...infoOf(entry), recordCount };
+  }
+
+  status(options: CallOptions): Promise<ClusterStatus> {
+    return this.#options.status(Math.min(options.timeoutMs / 2, STATUS_TIMEOUT_MAX_MS));
+  }
+
+  async #count(entry: CollectionEntry, options: CallOptions): Promise<number | undefined> {
+    if (entry.state !== 'active') return undefined;
+    try {
+      const { count } = await this.#options.router.count(entry.config.name, options);
+      return count;
+    } catch (error) {
+      if (isFlotillaError(error) && error.code === 'UNAVAILABLE') return undefined;
+      throw error;
+    }
+  }
+
+  /** A change is not even begun while a shard has no quorum: it could not be finished. */
+  async #assertQuorums({ timeoutMs, signal }: CallOptions): Promise<void> {
+    const { router, view } = this.#options;
+    const deadline = { timeoutMs: Math.min(timeoutMs / 2, QUORUM_CHECK_TIMEOUT_MS), signal };
+    const shards = view.current()?.shards ?? [];
+    await Promise.all(shards.map(({ shardId }) => router.barrier(shardId, deadline)));
+  }
+
+  async #change(command: TopologyCommand, options: CallOptions): Promise<CollectionEntry> {
+    const result = await this.#topology().propose(command, options);
+    if (result.kind === 'refused') throw FlotillaError.fromBody(result.error);
+    return result.collection;
+  }
+
+  async #freshDocument(options: CallOptions): Promise<TopologyDocument> {
+    await this.#topology().refresh(options);
+    return defined(this.#options.view.current(), 'the topology');
+  }
+
+  #topology(): TopologyGroup {
+    const topology = this.#options.topology();
+    if (topology !== undefined) return topology;
+    throw new FlotillaError('NODE_NOT_READY', 'This node has not joined a cluster yet');
+  }
+
+  /** Waits until the view of this node shows what `look` is for. */
+  #wait<T>(
+    deadline: Deadline,
+    what: string,
+    look: (document: TopologyDocument) => T | undefined,
+  ): Promise<T> {
+    const { view, environment } = this.#options;
+    let stop = (): void => undefined;
+    const seen = new Promise<T>((resolve) => {
+      const check = (document: TopologyDocument): void => {
+        const found = look(document);
+        if (found !== undefined) resolve(found);
+      };
+      stop = view.onChange(check);
+      const now = view.current();
+      if (now !== undefined) check(now);
+    });
+    return withDeadline(environment.scheduler, seen, deadline, what).finally(() => stop());
+  }
+}
+
+function infoOf({ config, state }: CollectionEntry): CollectionInfo {
+  return { config, state };
+}

@@ -1,0 +1,65 @@
+/** What a node offers to clients and operators: the gRPC services, metrics and health. */
+import { Registry } from 'prom-client';
+import type { RouterHooks } from '../router/hooks.js';
+import type { ClusterAdmin, RecordsBackend } from '../server/backend.js';
+import { ClusterMetrics, type RaftMetricsSource } from '../server/cluster-metrics.js';
+import { GrpcServer } from '../server/grpc-server.js';
+import { HttpServer, type Readiness } from '../server/http-server.js';
+import { ServerMetrics } from '../server/metrics.js';
+import type { Environment } from '../shared/environment.js';
+import type { Logger } from '../shared/logger.js';
+import type { NodeConfig } from './config.js';
+import type { Lifecycle } from './lifecycle.js';
+import { VERSION } from './version.js';
+
+export interface EndpointsOptions {
+  readonly config: NodeConfig;
+  readonly environment: Environment;
+  readonly logger: Logger;
+  readonly metrics: ServerMetrics;
+  readonly records: RecordsBackend;
+  readonly admin: ClusterAdmin;
+  readonly raftMetrics: RaftMetricsSource;
+  readonly readiness: () => Readiness;
+}
+
+/** A registry per node: several nodes may live in one process. */
+export function nodeMetrics(nodeId: number): ServerMetrics {
+  return new ServerMetrics({ registry: new Registry(), version: VERSION, nodeId });
+}
+
+export function routerHooks(metrics: ServerMetrics): RouterHooks {
+  return {
+    onFanOut: ({ operation, durationMs }) => {
+      if (operation === 'search') metrics.fanOutFinished(durationMs / 1_000);
+    },
+    onMerge: ({ durationMs }) => metrics.mergeFinished(durationMs / 1_000),
+  };
+}
+
+/** Starts both servers; the gRPC health service says NOT_SERVING until told otherwise. */
+export async function startEndpoints(
+  options: EndpointsOptions,
+  lifecycle: Lifecycle,
+): Promise<{ readonly grpc: GrpcServer; readonly http: HttpServer }> {
+  const { config, environment, logger, metrics, records, admin } = options;
+  new ClusterMetrics(metrics.registry, options.raftMetrics);
+  const http = await HttpServer.start({
+    address: config.listen.http,
+    registry: metrics.registry,
+    readiness: options.readiness,
+    scheduler: environment.scheduler,
+    logger,
+  });
+  lifecycle.add('http', () => http.close());
+  const grpc = await GrpcServer.start({
+    address: config.listen.client,
+    records,
+    admin,
+    environment,
+    logger,
+    metrics,
+  });
+  lifecycle.add('grpc', () => grpc.close(config.shutdownTimeoutMs / 2));
+  return { grpc, http };
+}

@@ -1,0 +1,104 @@
+/** The key-value database on disk: LevelDB through `level`. The only file that imports it. */
+import { Level } from 'level';
+import { FlotillaError } from '../shared/errors.js';
+import type { Kv, KvEntry, KvOperation, KvOptions, KvRange } from '../shared/kv.js';
+
+const MEBIBYTE = 1024 * 1024;
+const DEFAULT_PAGE_SIZE = 256;
+/** LevelDB hands out at most this much of a scan at a time, whatever the page size. */
+const PAGE_SIZE_MAX_BYTES = MEBIBYTE;
+
+type Database = Level<Uint8Array, Uint8Array>;
+
+/** The binding returns Buffers, whose `slice` is a view; callers are promised plain arrays. */
+function plain(bytes: Uint8Array): Uint8Array {
+  return new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
+
+function plainOrAbsent(bytes: Uint8Array | undefined): Uint8Array | undefined {
+  return bytes && plain(bytes);
+}
+
+/** LevelDB's reason for not opening, told apart by what the operator has to do about it. */
+function openError(path: string, thrown: unknown): unknown {
+  const reason = thrown instanceof Error ? thrown.cause : undefined;
+  if (!(reason instanceof Error) || !('code' in reason)) return thrown;
+  const message = `the database ${path} does not open: ${reason.message}`;
+  const options = { cause: thrown };
+  if (reason.code === 'LEVEL_LOCKED') return new FlotillaError('NODE_NOT_READY', message, options);
+  // The directory is there; a file that is not is one that LevelDB's own records name.
+  const damaged = reason.code === 'LEVEL_CORRUPTION' || /no such file/i.test(reason.message);
+  return damaged ? new FlotillaError('LOG_DAMAGED', message, options) : new Error(message, options);
+}
+
+/**
+ * LevelDB opens without an error when its log file is damaged or missing, and drops what it cannot
+ * read: whoever stores what must not be lost checks its own records. After a failed write, close.
+ */
+export class LevelKv implements Kv {
+  readonly #database: Database;
+
+  private constructor(database: Database) {
+    this.#database = database;
+  }
+
+  /**
+   * Opens the database, and creates it where there is none. Rejects with NODE_NOT_READY when it is
+   * open elsewhere and with LOG_DAMAGED when LevelDB itself finds a file damaged or missing.
+   */
+  static async open(path: string, options: KvOptions = {}): Promise<LevelKv> {
+    const database: Database = new Level(path, {
+      keyEncoding: 'view',
+      valueEncoding: 'view',
+      compression: false,
+      cacheSize: options.cacheSizeBytes ?? 8 * MEBIBYTE,
+      writeBufferSize: options.writeBufferSizeBytes ?? 4 * MEBIBYTE,
+    });
+    try {
+      await database.open();
+    } catch (thrown) {
+      throw openError(path, thrown);
+    }
+    return new LevelKv(database);
+  }
+
+  async get(key: Uint8Array): Promise<Uint8Array | undefined> {
+    return plainOrAbsent(await this.#database.get(key));
+  }
+
+  getSync(key: Uint8Array): Uint8Array | undefined {
+    return plainOrAbsent(this.#database.getSync(key));
+  }
+
+  async getMany(keys: readonly Uint8Array[]): Promise<(Uint8Array | undefined)[]> {
+    const values: (Uint8Array | undefined)[] = await this.#database.getMany([...keys]);
+    return values.map(plainOrAbsent);
+  }
+
+  async batch(operations: readonly KvOperation[], options: { sync: boolean }): Promise<void> {
+    await this.#database.batch([...operations], { sync: options.sync });
+  }
+
+  async *scan(range: KvRange, options: { pageSize?: number } = {}): AsyncGenerator<KvEntry[]> {
+    const iterator = this.#database.iterator({
+      gte: range.gte,
+      lt: range.lt,
+      reverse: range.reverse ?? false,
+      limit: range.limit ?? -1,
+      highWaterMarkBytes: PAGE_SIZE_MAX_BYTES,
+    });
+    try {
+      for (;;) {
+        const page = await iterator.nextv(options.pageSize ?? DEFAULT_PAGE_SIZE);
+        if (page.length === 0) return;
+        yield page.map(([key, value]) => ({ key: plain(key), value: plain(value) }));
+      }
+    } finally {
+      await iterator.close();
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#database.close();
+  }
+}

@@ -1,0 +1,75 @@
+/** Feeds the gauges of Raft groups and shards from the replicas of this node. */
+import type { ReplicaStatus, ShardReplica } from '../replica/replica.js';
+import type {
+  ClusterSnapshot,
+  GroupSnapshot,
+  RaftMetricsSource,
+} from '../server/cluster-metrics.js';
+import type { Environment } from '../shared/environment.js';
+import type { TopologyView } from '../topology/view.js';
+import { TOPOLOGY_GROUP_ID } from './shards.js';
+
+export interface NodeMetricsOptions {
+  readonly view: TopologyView;
+  readonly environment: Environment;
+  readonly topologyStatus: () => ReplicaStatus | undefined;
+  readonly replicas: ReadonlyMap<number, ShardReplica>;
+  /** Whether every shard serves, as the readiness checks have found. */
+  readonly serving: () => boolean;
+}
+
+const ENGINE_TIMEOUT_MS = 500;
+
+export class NodeMetrics implements RaftMetricsSource {
+  readonly #options: NodeMetricsOptions;
+
+  constructor(options: NodeMetricsOptions) {
+    this.#options = options;
+  }
+
+  async snapshot(): Promise<ClusterSnapshot> {
+    const { replicas, topologyStatus, view, serving } = this.#options;
+    const context = { epoch: view.current()?.epoch ?? 0, timeoutMs: ENGINE_TIMEOUT_MS };
+    const shards = await Promise.all(
+      [...replicas]
+        .filter(([groupId]) => groupId !== TOPOLOGY_GROUP_ID)
+        .map(([, replica]) => replica.status(context)),
+    );
+    const groups = shards.map((status) => this.#groupSnapshot(String(status.shardId), status));
+    const topology = topologyStatus();
+    if (topology !== undefined) groups.push(this.#groupSnapshot('topology', topology));
+    const faulty = shards.some((status) => status.fault !== undefined);
+    return { healthy: serving() && !faulty && !this.#someFollowerIsAway(shards), groups };
+  }
+
+  #groupSnapshot(shard: string, status: ReplicaStatus): GroupSnapshot {
+    const names = new Map(
+      this.#options.view
+        .current()
+        ?.collections.map(({ collectionId, config }) => [collectionId, config.name]),
+    );
+    return {
+      shard,
+      term: status.term,
+      commitIndex: status.commitIndex,
+      appliedIndex: status.appliedIndex,
+      leaderChanges: status.leaderChanges,
+      leading: status.role === 'StateLeader',
+      followers: status.followers.map(({ nodeId, lagEntries, lagMs }) => ({
+        nodeId,
+        lagEntries,
+        lagSeconds: lagMs / 1_000,
+      })),
+      vectors: new Map(
+        status.engine?.collections.flatMap(({ collectionId, records }) => {
+          const name = names.get(collectionId);
+          return name === undefined ? [] : [[name, records] as const];
+        }),
+      ),
+    };
+  }
+
+  #someFollowerIsAway(shards: readonly ReplicaStatus[]): boolean {
+    return shards.some(({ followers }) => followers.some((follower) => !follower.recentActive));
+  }
+}

@@ -1,0 +1,125 @@
+/**
+ * The server's view of the router. A collection that this node has not heard of may have been
+ * created a moment ago through another node: before saying NOT_FOUND the topology is refreshed.
+ */
+import type { Router } from '../router/router.js';
+import type {
+  BackendQuery,
+  CallOptions,
+  NewRecord,
+  RecordsBackend,
+  SearchAnswer,
+  SearchOptions,
+  StoredRecord,
+  WriteOptions,
+} from '../server/backend.js';
+import { defined } from '../shared/assert.js';
+import { isFlotillaError } from '../shared/errors.js';
+import type { CollectionConfig, WriteOutcome } from '../shared/types.js';
+import type { TopologyGroup } from '../topology/topology-group.js';
+import type { TopologyView } from '../topology/view.js';
+
+export interface RecordsBackendOptions {
+  readonly router: Router;
+  readonly view: TopologyView;
+  readonly topology: () => TopologyGroup | undefined;
+}
+
+/** A refresh that takes longer than this says more about the cluster than about the collection. */
+const REFRESH_TIMEOUT_MAX_MS = 2_000;
+
+export class RouterBackend implements RecordsBackend {
+  readonly #options: RecordsBackendOptions;
+
+  constructor(options: RecordsBackendOptions) {
+    this.#options = options;
+  }
+
+  collection(name: string, options: CallOptions): CollectionConfig | Promise<CollectionConfig> {
+    try {
+      return this.#options.view.collection(name).config;
+    } catch {
+      return this.#fresh(options, async () => this.#options.view.collection(name).config);
+    }
+  }
+
+  upsert(
+    collection: string,
+    records: readonly NewRecord[],
+    options: WriteOptions,
+  ): Promise<{ outcomes: readonly WriteOutcome[] }> {
+    return this.#fresh(options, () => this.#options.router.upsert(collection, records, options));
+  }
+
+  delete(
+    collection: string,
+    ids: readonly string[],
+    options: WriteOptions,
+  ): Promise<{ outcomes: readonly WriteOutcome[] }> {
+    return this.#fresh(options, () => this.#options.router.delete(collection, ids, options));
+  }
+
+  async fetch(
+    collection: string,
+    ids: readonly string[],
+    include: { readonly values: boolean; readonly metadata: boolean },
+    options: CallOptions,
+  ): Promise<readonly (StoredRecord | undefined)[]> {
+    const answer = await this.#fresh(options, () =>
+      this.#options.router.fetch(collection, ids, include, options),
+    );
+    return answer.records;
+  }
+
+  async search(
+    collection: string,
+    queries: readonly BackendQuery[],
+    options: SearchOptions,
+  ): Promise<SearchAnswer> {
+    const answer = await this.#fresh(options, () =>
+      this.#options.router.search(collection, queries.map(routerQuery), options),
+    );
+    const { total, ok, failed } = answer.shards;
+    return { ...answer, shards: { total, ok, failed: failed.map(({ shardId }) => shardId) } };
+  }
+
+  async count(collection: string, options: CallOptions): Promise<number> {
+    const answer = await this.#fresh(options, () =>
+      this.#options.router.count(collection, options),
+    );
+    return answer.count;
+  }
+
+  /** Tries again, once, where a newer topology may tell something else. */
+  async #fresh<T>(options: CallOptions, work: () => Promise<T>): Promise<T> {
+    const epoch = this.#options.view.current()?.epoch;
+    try {
+      return await work();
+    } catch (error) {
+      const stale =
+        isFlotillaError(error) &&
+        (error.reason === 'COLLECTION_NOT_FOUND' || error.reason === 'COLLECTION_NOT_READY');
+      if (!stale) throw error;
+      const timeoutMs = Math.min(options.timeoutMs, REFRESH_TIMEOUT_MAX_MS);
+      await this.#options.topology()?.refresh({ timeoutMs, signal: options.signal });
+      if (this.#options.view.current()?.epoch === epoch) throw error;
+      return work();
+    }
+  }
+}
+
+function routerQuery(query: BackendQuery): Parameters<Router['search']>[1][number] {
+  const { vector, id, k, ef, offset, scoreThreshold, includeValues, includeMetadata } = query;
+  return {
+    target:
+      id === undefined
+        ? { kind: 'vector', values: defined(vector, 'vector of a query') }
+        : { kind: 'record', id },
+    limit: k,
+    offset,
+    ef,
+    scoreThreshold,
+    includeValues,
+    includeMetadata,
+  };
+}

@@ -1,0 +1,39 @@
+/** Finds the replica to talk to: the one on this node, or a stub for one on another. */
+import { RemoteReplica } from '../replica/remote-replica.js';
+import type { ShardReplica } from '../replica/replica.js';
+import { absentReplica } from '../replica/status-only-replica.js';
+import type { Transport } from '../transport/transport.js';
+
+export class ReplicaDirectory {
+  readonly #nodeId: number;
+  readonly #transport: Pick<Transport, 'request'>;
+  /** Replicas of this node by group. */
+  readonly local = new Map<number, ShardReplica>();
+  readonly #remote = new Map<string, RemoteReplica>();
+
+  constructor(nodeId: number, transport: Pick<Transport, 'request'>) {
+    this.#nodeId = nodeId;
+    this.#transport = transport;
+  }
+
+  /** Never fails: a replica that this node has not opened yet refuses by itself. */
+  replicaOf(
+    group: { readonly shardId: number; readonly groupId: number },
+    nodeId: number,
+  ): ShardReplica {
+    const { shardId, groupId } = group;
+    if (nodeId === this.#nodeId) {
+      const fault = 'it is still being opened';
+      return (
+        this.local.get(groupId) ?? absentReplica({ shardId, groupId, replicaId: 0, nodeId, fault })
+      );
+    }
+    const key = `${groupId}/${nodeId}`;
+    const known = this.#remote.get(key);
+    if (known !== undefined) return known;
+    const transport = this.#transport;
+    const replica = new RemoteReplica({ shardId, groupId, nodeId, transport });
+    this.#remote.set(key, replica);
+    return replica;
+  }
+}

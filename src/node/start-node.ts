@@ -1,0 +1,31 @@
+/** A node as it runs in production: real clocks and disks, gRPC to others, an engine per thread. */
+
+import type { Engine, ShardGenesis } from '../engine/engine.js';
+import { ThreadEngine } from '../engine/engine-client.js';
+import type { Environment } from '../shared/environment.js';
+import type { Logger } from '../shared/logger.js';
+import { GrpcNetwork } from '../transport/grpc-network.js';
+import type { NodeConfig } from './config.js';
+import { Node } from './node.js';
+import { realEnvironment } from './real-environment.js';
+import { startEngineThread } from './start-engine-thread.js';
+
+export interface StartNodeOptions {
+  readonly config: NodeConfig;
+  readonly logger: Logger;
+}
+
+/** See `Node.start`. */
+export function startNode({ config, logger }: StartNodeOptions): Promise<Node> {
+  const environment = grpcEnvironment();
+  return Node.start({ config, logger, environment, createEngine: threadEngine });
+}
+
+/** The real environment with gRPC links to other processes. */
+export function grpcEnvironment(): Environment {
+  return realEnvironment((scheduler) => new GrpcNetwork({ scheduler }));
+}
+
+export function threadEngine(genesis: ShardGenesis, directory: string): Engine {
+  return new ThreadEngine({ path: directory, genesis, spawn: startEngineThread });
+}

@@ -1,0 +1,132 @@
+import { handleAppendEntries, handleHeartbeat, handleSnapshot } from './follower.js';
+import { becomeLeaderAndReplicate } from './leader.js';
+import type { Raft } from './raft.js';
+import { type Message, type MessageType, NONE } from './types.js';
+
+/** Elections (paper 5.2, 5.4.1; pre-vote: thesis 9.6). */
+
+/** How many committed entries are looked through at a time for a configuration change. */
+const SCAN_SIZE_BYTES = 1024 * 1024;
+
+/** The leader was not heard from in time, or the host wants an election. */
+export function campaignOnTimeout(raft: Raft): void {
+  if (raft.role === 'StateLeader' || !raft.isPromotable) return;
+  if (hasUnappliedConfChange(raft)) return;
+  if (raft.config.preVote) {
+    preCampaign(raft);
+  } else {
+    campaign(raft);
+  }
+}
+
+function preCampaign(raft: Raft): void {
+  raft.becomePreCandidate();
+  requestVotes(raft, 'MsgPreVote', 'MsgPreVoteResp', raft.term + 1);
+}
+
+function campaign(raft: Raft): void {
+  raft.becomeCandidate();
+  requestVotes(raft, 'MsgVote', 'MsgVoteResp', raft.term);
+}
+
+/** Asks all voters. The own vote is an answer to itself, which counts when it is durable (E1). */
+function requestVotes(raft: Raft, type: MessageType, answer: MessageType, term: number): void {
+  const last = raft.log.lastId();
+  for (const id of raft.tracker.voterIds) {
+    if (id === raft.id) {
+      raft.send(answer, id, undefined, term);
+    } else {
+      raft.send(type, id, { index: last.index, logTerm: last.term }, term);
+    }
+  }
+}
+
+/**
+ * Grants or refuses a vote or pre-vote of the current or a later term. Learners answer too: a
+ * candidate may know of their promotion before they do (E9).
+ */
+export function handleVoteRequest(raft: Raft, message: Message): void {
+  const { type, from, term, index, logTerm } = message;
+  const answer = type === 'MsgVote' ? 'MsgVoteResp' : 'MsgPreVoteResp';
+  const isFree =
+    raft.vote === from ||
+    (raft.vote === NONE && raft.lead === NONE) ||
+    (type === 'MsgPreVote' && term > raft.term);
+  if (!isFree || !raft.log.isUpToDate({ term: logTerm, index })) {
+    raft.send(answer, from, { reject: true });
+    return;
+  }
+  // A pre-vote is granted in the term that was asked about, which is not ours.
+  raft.send(answer, from, undefined, term);
+  if (type === 'MsgVote') {
+    raft.electionElapsed = 0;
+    raft.vote = from;
+  }
+}
+
+/** Candidates and pre-candidates differ only in which answers count. */
+export function stepCandidate(raft: Raft, message: Message): void {
+  switch (message.type) {
+    case 'MsgApp':
+      raft.becomeFollower(message.term, message.from);
+      handleAppendEntries(raft, message);
+      return;
+    case 'MsgHeartbeat':
+      raft.becomeFollower(message.term, message.from);
+      handleHeartbeat(raft, message);
+      return;
+    case 'MsgSnap':
+      raft.becomeFollower(message.term, message.from);
+      handleSnapshot(raft, message);
+      return;
+    case 'MsgVoteResp':
+      if (raft.role === 'StateCandidate') countVote(raft, message);
+      return;
+    case 'MsgPreVoteResp':
+      if (raft.role === 'StatePreCandidate' && answersThisPreVote(raft, message)) {
+        countVote(raft, message);
+      }
+      return;
+    default:
+      return;
+  }
+}
+
+/** A grant carries the term that was asked about: an older one is of an earlier campaign (E12). */
+function answersThisPreVote(raft: Raft, message: Message): boolean {
+  return message.reject || message.term === raft.term + 1;
+}
+
+function countVote(raft: Raft, message: Message): void {
+  raft.tracker.recordVote(message.from, !message.reject);
+  switch (raft.tracker.tallyVotes()) {
+    case 'won':
+      if (raft.role === 'StatePreCandidate') {
+        campaign(raft);
+      } else {
+        becomeLeaderAndReplicate(raft);
+      }
+      return;
+    case 'lost':
+      raft.becomeFollower(raft.term, NONE);
+      return;
+    case 'pending':
+      return;
+  }
+}
+
+/**
+ * A configuration that is committed but not applied here may need other quorums than the one in
+ * force, so who has one must not campaign (E8). Cost: a pass over what is committed, not applied.
+ */
+function hasUnappliedConfChange(raft: Raft): boolean {
+  const { log } = raft;
+  // What is compacted was applied, also where the host has not said so yet.
+  let low = Math.max(log.applied + 1, log.firstIndex());
+  while (low <= log.committed) {
+    const page = log.slice(low, log.committed + 1, SCAN_SIZE_BYTES);
+    if (page.some((entry) => entry.type !== 'EntryNormal')) return true;
+    low += page.length;
+  }
+  return false;
+}

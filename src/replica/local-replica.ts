@@ -1,0 +1,162 @@
+/** A shard replica on this node: its Raft group, its engine, and the clock that stamps versions. */
+import type {
+  CommandResult,
+  Engine,
+  Hit,
+  ReadScope,
+  RecordKey,
+  SearchQuery,
+  StoredRecord,
+} from '../engine/engine.js';
+import type { Entry, LogReader } from '../raft/types.js';
+import { commandVersion, stampCommand } from '../shared/codec/command.js';
+import { withDeadline } from '../shared/deadline.js';
+import type { Environment } from '../shared/environment.js';
+import { toFlotillaError } from '../shared/errors.js';
+import { HybridClock } from '../shared/hlc.js';
+import type { GroupGenesis, LogStore } from '../storage/log-store.js';
+import type { RaftGroup } from './group.js';
+import type { ReplicaHost } from './host.js';
+import type { ProposalOutcome } from './proposals.js';
+import type { CallContext, ProposalAnswer, ReplicaStatus, ShardReplica } from './replica.js';
+import { groupStatusOf } from './status.js';
+
+export interface LocalReplicaOptions {
+  readonly shardId: number;
+  readonly nodeId: number;
+  readonly genesis: GroupGenesis;
+  readonly engine: Engine;
+  readonly host: ReplicaHost;
+  readonly logStore: LogStore;
+  readonly environment: Environment;
+}
+
+export class LocalReplica implements ShardReplica {
+  readonly shardId: number;
+  readonly nodeId: number;
+  readonly #group: RaftGroup<CommandResult>;
+  readonly #engine: Engine;
+  readonly #environment: Environment;
+  readonly #clock: HybridClock;
+
+  static async open(options: LocalReplicaOptions): Promise<LocalReplica> {
+    const { genesis, engine, host, logStore } = options;
+    const clock = new HybridClock();
+    clock.observe(lastVersion(logStore.reader(genesis.groupId)));
+    const observe = (entries: readonly Entry[]): void => {
+      for (const entry of entries) clock.observe(commandVersion(entry.data));
+    };
+    const group = await host.addGroup(genesis, engine, observe);
+    return new LocalReplica(options, group, clock);
+  }
+
+  private constructor(
+    options: LocalReplicaOptions,
+    group: RaftGroup<CommandResult>,
+    clock: HybridClock,
+  ) {
+    this.shardId = options.shardId;
+    this.nodeId = options.nodeId;
+    this.#group = group;
+    this.#engine = options.engine;
+    this.#environment = options.environment;
+    this.#clock = clock;
+  }
+
+  get isLeader(): boolean {
+    return this.#group.isLeader;
+  }
+
+  async propose(commands: readonly Uint8Array[], context: CallContext): Promise<ProposalAnswer[]> {
+    const answers: Promise<ProposalAnswer>[] = [];
+    for (const command of commands) {
+      try {
+        answers.push(this.#answer(this.#proposeOne(command), context));
+      } catch (error) {
+        if (answers.length === 0) throw error;
+        answers.push(Promise.resolve({ kind: 'not-applied', error: toFlotillaError(error).body }));
+      }
+    }
+    return Promise.all(answers);
+  }
+
+  async search(
+    scope: ReadScope,
+    queries: readonly SearchQuery[],
+    context: CallContext,
+  ): Promise<Hit[][]> {
+    await this.barrier(context);
+    return this.#bounded(this.#engine.search(scope, queries), context);
+  }
+
+  async fetch(
+    scope: ReadScope,
+    keys: readonly RecordKey[],
+    include: { values: boolean; metadata: boolean },
+    context: CallContext,
+  ): Promise<(StoredRecord | undefined)[]> {
+    await this.barrier(context);
+    return this.#bounded(this.#engine.fetch(scope, keys, include), context);
+  }
+
+  async count(scope: ReadScope, context: CallContext): Promise<number> {
+    await this.barrier(context);
+    return this.#bounded(this.#engine.count(scope), context);
+  }
+
+  async barrier(context: CallContext): Promise<void> {
+    await this.#bounded(this.#group.readBarrier(), context);
+  }
+
+  async status(context: CallContext): Promise<ReplicaStatus> {
+    const engine = await this.#bounded(this.#engine.stats(), context).catch(() => undefined);
+    return { ...this.statusNow(), engine };
+  }
+
+  /** The consensus side of the status, without asking the engine. */
+  statusNow(): ReplicaStatus {
+    return groupStatusOf(this.#group, { shardId: this.shardId, nodeId: this.nodeId });
+  }
+
+  #proposeOne(command: Uint8Array): Promise<ProposalOutcome<CommandResult>> {
+    stampCommand(command, this.#clock.next(this.#environment.clock.wallMs()));
+    return this.#group.propose(command);
+  }
+
+  async #answer(
+    proposal: Promise<ProposalOutcome<CommandResult>>,
+    context: CallContext,
+  ): Promise<ProposalAnswer> {
+    try {
+      const outcome = await this.#bounded(proposal, context);
+      switch (outcome.kind) {
+        case 'applied':
+          return outcome;
+        case 'lost':
+          return {
+            kind: 'not-applied',
+            error: { reason: 'NO_LEADER', message: 'Another leader took over before the write' },
+          };
+        case 'unknown':
+          return { kind: 'unknown', error: outcome.error.body };
+      }
+    } catch (error) {
+      return { kind: 'unknown', error: toFlotillaError(error).body };
+    }
+  }
+
+  #bounded<T>(work: Promise<T>, context: CallContext): Promise<T> {
+    return withDeadline(this.#environment.scheduler, work, context, `shard ${this.shardId}`);
+  }
+}
+
+/** The highest version in the log: that of its last command, since versions grow along the log. */
+function lastVersion(reader: LogReader): bigint {
+  for (let index = reader.lastIndex(); index >= reader.firstIndex(); index--) {
+    const version = commandVersion(
+      reader.entries(index, index + 1, 0)[0]?.data ?? new Uint8Array(),
+    );
+    if (version > 0n) return version;
+  }
+  return 0n;
+}

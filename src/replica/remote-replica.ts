@@ -1,0 +1,76 @@
+/** A shard replica on another node: each call is one request over the link between the nodes. */
+import type { Hit, ReadScope, RecordKey, SearchQuery, StoredRecord } from '../engine/engine.js';
+import type { Transport } from '../transport/transport.js';
+import type { CallContext, ProposalAnswer, ReplicaStatus, ShardReplica } from './replica.js';
+import {
+  decodeCount,
+  decodeHits,
+  decodeProposalAnswers,
+  decodeRecords,
+  decodeStatus,
+  encodeCall,
+  type ReplicaCall,
+} from './rpc-codec.js';
+
+export interface RemoteReplicaOptions {
+  readonly shardId: number;
+  readonly groupId: number;
+  readonly nodeId: number;
+  readonly transport: Pick<Transport, 'request'>;
+}
+
+export class RemoteReplica implements ShardReplica {
+  readonly shardId: number;
+  readonly nodeId: number;
+  readonly #groupId: number;
+  readonly #transport: Pick<Transport, 'request'>;
+
+  constructor(options: RemoteReplicaOptions) {
+    this.shardId = options.shardId;
+    this.nodeId = options.nodeId;
+    this.#groupId = options.groupId;
+    this.#transport = options.transport;
+  }
+
+  async propose(commands: readonly Uint8Array[], context: CallContext): Promise<ProposalAnswer[]> {
+    return decodeProposalAnswers(await this.#call({ method: 'propose', commands }, context));
+  }
+
+  async search(
+    scope: ReadScope,
+    queries: readonly SearchQuery[],
+    context: CallContext,
+  ): Promise<Hit[][]> {
+    return decodeHits(await this.#call({ method: 'search', scope, queries }, context));
+  }
+
+  async fetch(
+    scope: ReadScope,
+    keys: readonly RecordKey[],
+    include: { values: boolean; metadata: boolean },
+    context: CallContext,
+  ): Promise<(StoredRecord | undefined)[]> {
+    return decodeRecords(await this.#call({ method: 'fetch', scope, keys, include }, context));
+  }
+
+  async count(scope: ReadScope, context: CallContext): Promise<number> {
+    return decodeCount(await this.#call({ method: 'count', scope }, context));
+  }
+
+  async barrier(context: CallContext): Promise<void> {
+    await this.#call({ method: 'barrier' }, context);
+  }
+
+  async status(context: CallContext): Promise<ReplicaStatus> {
+    return decodeStatus(await this.#call({ method: 'status' }, context));
+  }
+
+  #call(call: ReplicaCall, context: CallContext): Promise<Uint8Array> {
+    const { epoch, timeoutMs } = context;
+    const payload = encodeCall({ groupId: this.#groupId, epoch, timeoutMs, call });
+    return this.#transport.request(this.nodeId, payload, {
+      timeoutMs: context.timeoutMs,
+      ...(context.signal !== undefined && { signal: context.signal }),
+    });
+  }
+}

@@ -1,0 +1,473 @@
+/**
+ * The calls between a router and a replica on another node, as bytes: service byte, format byte,
+ * method byte, group, epoch, what is left of the deadline, then the method's own fields.
+ */
+import type {
+  CollectionStats,
+  CommandResult,
+  EngineStats,
+  Hit,
+  ReadScope,
+  RecordKey,
+  SearchQuery,
+  StoredRecord,
+} from '../engine/engine.js';
+import type { ProgressState, Role } from '../raft/types.js';
+import { unreachable } from '../shared/assert.js';
+import { ByteReader, ByteWriter, MalformedBytesError } from '../shared/bytes.js';
+import { SERVICE } from '../shared/codec/services.js';
+import { ERRORS, type ErrorReason } from '../shared/error-codes.js';
+import type { ErrorBody, WriteOutcome } from '../shared/types.js';
+import type { FollowerStatus, ProposalAnswer, ReplicaStatus } from './replica.js';
+
+export const RPC_FORMAT = 1;
+
+export type ReplicaCall =
+  | { readonly method: 'propose'; readonly commands: readonly Uint8Array[] }
+  | {
+      readonly method: 'search';
+      readonly scope: ReadScope;
+      readonly queries: readonly SearchQuery[];
+    }
+  | {
+      readonly method: 'fetch';
+      readonly scope: ReadScope;
+      readonly keys: readonly RecordKey[];
+      readonly include: { readonly values: boolean; readonly metadata: boolean };
+    }
+  | { readonly method: 'count'; readonly scope: ReadScope }
+  | { readonly method: 'barrier' }
+  | { readonly method: 'status' };
+
+const METHODS = ['propose', 'search', 'fetch', 'count', 'barrier', 'status'] as const;
+const ROLES: readonly Role[] = [
+  'StateFollower',
+  'StateCandidate',
+  'StateLeader',
+  'StatePreCandidate',
+];
+const PROGRESS_STATES: readonly ProgressState[] = ['StateProbe', 'StateReplicate', 'StateSnapshot'];
+
+export interface AddressedCall {
+  readonly groupId: number;
+  readonly epoch: number;
+  readonly timeoutMs: number;
+  readonly call: ReplicaCall;
+}
+
+export function encodeCall({ groupId, epoch, timeoutMs, call }: AddressedCall): Uint8Array {
+  const writer = new ByteWriter(call.method === 'propose' ? sizeHint(call.commands) : 1024);
+  writer
+    .u8(SERVICE.replica)
+    .u8(RPC_FORMAT)
+    .u8(METHODS.indexOf(call.method))
+    .varint(groupId)
+    .varint(epoch);
+  writer.varint(Math.max(0, Math.floor(timeoutMs)));
+  switch (call.method) {
+    case 'propose':
+      writeList(writer, call.commands, (command) => writer.bytes(command));
+      break;
+    case 'search':
+      writeScope(writer, call.scope);
+      writeList(writer, call.queries, (query) => writeQuery(writer, query));
+      break;
+    case 'fetch':
+      writeScope(writer, call.scope);
+      writer.bool(call.include.values).bool(call.include.metadata);
+      writeList(writer, call.keys, (key) =>
+        writer.varint(key.slot).string(key.tenant).string(key.id),
+      );
+      break;
+    case 'count':
+      writeScope(writer, call.scope);
+      break;
+    case 'barrier':
+    case 'status':
+      break;
+    default:
+      unreachable(call);
+  }
+  return writer.finish();
+}
+
+export function decodeCall(bytes: Uint8Array): AddressedCall {
+  const reader = new ByteReader(bytes);
+  const service = reader.u8();
+  if (service !== SERVICE.replica) throw new MalformedBytesError(`service ${service}`);
+  const format = reader.u8();
+  if (format !== RPC_FORMAT) throw new MalformedBytesError(`replica call format ${format}`);
+  const method = memberAt(METHODS, reader.u8(), 'method');
+  const groupId = reader.varint();
+  const epoch = reader.varint();
+  const timeoutMs = reader.varint();
+  const call = readCall(reader, method);
+  reader.end();
+  return { groupId, epoch, timeoutMs, call };
+}
+
+function readCall(reader: ByteReader, method: ReplicaCall['method']): ReplicaCall {
+  switch (method) {
+    case 'propose':
+      // Copies: the leader stamps its version into the commands.
+      return { method, commands: readList(reader, () => reader.bytes().slice()) };
+    case 'search':
+      return {
+        method,
+        scope: readScope(reader),
+        queries: readList(reader, () => readQuery(reader)),
+      };
+    case 'fetch': {
+      const scope = readScope(reader);
+      const include = { values: reader.bool(), metadata: reader.bool() };
+      const keys = readList(reader, () => ({
+        slot: reader.varint(),
+        tenant: reader.string(),
+        id: reader.string(),
+      }));
+      return { method, scope, include, keys };
+    }
+    case 'count':
+      return { method, scope: readScope(reader) };
+    case 'barrier':
+    case 'status':
+      return { method };
+    default:
+      return unreachable(method);
+  }
+}
+
+export function encodeProposalAnswers(answers: readonly ProposalAnswer[]): Uint8Array {
+  const writer = new ByteWriter(1024).u8(RPC_FORMAT);
+  writeList(writer, answers, (answer) => {
+    switch (answer.kind) {
+      case 'applied':
+        writer.u8(0).varint(answer.index);
+        writeCommandResult(writer, answer.result);
+        break;
+      case 'not-applied':
+      case 'unknown':
+        writer.u8(answer.kind === 'not-applied' ? 1 : 2);
+        writeErrorBody(writer, answer.error);
+        break;
+      default:
+        unreachable(answer);
+    }
+  });
+  return writer.finish();
+}
+
+export function decodeProposalAnswers(bytes: Uint8Array): ProposalAnswer[] {
+  return readAnswer(bytes, (reader) =>
+    readList(reader, (): ProposalAnswer => {
+      const kind = reader.u8();
+      if (kind === 0) {
+        return { kind: 'applied', index: reader.varint(), result: readCommandResult(reader) };
+      }
+      const error = readErrorBody(reader);
+      return kind === 1 ? { kind: 'not-applied', error } : { kind: 'unknown', error };
+    }),
+  );
+}
+
+export function encodeHits(results: readonly (readonly Hit[])[]): Uint8Array {
+  const writer = new ByteWriter(4096).u8(RPC_FORMAT);
+  writeList(writer, results, (hits) =>
+    writeList(writer, hits, (hit) => {
+      writer.f64(hit.distance);
+      writeRecord(writer, hit);
+    }),
+  );
+  return writer.finish();
+}
+
+export function decodeHits(bytes: Uint8Array): Hit[][] {
+  return readAnswer(bytes, (reader) =>
+    readList(reader, () =>
+      readList(reader, (): Hit => {
+        const distance = reader.f64();
+        return { distance, ...readRecord(reader) };
+      }),
+    ),
+  );
+}
+
+export function encodeRecords(records: readonly (StoredRecord | undefined)[]): Uint8Array {
+  const writer = new ByteWriter(4096).u8(RPC_FORMAT);
+  writeList(writer, records, (record) => {
+    writer.bool(record !== undefined);
+    if (record !== undefined) writeRecord(writer, record);
+  });
+  return writer.finish();
+}
+
+export function decodeRecords(bytes: Uint8Array): (StoredRecord | undefined)[] {
+  return readAnswer(bytes, (reader) =>
+    readList(reader, () => (reader.bool() ? readRecord(reader) : undefined)),
+  );
+}
+
+export function encodeCount(count: number): Uint8Array {
+  return new ByteWriter(16).u8(RPC_FORMAT).varint(count).finish();
+}
+
+export function decodeCount(bytes: Uint8Array): number {
+  return readAnswer(bytes, (reader) => reader.varint());
+}
+
+export function encodeStatus(status: ReplicaStatus): Uint8Array {
+  const writer = new ByteWriter(512).u8(RPC_FORMAT);
+  writer.varint(status.groupId).varint(status.shardId).varint(status.replicaId);
+  writer.varint(status.nodeId).u8(ROLES.indexOf(status.role)).varint(status.term);
+  writer.varint(status.leaderNodeId).varint(status.commitIndex).varint(status.appliedIndex);
+  writer.varint(status.lastIndex).varint(status.leaderChanges);
+  writeList(writer, status.followers, (follower) => writeFollower(writer, follower));
+  writeOptional(writer, status.engine, (engine) => writeEngineStats(writer, engine));
+  writeOptional(writer, status.fault, (fault) => writer.string(fault));
+  return writer.finish();
+}
+
+export function decodeStatus(bytes: Uint8Array): ReplicaStatus {
+  return readAnswer(bytes, (reader) => ({
+    groupId: reader.varint(),
+    shardId: reader.varint(),
+    replicaId: reader.varint(),
+    nodeId: reader.varint(),
+    role: memberAt(ROLES, reader.u8(), 'role'),
+    term: reader.varint(),
+    leaderNodeId: reader.varint(),
+    commitIndex: reader.varint(),
+    appliedIndex: reader.varint(),
+    lastIndex: reader.varint(),
+    leaderChanges: reader.varint(),
+    followers: readList(reader, () => readFollower(reader)),
+    engine: readOptional(reader, () => readEngineStats(reader)),
+    fault: readOptional(reader, () => reader.string()),
+  }));
+}
+
+function readAnswer<T>(bytes: Uint8Array, read: (reader: ByteReader) => T): T {
+  const reader = new ByteReader(bytes);
+  const format = reader.u8();
+  if (format !== RPC_FORMAT) throw new MalformedBytesError(`replica answer format ${format}`);
+  const answer = read(reader);
+  reader.end();
+  return answer;
+}
+
+function writeScope(writer: ByteWriter, scope: ReadScope): void {
+  writer.varint(scope.collectionId).varint(scope.ownershipVersion);
+}
+
+function readScope(reader: ByteReader): ReadScope {
+  return { collectionId: reader.varint(), ownershipVersion: reader.varint() };
+}
+
+function writeQuery(writer: ByteWriter, query: SearchQuery): void {
+  writer.bytes(query.vector).varint(query.k).varint(query.ef);
+  writeOptional(writer, query.scoreThreshold, (threshold) => writer.f64(threshold));
+  writer.bool(query.includeValues).bool(query.includeMetadata);
+}
+
+function readQuery(reader: ByteReader): SearchQuery {
+  const vector = reader.bytes();
+  const k = reader.varint();
+  const ef = reader.varint();
+  const scoreThreshold = readOptional(reader, () => reader.f64());
+  return {
+    vector,
+    k,
+    ef,
+    ...(scoreThreshold !== undefined && { scoreThreshold }),
+    includeValues: reader.bool(),
+    includeMetadata: reader.bool(),
+  };
+}
+
+function writeRecord(writer: ByteWriter, record: StoredRecord): void {
+  writer.string(record.tenant).string(record.id).u64(record.version);
+  writeOptional(writer, record.values, (values) => writer.bytes(values));
+  writeOptional(writer, record.metadata, (metadata) => writer.bytes(metadata));
+}
+
+function readRecord(reader: ByteReader): StoredRecord {
+  const tenant = reader.string();
+  const id = reader.string();
+  const version = reader.u64();
+  const values = readOptional(reader, () => reader.bytes());
+  const metadata = readOptional(reader, () => reader.bytes());
+  return {
+    tenant,
+    id,
+    version,
+    ...(values !== undefined && { values }),
+    ...(metadata !== undefined && { metadata }),
+  };
+}
+
+function writeCommandResult(writer: ByteWriter, result: CommandResult): void {
+  switch (result.kind) {
+    case 'write':
+      writer.u8(0);
+      writeList(writer, result.outcomes, ({ ordinal, outcome }) => {
+        writer.varint(ordinal);
+        writeOutcome(writer, outcome);
+      });
+      break;
+    case 'refused':
+      writer.u8(1);
+      writeErrorBody(writer, result.error);
+      break;
+    case 'done':
+      writer.u8(2);
+      break;
+    default:
+      unreachable(result);
+  }
+}
+
+function readCommandResult(reader: ByteReader): CommandResult {
+  const kind = reader.u8();
+  switch (kind) {
+    case 0:
+      return {
+        kind: 'write',
+        outcomes: readList(reader, () => ({
+          ordinal: reader.varint(),
+          outcome: readOutcome(reader),
+        })),
+      };
+    case 1:
+      return { kind: 'refused', error: readErrorBody(reader) };
+    case 2:
+      return { kind: 'done' };
+    default:
+      throw new MalformedBytesError(`command result ${kind}`);
+  }
+}
+
+function writeOutcome(writer: ByteWriter, outcome: WriteOutcome): void {
+  if (outcome.kind === 'applied') {
+    writer.u8(0).u64(outcome.version).bool(outcome.existed);
+    return;
+  }
+  writer.u8(outcome.kind === 'not-applied' ? 1 : 2);
+  writeErrorBody(writer, outcome.error);
+}
+
+function readOutcome(reader: ByteReader): WriteOutcome {
+  const kind = reader.u8();
+  if (kind === 0) return { kind: 'applied', version: reader.u64(), existed: reader.bool() };
+  const error = readErrorBody(reader);
+  return kind === 1 ? { kind: 'not-applied', error } : { kind: 'unknown', error };
+}
+
+function writeFollower(writer: ByteWriter, follower: FollowerStatus): void {
+  writer.varint(follower.id).varint(follower.nodeId).varint(follower.match);
+  writer.varint(follower.next).u8(PROGRESS_STATES.indexOf(follower.state));
+  writer.bool(follower.isLearner).bool(follower.recentActive).bool(follower.paused);
+  writer.varint(follower.pendingSnapshot).varint(follower.inflightCount);
+  writer.bool(follower.inflightFull).varint(follower.lagEntries).f64(follower.lagMs);
+}
+
+function readFollower(reader: ByteReader): FollowerStatus {
+  return {
+    id: reader.varint(),
+    nodeId: reader.varint(),
+    match: reader.varint(),
+    next: reader.varint(),
+    state: memberAt(PROGRESS_STATES, reader.u8(), 'progress state'),
+    isLearner: reader.bool(),
+    recentActive: reader.bool(),
+    paused: reader.bool(),
+    pendingSnapshot: reader.varint(),
+    inflightCount: reader.varint(),
+    inflightFull: reader.bool(),
+    lagEntries: reader.varint(),
+    lagMs: reader.f64(),
+  };
+}
+
+function writeEngineStats(writer: ByteWriter, stats: EngineStats): void {
+  writer.varint(stats.appliedIndex).varint(stats.ownershipVersion).varint(stats.sessions);
+  writeList(writer, stats.collections, (collection) =>
+    writer
+      .varint(collection.collectionId)
+      .varint(collection.records)
+      .varint(collection.graphPoints),
+  );
+}
+
+function readEngineStats(reader: ByteReader): EngineStats {
+  const appliedIndex = reader.varint();
+  const ownershipVersion = reader.varint();
+  const sessions = reader.varint();
+  const collections = readList(
+    reader,
+    (): CollectionStats => ({
+      collectionId: reader.varint(),
+      records: reader.varint(),
+      graphPoints: reader.varint(),
+    }),
+  );
+  return { appliedIndex, ownershipVersion, sessions, collections };
+}
+
+export function writeErrorBody(writer: ByteWriter, body: ErrorBody): void {
+  writer.string(body.reason).string(body.message);
+  writeOptional(writer, body.field, (field) => writer.string(field));
+  writeOptional(writer, body.limit, (limit) => writer.string(limit.name).f64(limit.value));
+  writeList(writer, Object.entries(body.details ?? {}), ([key, value]) =>
+    writer.string(key).string(value),
+  );
+}
+
+export function readErrorBody(reader: ByteReader): ErrorBody {
+  const reason = reader.string();
+  const message = reader.string();
+  const field = readOptional(reader, () => reader.string());
+  const limit = readOptional(reader, () => ({ name: reader.string(), value: reader.f64() }));
+  const details = readList(reader, (): [string, string] => [reader.string(), reader.string()]);
+  return {
+    // A newer peer may know reasons that this one does not.
+    reason: reason in ERRORS ? (reason as ErrorReason) : 'INTERNAL',
+    message,
+    ...(field !== undefined && { field }),
+    ...(limit !== undefined && { limit }),
+    ...(details.length > 0 && { details: Object.fromEntries(details) }),
+  };
+}
+
+function writeList<T>(writer: ByteWriter, items: readonly T[], write: (item: T) => unknown): void {
+  writer.varint(items.length);
+  for (const item of items) write(item);
+}
+
+function readList<T>(reader: ByteReader, read: () => T): T[] {
+  const items: T[] = [];
+  for (let left = reader.varint(); left > 0; left--) items.push(read());
+  return items;
+}
+
+function writeOptional<T>(
+  writer: ByteWriter,
+  value: T | undefined,
+  write: (value: T) => unknown,
+): void {
+  writer.bool(value !== undefined);
+  if (value !== undefined) write(value);
+}
+
+function readOptional<T>(reader: ByteReader, read: () => T): T | undefined {
+  return reader.bool() ? read() : undefined;
+}
+
+function memberAt<T>(values: readonly T[], index: number, what: string): T {
+  const value = values[index];
+  if (value === undefined) throw new MalformedBytesError(`${what} ${index}`);
+  return value;
+}
+
+function sizeHint(commands: readonly Uint8Array[]): number {
+  return commands.reduce((sum, command) => sum + command.length + 8, 64);
+}

@@ -1,0 +1,35 @@
+/** Who leads which shard, and who has gone silent, as far as this router has heard. Only hints. */
+export class Leaders {
+  readonly #leaders = new Map<number, number>();
+  readonly #silent = new Map<number, Set<number>>();
+
+  nodeOf(shardId: number): number | undefined {
+    return this.#leaders.get(shardId);
+  }
+
+  /** The node answered as the leader, or is named as such by another replica. */
+  remember(shardId: number, nodeId: number): void {
+    this.#leaders.set(shardId, nodeId);
+    this.#silent.get(shardId)?.delete(nodeId);
+  }
+
+  /** Drops the hint if it still names this node; others may have learnt better meanwhile. */
+  forget(shardId: number, nodeId: number): void {
+    if (this.#leaders.get(shardId) === nodeId) this.#leaders.delete(shardId);
+  }
+
+  /**
+   * The node does not answer, and the shard's other replicas no longer count on it. Calls pass it
+   * by until one of them names it as leader again; a leader is always known to a live replica.
+   */
+  markSilent(shardId: number, nodeId: number): void {
+    this.forget(shardId, nodeId);
+    const silent = this.#silent.get(shardId);
+    if (silent === undefined) this.#silent.set(shardId, new Set([nodeId]));
+    else silent.add(nodeId);
+  }
+
+  isSilent(shardId: number, nodeId: number): boolean {
+    return this.#silent.get(shardId)?.has(nodeId) === true;
+  }
+}

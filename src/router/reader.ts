@@ -1,0 +1,249 @@
+/** Searches, fetches and counts over all shards, each under one table. */
+import type { CallContext, ShardReplica } from '../replica/replica.js';
+import { defined } from '../shared/assert.js';
+import { floatBytes } from '../shared/bytes.js';
+import type { Environment } from '../shared/environment.js';
+import { FlotillaError, isFlotillaError } from '../shared/errors.js';
+import type { CollectionEntry, TopologyDocument } from '../topology/document.js';
+import type { TopologyView } from '../topology/view.js';
+import type { RouterHooks, RouterOperation } from './hooks.js';
+import { mergeHits } from './merge.js';
+import type {
+  CountAnswer,
+  FetchAnswer,
+  FetchedRecord,
+  FetchInclude,
+  SearchAnswer,
+  SearchHit,
+  SearchRequestQuery,
+  VectorValues,
+} from './requests.js';
+import { Backoff } from './retry.js';
+import { type Gathered, scatter } from './scatter.js';
+import type { ShardClient } from './shard-client.js';
+import type { TimeBudget } from './time-budget.js';
+import { splitByShard, targetOf } from './write-split.js';
+
+/** A partial answer must leave before the caller's deadline, or it would be of no use. */
+const PARTIAL_SHARE = 0.9;
+
+export interface ReaderOptions {
+  readonly view: TopologyView;
+  readonly shards: ShardClient;
+  readonly environment: Environment;
+  readonly hooks: RouterHooks;
+}
+
+/** The table and collection that one round of a read is carried out under. */
+interface Scope {
+  readonly document: TopologyDocument;
+  readonly collection: CollectionEntry;
+  readonly budget: TimeBudget;
+}
+
+type ShardRead<T> = (
+  replica: ShardReplica,
+  scope: { readonly collectionId: number; readonly ownershipVersion: number },
+  context: CallContext,
+) => Promise<T>;
+
+export class Reader {
+  readonly #options: ReaderOptions;
+
+  constructor(options: ReaderOptions) {
+    this.#options = options;
+  }
+
+  /** One search on each shard, all in parallel, for all queries together. */
+  search(
+    collection: string,
+    queries: readonly SearchRequestQuery[],
+    budget: TimeBudget,
+    allowPartial: boolean,
+  ): Promise<SearchAnswer> {
+    return this.#underOneTable(collection, budget, async (scope) => {
+      const vectors = await this.#vectorsOf(scope, queries);
+      const shardQueries = queries.map((query, at) => ({
+        vector: vectors[at] as Uint8Array,
+        k: (query.offset ?? 0) + query.limit,
+        ef: query.ef ?? 0,
+        ...(query.scoreThreshold !== undefined && { scoreThreshold: query.scoreThreshold }),
+        includeValues: query.includeValues,
+        includeMetadata: query.includeMetadata,
+      }));
+      const gathered = await this.#scatter(
+        'search',
+        allowPartial ? { ...scope, budget: budget.firstPart(PARTIAL_SHARE) } : scope,
+        scope.document.shards.map((shard) => shard.shardId),
+        () => (replica, readScope, context) => replica.search(readScope, shardQueries, context),
+        allowPartial,
+      );
+      return {
+        results: this.#merge(queries, gathered.values),
+        shards: gathered.shards,
+        degraded: gathered.shards.failed.length > 0,
+        epoch: scope.document.epoch,
+      };
+    });
+  }
+
+  fetch(
+    collection: string,
+    ids: readonly string[],
+    include: FetchInclude,
+    budget: TimeBudget,
+  ): Promise<FetchAnswer> {
+    return this.#underOneTable(collection, budget, async (scope) => ({
+      records: await this.#fetchRecords(scope, ids, include),
+      epoch: scope.document.epoch,
+    }));
+  }
+
+  count(collection: string, budget: TimeBudget): Promise<CountAnswer> {
+    return this.#underOneTable(collection, budget, async (scope) => {
+      const { values } = await this.#scatter(
+        'count',
+        scope,
+        scope.document.shards.map((shard) => shard.shardId),
+        () => (replica, readScope, context) => replica.count(readScope, context),
+      );
+      return {
+        count: values.reduce((sum, count) => sum + count, 0),
+        epoch: scope.document.epoch,
+      };
+    });
+  }
+
+  /** Asks only the shards that own an id, each once for all of its ids. */
+  async #fetchRecords(
+    scope: Scope,
+    ids: readonly string[],
+    include: FetchInclude,
+  ): Promise<(FetchedRecord | undefined)[]> {
+    const keys = ids.map((id, ordinal) => targetOf(ordinal, id));
+    const parts = splitByShard(scope.document.slotTable, keys);
+    const { values } = await this.#scatter('fetch', scope, [...parts.keys()], (shardId) => {
+      const part = defined(parts.get(shardId), `part of shard ${shardId}`);
+      return async (replica, readScope, context) => {
+        const found = await replica.fetch(readScope, part, include, context);
+        return part.map(({ ordinal }, at) => ({ ordinal, record: found[at] }));
+      };
+    });
+    const records = new Array<FetchedRecord | undefined>(ids.length).fill(undefined);
+    for (const { ordinal, record } of values.flat()) records[ordinal] = record;
+    return records;
+  }
+
+  /** Each query's vector as bytes; those of stored records are fetched first. */
+  async #vectorsOf(scope: Scope, queries: readonly SearchRequestQuery[]): Promise<Uint8Array[]> {
+    const ids = queries.flatMap(({ target }) => (target.kind === 'record' ? [target.id] : []));
+    const include = { values: true, metadata: false };
+    const records = ids.length === 0 ? [] : await this.#fetchRecords(scope, ids, include);
+    const byId = new Map(ids.map((id, at) => [id, records[at]]));
+    return queries.map(({ target }, at) => {
+      if (target.kind === 'vector') {
+        return vectorBytes(target.values, scope.collection, `queries[${at}].vector`);
+      }
+      const values = byId.get(target.id)?.values;
+      if (values === undefined) {
+        throw new FlotillaError('RECORD_NOT_FOUND', `There is no record ${target.id}`, {
+          field: `queries[${at}].id`,
+        });
+      }
+      return values;
+    });
+  }
+
+  #merge(
+    queries: readonly SearchRequestQuery[],
+    shardHits: readonly (readonly (readonly SearchHit[])[])[],
+  ): SearchHit[][] {
+    const { clock } = this.#options.environment;
+    const startMs = clock.monotonicMs();
+    const results = queries.map(({ offset = 0, limit }, at) =>
+      mergeHits(
+        shardHits.map((hits) => hits[at] ?? []),
+        { offset, limit },
+      ),
+    );
+    const durationMs = clock.monotonicMs() - startMs;
+    this.#options.hooks.onMerge?.({
+      queries: queries.length,
+      shards: shardHits.length,
+      durationMs,
+    });
+    return results;
+  }
+
+  async #scatter<T>(
+    operation: RouterOperation,
+    scope: Scope,
+    shardIds: readonly number[],
+    readOf: (shardId: number) => ShardRead<T>,
+    allowPartial = false,
+  ): Promise<Gathered<T>> {
+    const { document, budget } = scope;
+    const { collectionId } = scope.collection;
+    const { clock } = this.#options.environment;
+    const versions = new Map(document.shards.map((one) => [one.shardId, one.ownershipVersion]));
+    const startMs = clock.monotonicMs();
+    let failed = 0;
+    try {
+      return await scatter(shardIds, { allowPartial }, async (shardId) => {
+        const ownershipVersion = defined(versions.get(shardId), `shard ${shardId}`);
+        const read = readOf(shardId);
+        const ask = (replica: ShardReplica, context: CallContext): Promise<T> =>
+          read(replica, { collectionId, ownershipVersion }, context);
+        try {
+          return await this.#options.shards.call({ operation, shardId, budget, ask });
+        } catch (error) {
+          failed++;
+          throw error;
+        }
+      });
+    } finally {
+      const durationMs = clock.monotonicMs() - startMs;
+      this.#options.hooks.onFanOut?.({ operation, shards: shardIds.length, failed, durationMs });
+    }
+  }
+
+  /**
+   * Runs a whole read with one document. When a replica refuses that document's ownership, all of
+   * it starts again under a newer one: parts of two tables may hold a record twice, or not at all.
+   */
+  async #underOneTable<T>(
+    collection: string,
+    budget: TimeBudget,
+    run: (scope: Scope) => Promise<T>,
+  ): Promise<T> {
+    const { view, environment } = this.#options;
+    const backoff = new Backoff(environment);
+    for (;;) {
+      // The collection first: it tells when there is no document at all.
+      const entry = view.collection(collection);
+      const document = defined(view.current(), 'the topology');
+      try {
+        return await run({ document, collection: entry, budget });
+      } catch (error) {
+        const isStale = isFlotillaError(error) && error.reason === 'STALE_TOPOLOGY';
+        if (!isStale || budget.isSpent) throw error;
+      }
+      await backoff.newerTopology(view, document.epoch, budget);
+    }
+  }
+}
+
+/** A vector's bytes, checked against the collection: only here both are known. */
+export function vectorBytes(
+  values: VectorValues,
+  collection: CollectionEntry,
+  field: string,
+): Uint8Array {
+  const bytes = values instanceof Float32Array ? floatBytes(values) : values;
+  const { dimension, name } = collection.config;
+  if (bytes.length !== 4 * dimension) {
+    const message = `${field} has ${bytes.length / 4} values, collection ${name} has ${dimension}`;
+    throw new FlotillaError('DIMENSION_MISMATCH', message, { field });
+  }
+  return bytes;
+}

@@ -1,0 +1,220 @@
+/**
+ * The router: takes a request at any node and brings it to the shards that it concerns, whichever
+ * replicas lead them. It holds no data, decides nothing that lasts, and believes nothing: replicas
+ * check for themselves whether they lead and whether the router's table is theirs.
+ */
+import { type Command, encodeCommand, type WriteOperation } from '../shared/codec/command.js';
+import type { Environment } from '../shared/environment.js';
+import { FlotillaError } from '../shared/errors.js';
+import { type Logger, silentLogger } from '../shared/logger.js';
+import type { TopologyView } from '../topology/view.js';
+import type { RouterHooks } from './hooks.js';
+import type { ReplicaResolver } from './leader-watch.js';
+import { Reader, vectorBytes } from './reader.js';
+import { RequestKeys } from './request-keys.js';
+import type {
+  CountAnswer,
+  FetchAnswer,
+  FetchInclude,
+  RequestOptions,
+  SearchAnswer,
+  SearchOptions,
+  SearchRequestQuery,
+  UpsertRecord,
+  WriteAnswer,
+  WriteOptions,
+} from './requests.js';
+import { ShardClient } from './shard-client.js';
+import { TimeBudget } from './time-budget.js';
+import { targetOf } from './write-split.js';
+import { WriteRun } from './writer.js';
+
+export interface RouterOptions {
+  readonly view: TopologyView;
+  /** The replica to talk to, here or on another node. Called for each attempt: keep them. */
+  readonly replicas: ReplicaResolver;
+  readonly environment: Environment;
+  /** @default nothing is logged */
+  readonly logger?: Logger;
+  /** @default nothing is measured */
+  readonly hooks?: RouterHooks;
+  /** Client id of the keys that the router makes; never used before. @default a random UUID */
+  readonly clientId?: string;
+  /** The node that the router runs on; its replicas are asked first. @default none */
+  readonly localNodeId?: number;
+}
+
+/**
+ * All calls throw `FlotillaError`: NODE_NOT_READY without a topology, COLLECTION_NOT_FOUND,
+ * COLLECTION_NOT_READY, and what each method names. None outlasts its deadline.
+ */
+export class Router {
+  readonly #view: TopologyView;
+  readonly #environment: Environment;
+  readonly #keys: RequestKeys;
+  readonly #shards: ShardClient;
+  readonly #reader: Reader;
+
+  constructor(options: RouterOptions) {
+    const { view, replicas, environment, localNodeId, hooks = {} } = options;
+    this.#view = view;
+    this.#environment = environment;
+    this.#keys = new RequestKeys(environment, options.clientId);
+    const logger = options.logger ?? silentLogger;
+    this.#shards = new ShardClient({ view, replicas, environment, logger, hooks, localNodeId });
+    this.#reader = new Reader({ view, shards: this.#shards, environment, hooks });
+  }
+
+  /**
+   * Writes records, by ids that are distinct (DUPLICATE_ID), of the collection's dimension
+   * (DIMENSION_MISMATCH). Each shard's part is cut into log entries, which are atomic each; there
+   * is an outcome for every record, and an error only when none was applied.
+   *
+   * Without a key of the caller's the router makes one, so that its own retries apply once.
+   * Costs one hash per record and one copy of its bytes per attempt.
+   */
+  async upsert(
+    collection: string,
+    records: readonly UpsertRecord[],
+    options: WriteOptions,
+  ): Promise<WriteAnswer> {
+    const entry = this.#view.collection(collection);
+    const operations = records.map(
+      ({ id, values, metadata }, at): WriteOperation => ({
+        kind: 'upsert',
+        ...targetOf(at, id),
+        values: vectorBytes(values, entry, `records[${at}].values`),
+        metadata,
+      }),
+    );
+    return this.#write(entry.collectionId, operations, 'records', options);
+  }
+
+  /** Deletes by id, as `upsert` writes. An id without a record is `applied`, not `existed`. */
+  async delete(
+    collection: string,
+    ids: readonly string[],
+    options: WriteOptions,
+  ): Promise<WriteAnswer> {
+    const { collectionId } = this.#view.collection(collection);
+    const operations = ids.map(
+      (id, at): WriteOperation => ({ kind: 'delete', ...targetOf(at, id) }),
+    );
+    return this.#write(collectionId, operations, 'ids', options);
+  }
+
+  /** Linearizable reads by id. Throws SHARD_UNAVAILABLE, naming the shards that are missing. */
+  async fetch(
+    collection: string,
+    ids: readonly string[],
+    include: FetchInclude,
+    options: RequestOptions,
+  ): Promise<FetchAnswer> {
+    return this.#reader.fetch(collection, ids, include, this.#budget(options));
+  }
+
+  /**
+   * Linearizable searches: each sees every write that was acknowledged before it began. All shards
+   * are asked under one table for `offset + limit` hits of each query, and their hits merged.
+   *
+   * Throws DIMENSION_MISMATCH, RECORD_NOT_FOUND for a query by id, and SHARD_UNAVAILABLE naming
+   * the shards that are missing, unless `allowPartial` is set and at least one shard answered.
+   * A query by id needs its record's shard in any case, and one round trip more.
+   */
+  async search(
+    collection: string,
+    queries: readonly SearchRequestQuery[],
+    options: SearchOptions,
+  ): Promise<SearchAnswer> {
+    const allowPartial = options.allowPartial ?? false;
+    return this.#reader.search(collection, queries, this.#budget(options), allowPartial);
+  }
+
+  /** Records of the collection, by one linearizable read per shard. Throws as `fetch` does. */
+  async count(collection: string, options: RequestOptions): Promise<CountAnswer> {
+    return this.#reader.count(collection, this.#budget(options));
+  }
+
+  /**
+   * Puts an idempotent command that is not a write through a shard's log: creating or dropping a
+   * collection there. Sent again after an unknown outcome. Throws what the shard refuses it with.
+   */
+  async command(
+    shardId: number,
+    command: Exclude<Command, { kind: 'write' }>,
+    options: RequestOptions,
+  ): Promise<void> {
+    const budget = this.#budget(options);
+    await this.#shards.call({
+      operation: 'command',
+      shardId,
+      budget,
+      ask: async (replica, context) => {
+        const [answer] = await replica.propose([encodeCommand(command)], context);
+        if (answer?.kind === 'applied' && answer.result.kind === 'done') return;
+        if (answer?.kind === 'applied' && answer.result.kind === 'refused') {
+          throw FlotillaError.fromBody(answer.result.error);
+        }
+        if (answer?.kind === 'not-applied' || answer?.kind === 'unknown') {
+          throw FlotillaError.fromBody(answer.error);
+        }
+        throw new FlotillaError('INTERNAL', `Shard ${shardId} did not answer a command as one`);
+      },
+    });
+  }
+
+  /**
+   * Resolves when a leader of the shard has proved that it leads and has applied everything that
+   * was committed before the call. Throws SHARD_UNAVAILABLE.
+   */
+  async barrier(shardId: number, options: RequestOptions): Promise<void> {
+    await this.#shards.call({
+      operation: 'barrier',
+      shardId,
+      budget: this.#budget(options),
+      ask: (replica, context) => replica.barrier(context),
+    });
+  }
+
+  #write(
+    collectionId: number,
+    operations: readonly WriteOperation[],
+    field: string,
+    options: WriteOptions,
+  ): Promise<WriteAnswer> {
+    checkIdsDistinct(operations, field);
+    const { idempotencyKey, retry = 'router' } = options;
+    if (retry === 'client' && idempotencyKey === undefined) {
+      throw new FlotillaError('INVALID_REQUEST', 'A client that retries needs a key of its own', {
+        field: 'idempotencyKey',
+      });
+    }
+    const run = new WriteRun(
+      { view: this.#view, shards: this.#shards, keys: this.#keys, environment: this.#environment },
+      {
+        collectionId,
+        operations,
+        budget: this.#budget(options),
+        requestKey: idempotencyKey,
+        retriesUnknown: retry === 'router',
+      },
+    );
+    return run.run();
+  }
+
+  #budget(options: RequestOptions): TimeBudget {
+    return new TimeBudget(this.#environment.clock, options);
+  }
+}
+
+function checkIdsDistinct(operations: readonly WriteOperation[], field: string): void {
+  const seen = new Set<string>();
+  operations.forEach(({ id }, at) => {
+    if (seen.has(id)) {
+      throw new FlotillaError('DUPLICATE_ID', `The request writes id ${id} twice`, {
+        field: `${field}[${at}]`,
+      });
+    }
+    seen.add(id);
+  });
+}

@@ -1,0 +1,102 @@
+/**
+ * What the server stands in front of: the router and the topology, wired by `src/node`. The server
+ * checks every request first; a backend gets only what is within docs/limits.md.
+ */
+import type { ClusterStatus, CollectionInfo } from '../shared/codec/admin-messages.js';
+import type { RecordMessage } from '../shared/codec/api-messages.js';
+import type { RequestKey } from '../shared/codec/command.js';
+import type { HitMessage, ShardSummary } from '../shared/codec/search-messages.js';
+import type { CollectionConfig, Version, WriteOutcome } from '../shared/types.js';
+
+export interface CallOptions {
+  /** The backend answers or rejects within this time, counted from the call. */
+  readonly timeoutMs: number;
+  /** Aborted when the caller gives up or its deadline passes. Read it only if it is used. */
+  readonly signal: AbortSignal;
+}
+
+export interface WriteOptions extends CallOptions {
+  /** Absent where the caller gave none: the backend makes one of its own. */
+  readonly idempotencyKey?: RequestKey | undefined;
+  /** Who sends the write again after an unknown outcome. 'client' comes with a key only. */
+  readonly retry: 'client' | 'router';
+}
+
+export interface SearchOptions extends CallOptions {
+  readonly allowPartial: boolean;
+}
+
+/** A record as it was sent: aligned little-endian float32, and an encoded Struct or no bytes. */
+export type NewRecord = RecordMessage;
+
+export interface StoredRecord {
+  readonly id: string;
+  readonly version: Version;
+  readonly values?: Uint8Array;
+  readonly metadata?: Uint8Array;
+}
+
+/** Exactly one of `vector` and `id` is there. */
+export interface BackendQuery {
+  readonly vector?: Uint8Array;
+  readonly id?: string;
+  readonly k: number;
+  readonly offset: number;
+  /** 0 for the default. */
+  readonly ef: number;
+  readonly scoreThreshold?: number;
+  readonly includeValues: boolean;
+  readonly includeMetadata: boolean;
+}
+
+export interface SearchAnswer {
+  /** One list per query, nearest first, offset and threshold already applied. */
+  readonly results: readonly (readonly HitMessage[])[];
+  readonly shards: ShardSummary;
+  readonly degraded: boolean;
+  readonly epoch: number;
+}
+
+/** Reads and writes of records. Everything rejects with `FlotillaError`. */
+export interface RecordsBackend {
+  /**
+   * The settings of a collection, at once where they are known here. Throws or rejects with
+   * COLLECTION_NOT_FOUND or COLLECTION_NOT_READY.
+   */
+  collection(name: string, options: CallOptions): CollectionConfig | Promise<CollectionConfig>;
+  /** One outcome per record, in order. Rejects only when nothing was written. */
+  upsert(
+    collection: string,
+    records: readonly NewRecord[],
+    options: WriteOptions,
+  ): Promise<{ readonly outcomes: readonly WriteOutcome[] }>;
+  delete(
+    collection: string,
+    ids: readonly string[],
+    options: WriteOptions,
+  ): Promise<{ readonly outcomes: readonly WriteOutcome[] }>;
+  /** One element per id, in order, `undefined` where there is no such record. */
+  fetch(
+    collection: string,
+    ids: readonly string[],
+    include: { readonly values: boolean; readonly metadata: boolean },
+    options: CallOptions,
+  ): Promise<readonly (StoredRecord | undefined)[]>;
+  search(
+    collection: string,
+    queries: readonly BackendQuery[],
+    options: SearchOptions,
+  ): Promise<SearchAnswer>;
+  count(collection: string, options: CallOptions): Promise<number>;
+}
+
+/** Looking after collections and the cluster. Everything rejects with `FlotillaError`. */
+export interface ClusterAdmin {
+  /** The same settings again succeed; others are COLLECTION_EXISTS. */
+  createCollection(config: CollectionConfig, options: CallOptions): Promise<CollectionInfo>;
+  dropCollection(name: string, options: CallOptions): Promise<void>;
+  /** By name, without record counts. */
+  listCollections(options: CallOptions): Promise<readonly CollectionInfo[]>;
+  describeCollection(name: string, options: CallOptions): Promise<CollectionInfo>;
+  status(options: CallOptions): Promise<ClusterStatus>;
+}

@@ -1,0 +1,107 @@
+/** The public Records service over a backend. */
+import type { Metadata } from '@grpc/grpc-js';
+import type { WriteResponse } from '../../shared/codec/api-messages.js';
+import type { RequestKey } from '../../shared/codec/command.js';
+import { API, RETRIES_HEADER } from '../../shared/codec/public-api.js';
+import type { WriteOutcome } from '../../shared/types.js';
+import type { CallOptions, RecordsBackend, StoredRecord, WriteOptions } from '../backend.js';
+import { errorOfOutcomes } from '../error-map.js';
+import type { UnaryCalls } from '../unary-calls.js';
+import {
+  checkBatch,
+  checkCollectionName,
+  checkIdempotencyKey,
+  checkIdsToDelete,
+  checkIdsToFetch,
+  checkQuery,
+  checkRecords,
+} from '../validate.js';
+
+/** Handlers by the method names of the .proto file. `onDegraded` is told of partial answers. */
+export function recordsService(
+  calls: UnaryCalls,
+  backend: RecordsBackend,
+  onDegraded: () => void,
+): Record<string, ReturnType<UnaryCalls['endpoint']>> {
+  const collectionOf = (name: string, options: CallOptions) => {
+    checkCollectionName(name, 'collection');
+    return backend.collection(name, options);
+  };
+
+  return {
+    Upsert: calls.endpoint(API.upsert, async (request, call, headers) => {
+      const { collection, records, idempotencyKey } = request;
+      checkIdempotencyKey(idempotencyKey);
+      checkRecords(records, await collectionOf(collection, call));
+      const options = writeOptions(call, idempotencyKey, headers);
+      return writeResponse((await backend.upsert(collection, records, options)).outcomes);
+    }),
+
+    Delete: calls.endpoint(API.delete, async (request, call, headers) => {
+      const { collection, ids, idempotencyKey } = request;
+      checkIdempotencyKey(idempotencyKey);
+      await collectionOf(collection, call);
+      checkIdsToDelete(ids);
+      const options = writeOptions(call, idempotencyKey, headers);
+      return writeResponse((await backend.delete(collection, ids, options)).outcomes);
+    }),
+
+    Fetch: calls.endpoint(API.fetch, async (request, options) => {
+      const { collection, ids, includeValues, includeMetadata } = request;
+      await collectionOf(collection, options);
+      checkIdsToFetch(ids);
+      const include = { values: includeValues ?? true, metadata: includeMetadata ?? true };
+      const found = await backend.fetch(collection, ids, include, options);
+      return { records: found.filter(isPresent) };
+    }),
+
+    Search: calls.endpoint(API.search, async (request, call) => {
+      const { collection, allowPartial } = request;
+      const query = checkQuery(request.query, await collectionOf(collection, call), 'query');
+      const { timeoutMs, signal } = call;
+      const options = { timeoutMs, signal, allowPartial };
+      const answer = await backend.search(collection, [query], options);
+      if (answer.degraded) onDegraded();
+      const { shards, degraded, epoch } = answer;
+      return { hits: answer.results[0] ?? [], shards, degraded, epoch };
+    }),
+
+    SearchBatch: calls.endpoint(API.searchBatch, async (request, call) => {
+      const { collection, allowPartial } = request;
+      const config = await collectionOf(collection, call);
+      checkBatch(request.queries);
+      const queries = request.queries.map((query, index) =>
+        checkQuery(query, config, `queries[${index}]`),
+      );
+      const { timeoutMs, signal } = call;
+      const options = { timeoutMs, signal, allowPartial };
+      const answer = await backend.search(collection, queries, options);
+      if (answer.degraded) onDegraded();
+      return answer;
+    }),
+
+    Count: calls.endpoint(API.count, async ({ collection }, options) => {
+      await collectionOf(collection, options);
+      return { count: await backend.count(collection, options) };
+    }),
+  };
+}
+
+function writeOptions(
+  { timeoutMs, signal }: CallOptions,
+  idempotencyKey: RequestKey | undefined,
+  headers: Metadata,
+): WriteOptions {
+  const [retries] = headers.get(RETRIES_HEADER.name);
+  const byClient = idempotencyKey !== undefined && retries === RETRIES_HEADER.value;
+  return { timeoutMs, signal, idempotencyKey, retry: byClient ? 'client' : 'router' };
+}
+
+function writeResponse(outcomes: readonly WriteOutcome[]): WriteResponse {
+  if (outcomes.some((outcome) => outcome.kind === 'applied')) return { outcomes };
+  throw errorOfOutcomes(outcomes);
+}
+
+function isPresent(record: StoredRecord | undefined): record is StoredRecord {
+  return record !== undefined;
+}

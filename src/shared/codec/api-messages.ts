@@ -1,0 +1,330 @@
+/**
+ * The messages of the public Records service (proto/flotilla/v1/flotilla.proto), written and read
+ * by hand: no reflection, no JSON, no number boxed per float. Searches are in search-messages.ts.
+ *
+ * Vectors are little-endian float32 bytes; a decoded one is aligned and owns its memory. Metadata
+ * stay the bytes of an encoded google.protobuf.Struct, as a view into the message. Empty bytes stand
+ * for "absent" in both. Fields that are not known are skipped; what is cut off or malformed is a
+ * `MalformedBytesError`.
+ */
+
+import { MalformedBytesError } from '../bytes.js';
+import { ERRORS, type ErrorReason } from '../error-codes.js';
+import type { ErrorBody, Version, WriteOutcome } from '../types.js';
+import type { RequestKey } from './command.js';
+import { NO_BYTES, ProtobufReader, ProtobufWriter } from './protobuf-wire.js';
+
+/** A record of an upsert. */
+export interface RecordMessage {
+  readonly id: string;
+  readonly values: Uint8Array;
+  readonly metadata: Uint8Array;
+}
+
+export interface UpsertRequest {
+  readonly collection: string;
+  readonly records: readonly RecordMessage[];
+  readonly idempotencyKey?: RequestKey | undefined;
+}
+
+/** Answers an upsert and a delete: one outcome per record, in the order of the request. */
+export interface WriteResponse {
+  readonly outcomes: readonly WriteOutcome[];
+}
+
+export interface DeleteRequest {
+  readonly collection: string;
+  readonly ids: readonly string[];
+  readonly idempotencyKey?: RequestKey | undefined;
+}
+
+export interface FetchRequest {
+  readonly collection: string;
+  readonly ids: readonly string[];
+  readonly includeValues?: boolean | undefined;
+  readonly includeMetadata?: boolean | undefined;
+}
+
+export interface StoredRecordMessage {
+  readonly id: string;
+  readonly version: Version;
+  readonly values?: Uint8Array | undefined;
+  readonly metadata?: Uint8Array | undefined;
+}
+
+export interface FetchResponse {
+  readonly records: readonly StoredRecordMessage[];
+}
+
+export interface CountRequest {
+  readonly collection: string;
+}
+
+export interface CountResponse {
+  readonly count: number;
+}
+
+/** Bytes of a record or hit besides its id, vector and metadata, roughly. */
+export const RECORD_OVERHEAD_BYTES = 96;
+
+const OUTCOME_KINDS: readonly WriteOutcome['kind'][] = ['applied', 'not-applied', 'unknown'];
+
+// Upsert and Delete.
+
+export function encodeUpsertRequest(message: UpsertRequest): Buffer {
+  let sizeBytes = 128 + message.collection.length;
+  for (const record of message.records) sizeBytes += recordSizeBytes(record);
+  const writer = new ProtobufWriter(sizeBytes).string(1, message.collection);
+  for (const record of message.records) {
+    writer.open(2, recordSizeBytes(record) - RECORD_OVERHEAD_BYTES);
+    writer.string(1, record.id).bytes(2, record.values).bytes(3, record.metadata).close();
+  }
+  writeRequestKey(writer, message.idempotencyKey);
+  return writer.finish();
+}
+
+export function decodeUpsertRequest(bytes: Uint8Array): UpsertRequest {
+  const reader = new ProtobufReader(bytes);
+  let collection = '';
+  const records: RecordMessage[] = [];
+  let idempotencyKey: RequestKey | undefined;
+  while (reader.next()) {
+    if (reader.field === 1) collection = reader.string();
+    else if (reader.field === 2) records.push(readRecord(reader));
+    else if (reader.field === 3) idempotencyKey = readRequestKey(reader);
+    else reader.skip();
+  }
+  return { collection, records, idempotencyKey };
+}
+
+export function encodeDeleteRequest(message: DeleteRequest): Buffer {
+  const writer = new ProtobufWriter(128 + 40 * message.ids.length).string(1, message.collection);
+  for (const id of message.ids) writer.optionalString(2, id);
+  writeRequestKey(writer, message.idempotencyKey);
+  return writer.finish();
+}
+
+export function decodeDeleteRequest(bytes: Uint8Array): DeleteRequest {
+  const reader = new ProtobufReader(bytes);
+  let collection = '';
+  const ids: string[] = [];
+  let idempotencyKey: RequestKey | undefined;
+  while (reader.next()) {
+    if (reader.field === 1) collection = reader.string();
+    else if (reader.field === 2) ids.push(reader.string());
+    else if (reader.field === 3) idempotencyKey = readRequestKey(reader);
+    else reader.skip();
+  }
+  return { collection, ids, idempotencyKey };
+}
+
+/** Serves UpsertResponse and DeleteResponse, which have the same fields. */
+export function encodeWriteResponse(message: WriteResponse): Buffer {
+  const writer = new ProtobufWriter(16 + 40 * message.outcomes.length);
+  let appliedCount = 0;
+  for (const outcome of message.outcomes) {
+    writer.open(1).uint(1, 1 + OUTCOME_KINDS.indexOf(outcome.kind));
+    if (outcome.kind === 'applied') {
+      appliedCount++;
+      writer.string(2, outcome.version.toString()).bool(3, outcome.existed);
+    } else {
+      writer.string(4, outcome.error.reason).string(5, outcome.error.message);
+    }
+    writer.close();
+  }
+  return writer.uint(2, appliedCount).finish();
+}
+
+export function decodeWriteResponse(bytes: Uint8Array): WriteResponse {
+  const reader = new ProtobufReader(bytes);
+  const outcomes: WriteOutcome[] = [];
+  while (reader.next()) {
+    if (reader.field === 1) outcomes.push(readOutcome(reader));
+    else reader.skip();
+  }
+  return { outcomes };
+}
+
+// Fetch and Count.
+
+export function encodeFetchRequest(message: FetchRequest): Buffer {
+  const writer = new ProtobufWriter(64 + 40 * message.ids.length).string(1, message.collection);
+  for (const id of message.ids) writer.optionalString(2, id);
+  return writer
+    .optionalBool(3, message.includeValues)
+    .optionalBool(4, message.includeMetadata)
+    .finish();
+}
+
+export function decodeFetchRequest(bytes: Uint8Array): FetchRequest {
+  const reader = new ProtobufReader(bytes);
+  let collection = '';
+  const ids: string[] = [];
+  let includeValues: boolean | undefined;
+  let includeMetadata: boolean | undefined;
+  while (reader.next()) {
+    if (reader.field === 1) collection = reader.string();
+    else if (reader.field === 2) ids.push(reader.string());
+    else if (reader.field === 3) includeValues = reader.bool();
+    else if (reader.field === 4) includeMetadata = reader.bool();
+    else reader.skip();
+  }
+  return { collection, ids, includeValues, includeMetadata };
+}
+
+export function encodeFetchResponse(message: FetchResponse): Buffer {
+  let sizeBytes = 16;
+  for (const record of message.records) sizeBytes += recordSizeBytes(record);
+  const writer = new ProtobufWriter(sizeBytes);
+  for (const record of message.records) {
+    writer.open(1, recordSizeBytes(record) - RECORD_OVERHEAD_BYTES);
+    writer.string(1, record.id).bytes(2, record.values).bytes(3, record.metadata);
+    writer.string(4, versionText(record.version)).close();
+  }
+  return writer.finish();
+}
+
+export function decodeFetchResponse(bytes: Uint8Array): FetchResponse {
+  const reader = new ProtobufReader(bytes);
+  const records: StoredRecordMessage[] = [];
+  while (reader.next()) {
+    if (reader.field === 1) records.push(readStoredRecord(reader));
+    else reader.skip();
+  }
+  return { records };
+}
+
+export function encodeCountRequest(message: CountRequest): Buffer {
+  return new ProtobufWriter(64).string(1, message.collection).finish();
+}
+
+export function decodeCountRequest(bytes: Uint8Array): CountRequest {
+  const reader = new ProtobufReader(bytes);
+  let collection = '';
+  while (reader.next()) {
+    if (reader.field === 1) collection = reader.string();
+    else reader.skip();
+  }
+  return { collection };
+}
+
+export function encodeCountResponse(message: CountResponse): Buffer {
+  return new ProtobufWriter(16).uint(1, message.count).finish();
+}
+
+export function decodeCountResponse(bytes: Uint8Array): CountResponse {
+  const reader = new ProtobufReader(bytes);
+  let count = 0;
+  while (reader.next()) {
+    if (reader.field === 1) count = reader.uint64();
+    else reader.skip();
+  }
+  return { count };
+}
+
+// Parts.
+
+/** Roughly; to size buffers. */
+export function recordSizeBytes(record: StoredRecordMessage | RecordMessage): number {
+  const { values = NO_BYTES, metadata = NO_BYTES } = record;
+  return RECORD_OVERHEAD_BYTES + record.id.length + values.length + metadata.length;
+}
+
+function readRecord(reader: ProtobufReader): RecordMessage {
+  const outer = reader.open();
+  let id = '';
+  let values = NO_BYTES;
+  let metadata = NO_BYTES;
+  while (reader.next()) {
+    if (reader.field === 1) id = reader.string();
+    else if (reader.field === 2) values = reader.floats(values);
+    else if (reader.field === 3) metadata = reader.bytes();
+    else reader.skip();
+  }
+  reader.close(outer);
+  return { id, values, metadata };
+}
+
+function readStoredRecord(reader: ProtobufReader): StoredRecordMessage {
+  const outer = reader.open();
+  let id = '';
+  let values: Uint8Array | undefined;
+  let metadata: Uint8Array | undefined;
+  let version = 0n;
+  while (reader.next()) {
+    if (reader.field === 1) id = reader.string();
+    else if (reader.field === 2) values = reader.floats(values ?? NO_BYTES);
+    else if (reader.field === 3) metadata = reader.bytes();
+    else if (reader.field === 4) version = versionOf(reader.string());
+    else reader.skip();
+  }
+  reader.close(outer);
+  return { id, version, values, metadata };
+}
+
+function writeRequestKey(writer: ProtobufWriter, key: RequestKey | undefined): void {
+  if (key === undefined) return;
+  writer.open(3).string(1, key.clientId).uint(2, key.clientStampMs);
+  writer.uint(3, key.sequence).uint(4, key.lowestUnanswered).close();
+}
+
+function readRequestKey(reader: ProtobufReader): RequestKey {
+  const outer = reader.open();
+  let clientId = '';
+  let clientStampMs = 0;
+  let sequence = 0;
+  let lowestUnanswered = 0;
+  while (reader.next()) {
+    if (reader.field === 1) clientId = reader.string();
+    else if (reader.field === 2) clientStampMs = reader.uint64();
+    else if (reader.field === 3) sequence = reader.uint64();
+    else if (reader.field === 4) lowestUnanswered = reader.uint64();
+    else reader.skip();
+  }
+  reader.close(outer);
+  return { clientId, clientStampMs, sequence, lowestUnanswered };
+}
+
+function readOutcome(reader: ProtobufReader): WriteOutcome {
+  const outer = reader.open();
+  let kind = 0;
+  let version = '';
+  let existed = false;
+  let reason = '';
+  let message = '';
+  while (reader.next()) {
+    if (reader.field === 1) kind = reader.uint32();
+    else if (reader.field === 2) version = reader.string();
+    else if (reader.field === 3) existed = reader.bool();
+    else if (reader.field === 4) reason = reader.string();
+    else if (reader.field === 5) message = reader.string();
+    else reader.skip();
+  }
+  reader.close(outer);
+  switch (OUTCOME_KINDS[kind - 1]) {
+    case 'applied':
+      return { kind: 'applied', version: versionOf(version), existed };
+    case 'not-applied':
+      return { kind: 'not-applied', error: errorBody(reason, message) };
+    default:
+      // A kind from a newer server says nothing that can be relied upon.
+      return { kind: 'unknown', error: errorBody(reason, message) };
+  }
+}
+
+/** A reason from a newer server is not in this version's table. */
+function errorBody(reason: string, message: string): ErrorBody {
+  if (Object.hasOwn(ERRORS, reason)) return { reason: reason as ErrorReason, message };
+  return { reason: 'INTERNAL', message, details: { reason } };
+}
+
+export function versionText(version: Version): string {
+  return version === 0n ? '' : version.toString();
+}
+
+export function versionOf(text: string): Version {
+  if (text === '') return 0n;
+  if (!/^\d{1,20}$/.test(text))
+    throw new MalformedBytesError(`not a version: ${text.slice(0, 32)}`);
+  return BigInt(text);
+}

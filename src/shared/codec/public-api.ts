@@ -1,0 +1,135 @@
+/**
+ * Every method of the public API: its path and the codecs of its two messages. The server
+ * registers exactly these; the client calls exactly these. A test holds the table against the
+ * .proto files.
+ */
+import * as admin from './admin-messages.js';
+import * as records from './api-messages.js';
+import * as search from './search-messages.js';
+
+export interface ApiMethod<Request, Response> {
+  readonly path: string;
+  readonly encodeRequest: (request: Request) => Buffer;
+  readonly decodeRequest: (bytes: Uint8Array) => Request;
+  readonly encodeResponse: (response: Response) => Buffer;
+  readonly decodeResponse: (bytes: Uint8Array) => Response;
+}
+
+/** Full names of the services, as health and reflection name them. */
+export const SERVICES = {
+  collections: 'flotilla.v1.Collections',
+  records: 'flotilla.v1.Records',
+  cluster: 'flotilla.v1.Cluster',
+} as const;
+
+/**
+ * Header of a write whose caller sends it again by itself after an unknown outcome, with the same
+ * idempotency key: retries happen in one place, so the cluster then leaves them to the caller.
+ */
+export const RETRIES_HEADER = { name: 'flotilla-retries', value: 'client' } as const;
+
+const method = <Request, Response>(
+  service: keyof typeof SERVICES,
+  name: string,
+  encodeRequest: (request: Request) => Buffer,
+  decodeRequest: (bytes: Uint8Array) => Request,
+  encodeResponse: (response: Response) => Buffer,
+  decodeResponse: (bytes: Uint8Array) => Response,
+): ApiMethod<Request, Response> => ({
+  path: `/${SERVICES[service]}/${name}`,
+  encodeRequest,
+  decodeRequest,
+  encodeResponse,
+  decodeResponse,
+});
+
+export const API = {
+  createCollection: method(
+    'collections',
+    'CreateCollection',
+    admin.encodeCreateCollectionRequest,
+    admin.decodeCreateCollectionRequest,
+    admin.encodeCollectionResponse,
+    admin.decodeCollectionResponse,
+  ),
+  describeCollection: method(
+    'collections',
+    'DescribeCollection',
+    admin.encodeNameRequest,
+    admin.decodeNameRequest,
+    admin.encodeCollectionResponse,
+    admin.decodeCollectionResponse,
+  ),
+  listCollections: method(
+    'collections',
+    'ListCollections',
+    admin.encodeEmpty,
+    admin.decodeEmpty,
+    admin.encodeCollectionsResponse,
+    admin.decodeCollectionsResponse,
+  ),
+  dropCollection: method(
+    'collections',
+    'DropCollection',
+    admin.encodeNameRequest,
+    admin.decodeNameRequest,
+    admin.encodeEmpty,
+    admin.decodeEmpty,
+  ),
+  upsert: method(
+    'records',
+    'Upsert',
+    records.encodeUpsertRequest,
+    records.decodeUpsertRequest,
+    records.encodeWriteResponse,
+    records.decodeWriteResponse,
+  ),
+  delete: method(
+    'records',
+    'Delete',
+    records.encodeDeleteRequest,
+    records.decodeDeleteRequest,
+    records.encodeWriteResponse,
+    records.decodeWriteResponse,
+  ),
+  fetch: method(
+    'records',
+    'Fetch',
+    records.encodeFetchRequest,
+    records.decodeFetchRequest,
+    records.encodeFetchResponse,
+    records.decodeFetchResponse,
+  ),
+  search: method(
+    'records',
+    'Search',
+    search.encodeSearchRequest,
+    search.decodeSearchRequest,
+    search.encodeSearchResponse,
+    search.decodeSearchResponse,
+  ),
+  searchBatch: method(
+    'records',
+    'SearchBatch',
+    search.encodeSearchBatchRequest,
+    search.decodeSearchBatchRequest,
+    search.encodeSearchBatchResponse,
+    search.decodeSearchBatchResponse,
+  ),
+  count: method(
+    'records',
+    'Count',
+    records.encodeCountRequest,
+    records.decodeCountRequest,
+    records.encodeCountResponse,
+    records.decodeCountResponse,
+  ),
+  getStatus: method(
+    'cluster',
+    'GetStatus',
+    admin.encodeEmpty,
+    admin.decodeEmpty,
+    admin.encodeStatusResponse,
+    admin.decodeStatusResponse,
+  ),
+} as const;

@@ -1,0 +1,2 @@
+/** First byte of every request between nodes: which room of the receiver answers it. */
+export const SERVICE = { replica: 1, topology: 2 } as const;

@@ -1,0 +1,317 @@
+/**
+ * The wire form of `google.protobuf.Struct`, in which metadata travels and is stored.
+ *
+ *   Struct    { map<string, Value> fields = 1; }
+ *   ListValue { repeated Value values = 1; }
+ *   Value     { oneof: 1 null (enum), 2 number (double), 3 string, 4 bool, 5 Struct, 6 ListValue }
+ *
+ * `validateStruct` and `decodeStruct` accept exactly the same bytes: the door validates without
+ * building objects, the reader builds without surprises. Beyond protobuf, a value must have a
+ * kind, numbers must be finite, and integers must be exact in a double.
+ */
+import { isUtf8 } from 'node:buffer';
+import { ByteWriter, utf8 } from '../bytes.js';
+import { FlotillaError } from '../errors.js';
+import { LIMITS } from '../limits.js';
+
+export type JsonValue =
+  | null
+  | boolean
+  | number
+  | string
+  | readonly JsonValue[]
+  | { readonly [name: string]: JsonValue };
+
+export type JsonObject = { readonly [name: string]: JsonValue };
+
+export interface StructOptions {
+  /** Levels of nesting, the outermost object included. @default LIMITS.metadataDepthMax */
+  readonly maxDepth?: number;
+}
+
+const VALUE = { null: 1, number: 2, string: 3, bool: 4, struct: 5, list: 6 } as const;
+const WIRE = { varint: 0, fixed64: 1, length: 2, fixed32: 5 } as const;
+const INTEGER_MAX = 2 ** 53;
+const DECODER = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+
+/**
+ * The object's bytes. Properties that are `undefined` are left out, as in JSON; everything else
+ * that JSON cannot hold is refused with INVALID_REQUEST, too deep nesting with LIMIT_EXCEEDED.
+ */
+export function encodeStruct(object: JsonObject, options: StructOptions = {}): Uint8Array {
+  return encodeFields(object, '', depthLimit(options));
+}
+
+/** The object in the bytes. Throws as `validateStruct` does. */
+export function decodeStruct(bytes: Uint8Array, options: StructOptions = {}): JsonObject {
+  return readStruct(new StructReader(bytes, true), bytes.length, depthLimit(options));
+}
+
+/**
+ * Walks the bytes without building anything. Throws INVALID_REQUEST for malformed bytes, numbers
+ * that are not finite and integers above 2^53, LIMIT_EXCEEDED for too deep nesting.
+ */
+export function validateStruct(bytes: Uint8Array, options: StructOptions = {}): void {
+  readStruct(new StructReader(bytes, false), bytes.length, depthLimit(options));
+}
+
+function depthLimit(options: StructOptions): number {
+  return options.maxDepth ?? LIMITS.metadataDepthMax.value;
+}
+
+function checkDepth(levelsLeft: number): void {
+  if (levelsLeft > 0) return;
+  throw new FlotillaError('LIMIT_EXCEEDED', 'metadata is nested too deeply', {
+    limit: 'metadataDepthMax',
+  });
+}
+
+function checkNumber(value: number, where: string): void {
+  if (!Number.isFinite(value)) {
+    throw new FlotillaError('INVALID_REQUEST', `metadata ${where} is not a finite number`);
+  }
+  if (Number.isInteger(value) && Math.abs(value) > INTEGER_MAX) {
+    throw new FlotillaError(
+      'INVALID_REQUEST',
+      `metadata ${where} is an integer above 2^53, which a double cannot hold; use a string`,
+    );
+  }
+}
+
+function malformed(what: string): FlotillaError {
+  return new FlotillaError('INVALID_REQUEST', `metadata is not a valid Struct: ${what}`);
+}
+
+// Writing.
+
+function tag(field: number, wireType: number): number {
+  return (field << 3) | wireType;
+}
+
+function encodeFields(object: JsonObject, path: string, levelsLeft: number): Uint8Array {
+  checkDepth(levelsLeft);
+  const writer = new ByteWriter();
+  for (const [name, value] of Object.entries(object)) {
+    if (value === undefined) continue;
+    const entry = new ByteWriter();
+    entry.u8(tag(1, WIRE.length)).string(name);
+    const encoded = encodeValue(value, path === '' ? name : `${path}.${name}`, levelsLeft);
+    entry.u8(tag(2, WIRE.length)).bytes(encoded);
+    writer.u8(tag(1, WIRE.length)).bytes(entry.finish());
+  }
+  return writer.finish();
+}
+
+function encodeList(values: readonly JsonValue[], path: string, levelsLeft: number): Uint8Array {
+  checkDepth(levelsLeft);
+  const writer = new ByteWriter();
+  values.forEach((value, index) => {
+    writer.u8(tag(1, WIRE.length)).bytes(encodeValue(value, `${path}[${index}]`, levelsLeft));
+  });
+  return writer.finish();
+}
+
+function encodeValue(value: JsonValue, path: string, levelsLeft: number): Uint8Array {
+  const writer = new ByteWriter(16);
+  if (value === null) return writer.u8(tag(VALUE.null, WIRE.varint)).u8(0).finish();
+  switch (typeof value) {
+    case 'number':
+      checkNumber(value, path);
+      return writer.u8(tag(VALUE.number, WIRE.fixed64)).f64(value).finish();
+    case 'string':
+      return writer.u8(tag(VALUE.string, WIRE.length)).bytes(utf8(value)).finish();
+    case 'boolean':
+      return writer.u8(tag(VALUE.bool, WIRE.varint)).bool(value).finish();
+    case 'object': {
+      const [kind, encoded] = isList(value)
+        ? [VALUE.list, encodeList(value, path, levelsLeft - 1)]
+        : [VALUE.struct, encodeFields(value, path, levelsLeft - 1)];
+      return writer.u8(tag(kind, WIRE.length)).bytes(encoded).finish();
+    }
+    default:
+      throw new FlotillaError(
+        'INVALID_REQUEST',
+        `metadata ${path} is a ${typeof value}, which JSON cannot hold`,
+      );
+  }
+}
+
+/** `Array.isArray` does not narrow readonly arrays. */
+function isList(value: JsonValue): value is readonly JsonValue[] {
+  return Array.isArray(value);
+}
+
+// Reading. Every function reads up to `end`, the end of its own message.
+
+function readStruct(reader: StructReader, end: number, levelsLeft: number): JsonObject {
+  checkDepth(levelsLeft);
+  const object: Record<string, JsonValue> = {};
+  while (reader.at < end) {
+    const key = reader.varint(end);
+    if (key !== tag(1, WIRE.length)) {
+      reader.skip(key, end);
+      continue;
+    }
+    const [name, value] = readEntry(reader, reader.lengthEnd(end), levelsLeft);
+    setOwn(object, name, value);
+  }
+  return object;
+}
+
+function readEntry(reader: StructReader, end: number, levelsLeft: number): [string, JsonValue] {
+  let name = '';
+  let value: JsonValue | undefined;
+  while (reader.at < end) {
+    const key = reader.varint(end);
+    if (key === tag(1, WIRE.length)) name = reader.text(reader.lengthEnd(end));
+    else if (key === tag(2, WIRE.length)) {
+      value = readValue(reader, reader.lengthEnd(end), levelsLeft);
+    } else reader.skip(key, end);
+  }
+  if (value === undefined) throw malformed('a field has no value');
+  return [name, value];
+}
+
+function readValue(reader: StructReader, end: number, levelsLeft: number): JsonValue {
+  let value: JsonValue | undefined;
+  while (reader.at < end) {
+    const key = reader.varint(end);
+    switch (key) {
+      case tag(VALUE.null, WIRE.varint):
+        reader.isNonZeroVarint(end);
+        value = null;
+        break;
+      case tag(VALUE.number, WIRE.fixed64):
+        value = reader.double(end);
+        checkNumber(value, 'number');
+        break;
+      case tag(VALUE.string, WIRE.length):
+        value = reader.text(reader.lengthEnd(end));
+        break;
+      case tag(VALUE.bool, WIRE.varint):
+        value = reader.isNonZeroVarint(end);
+        break;
+      case tag(VALUE.struct, WIRE.length):
+        value = readStruct(reader, reader.lengthEnd(end), levelsLeft - 1);
+        break;
+      case tag(VALUE.list, WIRE.length):
+        value = readList(reader, reader.lengthEnd(end), levelsLeft - 1);
+        break;
+      default:
+        reader.skip(key, end);
+    }
+  }
+  if (value === undefined) throw malformed('a value has no kind');
+  return value;
+}
+
+function readList(reader: StructReader, end: number, levelsLeft: number): JsonValue[] {
+  checkDepth(levelsLeft);
+  const values: JsonValue[] = [];
+  while (reader.at < end) {
+    const key = reader.varint(end);
+    if (key === tag(1, WIRE.length)) {
+      values.push(readValue(reader, reader.lengthEnd(end), levelsLeft));
+    } else reader.skip(key, end);
+  }
+  return values;
+}
+
+/** Also for `__proto__`, which plain assignment would swallow. */
+function setOwn(object: Record<string, JsonValue>, name: string, value: JsonValue): void {
+  Object.defineProperty(object, name, {
+    value,
+    writable: true,
+    enumerable: true,
+    configurable: true,
+  });
+}
+
+/** A position in protobuf bytes. Reads past `end` are malformed. */
+class StructReader {
+  at = 0;
+  readonly #bytes: Uint8Array;
+  readonly #view: DataView;
+  readonly #decodesText: boolean;
+
+  /** Without `decodesText` strings are only checked, and read as ''. */
+  constructor(bytes: Uint8Array, decodesText: boolean) {
+    this.#bytes = bytes;
+    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    this.#decodesText = decodesText;
+  }
+
+  /** A tag or length. */
+  varint(end: number): number {
+    let value = 0;
+    let scale = 1;
+    for (let length = 1; length <= 5; length++) {
+      const byte = this.#byte(end);
+      value += (byte & 0x7f) * scale;
+      if (byte < 0x80) return value;
+      scale *= 0x80;
+    }
+    throw malformed('a varint is longer than 32 bits');
+  }
+
+  /** Reads a varint of up to 64 bits, of which only this matters. */
+  isNonZeroVarint(end: number): boolean {
+    let bits = 0;
+    for (let length = 1; length <= 10; length++) {
+      const byte = this.#byte(end);
+      bits |= byte & 0x7f;
+      if (byte < 0x80) return bits !== 0;
+    }
+    throw malformed('a varint is longer than 64 bits');
+  }
+
+  double(end: number): number {
+    return this.#view.getFloat64(this.#take(8, end), true);
+  }
+
+  /** Reads a length and tells where what follows ends. */
+  lengthEnd(end: number): number {
+    const length = this.varint(end);
+    if (length > end - this.at) throw malformed('a length points past the end');
+    return this.at + length;
+  }
+
+  text(end: number): string {
+    const bytes = this.#bytes.subarray(this.at, end);
+    this.at = end;
+    if (!isUtf8(bytes)) throw malformed('a string is not UTF-8');
+    return this.#decodesText ? DECODER.decode(bytes) : '';
+  }
+
+  /** Skips the value of an unknown field, as protobuf demands. */
+  skip(key: number, end: number): void {
+    if (key >>> 3 === 0) throw malformed('a field has the number 0');
+    switch (key & 7) {
+      case WIRE.varint:
+        this.isNonZeroVarint(end);
+        break;
+      case WIRE.fixed64:
+        this.#take(8, end);
+        break;
+      case WIRE.length:
+        this.at = this.lengthEnd(end);
+        break;
+      case WIRE.fixed32:
+        this.#take(4, end);
+        break;
+      default:
+        throw malformed(`wire type ${key & 7}`);
+    }
+  }
+
+  #byte(end: number): number {
+    return this.#bytes[this.#take(1, end)] as number;
+  }
+
+  #take(sizeBytes: number, end: number): number {
+    const start = this.at;
+    if (sizeBytes > end - start) throw malformed('it ends too early');
+    this.at = start + sizeBytes;
+    return start;
+  }
+}

@@ -1,0 +1,46 @@
+/** Waiting no longer than a caller does. */
+import type { Scheduler } from './environment.js';
+import { FlotillaError } from './errors.js';
+
+export interface Deadline {
+  readonly timeoutMs: number;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/**
+ * Settles as `work` does, or rejects with DEADLINE_EXCEEDED or CANCELLED when that comes first.
+ * `work` itself goes on; what it rejects with afterwards is dropped.
+ */
+export function withDeadline<T>(
+  scheduler: Scheduler,
+  work: Promise<T>,
+  { timeoutMs, signal }: Deadline,
+  what: string,
+): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const finish = (): void => {
+      timer.cancel();
+      signal?.removeEventListener('abort', cancelled);
+    };
+    const cancelled = (): void => {
+      finish();
+      reject(new FlotillaError('CANCELLED', `${what}: the caller gave up`));
+    };
+    const timer = scheduler.after(Math.max(0, timeoutMs), () => {
+      finish();
+      reject(new FlotillaError('DEADLINE_EXCEEDED', `${what}: no answer within ${timeoutMs} ms`));
+    });
+    signal?.addEventListener('abort', cancelled, { once: true });
+    if (signal?.aborted) cancelled();
+    work.then(
+      (value) => {
+        finish();
+        resolve(value);
+      },
+      (error: unknown) => {
+        finish();
+        reject(error as Error);
+      },
+    );
+  });
+}

@@ -1,0 +1,209 @@
+/**
+ * The topology's bytes: a format byte, then JSON. It changes a few times a day, so that being
+ * readable in a debugger counts for more than size. Decoders take nothing on trust: documents and
+ * commands come from disks and from other nodes.
+ */
+import { MalformedBytesError, utf8 } from '../shared/bytes.js';
+import { FlotillaError } from '../shared/errors.js';
+import { type CollectionConfig, FIELD_TYPES, METRICS } from '../shared/types.js';
+import {
+  type ClusterSettings,
+  type CollectionEntry,
+  documentFault,
+  type NodeEntry,
+  type ReplicaEntry,
+  type ShardEntry,
+  type TopologyCommand,
+  type TopologyDocument,
+  type TopologyReplicaEntry,
+} from './document.js';
+
+export const TOPOLOGY_FORMAT = 1;
+
+const COLLECTION_STATES = ['creating', 'active', 'dropping'] as const;
+const TEXT = new TextDecoder('utf-8', { fatal: true });
+
+export function encodeTopology(document: TopologyDocument): Uint8Array {
+  return encode(document);
+}
+
+/** Throws UNSUPPORTED_VERSION for a newer format and `MalformedBytesError` for all else. */
+export function decodeTopology(bytes: Uint8Array): TopologyDocument {
+  const document = readDocument(decode(bytes));
+  const fault = documentFault(document);
+  if (fault !== undefined) throw new MalformedBytesError(`the topology is not sound: ${fault}`);
+  return document;
+}
+
+export function encodeTopologyCommand(command: TopologyCommand): Uint8Array {
+  return encode(command);
+}
+
+/** Throws as `decodeTopology` does. */
+export function decodeTopologyCommand(bytes: Uint8Array): TopologyCommand {
+  const node = decode(bytes);
+  const kind = node.field('kind').text();
+  switch (kind) {
+    case 'beginCreateCollection':
+      return { kind, config: readConfig(node.field('config')) };
+    case 'finishCreateCollection':
+    case 'finishDropCollection':
+      return { kind, collectionId: node.field('collectionId').whole(1) };
+    case 'beginDropCollection':
+      return { kind, name: node.field('name').text() };
+    default:
+      throw new MalformedBytesError(`topology command ${kind}`);
+  }
+}
+
+function encode(value: TopologyDocument | TopologyCommand): Uint8Array {
+  const json = utf8(JSON.stringify(value));
+  const bytes = new Uint8Array(1 + json.length);
+  bytes[0] = TOPOLOGY_FORMAT;
+  bytes.set(json, 1);
+  return bytes;
+}
+
+function decode(bytes: Uint8Array): JsonNode {
+  const [format] = bytes;
+  if (format === undefined) throw new MalformedBytesError('the topology is empty');
+  if (format > TOPOLOGY_FORMAT) {
+    throw new FlotillaError(
+      'UNSUPPORTED_VERSION',
+      `Topology format ${format} is newer than this node`,
+    );
+  }
+  if (format !== TOPOLOGY_FORMAT) throw new MalformedBytesError(`topology format ${format}`);
+  try {
+    return new JsonNode(JSON.parse(TEXT.decode(bytes.subarray(1))), 'topology');
+  } catch (cause) {
+    throw new MalformedBytesError('the topology is not JSON', { cause });
+  }
+}
+
+function readDocument(node: JsonNode): TopologyDocument {
+  return {
+    epoch: node.field('epoch').whole(1),
+    clusterId: node.field('clusterId').text(),
+    settings: readSettings(node.field('settings')),
+    nodes: node.field('nodes').list(readNode),
+    shards: node.field('shards').list(readShard),
+    topologyReplicas: node.field('topologyReplicas').list(readTopologyReplica),
+    slotTable: node.field('slotTable').list((slot) => slot.whole(0)),
+    collections: node.field('collections').list(readCollection),
+    nextCollectionId: node.field('nextCollectionId').whole(1),
+  };
+}
+
+function readSettings(node: JsonNode): ClusterSettings {
+  return {
+    shards: node.field('shards').whole(1),
+    replicationFactor: node.field('replicationFactor').whole(1),
+    virtualNodes: node.field('virtualNodes').whole(1),
+    electionTimeoutMs: node.field('electionTimeoutMs').whole(1),
+  };
+}
+
+function readNode(node: JsonNode): NodeEntry {
+  return {
+    nodeId: node.field('nodeId').whole(1),
+    storeId: node.field('storeId').text(),
+    peerAddress: node.field('peerAddress').text(),
+    clientAddress: node.field('clientAddress').text(),
+    httpAddress: node.field('httpAddress').text(),
+  };
+}
+
+function readReplica(node: JsonNode): ReplicaEntry {
+  return {
+    replicaId: node.field('replicaId').whole(1),
+    nodeId: node.field('nodeId').whole(1),
+  };
+}
+
+function readTopologyReplica(node: JsonNode): TopologyReplicaEntry {
+  return { ...readReplica(node), learner: node.field('learner').flag() };
+}
+
+function readShard(node: JsonNode): ShardEntry {
+  return {
+    shardId: node.field('shardId').whole(0),
+    groupId: node.field('groupId').whole(1),
+    ownershipVersion: node.field('ownershipVersion').whole(1),
+    replicas: node.field('replicas').list(readReplica),
+  };
+}
+
+function readCollection(node: JsonNode): CollectionEntry {
+  return {
+    collectionId: node.field('collectionId').whole(1),
+    config: readConfig(node.field('config')),
+    state: node.field('state').oneOf(COLLECTION_STATES),
+  };
+}
+
+function readConfig(node: JsonNode): CollectionConfig {
+  return {
+    name: node.field('name').text(),
+    dimension: node.field('dimension').whole(1),
+    metric: node.field('metric').oneOf(METRICS),
+    m: node.field('m').whole(1),
+    efConstruction: node.field('efConstruction').whole(1),
+    indexedFields: node.field('indexedFields').list((field) => ({
+      path: field.field('path').text(),
+      type: field.field('type').oneOf(FIELD_TYPES),
+    })),
+  };
+}
+
+/** A parsed JSON value that is read by type, and knows its path for the error. */
+class JsonNode {
+  readonly #value: unknown;
+  readonly #path: string;
+
+  constructor(value: unknown, path: string) {
+    this.#value = value;
+    this.#path = path;
+  }
+
+  field(name: string): JsonNode {
+    const value = this.#value;
+    if (typeof value !== 'object' || value === null || !Object.hasOwn(value, name)) {
+      throw new MalformedBytesError(`${this.#path}.${name} is missing`);
+    }
+    return new JsonNode((value as Record<string, unknown>)[name], `${this.#path}.${name}`);
+  }
+
+  list<T>(read: (element: JsonNode) => T): T[] {
+    if (!Array.isArray(this.#value)) this.#fail('a list');
+    return this.#value.map((element, at) => read(new JsonNode(element, `${this.#path}[${at}]`)));
+  }
+
+  whole(min: number): number {
+    const value = this.#value;
+    if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < min) {
+      this.#fail(`a whole number of at least ${min}`);
+    }
+    return value;
+  }
+
+  text(): string {
+    if (typeof this.#value !== 'string') this.#fail('a string');
+    return this.#value;
+  }
+
+  flag(): boolean {
+    if (typeof this.#value !== 'boolean') this.#fail('true or false');
+    return this.#value;
+  }
+
+  oneOf<T extends string>(values: readonly T[]): T {
+    const value = values.find((one) => one === this.#value);
+    if (value === undefined) this.#fail(`one of ${values.join(', ')}`);
+    return value;
+  }
+
+  #fail(expected: string): never {
+    throw new MalformedBytesError(`${this.#path} is not ${expected}`);
+  }
+}

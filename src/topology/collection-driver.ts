@@ -1,0 +1,81 @@
+/**
+ * Drives collections that are being created or dropped to their end. The state is in the topology
+ * document, the steps are idempotent, and only the topology leader takes them: whoever leads next
+ * goes on where the last one stopped.
+ */
+import type { Command } from '../shared/codec/command.js';
+import type { Environment, Timer } from '../shared/environment.js';
+import type { Logger } from '../shared/logger.js';
+import type { CollectionEntry, ShardEntry } from './document.js';
+import type { TopologyGroup } from './topology-group.js';
+import type { TopologyView } from './view.js';
+
+export interface CollectionDriverOptions {
+  readonly view: TopologyView;
+  readonly topology: TopologyGroup;
+  readonly environment: Environment;
+  readonly logger: Logger;
+  /** Puts a command through a shard's log, again and again until it is applied. */
+  readonly proposeToShard: (
+    shardId: number,
+    command: Exclude<Command, { kind: 'write' }>,
+    timeoutMs: number,
+  ) => Promise<void>;
+}
+
+const STEP_TIMEOUT_MS = 5_000;
+/** A new leader learns of its task at the latest after this time. */
+const CHECK_PERIOD_MS = 500;
+
+export class CollectionDriver {
+  readonly #options: CollectionDriverOptions;
+  readonly #driving = new Set<number>();
+  readonly #stopWatching: () => void;
+  readonly #timer: Timer;
+
+  constructor(options: CollectionDriverOptions) {
+    this.#options = options;
+    this.#stopWatching = options.view.onChange(() => this.#check());
+    this.#timer = options.environment.scheduler.every(CHECK_PERIOD_MS, () => this.#check());
+  }
+
+  close(): void {
+    this.#stopWatching();
+    this.#timer.cancel();
+  }
+
+  #check(): void {
+    const document = this.#options.view.current();
+    if (document === undefined || !this.#options.topology.isLeader) return;
+    for (const collection of document.collections) {
+      if (collection.state === 'active' || this.#driving.has(collection.collectionId)) continue;
+      this.#driving.add(collection.collectionId);
+      this.#drive(collection, document.shards)
+        .catch((error: unknown) => {
+          this.#options.logger.warn(
+            { collectionId: collection.collectionId, error: String(error) },
+            'a collection change is not through yet; it is tried again',
+          );
+        })
+        .finally(() => this.#driving.delete(collection.collectionId));
+    }
+  }
+
+  async #drive(collection: CollectionEntry, shards: readonly ShardEntry[]): Promise<void> {
+    const { collectionId, config } = collection;
+    const creating = collection.state === 'creating';
+    const propose = ({ shardId }: ShardEntry): Promise<void> =>
+      this.#options.proposeToShard(
+        shardId,
+        creating
+          ? { kind: 'createCollection', collectionId, config }
+          : { kind: 'dropCollection', collectionId },
+        STEP_TIMEOUT_MS,
+      );
+    await Promise.all(shards.map(propose));
+    await this.#options.topology.propose(
+      { kind: creating ? 'finishCreateCollection' : 'finishDropCollection', collectionId },
+      { timeoutMs: STEP_TIMEOUT_MS },
+    );
+  }
+}

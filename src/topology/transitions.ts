@@ -1,0 +1,182 @@
+/**
+ * How the topology document changes: pure functions of the document and a command, so that every
+ * replica of the topology group comes to the same document and the same answer.
+ *
+ * A collection goes `creating -> active -> dropping -> gone`. The two `begin` commands come from
+ * callers and may be repeated; the two `finish` commands come from the topology's leader once every
+ * shard has applied the change.
+ */
+import { unreachable } from '../shared/assert.js';
+import { FlotillaError } from '../shared/errors.js';
+import { LIMITS } from '../shared/limits.js';
+import type { CollectionConfig, ErrorBody } from '../shared/types.js';
+import type { CollectionEntry, TopologyCommand, TopologyDocument } from './document.js';
+
+/** What applying a command answers to its proposer. Plain data: it crosses nodes as JSON. */
+export type TopologyResult =
+  /** The command holds now, whether this entry or an earlier one made it so. */
+  | { readonly kind: 'ok'; readonly collection: CollectionEntry }
+  /** Nothing was changed. */
+  | { readonly kind: 'refused'; readonly error: ErrorBody };
+
+export interface TopologyTransition {
+  /** The very same object when nothing changed; otherwise its epoch is one higher. */
+  readonly document: TopologyDocument;
+  readonly result: TopologyResult;
+}
+
+/** Applies one command. Never throws for a command that decodes. Linear in the collections. */
+export function applyTopologyCommand(
+  document: TopologyDocument,
+  command: TopologyCommand,
+): TopologyTransition {
+  switch (command.kind) {
+    case 'beginCreateCollection':
+      return beginCreate(document, command.config);
+    case 'finishCreateCollection':
+      return finishCreate(document, command.collectionId);
+    case 'beginDropCollection':
+      return beginDrop(document, command.name);
+    case 'finishDropCollection':
+      return finishDrop(document, command.collectionId);
+    default:
+      return unreachable(command, 'topology command');
+  }
+}
+
+function beginCreate(document: TopologyDocument, config: CollectionConfig): TopologyTransition {
+  const existing = findByName(document, config.name);
+  if (existing !== undefined) return createAgain(document, existing, config);
+  if (document.collections.length >= LIMITS.collectionsMax.value) {
+    const message = `The cluster holds ${document.collections.length} collections already`;
+    return refused(
+      document,
+      new FlotillaError('LIMIT_EXCEEDED', message, { limit: 'collectionsMax' }),
+    );
+  }
+  const collection: CollectionEntry = {
+    collectionId: document.nextCollectionId,
+    config,
+    state: 'creating',
+  };
+  const collections = [...document.collections, collection];
+  const nextCollectionId = document.nextCollectionId + 1;
+  return changed({ ...document, collections, nextCollectionId }, collection);
+}
+
+/** Creating what exists with the same settings is a success: callers may repeat themselves. */
+function createAgain(
+  document: TopologyDocument,
+  existing: CollectionEntry,
+  config: CollectionConfig,
+): TopologyTransition {
+  if (existing.state === 'dropping') return notReady(document, existing);
+  const setting = differingSetting(existing.config, config);
+  if (setting === undefined) return unchanged(document, existing);
+  const message = `Collection ${config.name} exists with another ${setting}`;
+  return refused(
+    document,
+    new FlotillaError('COLLECTION_EXISTS', message, { field: setting, details: { setting } }),
+  );
+}
+
+function finishCreate(document: TopologyDocument, collectionId: number): TopologyTransition {
+  const collection = findById(document, collectionId);
+  switch (collection?.state) {
+    case undefined:
+      return notFound(document, `${collectionId}`);
+    case 'creating':
+      return moved(document, collection, 'active');
+    case 'active':
+      return unchanged(document, collection);
+    case 'dropping':
+      return notReady(document, collection);
+  }
+}
+
+function beginDrop(document: TopologyDocument, name: string): TopologyTransition {
+  const collection = findByName(document, name);
+  switch (collection?.state) {
+    case undefined:
+      return notFound(document, name);
+    case 'creating':
+      // Shards could otherwise see the drop before the creation that is still on its way to them.
+      return notReady(document, collection);
+    case 'active':
+      return moved(document, collection, 'dropping');
+    case 'dropping':
+      return unchanged(document, collection);
+  }
+}
+
+/** A collection that is gone answers COLLECTION_NOT_FOUND: to the one who drives it, it is done. */
+function finishDrop(document: TopologyDocument, collectionId: number): TopologyTransition {
+  const collection = findById(document, collectionId);
+  switch (collection?.state) {
+    case undefined:
+      return notFound(document, `${collectionId}`);
+    case 'creating':
+    case 'active':
+      return notReady(document, collection);
+    case 'dropping': {
+      const collections = document.collections.filter((one) => one !== collection);
+      return changed({ ...document, collections }, collection);
+    }
+  }
+}
+
+function moved(
+  document: TopologyDocument,
+  from: CollectionEntry,
+  state: CollectionEntry['state'],
+): TopologyTransition {
+  const to: CollectionEntry = { ...from, state };
+  const collections = document.collections.map((one) => (one === from ? to : one));
+  return changed({ ...document, collections }, to);
+}
+
+function changed(document: TopologyDocument, collection: CollectionEntry): TopologyTransition {
+  return {
+    document: { ...document, epoch: document.epoch + 1 },
+    result: { kind: 'ok', collection },
+  };
+}
+
+function unchanged(document: TopologyDocument, collection: CollectionEntry): TopologyTransition {
+  return { document, result: { kind: 'ok', collection } };
+}
+
+function refused(document: TopologyDocument, error: FlotillaError): TopologyTransition {
+  return { document, result: { kind: 'refused', error: error.body } };
+}
+
+function notFound(document: TopologyDocument, which: string): TopologyTransition {
+  const message = `There is no collection ${which}`;
+  return refused(document, new FlotillaError('COLLECTION_NOT_FOUND', message));
+}
+
+function notReady(document: TopologyDocument, collection: CollectionEntry): TopologyTransition {
+  const message = `Collection ${collection.config.name} is ${collection.state}`;
+  return refused(document, new FlotillaError('COLLECTION_NOT_READY', message));
+}
+
+function findByName(document: TopologyDocument, name: string): CollectionEntry | undefined {
+  return document.collections.find((collection) => collection.config.name === name);
+}
+
+function findById(document: TopologyDocument, collectionId: number): CollectionEntry | undefined {
+  return document.collections.find((collection) => collection.collectionId === collectionId);
+}
+
+/** The first setting in which two configurations of one name differ. Fields are a set. */
+function differingSetting(a: CollectionConfig, b: CollectionConfig): string | undefined {
+  if (a.dimension !== b.dimension) return 'dimension';
+  if (a.metric !== b.metric) return 'metric';
+  if (a.m !== b.m) return 'm';
+  if (a.efConstruction !== b.efConstruction) return 'efConstruction';
+  return sortedFields(a) === sortedFields(b) ? undefined : 'indexedFields';
+}
+
+function sortedFields(config: CollectionConfig): string {
+  return JSON.stringify(config.indexedFields.map(({ path, type }) => [path, type]).sort());
+}

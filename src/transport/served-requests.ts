@@ -1,0 +1,139 @@
+/** Requests that this node works on for its peers. */
+import { MalformedBytesError } from '../shared/bytes.js';
+import type { Scheduler } from '../shared/environment.js';
+import { FlotillaError, toFlotillaError } from '../shared/errors.js';
+import { LIMITS } from '../shared/limits.js';
+import type { ErrorBody } from '../shared/types.js';
+import { Assembly } from './assembly.js';
+import type { PeerIdentity, TransportHandlers } from './transport.js';
+
+/** Bounds the requests that one node works on at once, for all its peers together. */
+export class Admission {
+  readonly #limit: number;
+  #count = 0;
+
+  constructor(limit: number = LIMITS.inflightRequestsMax.value) {
+    this.#limit = limit;
+  }
+
+  tryEnter(): boolean {
+    if (this.#count >= this.#limit) return false;
+    this.#count++;
+    return true;
+  }
+
+  leave(): void {
+    this.#count--;
+  }
+}
+
+/** What the requests of one link need. */
+export interface ServingContext {
+  readonly from: PeerIdentity;
+  readonly onRequest: TransportHandlers['onRequest'];
+  readonly admission: Admission;
+  readonly scheduler: Scheduler;
+  /** Where answers go: at most one per request, and none after it was cancelled. */
+  answer(requestId: number, payload: Uint8Array): void;
+  fail(requestId: number, error: ErrorBody): void;
+}
+
+interface Served {
+  /** Until the last piece is here. */
+  readonly assembly: Assembly;
+  readonly controller: AbortController;
+  /** Gives the request up when its caller must have done so, though no cancel arrived. */
+  readonly stopTimer: () => void;
+  running: boolean;
+}
+
+type Answer =
+  | { readonly kind: 'payload'; readonly payload: Uint8Array }
+  | { readonly kind: 'failure'; readonly error: ErrorBody };
+
+/** The requests of one link: arriving in pieces, then running until answered or cancelled. */
+export class ServedRequests {
+  readonly #context: ServingContext;
+  readonly #served = new Map<number, Served>();
+
+  constructor(context: ServingContext) {
+    this.#context = context;
+  }
+
+  /** Throws `MalformedBytesError` on an id in use, or when sizes do not add up. */
+  open(requestId: number, timeoutMs: number, sizeBytes: number, piece: Uint8Array): void {
+    const { admission, scheduler } = this.#context;
+    if (this.#served.has(requestId)) throw new MalformedBytesError(`request id ${requestId} twice`);
+    const assembly = new Assembly(sizeBytes);
+    if (!admission.tryEnter()) {
+      const message = 'the node works on as many requests as it may';
+      const limit = 'inflightRequestsMax';
+      const error = new FlotillaError('TOO_MANY_REQUESTS', message, { limit });
+      this.#context.fail(requestId, error.body);
+      return;
+    }
+    const timer = scheduler.after(timeoutMs, () => this.cancel(requestId));
+    this.#served.set(requestId, {
+      assembly,
+      controller: new AbortController(),
+      stopTimer: () => timer.cancel(),
+      running: false,
+    });
+    this.addPart(requestId, piece);
+  }
+
+  /** Parts of requests that were refused or cancelled are dropped. */
+  addPart(requestId: number, piece: Uint8Array): void {
+    const served = this.#served.get(requestId);
+    if (served === undefined) return;
+    const payload = served.assembly.add(piece);
+    if (payload !== undefined) void this.#run(requestId, served, payload);
+  }
+
+  cancel(requestId: number): void {
+    const served = this.#served.get(requestId);
+    if (served === undefined) return;
+    this.#served.delete(requestId);
+    served.stopTimer();
+    served.controller.abort();
+    // A handler that was started counts until it returns, whoever waits for it.
+    if (!served.running) this.#context.admission.leave();
+  }
+
+  /** The link broke: nobody waits for the answers. */
+  cancelAll(): void {
+    for (const requestId of [...this.#served.keys()]) this.cancel(requestId);
+  }
+
+  async #run(requestId: number, served: Served, payload: Uint8Array): Promise<void> {
+    served.running = true;
+    const answer = await this.#ask(payload, served.controller.signal);
+    this.#context.admission.leave();
+    if (!this.#served.delete(requestId)) return;
+    served.stopTimer();
+    if (answer.kind === 'payload') this.#context.answer(requestId, answer.payload);
+    else this.#context.fail(requestId, answer.error);
+  }
+
+  async #ask(payload: Uint8Array, signal: AbortSignal): Promise<Answer> {
+    const { from, onRequest } = this.#context;
+    try {
+      return checkedAnswer(await onRequest(from, payload, signal));
+    } catch (thrown) {
+      return { kind: 'failure', error: toFlotillaError(thrown).body };
+    }
+  }
+}
+
+function checkedAnswer(payload: Uint8Array): Answer {
+  checkPayloadSize(payload, 'answer');
+  return { kind: 'payload', payload };
+}
+
+/** Throws LIMIT_EXCEEDED for what no link carries. */
+export function checkPayloadSize(payload: Uint8Array, what: string): void {
+  const { value } = LIMITS.requestBytesMax;
+  if (payload.length <= value) return;
+  const message = `the ${what} has ${payload.length} bytes, at most ${value}`;
+  throw new FlotillaError('LIMIT_EXCEEDED', message, { limit: 'requestBytesMax' });
+}

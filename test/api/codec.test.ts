@@ -1,0 +1,439 @@
+// Goal: the hand-written codec of the public API means exactly what the .proto files mean.
+// Method: random messages both ways against protobufjs, and fixtures for odd and broken bytes.
+import fc from 'fast-check';
+import protobuf from 'protobufjs';
+import { describe, expect, it } from 'vitest';
+import { PROTO_DIRECTORY } from '../../src/server/reflection.js';
+import { floatsOf, MalformedBytesError } from '../../src/shared/bytes.js';
+import type * as admin from '../../src/shared/codec/admin-messages.js';
+import type * as api from '../../src/shared/codec/api-messages.js';
+import { NO_BYTES, ProtobufReader, ProtobufWriter } from '../../src/shared/codec/protobuf-wire.js';
+import { API, type ApiMethod, SERVICES } from '../../src/shared/codec/public-api.js';
+import type * as search from '../../src/shared/codec/search-messages.js';
+import { decodeStruct, encodeStruct, type JsonObject } from '../../src/shared/codec/struct.js';
+import { ERRORS, type ErrorReason } from '../../src/shared/error-codes.js';
+import { FIELD_TYPES, METRICS, type WriteOutcome } from '../../src/shared/types.js';
+
+const root = new protobuf.Root();
+root.resolvePath = (_origin, target) => `${PROTO_DIRECTORY}/${target}`;
+root.loadSync(['flotilla/v1/flotilla.proto', 'flotilla/v1/admin.proto']);
+
+type Plain = Record<string, unknown>;
+
+/** Encodes with protobufjs a plain object in protobufjs's own form. */
+function stockEncode(type: string, message: Plain): Uint8Array {
+  const found = root.lookupType(`flotilla.v1.${type}`);
+  return found.encode(found.fromObject(message)).finish();
+}
+
+/** The same in protobufjs's eyes, whichever codec wrote the bytes. */
+function stockDecode(type: string, bytes: Uint8Array): unknown {
+  const found = root.lookupType(`flotilla.v1.${type}`);
+  return found.toObject(found.decode(bytes), { longs: String, enums: String });
+}
+
+/** Default values and absent fields mean the same in proto3. */
+function withoutDefaults(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(withoutDefaults);
+  if (typeof value !== 'object' || value === null || ArrayBuffer.isView(value)) return value;
+  const entries = Object.entries(value).map(([key, inner]) => [key, withoutDefaults(inner)]);
+  return Object.fromEntries(entries.filter(([, inner]) => !isDefault(inner)));
+}
+
+function isDefault(value: unknown): boolean {
+  if (Array.isArray(value)) return value.length === 0;
+  if (typeof value === 'string')
+    return value === '' || value === '0' || /_UNSPECIFIED$/.test(value);
+  return value === undefined || value === false || Object.is(value, 0);
+}
+
+/** Views and Buffers compare by content, vectors by float, metadata by value. */
+function comparable(value: unknown, key = ''): unknown {
+  if (value instanceof Uint8Array) {
+    if (key === 'metadata') return decodeStruct(value);
+    return key === 'filter' ? Buffer.from(value).toString('hex') : [...floatsOf(value)];
+  }
+  if (Array.isArray(value)) return value.map((inner) => comparable(inner));
+  if (typeof value !== 'object' || value === null) return value;
+  return Object.fromEntries(
+    Object.entries(value)
+      .filter(([, inner]) => inner !== undefined)
+      .map(([name, inner]) => [name, comparable(inner, name)]),
+  );
+}
+
+const text = fc.string({ unit: 'grapheme', maxLength: 60 });
+const count = fc.nat({ max: 2 ** 32 - 1 });
+const large = fc.maxSafeNat();
+const float = fc.float({ noDefaultInfinity: false });
+const values = fc
+  .array(float, { maxLength: 40 })
+  .map((list) => new Uint8Array(Float32Array.from(list).buffer));
+const someValues = values.filter((bytes) => bytes.length > 0);
+const metadata = fc
+  .dictionary(
+    fc.string({ maxLength: 8 }),
+    fc.oneof(text, fc.boolean(), fc.constant(null), fc.nat()),
+    {
+      minKeys: 1,
+      maxKeys: 4,
+    },
+  )
+  .map((object) => encodeStruct({ ...object } as JsonObject));
+const version = fc.bigInt({ min: 0n, max: 2n ** 64n - 1n });
+const maybe = <T>(arbitrary: fc.Arbitrary<T>) => fc.option(arbitrary, { nil: undefined });
+
+const requestKey = fc.record({
+  clientId: text,
+  clientStampMs: large,
+  sequence: large,
+  lowestUnanswered: large,
+});
+const query: fc.Arbitrary<search.SearchQueryMessage> = fc.record({
+  vector: values,
+  id: maybe(text),
+  k: count,
+  offset: count,
+  ef: count,
+  scoreThreshold: maybe(float),
+  filter: maybe(metadata),
+  includeValues: fc.boolean(),
+  includeMetadata: maybe(fc.boolean()),
+});
+const hit: fc.Arbitrary<search.HitMessage> = fc.record({
+  id: text,
+  distance: float,
+  version,
+  values: maybe(someValues),
+  metadata: maybe(metadata),
+});
+const stored = fc.record({
+  id: text,
+  version,
+  values: maybe(someValues),
+  metadata: maybe(metadata),
+});
+const shards = fc.record({ total: count, ok: count, failed: fc.array(count, { maxLength: 5 }) });
+const provenance = { shards, degraded: fc.boolean(), epoch: large };
+const reasons = Object.keys(ERRORS) as ErrorReason[];
+const outcome: fc.Arbitrary<WriteOutcome> = fc.oneof(
+  fc.record({ kind: fc.constant('applied' as const), version, existed: fc.boolean() }),
+  fc.record({
+    kind: fc.constantFrom('not-applied' as const, 'unknown' as const),
+    error: fc.record({ reason: fc.constantFrom(...reasons), message: text }),
+  }),
+);
+const collection: fc.Arbitrary<admin.CollectionRequest> = fc.record({
+  name: text,
+  dimension: count,
+  metric: maybe(fc.constantFrom(...METRICS)),
+  m: count,
+  efConstruction: count,
+  indexedFields: fc.array(fc.record({ path: text, type: maybe(fc.constantFrom(...FIELD_TYPES)) }), {
+    maxLength: 4,
+  }),
+});
+const info: fc.Arbitrary<admin.CollectionInfo> = fc.record({
+  config: collection.map((config) => ({
+    ...config,
+    metric: config.metric === undefined || config.metric === 'unknown' ? 'dot' : config.metric,
+    indexedFields: config.indexedFields.flatMap(({ path, type }) => (type ? [{ path, type }] : [])),
+  })),
+  recordCount: maybe(large),
+  state: fc.constantFrom('creating', 'active', 'dropping'),
+});
+const replica = fc.record({
+  nodeId: count,
+  replicaId: count,
+  state: text,
+  term: large,
+  commitIndex: large,
+  appliedIndex: large,
+  lastIndex: large,
+  lagEntries: large,
+  fault: text,
+});
+const group = fc.record({
+  shardId: count,
+  leaderNodeId: count,
+  term: large,
+  slots: count,
+  recordCount: large,
+  replicas: fc.array(replica, { maxLength: 3 }),
+});
+const node = fc.record({
+  nodeId: count,
+  peerAddress: text,
+  clientAddress: text,
+  httpAddress: text,
+  reachable: fc.boolean(),
+});
+
+/** Our messages in protobufjs's form: floats as numbers, metadata as a decoded Struct. */
+function stockForm(value: unknown, key = ''): unknown {
+  if (value instanceof Uint8Array) {
+    if (key !== 'metadata' && key !== 'filter') return [...floatsOf(value)];
+    if (key === 'metadata' && value.length === 0) return undefined;
+    return root.lookupType('google.protobuf.Struct').decode(value);
+  }
+  if (typeof value === 'bigint') return value === 0n ? '' : String(value);
+  if (key === 'metric') return value === undefined ? 0 : METRICS.indexOf(value as never) + 1;
+  if (key === 'type') return value === undefined ? 0 : FIELD_TYPES.indexOf(value as never) + 1;
+  if (key === 'kind') return ['applied', 'not-applied', 'unknown'].indexOf(String(value)) + 1;
+  if (Array.isArray(value)) {
+    return key === 'results'
+      ? value.map((hits) => ({ hits: stockForm(hits) }))
+      : value.map((inner) => stockForm(inner));
+  }
+  if (typeof value !== 'object' || value === null) return value;
+  const { error, ...rest } = value as Plain;
+  const flat = { ...rest, ...(error as Plain | undefined) };
+  const entries = Object.entries(flat).map(([name, inner]) => [name, stockForm(inner, name)]);
+  return Object.fromEntries(entries.filter(([, inner]) => inner !== undefined));
+}
+
+interface Case<T> {
+  readonly type: string;
+  readonly messages: fc.Arbitrary<T>;
+  readonly encode: (message: T) => Uint8Array;
+  readonly decode: (bytes: Uint8Array) => T;
+  /** Where the .proto message is not our message: a name alone, a list alone. */
+  readonly wrap?: (message: T) => Plain;
+}
+
+const cases = [
+  request('UpsertRequest', API.upsert, {
+    collection: text,
+    records: fc.array(
+      fc.record({ id: text, values, metadata: fc.oneof(metadata, fc.constant(NO_BYTES)) }),
+      { maxLength: 4 },
+    ),
+    idempotencyKey: maybe(requestKey),
+  } satisfies Fields<api.UpsertRequest>),
+  response(
+    'UpsertResponse',
+    API.upsert,
+    { outcomes: fc.array(outcome, { maxLength: 5 }) },
+    addCount,
+  ),
+  request('DeleteRequest', API.delete, {
+    collection: text,
+    ids: fc.array(text, { maxLength: 5 }),
+    idempotencyKey: maybe(requestKey),
+  }),
+  response(
+    'DeleteResponse',
+    API.delete,
+    { outcomes: fc.array(outcome, { maxLength: 5 }) },
+    addCount,
+  ),
+  request('FetchRequest', API.fetch, {
+    collection: text,
+    ids: fc.array(text, { maxLength: 5 }),
+    includeValues: maybe(fc.boolean()),
+    includeMetadata: maybe(fc.boolean()),
+  }),
+  response('FetchResponse', API.fetch, { records: fc.array(stored, { maxLength: 4 }) }),
+  request('SearchRequest', API.search, {
+    collection: text,
+    query: maybe(query),
+    allowPartial: fc.boolean(),
+  }),
+  response('SearchResponse', API.search, { hits: fc.array(hit, { maxLength: 5 }), ...provenance }),
+  request('SearchBatchRequest', API.searchBatch, {
+    collection: text,
+    queries: fc.array(query, { maxLength: 4 }),
+    allowPartial: fc.boolean(),
+  }),
+  response('SearchBatchResponse', API.searchBatch, {
+    results: fc.array(fc.array(hit, { maxLength: 4 }), { maxLength: 4 }),
+    ...provenance,
+  }),
+  request('CountRequest', API.count, { collection: text }),
+  response('CountResponse', API.count, { count: large }),
+  requestOf('CreateCollectionRequest', collection, API.createCollection, (config) => ({
+    config,
+  })),
+  requestOf('DescribeCollectionRequest', text, API.describeCollection, (name) => ({
+    name,
+  })),
+  requestOf('DropCollectionRequest', text, API.dropCollection, (name) => ({ name })),
+  responseOf('CreateCollectionResponse', info, API.createCollection, (collectionInfo) => ({
+    collection: collectionInfo,
+  })),
+  responseOf('DescribeCollectionResponse', info, API.describeCollection, (found) => ({
+    collection: found,
+  })),
+  responseOf(
+    'ListCollectionsResponse',
+    fc.array(info, { maxLength: 4 }),
+    API.listCollections,
+    (collections) => ({ collections }),
+  ),
+  response('GetStatusResponse', API.getStatus, {
+    clusterId: text,
+    epoch: large,
+    answeredBy: count,
+    nodes: fc.array(node, { maxLength: 3 }),
+    shards: fc.array(group, { maxLength: 3 }),
+    topology: group,
+    healthy: fc.boolean(),
+  }),
+];
+
+type Fields<T> = { [K in keyof T]: fc.Arbitrary<T[K]> };
+
+function addCount(message: api.WriteResponse): Plain {
+  const applied = message.outcomes.filter(({ kind }) => kind === 'applied');
+  return { ...message, appliedCount: applied.length };
+}
+
+function request<T extends object, R>(type: string, method: ApiMethod<T, R>, fields: Fields<T>) {
+  return requestOf(type, fc.record(fields) as unknown as fc.Arbitrary<T>, method);
+}
+
+function response<R, T extends object>(
+  type: string,
+  method: ApiMethod<R, T>,
+  fields: Fields<T>,
+  wrap?: (message: T) => Plain,
+) {
+  return responseOf(type, fc.record(fields) as unknown as fc.Arbitrary<T>, method, wrap);
+}
+
+function requestOf<T, R>(
+  type: string,
+  messages: fc.Arbitrary<T>,
+  { encodeRequest: encode, decodeRequest: decode }: ApiMethod<T, R>,
+  wrap?: (message: T) => Plain,
+): Case<unknown> {
+  return { type, messages, encode, decode, wrap } as unknown as Case<unknown>;
+}
+
+function responseOf<R, T>(
+  type: string,
+  messages: fc.Arbitrary<T>,
+  { encodeResponse: encode, decodeResponse: decode }: ApiMethod<R, T>,
+  wrap?: (message: T) => Plain,
+): Case<unknown> {
+  return { type, messages, encode, decode, wrap } as unknown as Case<unknown>;
+}
+
+describe('the codec of the public API agrees with protobufjs', () => {
+  it.each(cases)('on $type, both ways', ({ type, messages, encode, decode, wrap }) => {
+    fc.assert(
+      fc.property(messages, (message) => {
+        const stock = stockForm(wrap ? wrap(message) : message) as Plain;
+        const stockBytes = stockEncode(type, stock);
+        expect(withoutDefaults(comparable(decode(stockBytes)))).toEqual(
+          withoutDefaults(comparable(message)),
+        );
+        const ours = encode(message);
+        expect(withoutDefaults(stockDecode(type, ours))).toEqual(
+          withoutDefaults(stockDecode(type, stockBytes)),
+        );
+        expect(comparable(decode(ours))).toEqual(comparable(decode(stockBytes)));
+      }),
+      { numRuns: 100 },
+    );
+  });
+
+  it.each(cases)('and never hangs or crashes on cut or flipped bytes of $type (P-9)', (one) => {
+    fc.assert(
+      fc.property(one.messages, fc.nat(), fc.nat(255), fc.boolean(), (message, at, byte, cut) => {
+        const bytes = Uint8Array.from(one.encode(message));
+        const position = bytes.length === 0 ? 0 : at % bytes.length;
+        if (!cut && bytes.length > 0) bytes[position] = byte;
+        try {
+          one.decode(cut ? bytes.subarray(0, position) : bytes);
+        } catch (error) {
+          expect(error).toBeInstanceOf(MalformedBytesError);
+        }
+      }),
+      { numRuns: 100 },
+    );
+  });
+
+  it('covers every method of the .proto files', () => {
+    const paths = Object.values(SERVICES).flatMap((name) =>
+      Object.keys(root.lookupService(name).methods).map((method) => `/${name}/${method}`),
+    );
+    expect(Object.values(API).map((method) => method.path)).toEqual(expect.arrayContaining(paths));
+    expect(Object.keys(API)).toHaveLength(paths.length);
+  });
+});
+
+describe('a vector arrives in every wire form', () => {
+  const packed = (...list: number[]) => new Uint8Array(Float32Array.from(list).buffer);
+  const record = (...fields: Uint8Array[]) => {
+    const body = Buffer.concat(fields);
+    return Buffer.concat([Buffer.from([0x12, body.length]), body]);
+  };
+  const chunk = (...list: number[]) =>
+    Buffer.concat([Buffer.from([0x12, 4 * list.length]), packed(...list)]);
+  const unpacked = (...list: number[]) =>
+    Buffer.concat(list.map((value) => Buffer.concat([Buffer.from([0x15]), packed(value)])));
+  const id = Buffer.from([0x0a, 1, 0x61]);
+  const unknown = Buffer.from([
+    0x78, 1, 0x7a, 2, 9, 9, 0x7d, 1, 2, 3, 4, 0x79, 1, 2, 3, 4, 5, 6, 7, 8,
+  ]);
+
+  it.each([
+    ['packed', [id, chunk(1, 2, 3)]],
+    ['in several packed chunks', [chunk(1), id, chunk(2, 3)]],
+    ['with an empty chunk', [chunk(), chunk(1, 2), id, chunk(), chunk(3)]],
+    ['unpacked, as protobufjs 7.5.0 sends it', [unpacked(1, 2, 3), id]],
+    ['mixed', [unpacked(1), chunk(2), id, unpacked(3)]],
+    ['among unknown fields', [unknown, chunk(1, 2), unknown, id, unknown, unpacked(3)]],
+  ])('%s', (_form, fields) => {
+    for (let shift = 0; shift < 4; shift++) {
+      const bytes = Buffer.concat([Buffer.alloc(shift), record(...fields)]).subarray(shift);
+      const [decoded] = API.upsert.decodeRequest(bytes).records;
+      expect(decoded?.id).toBe('a');
+      const { buffer, byteOffset, length } = decoded?.values ?? NO_BYTES;
+      expect([...new Float32Array(buffer, byteOffset, length / 4)]).toEqual([1, 2, 3]);
+    }
+  });
+
+  it('float by float in time that grows with its length only', () => {
+    const floats = 200_000;
+    const writer = new ProtobufWriter().open(2);
+    for (let i = 0; i < floats; i++) writer.optionalFloat(2, i).optionalString(1, 'a');
+    const [decoded] = API.upsert.decodeRequest(writer.close().finish()).records;
+    expect(floatsOf(decoded?.values ?? NO_BYTES)).toEqual(
+      Float32Array.from({ length: floats }, (_, i) => i),
+    );
+  });
+});
+
+describe('malformed bytes are refused', () => {
+  it.each([
+    ['a length past the end', [0x0a, 5, 0x61]],
+    ['a length past the end of the inner message', [0x12, 3, 0x0a, 9, 0x61, 0x61, 0x61, 0x61]],
+    ['floats of 3 bytes', [0x12, 5, 0x12, 3, 1, 2, 3]],
+    ['a varint of 11 bytes', [0x0a, ...Array(10).fill(0xff), 1]],
+    ['a varint that ends early', [0x0a, 0xff]],
+    ['field number 0', [0x02, 0]],
+    ['a group', [0x0b, 0x0c]],
+    ['a string where a message belongs', [0x10, 1]],
+    ['an id that is not UTF-8', [0x12, 3, 0x0a, 1, 0xff]],
+    ['a length of 2^63', [0x0a, ...Array(8).fill(0xff), 0x7f]],
+  ])('%s', (_what, bytes) => {
+    expect(() => API.upsert.decodeRequest(Uint8Array.from(bytes))).toThrow(MalformedBytesError);
+  });
+
+  it('but a replacement character that was really sent is kept', () => {
+    const bytes = API.count.encodeRequest({ collection: 'a\ufffdb\ufeff' });
+    expect(API.count.decodeRequest(bytes).collection).toBe('a\ufffdb\ufeff');
+  });
+
+  it('and whole numbers come back from any width', () => {
+    fc.assert(
+      fc.property(fc.maxSafeNat(), (value) => {
+        const reader = new ProtobufReader(new ProtobufWriter(1).optionalUint(3, value).finish());
+        reader.next();
+        expect(reader.uint64()).toBe(value);
+      }),
+    );
+  });
+});

@@ -1,0 +1,196 @@
+/** A backend in memory, with brute-force search, and switches for what should go wrong. */
+import type {
+  BackendQuery,
+  CallOptions,
+  ClusterAdmin,
+  NewRecord,
+  RecordsBackend,
+  SearchAnswer,
+  StoredRecord,
+  WriteOptions,
+} from '../../src/server/backend.js';
+import { floatsOf } from '../../src/shared/bytes.js';
+import type { ClusterStatus, CollectionInfo } from '../../src/shared/codec/admin-messages.js';
+import type { HitMessage } from '../../src/shared/codec/search-messages.js';
+import { FlotillaError } from '../../src/shared/errors.js';
+import type { CollectionConfig, WriteOutcome } from '../../src/shared/types.js';
+
+export const COLLECTION: CollectionConfig = {
+  name: 'notes',
+  dimension: 4,
+  metric: 'cosine',
+  m: 16,
+  efConstruction: 200,
+  indexedFields: [],
+};
+
+const ALL_SHARDS = { total: 2, ok: 2, failed: [] };
+
+export class FakeBackend implements RecordsBackend, ClusterAdmin {
+  readonly collections = new Map<string, CollectionConfig>([
+    [COLLECTION.name, COLLECTION],
+    ['plain', { ...COLLECTION, name: 'plain', metric: 'l2' }],
+  ]);
+  readonly records = new Map<string, StoredRecord>();
+  /** Names of the calls that came through the door, in order. */
+  readonly calls: string[] = [];
+  readonly writes: WriteOptions[] = [];
+  lastOptions: CallOptions | undefined;
+  /** Runs before each call; throws or waits to make it fail or hang. */
+  before: (call: string, options: CallOptions) => void | Promise<void> = () => undefined;
+  /** Changes outcomes of writes before they are answered. */
+  outcomes: (outcomes: readonly WriteOutcome[]) => readonly WriteOutcome[] = (all) => all;
+  degraded = false;
+  #version = 0n;
+
+  collection(name: string): CollectionConfig {
+    const config = this.collections.get(name);
+    if (config === undefined) {
+      throw new FlotillaError('COLLECTION_NOT_FOUND', `there is no collection ${name}`);
+    }
+    return config;
+  }
+
+  async upsert(_collection: string, records: readonly NewRecord[], options: WriteOptions) {
+    await this.#enter('upsert', options);
+    this.writes.push(options);
+    const outcomes = records.map(({ id, values, metadata }): WriteOutcome => {
+      const existed = this.records.has(id);
+      const version = ++this.#version;
+      this.records.set(id, { id, version, values, ...(metadata.length > 0 && { metadata }) });
+      return { kind: 'applied', version, existed };
+    });
+    return { outcomes: this.outcomes(outcomes) };
+  }
+
+  async delete(_collection: string, ids: readonly string[], options: WriteOptions) {
+    await this.#enter('delete', options);
+    this.writes.push(options);
+    const outcomes = ids.map((id): WriteOutcome => {
+      return { kind: 'applied', version: ++this.#version, existed: this.records.delete(id) };
+    });
+    return { outcomes: this.outcomes(outcomes) };
+  }
+
+  async fetch(
+    _collection: string,
+    ids: readonly string[],
+    include: { readonly values: boolean; readonly metadata: boolean },
+    options: CallOptions,
+  ) {
+    await this.#enter('fetch', options);
+    return ids.map((id) => {
+      const record = this.records.get(id);
+      return record && selected(record, include);
+    });
+  }
+
+  async search(
+    _collection: string,
+    queries: readonly BackendQuery[],
+    options: CallOptions,
+  ): Promise<SearchAnswer> {
+    await this.#enter('search', options);
+    const shards = this.degraded ? { total: 2, ok: 1, failed: [1] } : ALL_SHARDS;
+    const results = queries.map((query) => this.#hits(query));
+    return { results, shards, degraded: this.degraded, epoch: 7 };
+  }
+
+  async count(_collection: string, options: CallOptions): Promise<number> {
+    await this.#enter('count', options);
+    return this.records.size;
+  }
+
+  async createCollection(config: CollectionConfig, options: CallOptions): Promise<CollectionInfo> {
+    await this.#enter('createCollection', options);
+    this.collections.set(config.name, config);
+    return { config, recordCount: 0, state: 'active' };
+  }
+
+  async dropCollection(name: string, options: CallOptions): Promise<void> {
+    await this.#enter('dropCollection', options);
+    this.collection(name);
+    this.collections.delete(name);
+  }
+
+  async listCollections(options: CallOptions): Promise<CollectionInfo[]> {
+    await this.#enter('listCollections', options);
+    return [...this.collections.values()].map((config) => ({ config, state: 'active' }));
+  }
+
+  async describeCollection(name: string, options: CallOptions): Promise<CollectionInfo> {
+    await this.#enter('describeCollection', options);
+    return { config: this.collection(name), recordCount: this.records.size, state: 'active' };
+  }
+
+  async status(options: CallOptions): Promise<ClusterStatus> {
+    await this.#enter('status', options);
+    return STATUS;
+  }
+
+  async #enter(call: string, options: CallOptions): Promise<void> {
+    this.calls.push(call);
+    this.lastOptions = options;
+    await this.before(call, options);
+  }
+
+  #hits(query: BackendQuery): HitMessage[] {
+    const near = query.vector ?? this.records.get(query.id ?? '')?.values;
+    if (near === undefined) throw new FlotillaError('RECORD_NOT_FOUND', 'there is no such record');
+    const target = floatsOf(near);
+    const include = { values: query.includeValues, metadata: query.includeMetadata };
+    return [...this.records.values()]
+      .map((record) => {
+        const values = floatsOf(record.values ?? new Uint8Array(0));
+        const distance = values.reduce((sum, x, at) => sum + (x - (target[at] ?? 0)) ** 2, 0);
+        return { ...selected(record, include), distance: Math.fround(distance) };
+      })
+      .filter(({ distance }) => distance <= (query.scoreThreshold ?? Number.POSITIVE_INFINITY))
+      .sort((a, b) => a.distance - b.distance)
+      .slice(query.offset, query.offset + query.k);
+  }
+}
+
+function selected(
+  { id, version, values, metadata }: StoredRecord,
+  include: { readonly values: boolean; readonly metadata: boolean },
+): StoredRecord {
+  return {
+    id,
+    version,
+    ...(include.values && values !== undefined && { values }),
+    ...(include.metadata && metadata !== undefined && { metadata }),
+  };
+}
+
+const REPLICA = {
+  nodeId: 1,
+  replicaId: 2,
+  state: 'leader',
+  term: 3,
+  commitIndex: 40,
+  appliedIndex: 39,
+  lastIndex: 41,
+  lagEntries: 0,
+  fault: '',
+};
+
+export const STATUS: ClusterStatus = {
+  clusterId: 'c1',
+  epoch: 5,
+  answeredBy: 1,
+  nodes: [
+    {
+      nodeId: 1,
+      peerAddress: '127.0.0.1:7701',
+      clientAddress: '127.0.0.1:7700',
+      httpAddress: '127.0.0.1:7702',
+      reachable: true,
+    },
+  ],
+  shards: [
+    { shardId: 1, leaderNodeId: 1, term: 3, slots: 1_024, recordCount: 9, replicas: [REPLICA] },
+  ],
+  topology: { shardId: 0, leaderNodeId: 1, term: 2, slots: 0, recordCount: 0, replicas: [REPLICA] },
+  healthy: true,
+};

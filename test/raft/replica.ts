@@ -1,0 +1,212 @@
+import { MemoryStorage } from '../../src/raft/memory-storage.js';
+import { createMessage, type MessageBody } from '../../src/raft/message.js';
+import { RawNode, type StepResult } from '../../src/raft/raw-node.js';
+import type {
+  ConfState,
+  Entry,
+  HardState,
+  Message,
+  MessageType,
+  RaftConfig,
+  ReadState,
+  Ready,
+  ReplicaId,
+  Role,
+} from '../../src/raft/types.js';
+
+export const ELECTION_TICKS = 10;
+export const HEARTBEAT_TICKS = 1;
+
+export type ReplicaOptions = Partial<Omit<RaftConfig, 'id' | 'storage'>> & {
+  readonly voters?: readonly ReplicaId[];
+  readonly learners?: readonly ReplicaId[];
+  /** Terms of the entries that the log starts with, from index 1 on. */
+  readonly terms?: readonly number[];
+  readonly hardState?: Partial<HardState>;
+};
+
+export function confStateOf(
+  voters: readonly ReplicaId[],
+  learners: readonly ReplicaId[] = [],
+): ConfState {
+  return { voters, learners, votersOutgoing: [], learnersNext: [], autoLeave: false };
+}
+
+export function entry(term: number, index: number, text = ''): Entry {
+  return { type: 'EntryNormal', term, index, data: Buffer.from(text) };
+}
+
+/** Entries of these terms, from index `first` on. */
+export function entriesOf(terms: readonly number[], first = 1): Entry[] {
+  return terms.map((term, position) => entry(term, first + position));
+}
+
+/** `term/index` of each entry: a log at a glance. */
+export function idsOf(entries: readonly Entry[]): string[] {
+  return entries.map(({ term, index }) => `${term}/${index}`);
+}
+
+export function message(
+  type: MessageType,
+  from: ReplicaId,
+  to: ReplicaId,
+  term: number,
+  body?: MessageBody,
+): Message {
+  return createMessage(type, from, to, term, body);
+}
+
+/** A seeded source of numbers in [0, 1) (mulberry32). */
+export function seededRandom(seed: number): () => number {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
+/** A core with memory for a disk, driven by hand. */
+export class TestReplica {
+  readonly id: ReplicaId;
+  readonly storage: MemoryStorage;
+  readonly committed: Entry[] = [];
+  readonly reads: ReadState[] = [];
+  readonly aborted: number[] = [];
+  node: RawNode;
+  readonly #options: ReplicaOptions;
+
+  constructor(id: ReplicaId, options: ReplicaOptions = {}) {
+    this.id = id;
+    this.#options = options;
+    this.storage = new MemoryStorage(confStateOf(options.voters ?? [1, 2, 3], options.learners));
+    const entries = entriesOf(options.terms ?? []);
+    const term = options.terms?.at(-1) ?? 0;
+    this.storage.append(entries);
+    this.storage.setHardState({ term, vote: 0, commit: 0, ...options.hardState });
+    this.node = this.#open(options.applied);
+  }
+
+  get term(): number {
+    return this.node.basicStatus().hardState.term;
+  }
+
+  get vote(): ReplicaId {
+    return this.node.basicStatus().hardState.vote;
+  }
+
+  get commit(): number {
+    return this.node.basicStatus().hardState.commit;
+  }
+
+  get role(): Role {
+    return this.node.basicStatus().softState.role;
+  }
+
+  get lead(): ReplicaId {
+    return this.node.basicStatus().softState.lead;
+  }
+
+  get isLeader(): boolean {
+    return this.role === 'StateLeader';
+  }
+
+  /** The durable log. */
+  get log(): readonly Entry[] {
+    const { storage } = this;
+    return storage.entries(storage.firstIndex(), storage.lastIndex() + 1, Number.MAX_SAFE_INTEGER);
+  }
+
+  get logIds(): string[] {
+    return idsOf(this.log);
+  }
+
+  /** The data of the entries that were handed out to be applied, without the no-ops. */
+  get appliedTexts(): string[] {
+    return this.committed.map((each) => Buffer.from(each.data).toString()).filter(Boolean);
+  }
+
+  step(type: MessageType, from: ReplicaId, term: number, body?: MessageBody): StepResult {
+    return this.node.step(message(type, from, this.id, term, body));
+  }
+
+  tick(count = 1): void {
+    for (let done = 0; done < count; done += 1) this.node.tick();
+  }
+
+  propose(text: string): ReturnType<RawNode['propose']> {
+    return this.node.propose(Buffer.from(text));
+  }
+
+  /** Ticks until an election begins; returns how many it took. */
+  tickUntilCampaign(): number {
+    const term = this.term;
+    for (let ticks = 1; ticks <= 4 * ELECTION_TICKS; ticks += 1) {
+      this.tick();
+      if (this.term > term || this.role === 'StatePreCandidate') return ticks;
+    }
+    throw new Error(`replica ${this.id} did not campaign`);
+  }
+
+  /** Takes a Ready and notes what it hands out, without making it durable. */
+  take(): Ready {
+    const ready = this.node.ready();
+    this.committed.push(...ready.committed);
+    this.reads.push(...ready.readStates);
+    this.aborted.push(...ready.readsAborted);
+    return ready;
+  }
+
+  /** Makes a Ready durable and applies what it handed out. Returns what may be sent now. */
+  finish(ready: Ready): readonly Message[] {
+    if (ready.hardState !== undefined) this.storage.setHardState(ready.hardState);
+    if (ready.snapshot !== undefined) this.storage.applySnapshot(ready.snapshot);
+    this.storage.append(ready.entries);
+    this.node.advance(ready);
+    return ready.messagesAfterPersist;
+  }
+
+  /** Does all that there is to do. Returns what was sent, in order. */
+  flush(): Message[] {
+    const sent: Message[] = [];
+    while (this.node.hasReady()) {
+      const ready = this.take();
+      sent.push(...ready.messages, ...this.finish(ready));
+    }
+    return sent;
+  }
+
+  /** Stops at once: what was not durable is gone. The state machine begins anew at `applied`. */
+  restart(applied = 0): void {
+    this.committed.length = 0;
+    this.node = this.#open(applied);
+  }
+
+  #open(applied: number | undefined): RawNode {
+    const { voters: _, learners: __, terms: ___, hardState: ____, ...config } = this.#options;
+    return new RawNode({
+      electionTicks: ELECTION_TICKS,
+      heartbeatTicks: HEARTBEAT_TICKS,
+      random: seededRandom(this.id),
+      ...config,
+      ...(applied !== undefined && { applied }),
+      id: this.id,
+      storage: this.storage,
+    });
+  }
+}
+
+/** As in the paper: without pre-vote and check-quorum. */
+export function paperReplica(id: ReplicaId, options: ReplicaOptions = {}): TestReplica {
+  return new TestReplica(id, { preVote: false, checkQuorum: false, ...options });
+}
+
+/** Lets replica 1 win an election with all votes; its no-op is durable, and nothing answered. */
+export function leaderOf(voters: readonly ReplicaId[], options: ReplicaOptions = {}): TestReplica {
+  const replica = paperReplica(1, { voters, ...options });
+  replica.node.campaign();
+  replica.flush();
+  for (const id of voters) if (id !== 1) replica.step('MsgVoteResp', id, replica.term);
+  return replica;
+}

@@ -1,0 +1,215 @@
+// Goal: elections end with one leader, and only where they should happen (S-01 to S-12 of the scenarios).
+// Method: small networks of cores, driven by ticks, with links cut, messages held back and replicas restarted.
+import { describe, expect, it } from 'vitest';
+import { Network } from '../network.js';
+import { ELECTION_TICKS, paperReplica, TestReplica } from '../replica.js';
+
+describe('elections', () => {
+  it.each([1, 3, 5, 7])(
+    'S-01: %i replicas elect one leader, which commits its no-op (E11)',
+    (size) => {
+      const network = Network.of(size);
+      network.tickUntil(() => network.leaders.length > 0, 4 * ELECTION_TICKS);
+      network.tick(2);
+      expect(network.leaders).toHaveLength(1);
+      for (const replica of network.replicas) {
+        expect(replica.commit).toBe(1);
+        expect(replica.committed.map(({ index, data }) => [index, data.length])).toEqual([[1, 0]]);
+        expect(replica.lead).toBe(network.leader.id);
+      }
+    },
+  );
+
+  it('S-02: equal timeouts split the votes until they are drawn again', () => {
+    const network = Network.of(4, { preVote: false });
+    for (const replica of network.replicas) replica.node.setRandomizedElectionTicks(ELECTION_TICKS);
+    network.tick(ELECTION_TICKS - 1);
+    for (const replica of network.replicas) replica.tick();
+    network.settle();
+    expect(network.leaders).toHaveLength(0);
+    network.tickUntil(() => network.leaders.length > 0, 10 * 2 * ELECTION_TICKS);
+    expect(network.leaders).toHaveLength(1);
+  });
+
+  it('S-05: one vote in a term, whatever comes between (E3)', () => {
+    const between: Record<string, (replica: TestReplica) => void> = {
+      nothing: () => {},
+      'a leader of the term': (replica) => replica.step('MsgHeartbeat', 4, 5),
+      'a forgotten leader': (replica) => {
+        replica.step('MsgHeartbeat', 4, 5);
+        replica.node.forgetLeader();
+      },
+      'an append of the term': (replica) => replica.step('MsgApp', 4, 5),
+      'a restart': (replica) => replica.restart(),
+    };
+    for (const [what, happen] of Object.entries(between)) {
+      const replica = paperReplica(1, { voters: [1, 2, 3, 4, 5] });
+      replica.step('MsgVote', 2, 5);
+      expect(replica.flush(), what).toMatchObject([{ to: 2, reject: false }]);
+      happen(replica);
+      replica.flush();
+      replica.step('MsgVote', 3, 5);
+      expect(replica.flush(), what).toMatchObject([{ to: 3, term: 5, reject: true }]);
+      expect(replica.vote, what).toBe(2);
+    }
+  });
+
+  it('S-05: a vote that was not durable is not sent, and after a crash it was never given (E1)', () => {
+    const replica = paperReplica(1);
+    replica.step('MsgVote', 2, 5);
+    const ready = replica.take();
+    expect(ready.mustSync).toBe(true);
+    expect(ready.hardState).toEqual({ term: 5, vote: 2, commit: 0 });
+    expect(ready.messages).toEqual([]);
+    expect(ready.messagesAfterPersist).toMatchObject([{ type: 'MsgVoteResp', to: 2 }]);
+    replica.restart();
+    replica.step('MsgVote', 3, 5);
+    expect(replica.flush()).toMatchObject([{ type: 'MsgVoteResp', to: 3, reject: false }]);
+  });
+
+  it('S-07: a replica that comes back from isolation disturbs nobody (E4, E5, E7)', () => {
+    const network = Network.withLeader(3);
+    const { term } = network.leader;
+    network.isolate(3);
+    network.tick(20 * ELECTION_TICKS);
+    expect(network.replica(3).role).toBe('StatePreCandidate');
+    network.heal();
+    network.tick(2 * ELECTION_TICKS);
+    expect(network.replicas.map((replica) => replica.term)).toEqual([term, term, term]);
+    expect(network.replicas.map((replica) => replica.lead)).toEqual([1, 1, 1]);
+  });
+
+  it('S-08: a leader cut from one of two followers goes on without elections (E5, E7)', () => {
+    const network = Network.withLeader(3);
+    network.cut(1, 2);
+    for (let round = 0; round < 100; round += 1) {
+      network.tick(ELECTION_TICKS);
+      expect(network.leader.propose('write').kind).toBe('accepted');
+      network.settle();
+      expect(network.leader.commit).toBe(round + 2);
+    }
+    expect(network.replica(1).isLeader).toBe(true);
+    expect(network.replica(3).term).toBe(1);
+  });
+
+  it('S-09: a leader is found although the best log is in the lower term (E4)', () => {
+    // 3 fell behind at term 1; 1 and 2 went on to 5; then 1, the leader, dies.
+    const network = new Network([
+      new TestReplica(1, { terms: [1, 5, 5], hardState: { term: 5 } }),
+      new TestReplica(2, { terms: [1, 5, 5], hardState: { term: 5 } }),
+      new TestReplica(3, { terms: [1], hardState: { term: 1 } }),
+    ]);
+    network.isolate(1);
+    network.tickUntil(() => network.leaders.length === 1, 6 * ELECTION_TICKS);
+    expect(network.leader.id).toBe(2);
+    expect(network.replica(3).term).toBe(network.leader.term);
+  });
+
+  it.each([true, false])('S-10: a shorter log in a higher term joins (check-quorum %s)', (on) => {
+    const network = new Network([
+      new TestReplica(1, { terms: [1, 1, 1], hardState: { term: 1 }, checkQuorum: on }),
+      new TestReplica(2, { terms: [1, 1, 1], hardState: { term: 1 } }),
+      new TestReplica(3, { terms: [1], hardState: { term: 9 }, checkQuorum: on }),
+    ]);
+    network.tickUntil(() => network.leaders.length === 1, 8 * ELECTION_TICKS);
+    network.tick(2 * ELECTION_TICKS);
+    expect(network.leader.term).toBeGreaterThan(9);
+    expect(network.leader.id).not.toBe(3);
+    expect(network.replica(3).logIds).toEqual(network.leader.logIds);
+  });
+
+  it('S-10: a candidate above the term of a healthy group is taken in again (E6)', () => {
+    const network = Network.withLeader(3, { preVote: false });
+    network.isolate(3);
+    network.tick(5 * ELECTION_TICKS);
+    const stuckTerm = network.replica(3).term;
+    expect(stuckTerm).toBeGreaterThan(1);
+    network.heal();
+    network.tickUntil(() => network.leaders.length === 1 && network.leader.term > 1, 100);
+    network.tick(2 * ELECTION_TICKS);
+    expect(network.leader.term).toBeGreaterThan(stuckTerm);
+    expect(network.replica(3).lead).toBe(network.leader.id);
+  });
+
+  it('S-11: answers to an earlier pre-vote are ignored in every later role (E12)', () => {
+    const replica = new TestReplica(1, { voters: [1, 2, 3] });
+    replica.node.campaign();
+    replica.flush();
+    const grant = (from: number, term: number) => replica.step('MsgPreVoteResp', from, term);
+    grant(3, 1);
+    replica.flush();
+    expect(replica.role).toBe('StateCandidate');
+    // The other grant comes late, to a candidate ...
+    grant(2, 1);
+    expect(replica.role).toBe('StateCandidate');
+    // ... to the pre-candidate of the next term ...
+    replica.tickUntilCampaign();
+    replica.flush();
+    expect(replica.role).toBe('StatePreCandidate');
+    grant(2, 1);
+    expect(replica.role).toBe('StatePreCandidate');
+    expect(replica.term).toBe(1);
+    // ... and to the leader that it becomes.
+    grant(3, 2);
+    replica.flush();
+    replica.step('MsgVoteResp', 3, 2);
+    grant(2, 2);
+    grant(2, 3);
+    expect(replica.role).toBe('StateLeader');
+    expect(replica.term).toBe(2);
+  });
+
+  it('S-12: a leader without a quorum steps down within two timeouts (E6, R5)', () => {
+    const network = Network.withLeader(3);
+    network.isolate(1);
+    const old = network.replica(1);
+    old.propose('lost');
+    old.node.readIndex(7);
+    const ticks = network.tickUntil(() => !old.isLeader, 2 * ELECTION_TICKS);
+    expect(ticks).toBeGreaterThan(0);
+    expect(old.aborted).toEqual([7]);
+    expect(old.reads).toEqual([]);
+    network.tickUntil(() => network.leaders.length === 1, 4 * ELECTION_TICKS);
+    network.leader.propose('kept');
+    network.settle();
+    network.heal();
+    network.tick(3 * ELECTION_TICKS);
+    for (const replica of network.replicas) expect(replica.appliedTexts).toEqual(['kept']);
+  });
+
+  it('E5: while a leader is heard from, votes of later terms are ignored, but for a transfer', () => {
+    const replica = new TestReplica(1);
+    replica.step('MsgHeartbeat', 2, 1);
+    replica.flush();
+    replica.step('MsgVote', 3, 2);
+    replica.step('MsgPreVote', 3, 2);
+    expect(replica.node.hasReady()).toBe(false);
+    expect(replica.term).toBe(1);
+    replica.step('MsgVote', 3, 2, { campaignTransfer: true });
+    expect(replica.flush()).toMatchObject([{ type: 'MsgVoteResp', to: 3, reject: false }]);
+  });
+
+  it('E8, E9: a learner never campaigns, but votes when asked', () => {
+    const learner = paperReplica(3, { voters: [1, 2], learners: [3] });
+    learner.tick(10 * ELECTION_TICKS);
+    learner.node.campaign();
+    expect(learner.role).toBe('StateFollower');
+    expect(learner.node.hasReady()).toBe(false);
+    learner.step('MsgVote', 1, 1);
+    expect(learner.flush()).toMatchObject([{ type: 'MsgVoteResp', to: 1, reject: false }]);
+  });
+
+  it('E8: nobody campaigns over a committed configuration that it has not applied', () => {
+    const replica = paperReplica(1);
+    const change = { type: 'EntryConfChange', term: 1, index: 1, data: new Uint8Array() } as const;
+    replica.step('MsgApp', 2, 1, { entries: [change], commit: 1 });
+    const ready = replica.take();
+    replica.storage.append(ready.entries);
+    replica.node.persisted(ready);
+    replica.node.campaign();
+    expect(replica.role).toBe('StateFollower');
+    replica.node.applied(1);
+    replica.node.campaign();
+    expect(replica.role).toBe('StateCandidate');
+  });
+});

@@ -1,0 +1,514 @@
+// Goal: each command asks the cluster for the right thing, prints for people and for scripts, and
+// ends with its documented exit code. Method: runCli with a fake client that records its calls.
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { CliContext, StopSignal } from '../../../src/cli/context.js';
+import { runCli } from '../../../src/cli/program.js';
+import type { ClusterStatus, CollectionInfo, Flotilla } from '../../../src/client/index.js';
+import { FlotillaError } from '../../../src/shared/errors.js';
+
+let folder = '';
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'flotilla-cli-'));
+});
+afterAll(() => rm(folder, { recursive: true }));
+
+const INFO: CollectionInfo = {
+  config: {
+    name: 'docs',
+    dimension: 3,
+    metric: 'cosine',
+    m: 16,
+    efConstruction: 200,
+    indexedFields: [{ path: 'year', type: 'integer' }],
+  },
+  recordCount: 1_234,
+  state: 'active',
+};
+
+const replica = (nodeId: number, state: string, lagEntries = 0, fault = '') => ({
+  nodeId,
+  replicaId: nodeId,
+  state,
+  term: 2,
+  commitIndex: 10,
+  appliedIndex: 9,
+  lastIndex: 10,
+  lagEntries,
+  fault,
+});
+
+const shard = (shardId: number, leaderNodeId: number) => ({
+  shardId,
+  leaderNodeId,
+  term: 2,
+  slots: 512,
+  recordCount: 7,
+  replicas: [replica(1, 'leader'), replica(2, 'follower', 3)],
+});
+
+const HEALTHY: ClusterStatus = {
+  clusterId: 'c1',
+  epoch: 4,
+  answeredBy: 1,
+  nodes: [1, 2].map((nodeId) => ({
+    nodeId,
+    peerAddress: `n${nodeId}:7701`,
+    clientAddress: `n${nodeId}:7700`,
+    httpAddress: `n${nodeId}:7702`,
+    reachable: true,
+  })),
+  shards: [shard(0, 1)],
+  topology: shard(0, 1),
+  healthy: true,
+};
+
+/** The calls that a command made, and what they answer. */
+class FakeCluster {
+  readonly calls: unknown[][] = [];
+  readonly addresses: (readonly string[])[] = [];
+  closed = 0;
+  answers: Record<string, unknown> = {};
+
+  readonly client = new Proxy(
+    {},
+    {
+      get: (_, method) => {
+        if (method === 'close') return () => this.#close();
+        if (method === 'collection') return (name: string) => this.#collection(name);
+        return (...args: unknown[]) => this.#answer(String(method), args);
+      },
+    },
+  ) as Flotilla;
+
+  #close(): Promise<void> {
+    this.closed += 1;
+    return Promise.resolve();
+  }
+
+  #collection(name: string): unknown {
+    const method = (verb: string) => (what: unknown, options: unknown) =>
+      this.#answer(verb, [name, what, options]);
+    return { search: method('search'), upsert: method('upsert') };
+  }
+
+  async #answer(method: string, args: unknown[]): Promise<unknown> {
+    this.calls.push([method, ...args]);
+    const answer = this.answers[method];
+    if (answer instanceof Error) throw answer;
+    return typeof answer === 'function' ? answer(...args) : answer;
+  }
+}
+
+interface Run {
+  readonly code: number;
+  readonly out: string;
+  readonly err: string;
+}
+
+async function run(
+  args: string,
+  cluster = new FakeCluster(),
+  overrides: Partial<CliContext> = {},
+): Promise<Run> {
+  const out: string[] = [];
+  const err: string[] = [];
+  const context: CliContext = {
+    stdout: { isTerminal: false, columns: 80, write: (text) => out.push(text) },
+    stderr: { isTerminal: false, columns: 80, write: (text) => err.push(text) },
+    environment: {},
+    monotonicMs: () => 0,
+    sleep: () => Promise.resolve(),
+    connect: async (addresses) => {
+      cluster.addresses.push(addresses);
+      return cluster.client;
+    },
+    onStopSignal: () => () => undefined,
+    ...overrides,
+  };
+  const words = args.match(/'[^']*'|\S+/g) ?? [];
+  const code = await runCli(
+    words.map((word) => word.replace(/^'|'$/g, '')),
+    context,
+  );
+  return { code, out: out.join(''), err: err.join('') };
+}
+
+function clusterThatAnswers(answers: Record<string, unknown>): FakeCluster {
+  const cluster = new FakeCluster();
+  cluster.answers = answers;
+  return cluster;
+}
+
+describe('help and usage', () => {
+  const commands = [
+    '',
+    'node',
+    'dev',
+    'cluster init',
+    'status',
+    'collection create',
+    'collection describe',
+    'collection list',
+    'collection drop',
+    'import',
+    'search',
+    'config print',
+  ];
+  it.each(commands)('"%s" has help with an example and the exit codes', async (command) => {
+    const { code, out, err } = await run(`${command} --help`);
+    expect(code).toBe(0);
+    expect(err).toBe('');
+    expect(out).toMatch(/Examples?:\n {2}/);
+    expect(out).toContain('3  the cluster cannot be reached or is not healthy');
+  });
+
+  it('prints its version', async () => {
+    expect((await run('--version')).out).toMatch(/^\d+\.\d+\.\d+\n$/);
+  });
+
+  it.each([
+    'fly',
+    'status --nonsense',
+    'collection create docs',
+    'collection create docs --dimension 0',
+    'collection create docs --dimension 4097',
+    'collection create docs --dimension 3 --metric euclid',
+    'collection create docs --dimension 3 --index-field year',
+    'search docs',
+    "search docs --vector 'abc'",
+    `search docs --vector '["1"]'`,
+    "search docs --vector '[1]' --id a",
+    'search docs --id a --k 0',
+    'search docs --id a --ef 1e3',
+    'status --url nowhere',
+    'import a.txt --collection docs',
+    'import a.fvecs',
+    'dev --nodes 2 --replication-factor 3',
+    'cluster init',
+    'config print',
+    'config print --node-id 0',
+    'node --node-id 1 --cluster-shards many',
+  ])('"%s" is refused with exit code 2 and asks nobody', async (args) => {
+    const cluster = new FakeCluster();
+    const { code, out, err } = await run(args, cluster);
+    expect(code).toBe(2);
+    expect(out).toBe('');
+    expect(err).toMatch(/error: /);
+    expect(cluster.calls).toEqual([]);
+  });
+});
+
+describe('addresses', () => {
+  it('come from --url, else from FLOTILLA_URL, else from the default', async () => {
+    const cluster = clusterThatAnswers({ listCollections: [] });
+    const environment = { FLOTILLA_URL: 'c:3' };
+    await run('collection list --url a:1,b:2', cluster, { environment });
+    await run('collection list', cluster, { environment });
+    await run('collection list', cluster);
+    expect(cluster.addresses).toEqual([['a:1', 'b:2'], ['c:3'], ['127.0.0.1:7700']]);
+    expect(cluster.closed).toBe(3);
+  });
+});
+
+describe('errors of the cluster', () => {
+  const failing = (error: Error) => clusterThatAnswers({ dropCollection: error });
+
+  it('end with 1 when the cluster refuses, and the client is closed', async () => {
+    const cluster = failing(new FlotillaError('COLLECTION_NOT_FOUND', 'no collection docs'));
+    expect(await run('collection drop docs', cluster)).toEqual({
+      code: 1,
+      out: '',
+      err: 'error: no collection docs (COLLECTION_NOT_FOUND)\n',
+    });
+    expect(cluster.closed).toBe(1);
+  });
+
+  it.each(['SHARD_UNAVAILABLE', 'DEADLINE_EXCEEDED', 'NO_LEADER'] as const)(
+    'end with 3 when nobody answers (%s)',
+    async (reason) => {
+      const { code } = await run(
+        'collection drop docs',
+        failing(new FlotillaError(reason, 'gone')),
+      );
+      expect(code).toBe(3);
+    },
+  );
+
+  it('are JSON for scripts', async () => {
+    const error = new FlotillaError('LIMIT_EXCEEDED', 'too long', { field: 'name' });
+    const { err } = await run('collection drop docs --json', failing(error));
+    expect(JSON.parse(err)).toEqual({
+      error: {
+        reason: 'LIMIT_EXCEEDED',
+        message: 'too long',
+        field: 'name',
+        code: 'INVALID_ARGUMENT',
+      },
+    });
+  });
+});
+
+describe('collection', () => {
+  it('create passes what was given and leaves defaults to the cluster', async () => {
+    const cluster = clusterThatAnswers({ createCollection: INFO });
+    const options = '--metric l2 --m 8 --index-field a.b:keyword --index-field year:integer';
+    const { out } = await run(`collection create docs --dimension 3 ${options}`, cluster);
+    await run('collection create docs --dimension 3 --timeout-ms 5', cluster);
+    expect(cluster.calls).toEqual([
+      [
+        'createCollection',
+        {
+          name: 'docs',
+          dimension: 3,
+          metric: 'l2',
+          m: 8,
+          indexedFields: [
+            { path: 'a.b', type: 'keyword' },
+            { path: 'year', type: 'integer' },
+          ],
+        },
+        { timeoutMs: 10_000 },
+      ],
+      ['createCollection', { name: 'docs', dimension: 3, metric: 'cosine' }, { timeoutMs: 5 }],
+    ]);
+    expect(out).toMatch(/records +1,234\n/);
+    expect(out).toMatch(/indexed fields +year:integer\n/);
+  });
+
+  it('list prints a table, or the whole answer as JSON', async () => {
+    const cluster = clusterThatAnswers({ listCollections: [INFO] });
+    expect((await run('collection list', cluster)).out).toBe(
+      'NAME  DIMENSION  METRIC  STATE\ndocs          3  cosine  active\n',
+    );
+    expect(JSON.parse((await run('collection list --json', cluster)).out)).toEqual([INFO]);
+  });
+
+  it('describe says when the number of records is not known', async () => {
+    const cluster = clusterThatAnswers({
+      describeCollection: { config: INFO.config, state: 'active' },
+    });
+    expect((await run('collection describe docs', cluster)).out).toMatch(/records +unknown/);
+  });
+
+  it('drop says what it dropped', async () => {
+    expect((await run('collection drop docs')).out).toBe('dropped docs\n');
+    expect((await run('collection drop docs --json')).out).toBe('{"dropped":"docs"}\n');
+  });
+});
+
+describe('search', () => {
+  const found = {
+    hits: [
+      { id: 'a', version: '1', distance: 0.125, metadata: { title: 'x'.repeat(80) } },
+      { id: 'b', version: '2', distance: 1, values: Float32Array.of(1, 2) },
+    ],
+    shards: { total: 4, ok: 3, failed: [2] },
+    degraded: true,
+    epoch: 4,
+  };
+
+  it('sends the query and shows hits on stdout, shards on stderr', async () => {
+    const cluster = clusterThatAnswers({ search: found });
+    const options = '--k 2 --offset 1 --ef 64 --max-distance 0.5 --allow-partial';
+    const { code, out, err } = await run(`search docs --vector '[1, 2.5]' ${options}`, cluster);
+    expect(code).toBe(0);
+    expect(cluster.calls).toEqual([
+      [
+        'search',
+        'docs',
+        { vector: [1, 2.5], k: 2, offset: 1, includeValues: false, ef: 64, scoreThreshold: 0.5 },
+        { timeoutMs: 10_000, allowPartial: true },
+      ],
+    ]);
+    expect(out.split('\n')[1]).toMatch(/^1 {2}a +0\.125000 {2}\{"title":"x+…$/);
+    expect(err).toBe('2 hits from 3 of 4 shards, shards 2 are missing\n');
+  });
+
+  it('searches near a record, and prints vectors as plain JSON arrays', async () => {
+    const cluster = clusterThatAnswers({ search: found });
+    const { out } = await run('search docs --id a --values --json', cluster);
+    expect(JSON.parse(out).hits[1].values).toEqual([1, 2]);
+    expect(cluster.calls[0]?.[2]).toEqual({ id: 'a', k: 10, offset: 0, includeValues: true });
+  });
+});
+
+describe('status', () => {
+  it('shows leaders, indexes and lag, and ends with 0 when all is well', async () => {
+    const { code, out } = await run('status', clusterThatAnswers({ status: HEALTHY }));
+    expect(code).toBe(0);
+    expect(out).toContain('cluster c1  epoch 4  answered by node 1\n\nhealthy\n');
+    expect(out).toMatch(/ 0 +1 +2 +10 +9 +512 +7 {2}1 leader, 2 follower -3\n/);
+    expect(out).toMatch(/topology +1 /);
+  });
+
+  it('ends with 3 and names each problem when something is missing', async () => {
+    const broken: ClusterStatus = {
+      ...HEALTHY,
+      healthy: false,
+      nodes: HEALTHY.nodes.map((node) => ({ ...node, reachable: node.nodeId === 1 })),
+      shards: [
+        {
+          ...shard(0, 0),
+          replicas: [replica(1, 'follower', 0, 'log damaged'), replica(2, 'unreachable')],
+        },
+      ],
+    };
+    const cluster = clusterThatAnswers({ status: broken });
+    const { code, out } = await run('status', cluster);
+    expect(code).toBe(3);
+    const problems = [
+      'node 2 (n2:7701) cannot be reached',
+      'shard 0 has no leader',
+      'shard 0 on node 1: log damaged',
+      'shard 0 on node 2 does not answer',
+    ];
+    expect(out).toContain(`DEGRADED\n${problems.map((problem) => `  - ${problem}\n`).join('')}`);
+    expect(out).toMatch(/NONE/);
+    expect(JSON.parse((await run('status --json', cluster)).out).problems).toEqual(problems);
+  });
+
+  it('--watch goes on through errors until it is stopped', async () => {
+    let stop: (signal: StopSignal) => void = () => undefined;
+    const answers = [HEALTHY, new FlotillaError('NO_LEADER', 'nobody there'), HEALTHY];
+    let asked = 0;
+    const cluster = clusterThatAnswers({
+      status: () => {
+        const answer = answers[asked++];
+        if (asked === answers.length) stop('SIGINT');
+        if (answer instanceof Error) throw answer;
+        return answer;
+      },
+    });
+    const { code, out, err } = await run('status --watch', cluster, {
+      onStopSignal: (listener) => {
+        stop = listener;
+        return () => undefined;
+      },
+    });
+    expect(code).toBe(0);
+    expect(out.match(/healthy/g)).toHaveLength(2);
+    expect(err).toContain('nobody there');
+    expect(cluster.closed).toBe(1);
+  });
+});
+
+describe('import', () => {
+  const applyAll = (_: string, records: readonly { id: string }[]) => ({
+    outcomes: records.map(({ id }) => ({ id, kind: 'applied', version: '1', existed: false })),
+    appliedCount: records.length,
+  });
+
+  async function input(name: string, ids: readonly string[]): Promise<string> {
+    const path = join(folder, name);
+    await writeFile(path, ids.map((id) => `{"id": "${id}", "values": [1, 2]}\n`).join(''));
+    return path;
+  }
+
+  it('creates the collection by the dimension of the file, writes all and sums up', async () => {
+    const path = await input('all.jsonl', ['a', 'b', 'c']);
+    const cluster = clusterThatAnswers({ upsert: applyAll });
+    const options = '--collection docs --create --metric dot --batch 2';
+    const { code, out, err } = await run(`import ${path} ${options}`, cluster);
+    expect(code).toBe(0);
+    expect(cluster.calls.map(([method]) => method)).toEqual([
+      'createCollection',
+      'upsert',
+      'upsert',
+    ]);
+    expect(cluster.calls[0]?.[1]).toEqual({ name: 'docs', dimension: 2, metric: 'dot' });
+    expect(out).toBe('3 records in 0 ms, 0 records/s, 0 failures\n');
+    expect(err).toContain('100.00 %  3 records\n');
+  });
+
+  it('ends with 1 and names the records that were not applied', async () => {
+    const path = await input('some.jsonl', ['a', 'b']);
+    const refused = { id: 'b', kind: 'not-applied', reason: 'LIMIT_EXCEEDED', message: 'too big' };
+    const cluster = clusterThatAnswers({
+      upsert: (name: string, records: readonly { id: string }[]) => ({
+        outcomes: [...applyAll(name, records).outcomes.slice(1), refused],
+      }),
+    });
+    const { code, out, err } = await run(`import ${path} --collection docs --json`, cluster);
+    expect(code).toBe(1);
+    expect(JSON.parse(out)).toMatchObject({ complete: false, records: 1, failures: 1 });
+    expect(err).toContain('go on with --resume');
+  });
+
+  it('ends with 3 when the cluster is lost, does not start over unasked, and resumes', async () => {
+    const path = await input('lost.jsonl', ['a', 'b', 'c', 'd']);
+    const command = `import ${path} --collection docs --batch 1 --concurrency 1`;
+    let written: string[] = [];
+    let left = 2;
+    const cluster = clusterThatAnswers({
+      upsert: (name: string, records: readonly { id: string }[]) => {
+        if (left-- === 0) throw new FlotillaError('NO_LEADER', 'no leader');
+        written.push(...records.map(({ id }) => id));
+        return applyAll(name, records);
+      },
+    });
+    const lost = await run(command, cluster);
+    expect(lost.code).toBe(3);
+    expect(lost.err).toContain('error: no leader (NO_LEADER)');
+    expect(written).toEqual(['a', 'b']);
+
+    expect((await run(command, cluster)).err).toContain('go on with --resume, or remove the file');
+    written = [];
+    const resumed = await run(`${command} --resume`, cluster);
+    expect(resumed).toMatchObject({ code: 0 });
+    expect(resumed.err).toContain('going on after record 2\n');
+    expect(written).toEqual(['c', 'd']);
+  });
+
+  it('names the line of a malformed file', async () => {
+    const path = join(folder, 'bad.jsonl');
+    await writeFile(path, '{"id": "a", "values": [1]}\n{"id": "b"}\n');
+    const cluster = clusterThatAnswers({ upsert: applyAll });
+    const { code, err } = await run(`import ${path} --collection docs`, cluster);
+    expect(code).toBe(1);
+    expect(err).toContain(`error: ${path}:2 has no "values"`);
+  });
+
+  it('fails for a file that does not exist', async () => {
+    const { code, err } = await run(`import ${folder}/none.fvecs --collection docs`);
+    expect(code).toBe(1);
+    expect(err).toContain('ENOENT');
+  });
+});
+
+describe('config print', () => {
+  it('shows values with their origin, from flag, environment and file', async () => {
+    const path = join(folder, 'node.json');
+    await writeFile(path, '{"cluster": {"replicationFactor": 1}}');
+    const environment = { FLOTILLA_CONFIG: path, FLOTILLA_LOG__LEVEL: 'warn' };
+    const cluster = new FakeCluster();
+    const { code, out } = await run('config print --node-id 3 --cluster-bootstrap', cluster, {
+      environment,
+    });
+    expect(code).toBe(0);
+    expect(out).toMatch(/^node\.id +3 +flag --node-id$/m);
+    expect(out).toMatch(/^cluster\.bootstrap +true +flag --cluster-bootstrap$/m);
+    expect(out).toMatch(/^log\.level +warn +environment FLOTILLA_LOG__LEVEL$/m);
+    expect(out).toContain(`file ${path}`);
+    expect(out).toMatch(/^node\.dir +\.flotilla\/node-3 +default$/m);
+  });
+
+  it('warns on stderr, so that the output stays JSON', async () => {
+    const flags = '--node-id 1 --cluster-replication-factor 1 --listen-http 10.0.0.1:7702 --json';
+    const { out, err } = await run(`config print ${flags}`);
+    expect(JSON.parse(out)).toContainEqual({
+      key: 'listen.http',
+      value: '10.0.0.1:7702',
+      origin: 'flag --listen-http',
+    });
+    expect(err).toMatch(/^warning: listen.http = 10.0.0.1:7702 /);
+  });
+
+  it('refuses a file that cannot be read', async () => {
+    const { code, err } = await run(`config print --config ${folder}/none.json`);
+    expect(code).toBe(2);
+    expect(err).toContain('the file of settings cannot be read');
+  });
+});

@@ -1,0 +1,8 @@
+// Goal: the engine keeps one contract in this thread, on either database, and in its own thread.
+// Method: the shared suite.
+import { engineSuite } from '../../conformance/engine-suite.js';
+import { levelHarness, memoryHarness, threadHarness } from './harness.js';
+
+engineSuite('in memory', () => memoryHarness());
+engineSuite('on LevelDB', levelHarness);
+engineSuite('in a thread', threadHarness);

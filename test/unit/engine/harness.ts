@@ -1,0 +1,87 @@
+/** The ways to run an engine in tests. */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Worker } from 'node:worker_threads';
+import { type EngineThread, ThreadEngine } from '../../../src/engine/engine-client.js';
+import type { VectorIndexFactory } from '../../../src/engine/index/vector-index.js';
+import { type EngineEnvironment, ShardEngine } from '../../../src/engine/shard-engine.js';
+import type { EngineThreadData } from '../../../src/engine/thread-protocol.js';
+import { RealDisk } from '../../../src/node/real-disk.js';
+import type { Clock, Disk, Scheduler } from '../../../src/shared/environment.js';
+import { MemoryDisk } from '../../../src/shared/memory-disk.js';
+import { type EngineHarness, GENESIS } from './shard-driver.js';
+
+/** Each look at it costs a millisecond, so that work pauses often and always at the same places. */
+function steppingClock(): Clock {
+  let nowMs = 0;
+  return { wallMs: () => nowMs, monotonicMs: () => ++nowMs };
+}
+
+const scheduler: Scheduler = {
+  after: () => {
+    throw new Error('engines have no timers');
+  },
+  every: () => {
+    throw new Error('engines have no timers');
+  },
+  soon: (task) => {
+    setImmediate(task);
+  },
+};
+
+export function engineEnvironment(disk: Disk): EngineEnvironment {
+  return { clock: steppingClock(), scheduler, disk };
+}
+
+export interface MemoryHarness extends EngineHarness {
+  readonly disk: MemoryDisk;
+  readonly path: string;
+  crash(): Promise<void>;
+}
+
+/** In this thread, in memory; a crash loses what was not synced. */
+export async function memoryHarness(createIndex?: VectorIndexFactory): Promise<MemoryHarness> {
+  const disk = new MemoryDisk();
+  const path = 'points';
+  return {
+    disk,
+    path,
+    create: (options) =>
+      new ShardEngine({
+        environment: engineEnvironment(disk),
+        path,
+        genesis: GENESIS,
+        ...options,
+        ...(createIndex !== undefined && { createIndex }),
+      }),
+    crash: async () => disk.crash(),
+    cleanup: async () => undefined,
+  };
+}
+
+/** In this thread, on LevelDB. */
+export async function levelHarness(): Promise<EngineHarness> {
+  const path = await mkdtemp(join(tmpdir(), 'flotilla-engine-'));
+  const environment = engineEnvironment(new RealDisk());
+  return {
+    create: (options) => new ShardEngine({ environment, path, genesis: GENESIS, ...options }),
+    cleanup: () => rm(path, { recursive: true }),
+  };
+}
+
+/** The compiled thread: vitest runs sources, a worker needs files that Node itself can load. */
+export function spawnThread(data: EngineThreadData): EngineThread {
+  const entry = new URL('../../../dist/node/engine-thread.js', import.meta.url);
+  return new Worker(entry, { workerData: data });
+}
+
+/** In a worker thread, on LevelDB. */
+export async function threadHarness(): Promise<EngineHarness> {
+  const path = await mkdtemp(join(tmpdir(), 'flotilla-engine-'));
+  return {
+    create: (options) =>
+      new ThreadEngine({ spawn: spawnThread, path, genesis: GENESIS, ...options }),
+    cleanup: () => rm(path, { recursive: true }),
+  };
+}

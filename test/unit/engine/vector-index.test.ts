@@ -1,0 +1,39 @@
+// Goal: the HNSW index and its exact twin keep one contract, whatever is done to them.
+// Method: the shared suite, and the recall of one against the other.
+import { describe, expect, it } from 'vitest';
+import { FlatIndex } from '../../../src/engine/index/flat-index.js';
+import { HnswIndex } from '../../../src/engine/index/hnsw-index.js';
+import { METRICS } from '../../../src/shared/types.js';
+import { vectorIndexSuite } from '../../conformance/vector-index-suite.js';
+import { addAll, clusteredVectors, seededRandom } from './vectors.js';
+
+vectorIndexSuite('FlatIndex', (options) => new FlatIndex(options));
+vectorIndexSuite('HnswIndex', (options) => new HnswIndex(options));
+
+describe('HnswIndex', () => {
+  it.each(METRICS)('recalls 95 %% of the exact top 10 under %s, half of it removed', (metric) => {
+    const options = { dimension: 16, metric, m: 16, efConstruction: 100 };
+    const [graph, exact] = [new HnswIndex(options), new FlatIndex(options)];
+    const points = clusteredVectors(seededRandom(1), 1_000, 16);
+    for (const index of [graph, exact]) {
+      addAll(index, points);
+      for (let label = 0; label < 1_000; label += 2) index.remove(label);
+    }
+    let found = 0;
+    for (const query of points.slice(0, 100)) {
+      const wanted = new Set(exact.search(query, 10, 10).labels);
+      found += graph.search(query, 10, 64).labels.filter((label) => wanted.has(label)).length;
+    }
+    expect(found / 1_000).toBeGreaterThanOrEqual(0.95);
+  });
+
+  it('makes the same graph of the same inserts', () => {
+    const options = { dimension: 8, metric: 'l2', m: 4, efConstruction: 10 } as const;
+    const [one, other] = [new HnswIndex(options), new HnswIndex(options)];
+    const points = clusteredVectors(seededRandom(2), 500, 8);
+    for (const index of [one, other]) addAll(index, points);
+    for (const query of points.slice(0, 50)) {
+      expect(one.search(query, 20, 20)).toEqual(other.search(query, 20, 20));
+    }
+  });
+});

@@ -1,0 +1,206 @@
+// Goal: calls and answers between nodes survive their encoding; damaged ones are refused.
+// Method: round trips on random values; every prefix of an encoding must be refused.
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import type { Hit, SearchQuery } from '../../../src/engine/engine.js';
+import type { ProposalAnswer, ReplicaStatus } from '../../../src/replica/replica.js';
+import * as codec from '../../../src/replica/rpc-codec.js';
+import { MalformedBytesError } from '../../../src/shared/bytes.js';
+import type { ErrorBody } from '../../../src/shared/types.js';
+
+const bytes = fc.uint8Array({ maxLength: 40 });
+const count = fc.nat(Number.MAX_SAFE_INTEGER);
+const text = fc.string({ unit: 'grapheme', maxLength: 12 });
+const version = fc.bigInt({ min: 0n, max: (1n << 64n) - 1n });
+const float = fc.double({ noNaN: true });
+
+const errorBody: fc.Arbitrary<ErrorBody> = fc.record(
+  {
+    reason: fc.constantFrom('NOT_LEADER' as const, 'INTERNAL' as const),
+    message: text,
+    field: text,
+    limit: fc.record({ name: text, value: float }),
+    details: fc
+      .dictionary(fc.stringMatching(/^[a-z]{1,5}$/), text, { minKeys: 1, maxKeys: 3 })
+      .map((details) => ({ ...details })),
+  },
+  { requiredKeys: ['reason', 'message'] },
+);
+
+const scope = fc.record({ collectionId: count, ownershipVersion: count });
+const query: fc.Arbitrary<SearchQuery> = fc.record(
+  {
+    vector: bytes,
+    k: count,
+    ef: count,
+    scoreThreshold: float,
+    includeValues: fc.boolean(),
+    includeMetadata: fc.boolean(),
+  },
+  { requiredKeys: ['vector', 'k', 'ef', 'includeValues', 'includeMetadata'] },
+);
+
+const call: fc.Arbitrary<codec.ReplicaCall> = fc.oneof(
+  fc.record({ method: fc.constant('propose' as const), commands: fc.array(bytes) }),
+  fc.record({ method: fc.constant('search' as const), scope, queries: fc.array(query) }),
+  fc.record({
+    method: fc.constant('fetch' as const),
+    scope,
+    keys: fc.array(fc.record({ slot: fc.nat(1023), tenant: text, id: text })),
+    include: fc.record({ values: fc.boolean(), metadata: fc.boolean() }),
+  }),
+  fc.record({ method: fc.constant('count' as const), scope }),
+  fc.record({ method: fc.constantFrom('barrier' as const, 'status' as const) }),
+);
+
+const record = {
+  tenant: text,
+  id: text,
+  version,
+  values: bytes,
+  metadata: bytes,
+};
+const requiredOfRecord = ['tenant', 'id', 'version'] as const;
+const hit: fc.Arbitrary<Hit> = fc.record(
+  { distance: float, ...record },
+  { requiredKeys: ['distance', ...requiredOfRecord] },
+);
+
+const outcome = fc.oneof(
+  fc.record({ kind: fc.constant('applied' as const), version, existed: fc.boolean() }),
+  fc.record({
+    kind: fc.constantFrom('not-applied' as const, 'unknown' as const),
+    error: errorBody,
+  }),
+);
+const answer: fc.Arbitrary<ProposalAnswer> = fc.oneof(
+  fc.record({
+    kind: fc.constant('applied' as const),
+    index: count,
+    result: fc.oneof(
+      fc.record({
+        kind: fc.constant('write' as const),
+        outcomes: fc.array(fc.record({ ordinal: count, outcome })),
+      }),
+      fc.record({ kind: fc.constant('refused' as const), error: errorBody }),
+      fc.record({ kind: fc.constant('done' as const) }),
+    ),
+  }),
+  fc.record({
+    kind: fc.constantFrom('not-applied' as const, 'unknown' as const),
+    error: errorBody,
+  }),
+);
+
+const status: fc.Arbitrary<ReplicaStatus> = fc.record({
+  groupId: count,
+  shardId: count,
+  replicaId: count,
+  nodeId: count,
+  role: fc.constantFrom('StateFollower' as const, 'StateLeader' as const),
+  term: count,
+  leaderNodeId: count,
+  commitIndex: count,
+  appliedIndex: count,
+  lastIndex: count,
+  leaderChanges: count,
+  followers: fc.array(
+    fc.record({
+      id: count,
+      nodeId: count,
+      match: count,
+      next: count,
+      state: fc.constantFrom('StateProbe' as const, 'StateReplicate' as const),
+      isLearner: fc.boolean(),
+      recentActive: fc.boolean(),
+      paused: fc.boolean(),
+      pendingSnapshot: count,
+      inflightCount: count,
+      inflightFull: fc.boolean(),
+      lagEntries: count,
+      lagMs: float,
+    }),
+    { maxLength: 3 },
+  ),
+  engine: fc.option(
+    fc.record({
+      appliedIndex: count,
+      ownershipVersion: count,
+      sessions: count,
+      collections: fc.array(
+        fc.record({ collectionId: count, records: count, graphPoints: count }),
+        { maxLength: 3 },
+      ),
+    }),
+    { nil: undefined },
+  ),
+  fault: fc.option(text, { nil: undefined }),
+});
+
+describe('replica calls as bytes', () => {
+  it('keeps every call', () => {
+    const addressed = fc.record({ groupId: count, epoch: count, timeoutMs: count, call });
+    fc.assert(
+      fc.property(addressed, (value) => {
+        expect(codec.decodeCall(codec.encodeCall(value))).toEqual(value);
+      }),
+    );
+  });
+
+  it('keeps answers, hits, records, counts and status', () => {
+    fc.assert(
+      fc.property(fc.array(answer), (value) => {
+        expect(codec.decodeProposalAnswers(codec.encodeProposalAnswers(value))).toEqual(value);
+      }),
+    );
+    fc.assert(
+      fc.property(fc.array(fc.array(hit)), (value) => {
+        expect(codec.decodeHits(codec.encodeHits(value))).toEqual(value);
+      }),
+    );
+    const stored = fc.record(record, { requiredKeys: [...requiredOfRecord] });
+    fc.assert(
+      fc.property(fc.array(fc.option(stored, { nil: undefined })), (value) => {
+        expect(codec.decodeRecords(codec.encodeRecords(value))).toEqual(value);
+      }),
+    );
+    fc.assert(
+      fc.property(count, (value) => {
+        expect(codec.decodeCount(codec.encodeCount(value))).toBe(value);
+      }),
+    );
+    fc.assert(
+      fc.property(status, (value) => {
+        expect(codec.decodeStatus(codec.encodeStatus(value))).toEqual(value);
+      }),
+    );
+  });
+
+  it('refuses every truncation of a call instead of misreading it', () => {
+    fc.assert(
+      fc.property(call, (value) => {
+        const whole = codec.encodeCall({ groupId: 3, epoch: 9, timeoutMs: 5, call: value });
+        for (let length = 0; length < whole.length; length++) {
+          expect(() => codec.decodeCall(whole.subarray(0, length))).toThrow(MalformedBytesError);
+        }
+      }),
+      { numRuns: 30 },
+    );
+  });
+
+  it('copies proposed commands, because the leader stamps them', () => {
+    const encoded = codec.encodeCall({
+      groupId: 1,
+      epoch: 1,
+      timeoutMs: 1,
+      call: { method: 'propose', commands: [new Uint8Array([1, 2, 3])] },
+    });
+    const { call: decoded } = codec.decodeCall(encoded);
+    if (decoded.method !== 'propose') throw new Error('another method');
+    const command = decoded.commands[0] as Uint8Array;
+    command[0] = 99;
+    expect(codec.decodeCall(encoded).call).toMatchObject({
+      commands: [new Uint8Array([1, 2, 3])],
+    });
+  });
+});

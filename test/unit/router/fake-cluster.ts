@@ -1,0 +1,336 @@
+/** Goal: shards that fail on demand. Method: replicas over a shared map, with scripted faults. */
+import type {
+  CallContext,
+  ProposalAnswer,
+  ReplicaStatus,
+  ShardReplica,
+} from '../../../src/replica/replica.js';
+import type { RouterHooks } from '../../../src/router/hooks.js';
+import { compareHits } from '../../../src/router/merge.js';
+import type { SearchHit } from '../../../src/router/requests.js';
+import { Router } from '../../../src/router/router.js';
+import { defined } from '../../../src/shared/assert.js';
+import { floatsOf } from '../../../src/shared/bytes.js';
+import { decodeCommand, type WriteCommand } from '../../../src/shared/codec/command.js';
+import type { ErrorReason } from '../../../src/shared/error-codes.js';
+import { FlotillaError } from '../../../src/shared/errors.js';
+import type { ErrorBody, WriteOutcome } from '../../../src/shared/types.js';
+import type { TopologyDocument } from '../../../src/topology/document.js';
+import { initialTopology } from '../../../src/topology/initial-topology.js';
+import { applyTopologyCommand } from '../../../src/topology/transitions.js';
+import { TopologyHolder } from '../../../src/topology/view.js';
+import { VirtualEnvironment } from '../../support/virtual-environment.js';
+
+type FakeRecord = SearchHit & { readonly values: Uint8Array };
+type CommandAnswer = Extract<ProposalAnswer, { kind: 'applied' }>['result'];
+
+/** What one replica does to the next calls of a kind; the last fault stays until `heal`. */
+export type Fault =
+  | 'none'
+  /** Never answers. Proposals that reach a hanging leader are not carried out. */
+  | 'hang'
+  /** Carries the proposal out, then never answers. */
+  | 'hang-after'
+  /** Carries the proposal out, and answers that the outcome is unknown. */
+  | 'lose-answer'
+  /** Does nothing, and answers that the outcome is unknown. */
+  | 'lose-proposal'
+  /** Carries the first command out; the others are known to be lost. */
+  | 'cut-off'
+  | { readonly reject: ErrorReason; readonly leaderNodeId?: number };
+
+export class FakeShard {
+  readonly records = new Map<string, FakeRecord>();
+  readonly results = new Map<string, WriteOutcome>();
+  /** Entries in the log: each command that was carried out, a repeated one too. */
+  readonly log: WriteCommand[] = [];
+  leaderNodeId: number;
+  ownershipVersion = 1;
+  term = 1;
+  nextVersion = 1n;
+  /** Clients whose writes are refused as forgotten. */
+  readonly forgotten = new Set<string>();
+
+  constructor(leaderNodeId: number) {
+    this.leaderNodeId = leaderNodeId;
+  }
+
+  elect(nodeId: number): void {
+    this.leaderNodeId = nodeId;
+    this.term++;
+  }
+
+  apply(command: WriteCommand): CommandAnswer {
+    if (command.ownershipVersion !== this.ownershipVersion) return refused('STALE_TOPOLOGY');
+    if (this.forgotten.has(command.requestKey.clientId)) return refused('SESSION_EXPIRED');
+    this.log.push(command);
+    const { clientId, sequence } = command.requestKey;
+    const outcomes = command.operations.map((operation) => {
+      const { ordinal, tenant, id } = operation;
+      const key = `${clientId}/${sequence}/${ordinal}`;
+      const known = this.results.get(key);
+      if (known !== undefined) return { ordinal, outcome: known };
+      const version = this.nextVersion++;
+      const existed = this.records.has(id);
+      if (operation.kind === 'delete') this.records.delete(id);
+      else {
+        const values = operation.values.slice();
+        this.records.set(id, { tenant, id, version, values, distance: 0 });
+      }
+      const outcome: WriteOutcome = { kind: 'applied', version, existed };
+      this.results.set(key, outcome);
+      return { ordinal, outcome };
+    });
+    return { kind: 'write', outcomes };
+  }
+}
+
+/** One replica; counts its calls. */
+export class FakeReplica implements ShardReplica {
+  readonly shardId: number;
+  readonly nodeId: number;
+  readonly #shard: FakeShard;
+  readonly calls: string[] = [];
+  readonly contexts: CallContext[] = [];
+  /** Buffers of proposals, as they were handed over. */
+  readonly buffers: Uint8Array[] = [];
+  faults: Fault[] = [];
+  /** Whether `status` hangs too: the whole node is stopped. */
+  isStopped = false;
+
+  constructor(shardId: number, nodeId: number, shard: FakeShard) {
+    this.shardId = shardId;
+    this.nodeId = nodeId;
+    this.#shard = shard;
+  }
+
+  /** Stops answering anything. */
+  stop(): void {
+    this.isStopped = true;
+    this.faults = ['hang'];
+  }
+
+  heal(): void {
+    this.isStopped = false;
+    this.faults = [];
+  }
+
+  async propose(commands: readonly Uint8Array[], context: CallContext): Promise<ProposalAnswer[]> {
+    const fault = this.#begin('propose', context);
+    this.buffers.push(...commands);
+    if (fault === 'hang') return never();
+    if (fault === 'lose-proposal') return commands.map(() => ({ kind: 'unknown', error: lost }));
+    this.#assertServes(fault);
+    const answers = commands.map((bytes, at): ProposalAnswer => {
+      if (fault === 'cut-off' && at > 0) return { kind: 'not-applied', error: noLeader };
+      const { command } = decodeCommand(bytes);
+      if (command.kind !== 'write') {
+        return { kind: 'applied', index: 1, result: { kind: 'done' } };
+      }
+      return { kind: 'applied', index: 1, result: this.#shard.apply(command) };
+    });
+    if (fault === 'hang-after') return never();
+    return fault === 'lose-answer'
+      ? answers.map(() => ({ kind: 'unknown', error: lost }))
+      : answers;
+  }
+
+  async search(
+    scope: { ownershipVersion: number },
+    queries: readonly { vector: Uint8Array; k: number }[],
+    context: CallContext,
+  ): Promise<SearchHit[][]> {
+    await this.#read('search', scope, context);
+    return queries.map(({ vector, k }) =>
+      [...this.#shard.records.values()]
+        .map((record) => ({ ...record, distance: squaredDistance(record.values, vector) }))
+        .sort(compareHits)
+        .slice(0, k),
+    );
+  }
+
+  async fetch(
+    scope: { ownershipVersion: number },
+    keys: readonly { id: string }[],
+    _include: object,
+    context: CallContext,
+  ): Promise<(FakeRecord | undefined)[]> {
+    await this.#read('fetch', scope, context);
+    return keys.map(({ id }) => this.#shard.records.get(id));
+  }
+
+  async count(scope: { ownershipVersion: number }, context: CallContext): Promise<number> {
+    await this.#read('count', scope, context);
+    return this.#shard.records.size;
+  }
+
+  async barrier(context: CallContext): Promise<void> {
+    this.#assertServes(this.#begin('barrier', context));
+  }
+
+  async status(): Promise<ReplicaStatus> {
+    this.calls.push('status');
+    if (this.isStopped) return never();
+    return {
+      groupId: this.shardId + 1,
+      shardId: this.shardId,
+      replicaId: 1,
+      nodeId: this.nodeId,
+      role: this.#shard.leaderNodeId === this.nodeId ? 'StateLeader' : 'StateFollower',
+      term: this.#shard.term,
+      leaderNodeId: this.#shard.leaderNodeId,
+      commitIndex: 0,
+      appliedIndex: 0,
+      lastIndex: 0,
+      leaderChanges: 0,
+      followers: [],
+      engine: undefined,
+      fault: undefined,
+    };
+  }
+
+  #begin(kind: string, context: CallContext): Fault {
+    this.calls.push(kind);
+    this.contexts.push(context);
+    const fault = this.faults.length > 1 ? this.faults.shift() : this.faults[0];
+    return fault ?? 'none';
+  }
+
+  async #read(
+    kind: string,
+    scope: { ownershipVersion: number },
+    context: CallContext,
+  ): Promise<void> {
+    const fault = this.#begin(kind, context);
+    if (fault === 'hang') return never();
+    this.#assertServes(fault);
+    if (scope.ownershipVersion !== this.#shard.ownershipVersion) {
+      throw new FlotillaError('STALE_TOPOLOGY', 'another table');
+    }
+  }
+
+  #assertServes(fault: Fault): void {
+    if (typeof fault === 'object') {
+      throw new FlotillaError(fault.reject, 'as the test says', {
+        ...(fault.leaderNodeId !== undefined && {
+          details: { leaderNodeId: String(fault.leaderNodeId) },
+        }),
+      });
+    }
+    const { leaderNodeId } = this.#shard;
+    if (leaderNodeId === this.nodeId) return;
+    if (leaderNodeId === 0) throw new FlotillaError('NO_LEADER', 'no leader');
+    throw new FlotillaError('NOT_LEADER', 'not the leader', {
+      details: { leaderNodeId: String(leaderNodeId) },
+    });
+  }
+}
+
+const noLeader: ErrorBody = new FlotillaError('NO_LEADER', 'another leader took over').body;
+const lost: ErrorBody = new FlotillaError('OUTCOME_UNKNOWN', 'the answer was lost').body;
+
+export const DIMENSION = 2;
+
+/** A router over shards whose leaders are on the first node of each, until the test says else. */
+export class FakeCluster {
+  readonly environment = new VirtualEnvironment();
+  readonly view = new TopologyHolder();
+  readonly shards: FakeShard[];
+  readonly #replicas = new Map<string, FakeReplica>();
+  readonly router: Router;
+
+  constructor(
+    options: { shards?: number; nodes?: number; hooks?: RouterHooks; localNodeId?: number } = {},
+  ) {
+    const document = documentWith(options.shards ?? 3, options.nodes ?? 3);
+    this.view.publish(document);
+    this.shards = document.shards.map(
+      (shard) => new FakeShard(defined(shard.replicas[0], 'a replica').nodeId),
+    );
+    for (const { shardId, replicas } of document.shards) {
+      const shard = defined(this.shards[shardId], 'a shard');
+      for (const { nodeId } of replicas) {
+        this.#replicas.set(`${shardId}/${nodeId}`, new FakeReplica(shardId, nodeId, shard));
+      }
+    }
+    this.router = new Router({
+      view: this.view,
+      replicas: (shard, replica) => this.replica(shard.shardId, replica.nodeId),
+      environment: this.environment,
+      ...(options.hooks !== undefined && { hooks: options.hooks }),
+      ...(options.localNodeId !== undefined && { localNodeId: options.localNodeId }),
+    });
+  }
+
+  get document(): TopologyDocument {
+    return defined(this.view.current(), 'the topology');
+  }
+
+  shard(shardId: number): FakeShard {
+    return defined(this.shards[shardId], `shard ${shardId}`);
+  }
+
+  replica(shardId: number, nodeId: number): FakeReplica {
+    return defined(this.#replicas.get(`${shardId}/${nodeId}`), `replica ${shardId}/${nodeId}`);
+  }
+
+  replicasOf(shardId: number): FakeReplica[] {
+    const { replicas } = defined(this.document.shards[shardId], 'a shard');
+    return replicas.map(({ nodeId }) => this.replica(shardId, nodeId));
+  }
+
+  leaderOf(shardId: number): FakeReplica {
+    return this.replica(shardId, this.shard(shardId).leaderNodeId);
+  }
+
+  /** The followers, in the order of the topology. */
+  followersOf(shardId: number): FakeReplica[] {
+    return this.replicasOf(shardId).filter((one) => one !== this.leaderOf(shardId));
+  }
+
+  /** What the work settles to in virtual time. */
+  run<T>(work: Promise<T>): Promise<T> {
+    return this.environment.settle(work);
+  }
+}
+
+function documentWith(shards: number, nodeCount: number): TopologyDocument {
+  const nodes = Array.from({ length: nodeCount }, (_, at) => ({
+    nodeId: at + 1,
+    storeId: `store-${at + 1}`,
+    peerAddress: `peer-${at + 1}`,
+    clientAddress: `client-${at + 1}`,
+    httpAddress: `http-${at + 1}`,
+  }));
+  const settings = {
+    shards,
+    replicationFactor: Math.min(3, nodeCount),
+    virtualNodes: 100,
+    electionTimeoutMs: 1_000,
+  };
+  const genesis = initialTopology({ clusterId: 'test', settings, nodes });
+  const config = {
+    name: 'docs',
+    dimension: DIMENSION,
+    metric: 'l2' as const,
+    m: 16,
+    efConstruction: 200,
+    indexedFields: [],
+  };
+  const { document } = applyTopologyCommand(genesis, { kind: 'beginCreateCollection', config });
+  const finish = { kind: 'finishCreateCollection' as const, collectionId: 1 };
+  return applyTopologyCommand(document, finish).document;
+}
+
+function squaredDistance(a: Uint8Array, b: Uint8Array): number {
+  const other = floatsOf(b);
+  return floatsOf(a).reduce((sum, value, at) => sum + (value - (other[at] ?? 0)) ** 2, 0);
+}
+
+function refused(reason: ErrorReason): CommandAnswer {
+  return { kind: 'refused', error: new FlotillaError(reason, 'refused at apply').body };
+}
+
+function never(): Promise<never> {
+  return new Promise(() => undefined);
+}
