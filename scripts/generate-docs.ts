@@ -4,6 +4,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { argv } from 'node:process';
 import { fileURLToPath } from 'node:url';
+import { Registry } from 'prom-client';
 import {
   defaultTextOf,
   environmentNameOf,
@@ -12,6 +13,7 @@ import {
   type SettingKey,
   settingOf,
 } from '../src/node/settings.js';
+import { ServerMetrics } from '../src/server/metrics.js';
 import { ERRORS } from '../src/shared/error-codes.js';
 import { LIMITS } from '../src/shared/limits.js';
 
@@ -29,6 +31,7 @@ export function generatePages(): GeneratedPage[] {
     { path: 'docs/configuration.md', text: configurationPage() },
     { path: 'docs/errors.md', text: errorsPage() },
     { path: 'docs/limits.md', text: limitsPage() },
+    { path: 'docs/metrics.md', text: metricsPage() },
   ];
 }
 
@@ -52,7 +55,7 @@ function errorsPage(): string {
   return page(
     'Errors',
     `Every error has a \`reason\`, which never changes its meaning, and a message for people, which
-may change. *Retry* says whether the same request may succeed when sent again unchanged. *Write* says
+may change. _Retry_ says whether the same request may succeed when sent again unchanged. _Write_ says
 what became of a write that was answered with the error: \`not-applied\` means that it has not
 happened on any replica and never will; \`unknown\` means that it may have, and that sending it again
 with the same idempotency key applies it once.`,
@@ -73,6 +76,30 @@ function limitsPage(): string {
 about load), naming the field, the limit and its value. Nothing of the request is applied.`,
     table(['Limit', 'Value', 'Unit', 'Of what'], rows),
   );
+}
+
+/** Everything that a node registers itself; what prom-client knows of the process is not listed. */
+function metricsPage(): string {
+  const registry = new Registry();
+  const metrics = new ServerMetrics({ registry, version: '', nodeId: 0 });
+  metrics.watchServer({ inflight: () => 0, connections: () => 0 });
+  metrics.watchCluster({ snapshot: () => ({ healthy: true, groups: [] }) });
+  const rows = registry
+    .getMetricsAsArray()
+    .sort((a, b) => (a.name < b.name ? -1 : 1))
+    .map((metric) => [`\`${metric.name}\``, String(metric.type), labelsOf(metric), metric.help]);
+  return page(
+    'Metrics',
+    `Every node serves these for Prometheus at \`/metrics\` of \`listen.http\`, beside the metrics of
+its process (\`process_*\`, \`nodejs_*\`). \`shard\` is the id of a shard, or \`topology\`. Alert rules
+that use them are in \`cluster/rules\`.`,
+    table(['Metric', 'Type', 'Labels', 'Meaning'], rows),
+  );
+}
+
+function labelsOf(metric: object): string {
+  const names = 'labelNames' in metric && Array.isArray(metric.labelNames) ? metric.labelNames : [];
+  return names.map((name) => `\`${name}\``).join(', ');
 }
 
 function configurationPage(): string {
@@ -114,10 +141,16 @@ function page(title: string, ...parts: readonly string[]): string {
   return `# ${title}\n\n${NOTE}\n\n${parts.join('\n\n')}\n`;
 }
 
+/** Columns as wide as their widest cell, as the formatter writes them. */
 function table(titles: readonly string[], rows: readonly (readonly string[])[]): string {
+  const escaped = [titles, ...rows].map((row) => row.map((cell) => cell.replaceAll('|', '\\|')));
+  const widths = titles.map((_, column) =>
+    Math.max(...escaped.map((row) => (row[column] ?? '').length)),
+  );
   const line = (cells: readonly string[]): string =>
-    `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`;
-  return [line(titles), line(titles.map(() => '---')), ...rows.map(line)].join('\n');
+    `| ${cells.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join(' | ')} |`;
+  const [head = [], ...body] = escaped;
+  return [line(head), line(widths.map((width) => '-'.repeat(width))), ...body.map(line)].join('\n');
 }
 
 /** Returns the exit code: 1 where `check` finds a page that is not up to date. */

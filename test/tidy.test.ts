@@ -64,6 +64,21 @@ interface SourceFile {
   readonly imports: readonly Import[];
 }
 
+/** Strings, comments, regular expressions and templates: everything whose inside is no code. */
+const TOKEN = new RegExp(
+  [
+    String.raw`\/\*[\s\S]*?\*\/`,
+    String.raw`\/\/[^\n]*`,
+    String.raw`'(?:\\.|[^'\\\n])*'`,
+    String.raw`"(?:\\.|[^"\\\n])*"`,
+    // A slash begins a regular expression where no value stands before it.
+    String.raw`(?<=[=(,:[!&|?{};+]\s*|return )` +
+      String.raw`\/(?![*/])(?:\\.|\[(?:\\.|[^\]\\\n])*\]|[^/\\\n[])+\/`,
+    '`(?:\\\\[\\s\\S]|\\$\\{(?:[^{}`]|`[^`]*`|\\{[^{}]*\\})*\\}|[^`\\\\$]|\\$(?!\\{))*`',
+  ].join('|'),
+  'g',
+);
+
 const files = ['src', 'test', 'scripts', 'bench', 'examples'].flatMap(sourcesBelow);
 const sources = files.filter((file) => file.path.startsWith('src/'));
 /** Tests are read top to bottom and may be as long as their cases need. */
@@ -190,6 +205,24 @@ describe('code', () => {
 describe('reference pages', () => {
   it.each(generatePages())('$path is what the code says', ({ path, text }) => {
     expect(readPage(ROOT, path), `${path}: run npm run docs`).toBe(text);
+  });
+});
+
+describe('alert rules', () => {
+  it('ask for metrics that exist', () => {
+    const known = new Set(readPage(ROOT, 'docs/metrics.md').match(/(?<=^\| `)\w+/gm));
+    const unknown = documents()
+      .filter((file) => /^cluster\/.*\.(yml|json)$/.test(file.path))
+      .flatMap((file) =>
+        file.lines.flatMap((text, index) =>
+          [...text.matchAll(/\b(flotilla|raft|replication)_[a-z_]+/g)]
+            .map((match) => match[0].replace(/_(bucket|count|sum)$/, ''))
+            .filter((name) => !known.has(name))
+            .map((name) => at(file, index + 1, name, 'take a metric of docs/metrics.md')),
+        ),
+      );
+    expect(known.size).toBeGreaterThan(10);
+    expect(unknown).toEqual([]);
   });
 });
 
@@ -356,19 +389,6 @@ function pathsBelow(folder: string): string[] {
 function linesOf(text: string): string[] {
   return text.replace(/\n$/, '').split('\n');
 }
-
-/** Strings, comments, regular expressions and templates: everything whose inside is no code. */
-const TOKEN = new RegExp(
-  [
-    String.raw`\/\*[\s\S]*?\*\/`,
-    String.raw`\/\/[^\n]*`,
-    String.raw`'(?:\\.|[^'\\\n])*'`,
-    String.raw`"(?:\\.|[^"\\\n])*"`,
-    String.raw`(?<=[=(,:[!&|?{};+]\s*|return )\/(?![*/])(?:\\.|\[(?:\\.|[^\]\\\n])*\]|[^/\\\n[])+\/`,
-    '`(?:\\\\[\\s\\S]|\\$\\{(?:[^{}`]|`[^`]*`|\\{[^{}]*\\})*\\}|[^`\\\\$]|\\$(?!\\{))*`',
-  ].join('|'),
-  'g',
-);
 
 /** The text with the insides of all tokens as blanks; the code in a template stays. */
 function blanked(text: string): string[] {

@@ -24,7 +24,7 @@ export interface ClientOptions {
   readonly json: boolean;
 }
 
-export function addClientOptions(command: Command): Command {
+export function addClientOptions(command: Command, timeoutMs = 10_000): Command {
   return command
     .option(
       '--url <addresses>',
@@ -33,9 +33,9 @@ export function addClientOptions(command: Command): Command {
     )
     .option(
       '--timeout-ms <ms>',
-      'how long one request may take',
+      'how long one request may take, retries included',
       integerOption(1, 3_600_000),
-      10_000,
+      timeoutMs,
     )
     .option('--json', 'print JSON for scripts', false);
 }
@@ -94,8 +94,8 @@ export async function configSourcesOf(
 /** How settings are given, for help texts. */
 export const SETTINGS_HELP = `
 Each setting is taken from its flag, else from its environment variable, else from the file of
---config, else it has its default. ${flagOf('log.level')} warn on the command line is
-${environmentNameOf('log.level')}=warn in the environment and {"log": {"level": "warn"}} in the file.`;
+--config, else it has its default. ${flagOf('log.level')} warn is the same as
+${environmentNameOf('log.level')}=warn, or {"log": {"level": "warn"}} in the file.`;
 
 export function integerOption(min: number, max: number): (text: string) => number {
   return (text) => {

@@ -1,6 +1,6 @@
 /** The `flotilla` command: its subcommands, and how what they throw becomes an exit code. */
-import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
+import { VERSION } from '../node/version.js';
 import { addClusterCommand } from './commands/cluster.js';
 import { addCollectionCommand } from './commands/collection.js';
 import { addConfigCommand } from './commands/config.js';
@@ -42,7 +42,7 @@ export async function runCli(args: readonly string[], context: CliContext): Prom
 export function createProgram(context: CliContext, finish: (code: ExitCode) => void): Command {
   const program = new Command('flotilla')
     .description('Flotilla, a self-hosted distributed vector store.')
-    .version(packageVersion(), '-V, --version')
+    .version(VERSION, '-V, --version')
     .configureOutput({
       writeOut: (text) => context.stdout.write(text),
       writeErr: (text) => context.stderr.write(text),
@@ -62,11 +62,4 @@ export function createProgram(context: CliContext, finish: (code: ExitCode) => v
   addSearchCommand(program, context, finish);
   addConfigCommand(program, context, finish);
   return program;
-}
-
-function packageVersion(): string {
-  const manifest: unknown = JSON.parse(
-    readFileSync(new URL('../../package.json', import.meta.url), 'utf8'),
-  );
-  return (manifest as { version: string }).version;
 }

@@ -72,15 +72,21 @@ export class Caller {
       return this.#connections.attempt(method, requestOf(key), attempt);
     };
     try {
-      return await writeInSession(session, budget, send);
+      const outcomes = await writeInSession(session, budget, send);
+      if (outcomes.some(isExpired)) this.#renew(session);
+      return outcomes;
     } catch (error) {
       if (!isFlotillaError(error) || error.reason !== 'SESSION_EXPIRED') throw error;
-      // The shards have forgotten this client for its long silence: it needs a new name.
-      if (this.#session === session) this.#session = new Session();
+      this.#renew(session);
       if (sent > 1) throw error;
     }
     // Sent only once, and refused: under a new key nothing of it can be applied twice.
     return writeInSession(this.#session, budget, send);
+  }
+
+  /** Shards have forgotten the client for its long silence: it goes on under a new name. */
+  #renew(expired: Session): void {
+    if (this.#session === expired) this.#session = new Session();
   }
 
   #budget(options: CallOptions): RetryBudget {
@@ -106,12 +112,22 @@ async function writeInSession(
 ): Promise<readonly WriteOutcome[]> {
   const key = session.take();
   let known: readonly WriteOutcome[] | undefined;
+  let lost = false;
+  const attempt = async (): Promise<readonly WriteOutcome[]> => {
+    try {
+      const { outcomes } = await send(key);
+      return lost ? outcomes.map(doubted) : outcomes;
+    } catch (error) {
+      lost ||= isFlotillaError(error) && error.outcome === 'unknown';
+      throw error;
+    }
+  };
   try {
     return await withRetries(
       budget,
       (error) => (error.retryable ? 'again' : 'give-up'),
       async () => {
-        known = mergeOutcomes(known, (await send(key)).outcomes);
+        known = mergeOutcomes(known, await attempt());
         const open = known.find(isWorthRetrying);
         if (open !== undefined) throw FlotillaError.fromBody(open.error);
         return known;
@@ -130,6 +146,15 @@ type FailedOutcome = Exclude<WriteOutcome, { readonly kind: 'applied' }>;
 
 function isWorthRetrying(outcome: WriteOutcome): outcome is FailedOutcome {
   return outcome.kind !== 'applied' && ERRORS[outcome.error.reason].retryable;
+}
+
+function isExpired(outcome: WriteOutcome): boolean {
+  return outcome.kind !== 'applied' && outcome.error.reason === 'SESSION_EXPIRED';
+}
+
+/** After a lost answer, what this attempt has not applied the lost one may have. */
+function doubted(outcome: WriteOutcome): WriteOutcome {
+  return outcome.kind === 'not-applied' ? { kind: 'unknown', error: outcome.error } : outcome;
 }
 
 /** What is known after one more answer: applied stays applied, and unknown is never unlearnt. */

@@ -171,11 +171,11 @@ export class ThreadEngine implements Engine {
 
   #onExit(exitCode: number): void {
     if (this.#closeAnswered) return;
-    const error = new FlotillaError(
-      'STORE_POISONED',
-      `the engine thread of shard ${this.#options.genesis.shardId} ended with code ${exitCode}`,
-      { cause: this.#threadError },
-    );
+    const cause = this.#threadError;
+    const why = cause instanceof Error ? cause.message : `exit code ${exitCode}`;
+    const { shardId } = this.#options.genesis;
+    const message = `the engine thread of shard ${shardId} ended: ${why}`;
+    const error = new FlotillaError('STORE_POISONED', message, { cause });
     this.#ended = error;
     for (const waiting of this.#waiting.values()) waiting.reject(error);
     this.#waiting.clear();

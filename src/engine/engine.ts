@@ -57,7 +57,7 @@ export interface Hit extends StoredRecord {
   readonly distance: number;
 }
 
-/** Every read says which table the asker used; the engine refuses another (decisions.md). */
+/** Every read says which table the asker used; the engine refuses another ("ownership version"). */
 export interface ReadScope {
   readonly collectionId: number;
   readonly ownershipVersion: number;

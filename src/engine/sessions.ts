@@ -1,5 +1,5 @@
 /**
- * What makes a retried write apply once (decisions.md, "Idempotency"; A7): the outcomes of each
+ * What makes a retried write apply once (A7): the outcomes of each
  * client's requests by ordinal, as part of the replicated state. Everything here follows from the
  * log alone: who is forgotten, and when, is the same on all replicas.
  */

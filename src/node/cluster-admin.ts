@@ -36,7 +36,7 @@ export class NodeAdmin implements ClusterAdmin {
       const entry = document.collections.find((one) => one.collectionId === started.collectionId);
       return entry?.state === 'active' ? entry : undefined;
     });
-    return infoOf(created);
+    return { ...infoOf(created), recordCount: await this.#count(created, options) };
   }
 
   async dropCollection(name: string, options: CallOptions): Promise<void> {

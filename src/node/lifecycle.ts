@@ -20,7 +20,7 @@ export class Lifecycle {
     this.#parts.push({ name, stop });
   }
 
-  /** Stops all parts, the last started first. One that fails does not keep the others. Idempotent. */
+  /** Stops all parts, the last started first; one that fails does not keep others. Idempotent. */
   stop(): Promise<void> {
     this.#stopping ??= this.#stopAll();
     return this.#stopping;

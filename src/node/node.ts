@@ -13,7 +13,9 @@ import { groupStatusOf } from '../replica/status.js';
 import { StatusOnlyReplica } from '../replica/status-only-replica.js';
 import { Router } from '../router/router.js';
 import type { GrpcServer } from '../server/grpc-server.js';
+import type { ServerMetrics } from '../server/metrics.js';
 import { defined } from '../shared/assert.js';
+import type { ClusterStatus } from '../shared/codec/admin-messages.js';
 import { SERVICE } from '../shared/codec/services.js';
 import type { Environment } from '../shared/environment.js';
 import { FlotillaError, toFlotillaError } from '../shared/errors.js';
@@ -158,33 +160,7 @@ export class Node {
       hooks: routerHooks(metrics),
       localNodeId: config.nodeId,
     });
-    const topology = (): TopologyGroup | undefined => this.#topology;
-    const view = this.#view;
-    const { grpc, http } = await startEndpoints(
-      {
-        config,
-        environment,
-        logger,
-        metrics,
-        records: new RouterBackend({ router, view, topology }),
-        admin: new NodeAdmin({
-          router,
-          view,
-          topology,
-          environment,
-          status: (timeoutMs) => this.#status(timeoutMs),
-        }),
-        raftMetrics: new NodeMetrics({
-          view,
-          environment,
-          topologyStatus: () => this.#topologyStatus(),
-          replicas: directory.local,
-          serving: () => this.#readiness.ready,
-        }),
-        readiness: () => ({ ready: this.#readiness.ready, missing: this.#readiness.missing }),
-      },
-      lifecycle,
-    );
+    const { grpc, http } = await this.#openEndpoints({ transport, directory, router, metrics });
     const addresses = { client: grpc.address, peer: transport.address, http: http.address };
     const membership = await Membership.open({
       config,
@@ -200,6 +176,33 @@ export class Node {
       logger,
     });
     return { logStore, transport, host, directory, router, grpc, addresses, membership };
+  }
+
+  #openEndpoints(parts: EndpointParts): ReturnType<typeof startEndpoints> {
+    const { config, environment } = this.#options;
+    const { router, metrics, directory } = parts;
+    const view = this.#view;
+    const topology = (): TopologyGroup | undefined => this.#topology;
+    const status = (timeoutMs: number): Promise<ClusterStatus> => this.#status(parts, timeoutMs);
+    return startEndpoints(
+      {
+        config,
+        environment,
+        logger: this.#logger,
+        metrics,
+        records: new RouterBackend({ router, view, topology }),
+        admin: new NodeAdmin({ router, view, topology, environment, status }),
+        raftMetrics: new NodeMetrics({
+          view,
+          environment,
+          topologyStatus: () => this.#topologyStatus(),
+          replicas: directory.local,
+          serving: () => this.#readiness.ready,
+        }),
+        readiness: () => ({ ready: this.#readiness.ready, missing: this.#readiness.missing }),
+      },
+      this.#lifecycle,
+    );
   }
 
   #openTransport(): Promise<Transport> {
@@ -312,8 +315,8 @@ export class Node {
     throw new FlotillaError('NODE_NOT_READY', `This node does not serve calls of ${payload[0]}`);
   }
 
-  #status(timeoutMs: number): ReturnType<typeof clusterStatus> {
-    const { transport, directory } = this.#running;
+  async #status(parts: EndpointParts, timeoutMs: number): Promise<ClusterStatus> {
+    const { transport, directory } = parts;
     const document = this.#view.current();
     if (document === undefined) {
       throw new FlotillaError('NODE_NOT_READY', 'This node has not joined a cluster yet');
@@ -353,12 +356,17 @@ export class Node {
   }
 }
 
-interface Parts {
-  readonly logStore: LogStore;
+/** What the endpoints stand on. */
+interface EndpointParts {
   readonly transport: Transport;
-  readonly host: ReplicaHost;
   readonly directory: ReplicaDirectory;
   readonly router: Router;
+  readonly metrics: ServerMetrics;
+}
+
+interface Parts extends Omit<EndpointParts, 'metrics'> {
+  readonly logStore: LogStore;
+  readonly host: ReplicaHost;
   readonly grpc: GrpcServer;
   readonly addresses: NodeAddresses;
   readonly membership: Membership;

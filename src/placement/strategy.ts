@@ -4,7 +4,7 @@
 export interface Placement {
   /**
    * The shard of a routing key: a record's id, its tenant or its shard key, by the collection's
-   * kind (decisions.md, "Identity"). Total: every string has exactly one shard.
+   * kind. Total: every string has exactly one shard.
    */
   shardOf(routingKey: string): number;
 }

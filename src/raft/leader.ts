@@ -216,7 +216,7 @@ function maybeSendAppend(raft: Raft, to: ReplicaId, sendIfEmpty: boolean): boole
   return true;
 }
 
-/** The log does not reach back to `next`: a snapshot has to. Only to who is there to take it (P1). */
+/** The log does not reach back to `next`, so a snapshot has to. Only to who is there (P1). */
 function maybeSendSnapshot(raft: Raft, to: ReplicaId, progress: Progress): boolean {
   if (!progress.recentActive) return false;
   const snapshot = raft.log.snapshot();

@@ -125,7 +125,7 @@ export class RaftLog {
     const stable = this.#storage.entries(low, stableEnd, maxSizeBytes);
     if (high <= border || stable.length < stableEnd - low) return stable;
     const leftBytes = maxSizeBytes - entriesSizeBytes(stable);
-    if (leftBytes <= 0) return stable;
+    if (leftBytes < 0) return stable;
     const unstable = limitSize(this.#unstable.slice(border, high), leftBytes);
     if (unstable.length === 1 && entriesSizeBytes(unstable) > leftBytes) return stable;
     return [...stable, ...unstable];

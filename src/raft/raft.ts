@@ -190,7 +190,7 @@ export class Raft {
     return true;
   }
 
-  /** A message from an earlier term: never acted on, but sometimes its sender has to learn of it. */
+  /** A message from an earlier term: never acted on, but its sender may have to learn of it. */
   #answerLowerTerm(message: Message): void {
     const { type, from } = message;
     const { checkQuorum, preVote } = this.config;

@@ -188,7 +188,7 @@ export class RawNode {
   /**
    * What was queued to be sent at once since the last Ready, and reads that were decided. May be
    * called while a Ready is outstanding, so that heartbeats and reads do not wait for a slow disk
-   * (G2); what it returns is in no Ready.
+   * (G2); what it returns is in no Ready. A MsgSnap in it is to be reported on like any (P2).
    */
   takeOutbox(): Outbox {
     const raft = this.#raft;

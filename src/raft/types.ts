@@ -11,7 +11,7 @@ export type ReplicaId = number;
 /** No replica. */
 export const NONE: ReplicaId = 0;
 
-/** Targets of the storage messages in asynchronous mode; they print as AppendThread, ApplyThread. */
+/** Targets of storage messages in asynchronous mode; they print as AppendThread, ApplyThread. */
 export const LOCAL_APPEND_THREAD = Number.MAX_SAFE_INTEGER - 1;
 export const LOCAL_APPLY_THREAD = Number.MAX_SAFE_INTEGER;
 

@@ -74,6 +74,12 @@ export class RaftGroup<Result> {
   #leaderChanges = 0;
   #fault: string | undefined;
   #closed = false;
+  /**
+   * A group that never had a leader need not wait for an election timeout to see that it has none:
+   * its first voter campaigns at each tick until someone leads. The allocation spreads the first
+   * voters over the nodes, so that new shards begin with their leaders spread as well.
+   */
+  #isFirstCandidate: boolean;
 
   /** Opens the state machine, then the core at the index up to which it was applied. */
   static async open<Result>(options: GroupOptions<Result>): Promise<RaftGroup<Result>> {
@@ -106,6 +112,7 @@ export class RaftGroup<Result> {
       maxPendingReads: LIMITS.pendingReadsMax.value,
       trace: (line) => options.logger.debug({ groupId: genesis.groupId }, line),
     });
+    this.#isFirstCandidate = genesis.confState.voters[0] === genesis.replicaId;
   }
 
   get isLeader(): boolean {
@@ -130,6 +137,7 @@ export class RaftGroup<Result> {
     if (!this.#running) return;
     this.#guard(() => {
       this.#node.tick();
+      if (this.#isFirstCandidate) this.#campaignIfNew();
       if (this.#role === 'StateLeader') {
         const { commit } = this.#node.basicStatus().hardState;
         this.#lag.sample(this.#options.environment.clock.monotonicMs(), commit);
@@ -202,6 +210,8 @@ export class RaftGroup<Result> {
   /** Resolves once a read of the state machine is linearizable (R1). Throws NOT_LEADER. */
   readBarrier(): Promise<void> {
     this.#assertLeads();
+    // The role that was last noted may be out of date.
+    if (this.#node.basicStatus().softState.role !== 'StateLeader') throw this.#notLeader();
     const barrier = this.#reads.start((id) => this.#node.readIndex(id) === 'queued');
     this.#options.schedule();
     return barrier;
@@ -253,6 +263,12 @@ export class RaftGroup<Result> {
 
   get #running(): boolean {
     return !this.#closed && this.#fault === undefined;
+  }
+
+  #campaignIfNew(): void {
+    const { hardState, softState } = this.#node.basicStatus();
+    this.#isFirstCandidate = hardState.term === 0 && softState.lead === NONE;
+    if (this.#isFirstCandidate) this.#node.campaign();
   }
 
   #handle(ready: Ready): void {

@@ -109,7 +109,9 @@ export class LocalReplica implements ShardReplica {
   }
 
   async status(context: CallContext): Promise<ReplicaStatus> {
-    const engine = await this.#bounded(this.#engine.stats(), context).catch(() => undefined);
+    // A busy engine must not keep the rest from being told.
+    const patience = { ...context, timeoutMs: context.timeoutMs / 2 };
+    const engine = await this.#bounded(this.#engine.stats(), patience).catch(() => undefined);
     return { ...this.statusNow(), engine };
   }
 

@@ -124,7 +124,7 @@ export class ClusterMetrics {
   #addVectors(): void {
     this.#gauge(
       'flotilla_shard_vectors',
-      `Live records of the local replica; after ${COLLECTION_LABELS_MAX} collections as "${OTHER}".`,
+      `Live records of the local replica; beyond ${COLLECTION_LABELS_MAX} names "${OTHER}".`,
       ['shard', 'collection'],
       (gauge, { groups }) => {
         for (const { shard, vectors } of groups) {

@@ -56,6 +56,8 @@ function grpcCode(code: ErrorCode): number {
 
 const MESSAGE_LENGTH_MAX = 1_024;
 
+/** Also mends half surrogate pairs, the cut's own included: grpc-js throws when it meets one. */
 function clipped(message: string): string {
-  return message.length <= MESSAGE_LENGTH_MAX ? message : `${message.slice(0, 1_020)} ...`;
+  const cut = message.length <= MESSAGE_LENGTH_MAX ? message : `${message.slice(0, 1_020)} ...`;
+  return cut.replace(/\p{Surrogate}/gu, '\ufffd');
 }

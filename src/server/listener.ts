@@ -23,13 +23,15 @@ export class Listener {
   }
 
   /** The same for a server that handles its connections itself, such as one of node:http. */
-  static of(server: Server, address: string): Promise<Listener> {
+  static async of(server: Server, address: string): Promise<Listener> {
     const listener = new Listener(server);
     const { host, port } = splitAddress(address);
     return new Promise((resolve, reject) => {
       server.once('error', reject);
       server.listen({ host, port }, () => {
         server.removeListener('error', reject);
+        // An accept that fails, for want of file descriptors, costs a connection and not the node.
+        server.on('error', () => undefined);
         resolve(listener);
       });
     });
@@ -62,9 +64,9 @@ export class Listener {
   }
 }
 
+/** The host is needed: without one the system would listen on every interface. */
 function splitAddress(address: string): { host: string; port: number } {
-  const colon = address.lastIndexOf(':');
-  const port = Number(address.slice(colon + 1));
-  if (colon < 0 || !Number.isInteger(port)) throw new TypeError(`not host:port: ${address}`);
-  return { host: address.slice(0, colon).replace(/^\[|\]$/g, ''), port };
+  const [, v6, host = v6, port] = /^(?:\[([^\]]+)\]|([^:]+)):(\d+)$/.exec(address) ?? [];
+  if (host === undefined) throw new TypeError(`not host:port: ${address}`);
+  return { host, port: Number(port) };
 }

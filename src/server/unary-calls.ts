@@ -1,6 +1,6 @@
 /**
- * The path of every unary call: limit, decode, handle, encode, answer, measure. It is the ceiling of
- * what a node can serve, so nothing else is done here.
+ * The path of every unary call: limit, decode, handle, encode, answer, measure. It is the ceiling
+ * of what a node can serve, so nothing else is done here.
  */
 import type { handleUnaryCall, Metadata, ServerUnaryCall, sendUnaryData } from '@grpc/grpc-js';
 import type { ApiMethod } from '../shared/codec/public-api.js';

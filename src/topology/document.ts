@@ -31,7 +31,7 @@ export interface ShardEntry {
   readonly replicas: readonly ReplicaEntry[];
 }
 
-/** A collection is usable while `active`; the other states are driven to their end by the leader. */
+/** Usable while `active`; the other states are driven to their end by the topology's leader. */
 export interface CollectionEntry {
   /** Never reused. */
   readonly collectionId: number;

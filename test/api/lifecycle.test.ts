@@ -62,7 +62,16 @@ describe('errors', () => {
     expect(error.message.length).toBeLessThan(2_000);
   });
 
-  it('a write of which nothing was applied is an error, unknown when a part is unknown (P-2)', async () => {
+  it('half a surrogate pair in a message, even one made by cutting it, harms nobody', async () => {
+    for (const message of ['\ud800', `${'x'.repeat(1_019)}${'\u{1f600}'.repeat(9)}`]) {
+      harness.backend.before = () => {
+        throw new FlotillaError('NO_LEADER', message);
+      };
+      expect((await failureOf(notes().count())).reason).toBe('NO_LEADER');
+    }
+  });
+
+  it('a write that applied nothing is an error, unknown when a part is unknown (P-2)', async () => {
     const lost: WriteOutcome = {
       kind: 'unknown',
       error: { reason: 'OUTCOME_UNKNOWN', message: 'the leader went away' },
@@ -117,7 +126,7 @@ describe('deadlines and cancelling', () => {
     expect(held).toHaveLength(1);
   });
 
-  it('ends calls without a deadline at the default, also when the backend never answers', async () => {
+  it('ends calls without a deadline at the default, though the backend hangs', async () => {
     await using short = await startHarness({ defaultTimeoutMs: 40 });
     const signals: AbortSignal[] = [];
     short.backend.before = (_call, { signal }) => {
@@ -221,6 +230,15 @@ describe('closing', () => {
     await harness.server.close(20);
     expect(await counted).toMatchObject({ code: 'UNAVAILABLE' });
     await ended;
+  });
+
+  it('bytes that are no HTTP/2 end their own connection only', async () => {
+    const stray = await connectTo(harness.address);
+    const ended = new Promise<void>((resolve) => stray.once('close', () => resolve()));
+    stray.resume();
+    stray.end('GET / HTTP/1.1\r\n\r\n');
+    await ended;
+    expect(await notes().count()).toBe(0);
   });
 
   it('an address in use is an error of the start', async () => {

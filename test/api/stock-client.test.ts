@@ -224,7 +224,7 @@ describe('health and reflection', () => {
   const check = (service: string) =>
     call('grpc.health.v1.Health/Check', { service }, { from: health });
 
-  it('says NOT_SERVING until the node says otherwise, for the server and each service', async () => {
+  it('says NOT_SERVING until the node says otherwise, for each service', async () => {
     const services = ['', 'flotilla.v1.Records', 'flotilla.v1.Collections', 'flotilla.v1.Cluster'];
     for (const serving of [false, true, false]) {
       harness.server.setServing(serving);

@@ -364,7 +364,7 @@ describe('what is malformed is named, and reaches nobody (P-9)', () => {
     expect(harness.backend.calls).toEqual([]);
   });
 
-  it('but zeros under l2, the name ".", a threshold of infinity and the same id fetched twice are fine', async () => {
+  it('but zeros under l2, the name "." and the same id fetched twice are fine', async () => {
     await plain({ id: 'zero', values: [0, 0, 0, 0] });
     await create({ name: '.' });
     await search({ scoreThreshold: Number.POSITIVE_INFINITY });

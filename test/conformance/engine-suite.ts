@@ -1,5 +1,6 @@
 // Goal: an engine keeps the records, answers and sessions that its log describes, however it is
 // run and whenever it stops. Method: one suite for all ways to run it, on a driver that is the log.
+import { setImmediate } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { FlatIndex } from '../../src/engine/index/flat-index.js';
 import { defined } from '../../src/shared/assert.js';
@@ -126,7 +127,7 @@ export function engineSuite(name: string, createHarness: () => Promise<EngineHar
     });
 
     describe('search', () => {
-      it.each(METRICS)('finds 95 %% of the exact top 10 under %s (O5)', async (metric) => {
+      it.each(METRICS)('finds 19 in 20 of the exact top 10 under %s (O5)', async (metric) => {
         const config = { ...collectionConfig(), dimension: 16, metric };
         await shard.createCollection(config);
         const points = clusteredVectors(seededRandom(11), 2_000, 16);
@@ -420,6 +421,7 @@ export function engineSuite(name: string, createHarness: () => Promise<EngineHar
           done = true;
         });
         do {
+          await setImmediate();
           const hits = await shard.search(query([0, 0], 2, { includeValues: true }));
           seen.push(hits.map((hit) => floatsOf(defined(hit.values, 'values'))[0]));
           expect(hits.map((hit) => hit.distance)).toEqual(

@@ -1,5 +1,5 @@
 // Goal: Raft's five safety properties, and linearizable ReadIndex, under any order of events.
-// Method: seeded random clusters with loss, doubling, reordering, crashes and compaction; see RandomCluster.
+// Method: seeded random clusters, to which anything may happen; see RandomCluster.
 import { describe, expect, it } from 'vitest';
 import { RandomCluster } from './random-cluster.js';
 

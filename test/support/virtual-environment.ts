@@ -1,4 +1,4 @@
-/** Goal: run code that waits without waiting. Method: a clock that only moves when it is told to. */
+/** Goal: run code that waits without waiting. Method: a clock that only moves when told to. */
 import type {
   Clock,
   Disk,

@@ -46,7 +46,8 @@ async function runDemo(context: CliContext): Promise<void> {
     await Promise.race([new Story(context, nodes, client).tell(), stopped]);
     if (!interrupted.signal.aborted) {
       context.stdout.write(
-        '\nTry it yourself: `flotilla dev` keeps a cluster running; README.md has the first steps.\n',
+        '\nTry it yourself: `flotilla dev` keeps a cluster running; README.md has the first ' +
+          'steps.\n',
       );
     }
     await client.close();

@@ -16,7 +16,7 @@ Without --dir all data is gone when the command ends.`;
 interface DevOptions {
   readonly nodes: number;
   readonly shards: number;
-  readonly replicationFactor: number;
+  readonly replicationFactor?: number;
   readonly dir?: string;
   readonly json: boolean;
 }
@@ -33,9 +33,8 @@ export function addDevCommand(
     .option('--shards <count>', 'shards', integerOption(1, LIMITS.shardsMax.value), 4)
     .option(
       '--replication-factor <count>',
-      'replicas of each shard',
+      'replicas of each shard (default: 3, or one per node where there are fewer)',
       integerOption(1, LIMITS.replicationFactorMax.value),
-      3,
     )
     .option('--dir <directory>', 'keep the data here')
     .option('--json', 'print JSON for scripts', false)
@@ -48,7 +47,7 @@ export function addDevCommand(
 
 async function runDev(options: DevOptions, context: CliContext): Promise<void> {
   const { nodes, shards, replicationFactor, dir } = options;
-  if (replicationFactor > nodes) {
+  if (replicationFactor !== undefined && replicationFactor > nodes) {
     throw new UsageError(`--replication-factor ${replicationFactor} is more than --nodes ${nodes}`);
   }
   const { Cluster } = await import('../../cluster/cluster.js');
@@ -58,8 +57,8 @@ async function runDev(options: DevOptions, context: CliContext): Promise<void> {
     const cluster = await Cluster.start({
       nodes,
       shards,
-      replicationFactor,
       listen: true,
+      ...(replicationFactor !== undefined && { replicationFactor }),
       ...(dir !== undefined && { dir }),
     });
     try {

@@ -23,6 +23,8 @@ import {
 import { metricOption } from './collection.js';
 
 const CONCURRENCY_MAX = 256;
+/** A batch waits behind all others in flight, and may have to outlast a change of leaders. */
+const DEFAULT_TIMEOUT_MS = 60_000;
 
 interface CommandOptions extends ClientOptions {
   readonly collection: string;
@@ -59,7 +61,7 @@ export function addImportCommand(
       integerOption(1, LIMITS.upsertRecordsMax.value),
       256,
     )
-    .option('--concurrency <n>', 'requests at once', integerOption(1, CONCURRENCY_MAX), 8)
+    .option('--concurrency <n>', 'requests at once', integerOption(1, CONCURRENCY_MAX), 4)
     .option('--id-prefix <text>', 'put before each id (fvecs, bvecs: the row number)', '')
     .option('--resume', 'go on where an earlier import of the file stopped', false)
     .option('--state <file>', 'where to keep how far it got (default: beside the file)')
@@ -74,12 +76,14 @@ Examples:
   flotilla import docs.jsonl --collection docs --resume
 ${EXIT_CODES_HELP}`,
     );
-  addClientOptions(command).action(async (path: string, options: CommandOptions) => {
-    const code = await withClient(context, options, (client) =>
-      importFile(path, options, client, context),
-    );
-    finish(code);
-  });
+  addClientOptions(command, DEFAULT_TIMEOUT_MS).action(
+    async (path: string, options: CommandOptions) => {
+      const code = await withClient(context, options, (client) =>
+        importFile(path, options, client, context),
+      );
+      finish(code);
+    },
+  );
 }
 
 async function importFile(

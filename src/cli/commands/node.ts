@@ -44,17 +44,16 @@ async function runNode(
   const ignoreSignals = context.onStopSignal((signal) => stopping.abort(signal));
   try {
     const node = await startNode({ config, logger });
-    logger.info({ nodeId: config.nodeId, ...node.addresses }, 'node is up');
+    logger.info({ nodeId: config.nodeId, ...node.addresses }, 'node listens');
     const stop = (): void => {
-      logger.info({ signal: stopping.signal.reason }, 'stopping');
+      logger.info({ signal: stopping.signal.reason }, 'node stops');
       void node.stop();
     };
     if (stopping.signal.aborted) stop();
     else stopping.signal.addEventListener('abort', stop, { once: true });
     await node.closed;
-    return stopping.signal.aborted ? EXIT.ok : EXIT.failed;
+    return EXIT.ok;
   } catch (error) {
-    if (stopping.signal.aborted) return EXIT.ok;
     const message = error instanceof Error ? error.message : String(error);
     const reason = isFlotillaError(error) ? ` (${error.reason})` : '';
     context.stderr.write(`error: node ${config.nodeId} cannot run: ${message}${reason}\n`);

@@ -9,11 +9,11 @@ export const EMBEDDING_DIMENSION = 256;
 
 const WORD_WEIGHT = 1;
 const PIECE_WEIGHT = 0.35;
-const STOP_WORDS = new Set(
-  'a an and are as at be by for from has have how i in is it its my of on or so that the to was what when with you'.split(
-    ' ',
-  ),
-);
+const STOP_WORDS = new Set([
+  ...['a', 'an', 'and', 'are', 'as', 'at', 'be', 'by', 'for', 'from', 'has', 'have', 'how', 'i'],
+  ...['in', 'is', 'it', 'its', 'my', 'of', 'on', 'or', 'so', 'that', 'the', 'to', 'was', 'what'],
+  ...['when', 'with', 'you'],
+]);
 
 /** A vector of length 1, or of zeros for a text without words. Linear in the text. */
 export function embed(text: string): Float32Array {

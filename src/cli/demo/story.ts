@@ -100,8 +100,8 @@ export class Story {
   async #searchOn(): Promise<void> {
     const tookMs = await this.#timed(() => this.#search('Searching again, at once, for'));
     this.#say(
-      `The same answer, after ${seconds(tookMs)}: the two nodes left noticed, elected new leaders, ` +
-        'and the client waited.',
+      `The same answer, after ${seconds(tookMs)}: the two nodes left noticed, elected new ` +
+        'leaders, and the client waited.',
     );
   }
 

@@ -3,8 +3,8 @@
  * by hand: no reflection, no JSON, no number boxed per float. Searches are in search-messages.ts.
  *
  * Vectors are little-endian float32 bytes; a decoded one is aligned and owns its memory. Metadata
- * stay the bytes of an encoded google.protobuf.Struct, as a view into the message. Empty bytes stand
- * for "absent" in both. Fields that are not known are skipped; what is cut off or malformed is a
+ * stay the bytes of an encoded google.protobuf.Struct, as a view into the message. Empty bytes
+ * stand for "absent" in both. Fields that are not known are skipped; what is cut off or malformed is a
  * `MalformedBytesError`.
  */
 

@@ -3,7 +3,8 @@
  *
  *   google.rpc.Status    { int32 code = 1; string message = 2; repeated Any details = 3; }
  *   google.protobuf.Any  { string type_url = 1; bytes value = 2; }
- *   google.rpc.ErrorInfo { string reason = 1; string domain = 2; map<string, string> metadata = 3; }
+ *   google.rpc.ErrorInfo { string reason = 1; string domain = 2;
+ *                          map<string, string> metadata = 3; }
  *
  * The head of proto/flotilla/v1/flotilla.proto says what the ErrorInfo holds. Further details of
  * an error travel in its metadata under their own names, behind `detail.`.

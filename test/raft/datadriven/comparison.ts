@@ -1,5 +1,5 @@
 /**
- * When two outputs of a directive are the same (raft.md C.2): lines of the library's log do not
+ * When two outputs of a directive are the same: lines of the library's log do not
  * count, `ok` is the same as nothing, everything else is compared exactly.
  *
  * Level 1 looks at states and logs only (raft-state, raft-log, status, committed entries), which

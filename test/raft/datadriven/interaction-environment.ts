@@ -2,7 +2,7 @@
  * Carries out the directives of an interaction file: a list of replicas (the n-th has id n), one
  * queue of messages for all of them, and nothing that moves unless a directive says so.
  *
- * Same directives, same order of work and same output as etcd's environment (raft.md C.2); those
+ * Same directives, same order of work and same output as etcd's environment; those
  * for reads, crashes and restarts are ours (../interaction/README.md).
  */
 

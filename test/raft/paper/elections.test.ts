@@ -1,4 +1,4 @@
-// Goal: the paper's rules about terms and elections (5.1, 5.2), as etcd's raft_paper_test.go lists them.
+// Goal: terms and elections (paper 5.1, 5.2), with the cases of etcd's raft_paper_test.go.
 // Method: one replica driven by hand-made messages; what it sends and becomes is compared.
 import { describe, expect, it } from 'vitest';
 import type { ReplicaId } from '../../../src/raft/types.js';

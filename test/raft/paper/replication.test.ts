@@ -1,4 +1,4 @@
-// Goal: the paper's rules about replication and commit (5.3), as etcd's raft_paper_test.go lists them.
+// Goal: replication and commit (paper 5.3), with the cases of etcd's raft_paper_test.go.
 // Method: a leader or follower driven by hand-made messages, and pairs of replicas for Figure 7.
 import { describe, expect, it } from 'vitest';
 import type { ReplicaId } from '../../../src/raft/types.js';

@@ -1,5 +1,5 @@
-// Goal: elections end with one leader, and only where they should happen (S-01 to S-12 of the scenarios).
-// Method: small networks of cores, driven by ticks, with links cut, messages held back and replicas restarted.
+// Goal: elections end with one leader, and happen only where they should (S-01 to S-12).
+// Method: small networks driven by ticks, with links cut and replicas restarted.
 import { describe, expect, it } from 'vitest';
 import { Network } from '../network.js';
 import { ELECTION_TICKS, paperReplica, TestReplica } from '../replica.js';
@@ -54,7 +54,7 @@ describe('elections', () => {
     }
   });
 
-  it('S-05: a vote that was not durable is not sent, and after a crash it was never given (E1)', () => {
+  it('S-05: a vote that is not durable is not sent; after a crash it was never given (E1)', () => {
     const replica = paperReplica(1);
     replica.step('MsgVote', 2, 5);
     const ready = replica.take();
@@ -177,7 +177,7 @@ describe('elections', () => {
     for (const replica of network.replicas) expect(replica.appliedTexts).toEqual(['kept']);
   });
 
-  it('E5: while a leader is heard from, votes of later terms are ignored, but for a transfer', () => {
+  it('E5: while a leader is heard from, votes are ignored, but for a transfer', () => {
     const replica = new TestReplica(1);
     replica.step('MsgHeartbeat', 2, 1);
     replica.flush();
@@ -187,6 +187,18 @@ describe('elections', () => {
     expect(replica.term).toBe(1);
     replica.step('MsgVote', 3, 2, { campaignTransfer: true });
     expect(replica.flush()).toMatchObject([{ type: 'MsgVoteResp', to: 3, reject: false }]);
+  });
+
+  it('S-09, E4: a pre-vote of a lower term is refused aloud, with the term to go on from', () => {
+    const replica = new TestReplica(1, { terms: [1], hardState: { term: 5 } });
+    replica.step('MsgPreVote', 2, 4, { index: 9, logTerm: 3 });
+    const [answer] = replica.flush();
+    expect(answer).toMatchObject({ type: 'MsgPreVoteResp', to: 2, term: 5, reject: true });
+    const candidate = new TestReplica(2, { terms: [1, 3], hardState: { term: 3 } });
+    candidate.node.campaign();
+    candidate.flush();
+    candidate.step('MsgPreVoteResp', 1, 5, { reject: true });
+    expect([candidate.role, candidate.term]).toEqual(['StateFollower', 5]);
   });
 
   it('E8, E9: a learner never campaigns, but votes when asked', () => {

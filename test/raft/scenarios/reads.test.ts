@@ -1,4 +1,4 @@
-// Goal: a ReadIndex answer is never stale and never forgotten (R1 to R5; S-26, S-27 of the scenarios).
+// Goal: a ReadIndex answer is never stale and never forgotten (R1 to R5, S-26, S-27).
 // Method: networks with held-back heartbeat answers, and leaders driven by hand-made messages.
 import { describe, expect, it } from 'vitest';
 import { Network } from '../network.js';
@@ -148,21 +148,29 @@ describe('ReadIndex', () => {
     expect(old.aborted).toEqual([2]);
   });
 
-  it('R3: positions begin anew with the term, and answers of the old one are void', () => {
+  it('R3: positions begin anew with the term, and what the old one confirmed is void', () => {
     const leader = readyLeader();
     leader.node.readIndex(1);
+    leader.node.readIndex(2);
     leader.flush();
+    leader.step('MsgHeartbeatResp', 3, 1, { context: 2 });
+    leader.flush();
+    expect(leader.reads).toHaveLength(2);
     leader.step('MsgHeartbeat', 2, 2);
     leader.node.campaign();
     leader.flush();
     leader.step('MsgVoteResp', 2, 3);
     leader.flush();
     leader.step('MsgAppResp', 2, 3, { index: 2 });
-    leader.node.readIndex(2);
+    leader.node.readIndex(3);
     expect(leader.flush().at(-1)).toMatchObject({ type: 'MsgHeartbeat', context: 1 });
-    leader.step('MsgHeartbeatResp', 3, 1, { context: 1 });
+    leader.step('MsgHeartbeatResp', 3, 1, { context: 2 });
+    leader.step('MsgHeartbeatResp', 2, 3, { context: 0 });
     leader.flush();
-    expect(leader.reads).toEqual([]);
+    expect(leader.reads).toHaveLength(2);
+    leader.step('MsgHeartbeatResp', 3, 3, { context: 1 });
+    leader.flush();
+    expect(leader.reads.at(-1)).toEqual({ requestId: 3, index: 2 });
   });
 
   it('R2: the reads that wait are bounded, and only a leader takes any', () => {

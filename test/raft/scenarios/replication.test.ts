@@ -1,10 +1,11 @@
-// Goal: logs come together whatever is lost, late or doubled (S-03 and S-16 to S-23 of the scenarios).
-// Method: single cores with hand-made messages, and small networks whose messages are dropped or reordered.
+// Goal: logs come together whatever is lost, late or doubled (S-03, S-16 to S-25, S-47).
+// Method: single cores with hand-made messages, and small networks that lose and reorder.
 import { describe, expect, it } from 'vitest';
 import { type Entry, FatalRaftError } from '../../../src/raft/types.js';
 import { Network } from '../network.js';
 import {
   confStateOf,
+  ELECTION_TICKS,
   entriesOf,
   entry,
   idsOf,
@@ -47,7 +48,7 @@ describe('commit', () => {
     expect(other.flush()).toMatchObject([{ type: 'MsgVoteResp', reject: true }]);
   });
 
-  it('A2, B9, S-42: a single voter hands nothing out, and answers no one, before it is durable', () => {
+  it('A2, B9, S-42: a single voter hands nothing out before it is durable', () => {
     const replica = paperReplica(1, { voters: [1] });
     replica.node.campaign();
     const vote = replica.take();
@@ -106,7 +107,7 @@ describe('late, lost and doubled messages', () => {
     expect(follower.node.basicStatus().lastIndex).toBe(10);
   });
 
-  it('S-17: what conflicts with committed entries is refused, and a lost log stops the replica', () => {
+  it('S-17: conflicts with committed entries are refused, a lost log stops the replica', () => {
     const follower = paperReplica(1, { terms: [1, 1, 1], hardState: { commit: 2 } });
     follower.step('MsgApp', 2, 3, { index: 0, entries: entriesOf([2, 2, 2]) });
     expect(follower.flush()).toMatchObject([{ type: 'MsgAppResp', index: 2, reject: false }]);
@@ -236,13 +237,53 @@ describe('flow control', () => {
     expect(statusOf(leader, 2).state).toBe('StateReplicate');
   });
 
-  it('S-24: a snapshot that failed or was lost is sent again, once it was reported (P2)', () => {
+  /** Leads with its log compacted, so that replica 3, which has nothing, needs a snapshot. */
+  function compactedLeader(index = 1): TestReplica {
     const leader = leaderOf([1, 2, 3]);
+    for (let written = 1; written < index; written += 1) leader.propose('x');
     leader.flush();
-    leader.step('MsgAppResp', 2, 1, { index: 1 });
+    for (let acked = 1; acked <= index; acked += 1)
+      leader.step('MsgAppResp', 2, 1, { index: acked });
     leader.flush();
-    leader.storage.createSnapshot(1, confStateOf([1, 2, 3]), new Uint8Array());
-    leader.storage.compact(1);
+    leader.storage.createSnapshot(index, confStateOf([1, 2, 3]), new Uint8Array());
+    leader.storage.compact(index);
+    return leader;
+  }
+
+  it('P1: a snapshot goes only to a replica that was heard from lately', () => {
+    const leader = leaderOf([1, 2, 3], { checkQuorum: true });
+    const toThree = () =>
+      leader.flush().filter(({ to, type }) => to === 3 && type !== 'MsgHeartbeat');
+    leader.flush();
+    for (const id of [2, 3]) leader.step('MsgAppResp', id, 1, { index: 1 });
+    leader.propose('x');
+    leader.flush();
+    leader.step('MsgAppResp', 2, 1, { index: 2 });
+    leader.tick(ELECTION_TICKS);
+    leader.flush();
+    expect(statusOf(leader, 3).recentActive).toBe(false);
+    leader.storage.createSnapshot(2, confStateOf([1, 2, 3]), new Uint8Array());
+    leader.storage.compact(2);
+    leader.node.reportUnreachable(3);
+    leader.propose('y');
+    expect(toThree()).toEqual([]);
+    leader.step('MsgHeartbeatResp', 3, 1);
+    expect(toThree()).toMatchObject([{ type: 'MsgSnap', to: 3 }]);
+  });
+
+  it('S-25, P2: any answer that connects to the log ends the snapshot state, no other does', () => {
+    const leader = compactedLeader(5);
+    leader.step('MsgHeartbeatResp', 3, 1);
+    expect(leader.flush()).toMatchObject([{ type: 'MsgSnap', to: 3 }]);
+    leader.step('MsgAppResp', 3, 1, { index: 2 });
+    expect(statusOf(leader, 3)).toMatchObject({ state: 'StateSnapshot', match: 2 });
+    expect(leader.flush()).toEqual([]);
+    leader.step('MsgAppResp', 3, 1, { index: 5 });
+    expect(statusOf(leader, 3)).toMatchObject({ state: 'StateReplicate', match: 5, next: 6 });
+  });
+
+  it('S-24: a snapshot that failed or was lost is sent again, once it was reported (P2)', () => {
+    const leader = compactedLeader();
     const ask = () => {
       leader.step('MsgHeartbeatResp', 3, 1);
       return leader.flush().filter(({ to }) => to === 3);
@@ -258,7 +299,7 @@ describe('flow control', () => {
     expect(ask()).toMatchObject([{ type: 'MsgApp', index: 1 }]);
   });
 
-  it('S-36, P4: a snapshot replaces a divergent log, keeps a matching one, and is refused when old', () => {
+  it('S-36, P4: a snapshot replaces a divergent log and keeps a matching one', () => {
     const snapshotAt = (index: number, term: number) => {
       const meta = { index, term, confState: confStateOf([1, 2, 3, 4]) };
       return { snapshot: { meta, data: new Uint8Array() } };
@@ -317,6 +358,8 @@ describe('backpressure', () => {
     expect(leader.isLeader).toBe(true);
     leader.flush();
     expect(leader.logIds).toEqual(['1/1', '1/2', '3/3']);
+    // What earlier leaders appended is not on its account.
+    expect(leader.propose('0123456789').kind).toBe('accepted');
   });
 
   it('A1: what is handed out and not applied is bounded, whatever is committed', () => {

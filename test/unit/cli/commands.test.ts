@@ -76,6 +76,8 @@ class FakeCluster {
     {},
     {
       get: (_, method) => {
+        // A client is no promise: `await` must not take it for one.
+        if (method === 'then') return undefined;
         if (method === 'close') return () => this.#close();
         if (method === 'collection') return (name: string) => this.#collection(name);
         return (...args: unknown[]) => this.#answer(String(method), args);

@@ -63,7 +63,7 @@ describe('reads', () => {
 });
 
 describe('writes', () => {
-  it('repeat their idempotency key, and leave retries of unknown outcomes to the client', async () => {
+  it('repeat their idempotency key, and tell the cluster who retries', async () => {
     let times = 0;
     harness.backend.outcomes = (outcomes) => {
       times++;
@@ -143,6 +143,28 @@ describe('writes', () => {
     expect(appliedCount).toBe(2);
     expect(outcomes.map(({ kind }) => kind)).toEqual(['applied', 'unknown', 'applied']);
     expect(outcomes[0]).toMatchObject({ version: '1' });
+  });
+
+  it('doubt what a later attempt has not applied after a lost answer (P-2)', async () => {
+    failWith('OUTCOME_UNKNOWN');
+    harness.backend.outcomes = ([a]) =>
+      a === undefined ? [] : [a, failed('not-applied', 'COLLECTION_NOT_FOUND')];
+    const { outcomes } = await notes().upsert([RECORD, { ...RECORD, id: 'b' }]);
+    expect(outcomes).toMatchObject([
+      { kind: 'applied' },
+      { kind: 'unknown', reason: 'COLLECTION_NOT_FOUND' },
+    ]);
+  });
+
+  it('take a new name also when only some shards have forgotten the client', async () => {
+    const records = notes();
+    harness.backend.outcomes = ([a]) =>
+      a === undefined ? [] : [a, failed('unknown', 'SESSION_EXPIRED')];
+    await records.upsert([RECORD, { ...RECORD, id: 'b' }]);
+    harness.backend.outcomes = (outcomes) => outcomes;
+    await records.upsert([RECORD]);
+    const [first, second] = harness.backend.writes.map((write) => write.idempotencyKey);
+    expect(second?.clientId).not.toBe(first?.clientId);
   });
 
   it('take a new name when the shards have forgotten the client, unless sent before', async () => {

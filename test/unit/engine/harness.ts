@@ -37,7 +37,7 @@ export function engineEnvironment(disk: Disk): EngineEnvironment {
 export interface MemoryHarness extends EngineHarness {
   readonly disk: MemoryDisk;
   readonly path: string;
-  crash(): Promise<void>;
+  crash(keepBatches: number): Promise<void>;
 }
 
 /** In this thread, in memory; a crash loses what was not synced. */
@@ -55,7 +55,7 @@ export async function memoryHarness(createIndex?: VectorIndexFactory): Promise<M
         ...options,
         ...(createIndex !== undefined && { createIndex }),
       }),
-    crash: async () => disk.crash(),
+    crash: async (keepBatches) => disk.crash(keepBatches),
     cleanup: async () => undefined,
   };
 }

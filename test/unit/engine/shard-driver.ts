@@ -32,8 +32,11 @@ export const SCOPE: ReadScope = { collectionId: 1, ownershipVersion: 7 };
 /** Where engines of a test live: what one leaves behind, the next one finds. */
 export interface EngineHarness {
   create(options?: { sessionLimits?: SessionLimits }): Engine;
-  /** The machine loses power: what was not synced is gone, the engine is dead. */
-  crash?(): Promise<void>;
+  /**
+   * The machine loses power and the engine is dead: of the batches that were not synced only the
+   * first `keepBatches` are left.
+   */
+  crash?(keepBatches: number): Promise<void>;
   cleanup(): Promise<void>;
 }
 
@@ -131,8 +134,8 @@ export class ShardDriver {
     return this.open();
   }
 
-  async crash(): Promise<number> {
-    await defined(this.#harness.crash, 'a way to crash').call(this.#harness);
+  async crash(keepBatches = 0): Promise<number> {
+    await defined(this.#harness.crash, 'a way to crash').call(this.#harness, keepBatches);
     return this.open();
   }
 

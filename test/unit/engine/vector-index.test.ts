@@ -11,21 +11,24 @@ vectorIndexSuite('FlatIndex', (options) => new FlatIndex(options));
 vectorIndexSuite('HnswIndex', (options) => new HnswIndex(options));
 
 describe('HnswIndex', () => {
-  it.each(METRICS)('recalls 95 %% of the exact top 10 under %s, half of it removed', (metric) => {
-    const options = { dimension: 16, metric, m: 16, efConstruction: 100 };
-    const [graph, exact] = [new HnswIndex(options), new FlatIndex(options)];
-    const points = clusteredVectors(seededRandom(1), 1_000, 16);
-    for (const index of [graph, exact]) {
-      addAll(index, points);
-      for (let label = 0; label < 1_000; label += 2) index.remove(label);
-    }
-    let found = 0;
-    for (const query of points.slice(0, 100)) {
-      const wanted = new Set(exact.search(query, 10, 10).labels);
-      found += graph.search(query, 10, 64).labels.filter((label) => wanted.has(label)).length;
-    }
-    expect(found / 1_000).toBeGreaterThanOrEqual(0.95);
-  });
+  it.each(METRICS)(
+    'recalls 19 in 20 of the exact top 10 under %s, half of it removed',
+    (metric) => {
+      const options = { dimension: 16, metric, m: 16, efConstruction: 100 };
+      const [graph, exact] = [new HnswIndex(options), new FlatIndex(options)];
+      const points = clusteredVectors(seededRandom(1), 1_000, 16);
+      for (const index of [graph, exact]) {
+        addAll(index, points);
+        for (let label = 0; label < 1_000; label += 2) index.remove(label);
+      }
+      let found = 0;
+      for (const query of points.slice(0, 100)) {
+        const wanted = new Set(exact.search(query, 10, 10).labels);
+        found += graph.search(query, 10, 64).labels.filter((label) => wanted.has(label)).length;
+      }
+      expect(found / 1_000).toBeGreaterThanOrEqual(0.95);
+    },
+  );
 
   it('makes the same graph of the same inserts', () => {
     const options = { dimension: 8, metric: 'l2', m: 4, efConstruction: 10 } as const;

@@ -1,4 +1,4 @@
-// Goal: the log across its durable and its unstable part: terms, slices, conflicts, commit and apply.
+// Goal: the log over its durable and unstable parts: terms, slices, conflicts, commit, apply.
 // Method: tables after the cases of etcd's log_test.go, and a property against a plain array.
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
@@ -225,6 +225,16 @@ describe('apply', () => {
     log.append([entry(1, 3), entry(1, 4)]);
     log.commitTo(4);
     expect(idsOf(log.nextCommitted())).toEqual(['1/4']);
+  });
+
+  it('P4: a snapshot takes a state machine back that was ahead of the log', () => {
+    const log = logOf({ terms: [1], applied: 9 });
+    log.restore(snapshotAt(2, 5));
+    log.installedSnapshot(5);
+    expect(log.applied).toBe(5);
+    log.append([entry(2, 6)]);
+    log.commitTo(6);
+    expect(idsOf(log.nextCommitted())).toEqual(['2/6']);
   });
 
   it('a state machine that is behind the compacted log cannot go on', () => {

@@ -1,4 +1,4 @@
-// Goal: the contract between a core and its host: Ready, persisted, applied, asynchronous mode, status.
+// Goal: the contract between a core and its host: Ready, persisted, applied, status.
 // Method: one replica driven by hand; what each Ready holds is compared.
 import { describe, expect, it } from 'vitest';
 import { MemoryStorage } from '../../../src/raft/memory-storage.js';
@@ -69,7 +69,7 @@ describe('Ready', () => {
     ]);
   });
 
-  it('A2: a leader with a slow disk may apply what the others hold, and B9 not what they lack', () => {
+  it('A2: a leader with a slow disk may apply what a quorum of the others holds', () => {
     const leader = leaderOf([1, 2, 3]);
     leader.flush();
     for (const id of [2, 3]) leader.step('MsgAppResp', id, 1, { index: 1 });
@@ -96,7 +96,7 @@ describe('Ready', () => {
     expect(follower.node.hasReady()).toBe(false);
   });
 
-  it('S8: the same entries written again in a later term are stable only by the later write', () => {
+  it('S8: entries written again in a later term are stable only by the later write', () => {
     const follower = paperReplica(1);
     const entries = entriesOf([1, 1]);
     follower.step('MsgApp', 2, 1, { entries });
@@ -190,6 +190,25 @@ describe('asynchronous mode', () => {
     follower.take();
     if (stale !== undefined) follower.node.step(stale);
     expect(follower.take().committed).toEqual([]);
+  });
+});
+
+describe('a snapshot', () => {
+  it('S3: is answered when it is durable, and counts as installed also in a later term', () => {
+    const follower = paperReplica(1);
+    const meta = { term: 1, index: 7, confState: confStateOf([1, 2, 3]) };
+    follower.step('MsgSnap', 2, 1, { snapshot: { meta, data: new Uint8Array() } });
+    const ready = follower.take();
+    expect(ready.snapshot?.meta.index).toBe(7);
+    expect(ready.messages).toEqual([]);
+    expect(ready.messagesAfterPersist).toMatchObject([{ type: 'MsgAppResp', index: 7 }]);
+    follower.node.campaign();
+    expect(follower.role).toBe('StateFollower');
+    follower.step('MsgHeartbeat', 3, 2);
+    follower.finish(ready);
+    expect(follower.node.basicStatus()).toMatchObject({ applied: 7, lastIndex: 7 });
+    follower.node.campaign();
+    expect(follower.role).toBe('StateCandidate');
   });
 });
 

@@ -173,7 +173,7 @@ describe('a search with a shard that fails (F-20)', () => {
     expect(error.reason).toBe('SHARD_UNAVAILABLE');
   });
 
-  it('passes on what is wrong with the request, also where partial answers are allowed', async () => {
+  it('passes on what is wrong with the request, partial answers or not', async () => {
     const cluster = await filledCluster();
     cluster.leaderOf(1).faults = [{ reject: 'COLLECTION_NOT_FOUND' }];
     const error = await errorOf(cluster.run(cluster.router.search('docs', [near(0, 0)], partial)));

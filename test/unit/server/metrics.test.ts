@@ -1,5 +1,5 @@
-// Goal: /metrics holds what docs promise, in the form that Prometheus demands; probes tell the truth.
-// Method: scrape over HTTP, parse with a parser of our own, and with promtool where it is installed.
+// Goal: /metrics holds what docs promise, in Prometheus's form; probes tell the truth.
+// Method: scrape over HTTP, check with a parser of our own, and promtool where it is there.
 import { spawnSync } from 'node:child_process';
 import { Registry } from 'prom-client';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';

@@ -86,10 +86,13 @@ describe('the topology codec', () => {
       [/slot 0 belongs/, { slotTable: [99, ...document.slotTable.slice(1)] }],
       [/1023 slots/, { slotTable: document.slotTable.slice(1) }],
       [/two shards have one id/, { shards: [...document.shards, ...document.shards] }],
-      [/does not exist/, {
+      [
+        /does not exist/,
+        {
           nodes: document.nodes.slice(1),
           topologyReplicas: document.topologyReplicas.slice(1),
-        }],
+        },
+      ],
       [/not on every node/, { topologyReplicas: [] }],
       [/collection id/, { nextCollectionId: 1 }],
       [/there is no node/, { nodes: [] }],

@@ -1,0 +1,59 @@
+/**
+ * Runs one benchmark and keeps its result: `npm run bench -- NAME [--quick] [--json]`. Started in
+ * the root of the repository, on compiled code.
+ */
+import { argv } from 'node:process';
+import { parseArgs } from 'node:util';
+import { figureTable } from './harness/figure-table.js';
+import { appendResult, beginRun, describeResult } from './harness/results.js';
+import type { Scenario } from './harness/scenario.js';
+import { cluster } from './scenarios/cluster.js';
+import { micro } from './scenarios/micro.js';
+import { unaryCeiling } from './scenarios/unary-ceiling.js';
+
+const SCENARIOS: readonly Scenario[] = [cluster, unaryCeiling, micro];
+
+const USAGE = `Usage: npm run bench -- NAME [--quick] [--json] [--profile DIRECTORY]
+
+${SCENARIOS.map(({ name, description }) => `  ${name.padEnd(14)} ${description}`).join('\n')}
+
+  --quick        small data, short slices; the result is shown and not kept
+  --json         prints the result as one JSON line instead of a table
+  --profile DIR  writes CPU profiles into DIR; the result is shown and not kept
+`;
+
+/** Returns the exit code: 2 for a command line that it does not understand. */
+async function main(args: readonly string[]): Promise<number> {
+  const { values, positionals } = parseArgs({
+    args: [...args],
+    allowPositionals: true,
+    options: {
+      quick: { type: 'boolean', default: false },
+      json: { type: 'boolean', default: false },
+      profile: { type: 'string' },
+    },
+  });
+  const [name, ...others] = positionals;
+  const scenario = SCENARIOS.find((one) => one.name === name);
+  if (scenario === undefined || others.length > 0) {
+    process.stderr.write(USAGE);
+    return 2;
+  }
+  const { quick, profile, json } = values;
+  const run = beginRun(scenario.name, quick);
+  const startMs = performance.now();
+  const measurement = await scenario.run({
+    quick,
+    profileDirectory: profile,
+    progress: (line) => {
+      const seconds = ((performance.now() - startMs) / 1_000).toFixed(0).padStart(4);
+      process.stderr.write(`${seconds} s  ${line}\n`);
+    },
+  });
+  const result = describeResult(run, measurement);
+  if (!quick && profile === undefined) appendResult(result);
+  process.stdout.write(json ? `${JSON.stringify(result)}\n` : `${figureTable(result.figures)}\n`);
+  return 0;
+}
+
+process.exitCode = await main(argv.slice(2));

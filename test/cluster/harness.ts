@@ -1,0 +1,43 @@
+// Goal: what the tests of the embedded cluster share.
+// Method: the built package, because engine threads run compiled code only.
+import { type Cluster, Flotilla, type FlotillaOptions, type NewRecord } from 'flotilla';
+import { defined } from '../../src/shared/assert.js';
+import { waitUntil } from '../support/wait-until.js';
+
+/** Failovers are waited for: short ones. */
+export const FAST = { electionTimeoutMs: 300 } as const;
+
+/** A client that knows this node only. Close it. */
+export function clientOf(cluster: Cluster, nodeId: number, options?: FlotillaOptions): Flotilla {
+  const node = cluster.addresses.find((one) => one.nodeId === nodeId);
+  return new Flotilla(defined(node, `running node ${nodeId}`).client, options);
+}
+
+/** The node that leads a shard, as soon as the one asked knows. */
+export async function leaderOf(client: Flotilla, shardId: number): Promise<number> {
+  let leader = 0;
+  await waitUntil(`shard ${shardId} has a leader`, async () => {
+    const { shards } = await client.status();
+    leader = shards.find((shard) => shard.shardId === shardId)?.leaderNodeId ?? 0;
+    return leader > 0;
+  });
+  return leader;
+}
+
+/** Waits until every replica of every group is there and well. */
+export async function healthy(client: Flotilla): Promise<void> {
+  await waitUntil('the cluster is healthy', async () => (await client.status()).healthy);
+}
+
+/** Records `first` to `first + count - 1`, each with a vector of its own. */
+export function recordsFrom(first: number, count: number): NewRecord<{ row: number }>[] {
+  return Array.from({ length: count }, (_, at) => {
+    const row = first + at;
+    return { id: `row-${row}`, values: [row, row % 7, row % 11, 1], metadata: { row } };
+  });
+}
+
+/** Cuts a node off from all others, or from some. */
+export function isolate(cluster: Cluster, nodeId: number, others: readonly number[]): void {
+  for (const other of others) cluster.network.cut(`node-${nodeId}`, `node-${other}`);
+}

@@ -1,0 +1,241 @@
+// Goal: a local replica stamps versions that only grow, reads behind a barrier, and is never late.
+// Method: one voter in virtual time over a memory log, and an engine that notes what it is asked.
+import { describe, expect, it } from 'vitest';
+import type { CommandResult, Engine } from '../../../src/engine/engine.js';
+import { ReplicaHost } from '../../../src/replica/host.js';
+import { LocalReplica } from '../../../src/replica/local-replica.js';
+import { deriveTiming } from '../../../src/replica/timing.js';
+import { defined } from '../../../src/shared/assert.js';
+import { commandVersion, encodeCommand } from '../../../src/shared/codec/command.js';
+import { silentLogger } from '../../../src/shared/logger.js';
+import type { CommittedEntry } from '../../../src/shared/state-machine.js';
+import type { GroupGenesis } from '../../../src/storage/log-store.js';
+import { MemoryLogStore } from '../../../src/storage/memory-log-store.js';
+import { VirtualEnvironment } from '../../support/virtual-environment.js';
+
+const CONTEXT = { epoch: 1, timeoutMs: 1_000 };
+const SCOPE = { collectionId: 1, ownershipVersion: 1 };
+
+class NotingEngine implements Engine {
+  readonly versions: bigint[] = [];
+  readonly asked: string[] = [];
+  /** Set by tests: what applies wait for. */
+  gate: Promise<void> | undefined;
+  statsError: Error | undefined;
+  appliedIndex = 0;
+
+  async open(): Promise<{ appliedIndex: number }> {
+    return { appliedIndex: 0 };
+  }
+
+  async apply(entries: readonly CommittedEntry[], lastIndex: number): Promise<CommandResult[]> {
+    await this.gate;
+    this.appliedIndex = lastIndex;
+    for (const { data } of entries) this.versions.push(commandVersion(data));
+    return entries.map(() => ({ kind: 'done' }));
+  }
+
+  async search(): Promise<[]> {
+    this.asked.push(`search at ${this.appliedIndex}`);
+    return [];
+  }
+
+  async fetch(): Promise<[]> {
+    this.asked.push(`fetch at ${this.appliedIndex}`);
+    return [];
+  }
+
+  async count(): Promise<number> {
+    this.asked.push(`count at ${this.appliedIndex}`);
+    return 7;
+  }
+
+  async stats() {
+    if (this.statsError !== undefined) throw this.statsError;
+    return { appliedIndex: this.appliedIndex, ownershipVersion: 1, collections: [], sessions: 3 };
+  }
+
+  async close(): Promise<void> {}
+}
+
+function genesisWith(voters: readonly number[]): GroupGenesis {
+  return {
+    groupId: 1,
+    replicaId: 1,
+    confState: {
+      voters,
+      votersOutgoing: [],
+      learners: [],
+      learnersNext: [],
+      autoLeave: false,
+    },
+    members: voters.map((id) => ({ replicaId: id, nodeId: 10 * id, storeId: `store-${id}` })),
+  };
+}
+
+interface Setup {
+  readonly environment: VirtualEnvironment;
+  readonly logStore: MemoryLogStore;
+  readonly host: ReplicaHost;
+  readonly engine: NotingEngine;
+  readonly replica: LocalReplica;
+}
+
+async function open(
+  environment = new VirtualEnvironment(),
+  logStore = new MemoryLogStore(),
+  voters = [1],
+): Promise<Setup> {
+  const genesis = genesisWith(voters);
+  const host = new ReplicaHost({
+    environment,
+    logStore,
+    timing: deriveTiming(1_000),
+    logger: silentLogger,
+    send: () => undefined,
+    onFault: (_groupId, error) => {
+      throw error;
+    },
+  });
+  await logStore.createGroup(genesis);
+  const engine = new NotingEngine();
+  const options = { shardId: 4, nodeId: 10, genesis, engine, host, logStore, environment };
+  const replica = await LocalReplica.open(options);
+  host.start();
+  return { environment, logStore, host, engine, replica };
+}
+
+async function elect({ environment, replica }: Setup): Promise<void> {
+  for (let at = 0; !replica.isLeader && at < 100; at++) await environment.advance(100);
+  expect(replica.isLeader).toBe(true);
+}
+
+const command = (): Uint8Array => encodeCommand({ kind: 'dropCollection', collectionId: 1 });
+
+describe('proposals', () => {
+  it('are stamped with versions that grow, also within a millisecond', async () => {
+    const setup = await open();
+    await elect(setup);
+    const { environment, replica, engine } = setup;
+    const answers = await environment.settle(
+      replica.propose([command(), command(), command()], CONTEXT),
+    );
+    expect(answers.map(({ kind }) => kind)).toEqual(['applied', 'applied', 'applied']);
+    const [a, b, c] = engine.versions;
+    expect(defined(a, 'a') < defined(b, 'b') && defined(b, 'b') < defined(c, 'c')).toBe(true);
+    expect(Number(defined(a, 'a') >> 16n)).toBe(Math.floor(environment.clock.wallMs()));
+  });
+
+  it('go on above the log after a restart, though the wall clock went back', async () => {
+    const setup = await open(new VirtualEnvironment({ wallMs: 2_000_000_000_000 }));
+    await elect(setup);
+    await setup.environment.settle(setup.replica.propose([command()], CONTEXT));
+    const before = defined(setup.engine.versions[0], 'version');
+    await setup.environment.settle(setup.host.close());
+    await setup.logStore.close();
+
+    const earlier = new VirtualEnvironment({ wallMs: 1_000_000_000_000 });
+    const again = await open(earlier, setup.logStore.reopen());
+    await elect(again);
+    await earlier.settle(again.replica.propose([command()], CONTEXT));
+    const versions = again.engine.versions;
+    expect(versions).toHaveLength(2);
+    expect(defined(versions.at(-1), 'version') > before).toBe(true);
+  });
+
+  it('are refused as a whole by a replica that does not lead', async () => {
+    const { replica } = await open();
+    await expect(replica.propose([command(), command()], CONTEXT)).rejects.toMatchObject({
+      reason: 'NO_LEADER',
+      outcome: 'not-applied',
+    });
+  });
+
+  it('are unknown when they are not applied in time (A8)', async () => {
+    const setup = await open();
+    await elect(setup);
+    setup.engine.gate = new Promise(() => undefined);
+    const answer = setup.replica.propose([command()], { epoch: 1, timeoutMs: 300 });
+    expect(await setup.environment.settle(answer)).toMatchObject([
+      { kind: 'unknown', error: { reason: 'DEADLINE_EXCEEDED' } },
+    ]);
+  });
+
+  it('are unknown when the caller gives up', async () => {
+    const setup = await open();
+    await elect(setup);
+    setup.engine.gate = new Promise(() => undefined);
+    const abort = new AbortController();
+    const answer = setup.replica.propose([command()], { ...CONTEXT, signal: abort.signal });
+    abort.abort();
+    expect(await setup.environment.settle(answer)).toMatchObject([
+      { kind: 'unknown', error: { reason: 'CANCELLED' } },
+    ]);
+  });
+});
+
+describe('reads', () => {
+  it('ask the engine only behind a barrier that covers earlier writes (R1)', async () => {
+    const setup = await open();
+    await elect(setup);
+    const { environment, replica, engine } = setup;
+    const write = replica.propose([command()], CONTEXT);
+    const reads = Promise.all([
+      replica.search(SCOPE, [], CONTEXT),
+      replica.fetch(SCOPE, [], { values: true, metadata: true }, CONTEXT),
+      replica.count(SCOPE, CONTEXT),
+    ]);
+    await environment.settle(write);
+    expect((await environment.settle(reads))[2]).toBe(7);
+    expect(engine.asked).toHaveLength(3);
+  });
+
+  it('do not reach the engine of a replica that does not lead', async () => {
+    const { replica, engine } = await open();
+    await expect(replica.count(SCOPE, CONTEXT)).rejects.toMatchObject({ reason: 'NO_LEADER' });
+    await expect(replica.barrier(CONTEXT)).rejects.toMatchObject({ reason: 'NO_LEADER' });
+    expect(engine.asked).toEqual([]);
+  });
+
+  it('end with DEADLINE_EXCEEDED when the replica does not apply', async () => {
+    const setup = await open();
+    await elect(setup);
+    setup.engine.gate = new Promise(() => undefined);
+    const write = setup.replica.propose([command()], CONTEXT);
+    await setup.environment.advance(1);
+    const read = setup.replica.search(SCOPE, [], { epoch: 1, timeoutMs: 200 });
+    await expect(setup.environment.settle(read)).rejects.toMatchObject({
+      reason: 'DEADLINE_EXCEEDED',
+    });
+    expect(setup.engine.asked).toEqual([]);
+    expect((await setup.environment.settle(write))[0]?.kind).toBe('unknown');
+  });
+});
+
+describe('status', () => {
+  it('tells role, indexes and the engine\'s numbers', async () => {
+    const setup = await open();
+    await elect(setup);
+    await setup.environment.settle(setup.replica.propose([command()], CONTEXT));
+    expect(await setup.environment.settle(setup.replica.status(CONTEXT))).toMatchObject({
+      shardId: 4,
+      groupId: 1,
+      nodeId: 10,
+      leaderNodeId: 10,
+      role: 'StateLeader',
+      commitIndex: 2,
+      appliedIndex: 2,
+      lastIndex: 2,
+      engine: { sessions: 3 },
+      followers: [],
+      fault: undefined,
+    });
+  });
+
+  it('comes without the engine where that does not answer', async () => {
+    const setup = await open();
+    setup.engine.statsError = new Error('stopped');
+    const status = await setup.environment.settle(setup.replica.status(CONTEXT));
+    expect(status).toMatchObject({ role: 'StateFollower', engine: undefined });
+  });
+});
