@@ -1,4 +1,4 @@
-/** A vector index together with the labels of its records: one generation of a collection's graph. */
+/** A vector index with the labels of its records: one generation of a collection's graph. */
 import type { Version } from '../shared/types.js';
 import type { VectorIndex } from './index/vector-index.js';
 import { LabelMap } from './label-map.js';

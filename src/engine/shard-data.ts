@@ -162,14 +162,13 @@ export class ShardData {
     return DONE;
   }
 
-  /** Also notes the id of a collection that was never created: its creation may still be on the way. */
+  /** Also notes an id that was never created: its creation may still be on the way. */
   #dropCollection(collectionId: number, batch: WriteBatch): CommandResult {
     if (this.#dropped.has(collectionId)) return DONE;
     this.#dropped.add(collectionId);
     this.#unerased.push(collectionId);
     this.#collections.get(collectionId)?.index.dispose();
     this.#collections.delete(collectionId);
-    batch.forgetRecords(collectionId);
     putCollection(batch, collectionId, { kind: 'dropping' });
     return DONE;
   }

@@ -37,11 +37,6 @@ export class WriteBatch {
     this.#recordsOf(collectionId).set(name, DELETED);
   }
 
-  /** The batch's records of a dropped collection: the store erases it by range. */
-  forgetRecords(collectionId: number): void {
-    this.#records.delete(collectionId);
-  }
-
   /** What the batch holds of a collection. The map changes with the batch. */
   records(collectionId: number): ReadonlyMap<RecordName, PendingRecord> {
     return this.#records.get(collectionId) ?? NO_RECORDS;

@@ -43,12 +43,19 @@ import { RouterBackend } from './records-backend.js';
 import { ReplicaDirectory } from './replica-directory.js';
 import { groupGenesis, openShards, TOPOLOGY_GROUP_ID } from './shards.js';
 
+/** `onLost` is called if the engine ends without having been closed. */
+export type EngineFactory = (
+  genesis: ShardGenesis,
+  directory: string,
+  onLost: (error: FlotillaError) => void,
+) => Engine;
+
 export interface NodeOptions {
   readonly config: NodeConfig;
   readonly logger: Logger;
   readonly environment: Environment;
-  /** Makes the engine of a shard replica whose data live in `directory`. */
-  readonly createEngine: (genesis: ShardGenesis, directory: string) => Engine;
+  /** Makes the engine of a shard replica whose data live in `directory`; see `EngineFactory`. */
+  readonly createEngine: EngineFactory;
 }
 
 /** The time that a call between topology groups gets at the one that answers. */
@@ -262,8 +269,8 @@ export class Node {
         logStore,
         environment: this.#options.environment,
         logger: this.#logger,
-        createEngine: (shard) =>
-          this.#options.createEngine(shard, `${config.directory}/shards/${shard.shardId}`),
+        createEngine: (shard, onLost) =>
+          this.#options.createEngine(shard, `${config.directory}/shards/${shard.shardId}`, onLost),
       },
       (groupId, replica) => directory.local.set(groupId, replica),
     );

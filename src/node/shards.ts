@@ -6,6 +6,7 @@ import type { ShardReplica } from '../replica/replica.js';
 import { absentReplica } from '../replica/status-only-replica.js';
 import { defined } from '../shared/assert.js';
 import type { Environment } from '../shared/environment.js';
+import type { FlotillaError } from '../shared/errors.js';
 import type { Logger } from '../shared/logger.js';
 import type { GroupGenesis, GroupMember, LogStore } from '../storage/log-store.js';
 import type { ReplicaEntry, ShardEntry, TopologyDocument } from '../topology/document.js';
@@ -19,7 +20,7 @@ export interface OpenShardsOptions {
   readonly logStore: LogStore;
   readonly environment: Environment;
   readonly logger: Logger;
-  readonly createEngine: (genesis: ShardGenesis) => Engine;
+  readonly createEngine: (genesis: ShardGenesis, onLost: (error: FlotillaError) => void) => Engine;
 }
 
 /** What a group starts from on this node; undefined where the node holds no replica of it. */
@@ -87,10 +88,13 @@ async function openShard(
   };
   const damage = logStore.damaged().find((one) => one.groupId === groupId);
   if (damage !== undefined) return faulty(`${damage.reason}: ${damage.message}`);
-  const engine = options.createEngine(shardGenesis(options.document, shard));
+  let replica: LocalReplica | undefined;
+  const engine = options.createEngine(shardGenesis(options.document, shard), (error) =>
+    replica?.fail(error),
+  );
   try {
     await logStore.createGroup(genesis);
-    return await LocalReplica.open({
+    replica = await LocalReplica.open({
       shardId,
       nodeId,
       genesis,
@@ -99,6 +103,7 @@ async function openShard(
       logStore,
       environment,
     });
+    return replica;
   } catch (error) {
     await engine.close().catch(() => undefined);
     return faulty(String(error));

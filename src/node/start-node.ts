@@ -1,12 +1,11 @@
 /** A node as it runs in production: real clocks and disks, gRPC to others, an engine per thread. */
 
-import type { Engine, ShardGenesis } from '../engine/engine.js';
 import { ThreadEngine } from '../engine/engine-client.js';
 import type { Environment } from '../shared/environment.js';
 import type { Logger } from '../shared/logger.js';
 import { GrpcNetwork } from '../transport/grpc-network.js';
 import type { NodeConfig } from './config.js';
-import { Node } from './node.js';
+import { type EngineFactory, Node } from './node.js';
 import { realEnvironment } from './real-environment.js';
 import { startEngineThread } from './start-engine-thread.js';
 
@@ -26,6 +25,6 @@ export function grpcEnvironment(): Environment {
   return realEnvironment((scheduler) => new GrpcNetwork({ scheduler }));
 }
 
-export function threadEngine(genesis: ShardGenesis, directory: string): Engine {
-  return new ThreadEngine({ path: directory, genesis, spawn: startEngineThread });
-}
+/** An engine in a thread of its own. */
+export const threadEngine: EngineFactory = (genesis, directory, onLost) =>
+  new ThreadEngine({ path: directory, genesis, spawn: startEngineThread, onExit: onLost });

@@ -224,6 +224,14 @@ export class RaftGroup<Result> {
   }
 
   /**
+   * Stops this replica for good: its state machine is lost. If it leads, the others elect another
+   * leader, because nobody hears from it any more.
+   */
+  fail(error: FlotillaError): void {
+    if (!this.#closed) this.#fail(error);
+  }
+
+  /**
    * Carries out what the core has ready. While a `Ready` is being persisted only that leaves which
    * need not wait for the disk: heartbeats, appends, reads (G2).
    */

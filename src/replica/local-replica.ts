@@ -12,7 +12,8 @@ import type { Entry, LogReader } from '../raft/types.js';
 import { commandVersion, stampCommand } from '../shared/codec/command.js';
 import { withDeadline } from '../shared/deadline.js';
 import type { Environment } from '../shared/environment.js';
-import { toFlotillaError } from '../shared/errors.js';
+import type { ErrorReason } from '../shared/error-codes.js';
+import { type FlotillaError, toFlotillaError } from '../shared/errors.js';
 import { HybridClock } from '../shared/hlc.js';
 import type { GroupGenesis, LogStore } from '../storage/log-store.js';
 import type { RaftGroup } from './group.js';
@@ -30,6 +31,14 @@ export interface LocalReplicaOptions {
   readonly logStore: LogStore;
   readonly environment: Environment;
 }
+
+/** What an engine rejects with when it will never answer anything else. */
+const ENGINE_LOST: ReadonlySet<ErrorReason> = new Set<ErrorReason>([
+  'STORE_POISONED',
+  'LOG_DAMAGED',
+  'UNSUPPORTED_VERSION',
+  'INTERNAL',
+]);
 
 export class LocalReplica implements ShardReplica {
   readonly shardId: number;
@@ -86,7 +95,7 @@ export class LocalReplica implements ShardReplica {
     context: CallContext,
   ): Promise<Hit[][]> {
     await this.barrier(context);
-    return this.#bounded(this.#engine.search(scope, queries), context);
+    return this.#read(this.#engine.search(scope, queries), context);
   }
 
   async fetch(
@@ -96,12 +105,12 @@ export class LocalReplica implements ShardReplica {
     context: CallContext,
   ): Promise<(StoredRecord | undefined)[]> {
     await this.barrier(context);
-    return this.#bounded(this.#engine.fetch(scope, keys, include), context);
+    return this.#read(this.#engine.fetch(scope, keys, include), context);
   }
 
   async count(scope: ReadScope, context: CallContext): Promise<number> {
     await this.barrier(context);
-    return this.#bounded(this.#engine.count(scope), context);
+    return this.#read(this.#engine.count(scope), context);
   }
 
   async barrier(context: CallContext): Promise<void> {
@@ -118,6 +127,21 @@ export class LocalReplica implements ShardReplica {
   /** The consensus side of the status, without asking the engine. */
   statusNow(): ReplicaStatus {
     return groupStatusOf(this.#group, { shardId: this.shardId, nodeId: this.nodeId });
+  }
+
+  /** The engine is lost: a leader that cannot answer must not go on leading. */
+  fail(error: FlotillaError): void {
+    this.#group.fail(error);
+  }
+
+  async #read<T>(read: Promise<T>, context: CallContext): Promise<T> {
+    try {
+      return await this.#bounded(read, context);
+    } catch (thrown) {
+      const error = toFlotillaError(thrown);
+      if (ENGINE_LOST.has(error.reason)) this.fail(error);
+      throw error;
+    }
   }
 
   #proposeOne(command: Uint8Array): Promise<ProposalOutcome<CommandResult>> {

@@ -1,4 +1,4 @@
-/** Distances and checks of vectors. Smaller is closer, in every metric (ARCHITECTURE.md, "Words"). */
+/** Distances and checks of vectors. Smaller is closer (ARCHITECTURE.md, "Words"). */
 
 import { unreachable } from '../../shared/assert.js';
 import { floatsOf } from '../../shared/bytes.js';
