@@ -1,5 +1,5 @@
 /** The disk of production: node:fs with the fsyncs that make a file and its name durable. */
-import { mkdir, open, readdir, readFile, rename, rm, statfs } from 'node:fs/promises';
+import { mkdir, open, readdir, readFile, rename, rm, stat, statfs } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import type { Disk } from '../shared/environment.js';
 import type { Kv, KvOptions } from '../shared/kv.js';
@@ -7,8 +7,12 @@ import { LevelKv } from './level-kv.js';
 
 const TEMPORARY_SUFFIX = '.tmp';
 
+function hasCode(thrown: unknown, code: string): boolean {
+  return thrown instanceof Error && 'code' in thrown && thrown.code === code;
+}
+
 function isAbsent(thrown: unknown): boolean {
-  return thrown instanceof Error && 'code' in thrown && thrown.code === 'ENOENT';
+  return hasCode(thrown, 'ENOENT');
 }
 
 async function absentAs<T>(value: T, read: Promise<T>): Promise<T> {
@@ -28,6 +32,31 @@ async function syncDirectory(path: string): Promise<void> {
   } finally {
     await handle.close();
   }
+}
+
+/**
+ * Parents first, one at a time. (Node's own recursive form never returns for a path below a
+ * directory that says ENOENT to every mkdir, such as /proc.) Each new name is durable once the
+ * directory that holds it is synced.
+ */
+async function makeDirectories(path: string): Promise<void> {
+  try {
+    await mkdir(path);
+  } catch (thrown) {
+    const parent = dirname(path);
+    if (hasCode(thrown, 'EEXIST') && (await stat(path)).isDirectory()) return;
+    if (!isAbsent(thrown) || parent === path || (await isDirectory(parent))) throw thrown;
+    await makeDirectories(parent);
+    await mkdir(path).catch((again: unknown) => {
+      if (!hasCode(again, 'EEXIST')) throw again;
+    });
+  }
+  await syncDirectory(dirname(path));
+}
+
+async function isDirectory(path: string): Promise<boolean> {
+  const found = await absentAs(undefined, stat(path));
+  return found?.isDirectory() ?? false;
 }
 
 export class RealDisk implements Disk {
@@ -60,14 +89,7 @@ export class RealDisk implements Disk {
   }
 
   async makeDirectory(path: string): Promise<void> {
-    const topmostCreated = await mkdir(path, { recursive: true });
-    if (topmostCreated === undefined) return;
-    // Each new name is durable once the directory that holds it is synced.
-    const last = dirname(resolve(topmostCreated));
-    for (let at = dirname(resolve(path)); ; at = dirname(at)) {
-      await syncDirectory(at);
-      if (at === last) return;
-    }
+    await makeDirectories(resolve(path));
   }
 
   async remove(path: string): Promise<void> {

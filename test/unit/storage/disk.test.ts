@@ -73,6 +73,23 @@ describe.each(kinds)('%s', (_, make) => {
 });
 
 describe('RealDisk', () => {
+  it('makes directories with their parents, also several at once and again', async () => {
+    const { disk, root } = realRoot();
+    const paths = [`${root}/a/b/c`, `${root}/a/b/d`, `${root}/a`];
+    await Promise.all([...paths, ...paths].map((path) => disk.makeDirectory(path)));
+    expect(await disk.list(`${root}/a/b`)).toEqual(['c', 'd']);
+  });
+
+  it('refuses a directory where a file is, or below a place that takes none', async () => {
+    const { disk, root } = realRoot();
+    await disk.writeFile(`${root}/file`, Uint8Array.of(1));
+    await expect(disk.makeDirectory(`${root}/file`)).rejects.toMatchObject({ code: 'EEXIST' });
+    await expect(disk.makeDirectory(`${root}/file/below`)).rejects.toMatchObject({
+      code: 'ENOTDIR',
+    });
+    await expect(disk.makeDirectory('/proc/none/below')).rejects.toMatchObject({ code: 'ENOENT' });
+  });
+
   it('leaves no temporary file behind', async () => {
     const { disk, root } = realRoot();
     await disk.writeFile(`${root}/file`, Uint8Array.of(1));
