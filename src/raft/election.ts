@@ -103,7 +103,9 @@ function countVote(raft: Raft, message: Message): void {
     case 'won':
       if (raft.role === 'StatePreCandidate') {
         campaign(raft);
-      } else {
+      } else if (raft.tracker.hasVoteOf(raft.id)) {
+        // Until the own vote is durable, a crash would forget the term: this replica could win it
+        // once more and append other entries under the same terms and indexes (E1).
         becomeLeaderAndReplicate(raft);
       }
       return;

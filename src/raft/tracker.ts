@@ -84,6 +84,10 @@ export class Tracker {
     if (!this.#votes.has(id)) this.#votes.set(id, granted);
   }
 
+  hasVoteOf(id: ReplicaId): boolean {
+    return this.#votes.has(id);
+  }
+
   resetVotes(): void {
     this.#votes.clear();
   }

@@ -309,6 +309,11 @@ export class RandomCluster {
     member.term = hardState.term;
     member.commit = hardState.commit;
     if (softState.role !== 'StateLeader') return;
+    const durable = replica.storage.initialState().hardState;
+    must(
+      durable.term === hardState.term && durable.vote === replica.id,
+      `replica ${replica.id} leads term ${hardState.term} before its own vote is durable (E1)`,
+    );
     const known = this.#leaderOfTerm.get(hardState.term);
     must(known === undefined || known === replica.id, `two leaders in term ${hardState.term}`);
     if (known !== undefined) return;

@@ -1,6 +1,7 @@
 // Goal: elections end with one leader, and happen only where they should (S-01 to S-12).
 // Method: small networks driven by ticks, with links cut and replicas restarted.
 import { describe, expect, it } from 'vitest';
+import type { Message } from '../../../src/raft/types.js';
 import { Network } from '../network.js';
 import { ELECTION_TICKS, paperReplica, TestReplica } from '../replica.js';
 
@@ -66,6 +67,45 @@ describe('elections', () => {
     replica.step('MsgVote', 3, 5);
     expect(replica.flush()).toMatchObject([{ type: 'MsgVoteResp', to: 3, reject: false }]);
   });
+
+  it.each([true, false])(
+    'S-05: nobody leads before its own vote is durable, or twice in a term (E1, pre-vote %s)',
+    (preVote) => {
+      const [first, second, third] = [1, 2, 3].map((id) => new TestReplica(id, { preVote })) as [
+        TestReplica,
+        TestReplica,
+        TestReplica,
+      ];
+      /** Rounds of talk with these voters; `send` is what may leave the first replica. */
+      const talk = (send: () => readonly Message[], voters: readonly TestReplica[]): void => {
+        for (let round = 0; round < 4; round += 1) {
+          deliver(send(), voters);
+          for (const voter of voters) deliver(voter.flush(), [first]);
+        }
+      };
+      first.node.campaign();
+      if (preVote) {
+        deliver(first.flush(), [second]);
+        deliver(second.flush(), [first]);
+      }
+      const neverDurable = first.take();
+      expect(neverDurable.hardState).toMatchObject({ term: 1, vote: 1 });
+      deliver(neverDurable.messages, [second, third]);
+      for (const voter of [second, third]) deliver(voter.flush(), [first]);
+      first.propose('lost with the crash');
+      talk(() => first.node.takeOutbox().messages, [second]);
+
+      first.restart();
+      first.node.campaign();
+      talk(() => first.flush(), [third]);
+      first.propose('kept');
+      first.tick();
+      talk(() => first.flush(), [second, third]);
+      expect(first.isLeader).toBe(true);
+      expect(textsOf(second)).toEqual(textsOf(first));
+      expect(textsOf(third)).toEqual(textsOf(first));
+    },
+  );
 
   it('S-07: a replica that comes back from isolation disturbs nobody (E4, E5, E7)', () => {
     const network = Network.withLeader(3);
@@ -225,3 +265,15 @@ describe('elections', () => {
     expect(replica.role).toBe('StateCandidate');
   });
 });
+
+/** Steps those of the messages that are for these replicas; the others are lost. */
+function deliver(messages: readonly Message[], to: readonly TestReplica[]): void {
+  for (const message of messages) {
+    to.find((replica) => replica.id === message.to)?.node.step(message);
+  }
+}
+
+/** What the durable log holds, the no-ops left out. */
+function textsOf(replica: TestReplica): string[] {
+  return replica.log.map(({ data }) => Buffer.from(data).toString()).filter(Boolean);
+}

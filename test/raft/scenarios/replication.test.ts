@@ -48,7 +48,7 @@ describe('commit', () => {
     expect(other.flush()).toMatchObject([{ type: 'MsgVoteResp', reject: true }]);
   });
 
-  it('A2, B9, S-42: a single voter hands nothing out before it is durable', () => {
+  it('A2, S-42: a single voter hands nothing out before it is durable', () => {
     const replica = paperReplica(1, { voters: [1] });
     replica.node.campaign();
     const vote = replica.take();

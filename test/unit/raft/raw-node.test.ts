@@ -136,7 +136,7 @@ describe('a restart', () => {
     expect(idsOf(ready.committed)).toEqual(['1/2']);
   });
 
-  it('B8: a commit index beyond the log is fatal: entries are missing', () => {
+  it('S1: a commit index beyond the log is fatal: entries are missing', () => {
     expect(() => paperReplica(1, { terms: [1], hardState: { commit: 2 } })).toThrow(FatalRaftError);
   });
 
