@@ -35,23 +35,20 @@ async function syncDirectory(path: string): Promise<void> {
 }
 
 /**
- * Parents first, one at a time. (Node's own recursive form never returns for a path below a
- * directory that says ENOENT to every mkdir, such as /proc.) Each new name is durable once the
- * directory that holds it is synced.
+ * Parents first, one at a time, whoever else makes them too. (Node's own recursive form never
+ * returns for a path below a directory that says ENOENT to every mkdir, such as /proc.) Each new
+ * name is durable once the directory that holds it is synced.
  */
 async function makeDirectories(path: string): Promise<void> {
+  if (await isDirectory(path)) return;
+  const parent = dirname(path);
+  if (parent !== path) await makeDirectories(parent);
   try {
     await mkdir(path);
   } catch (thrown) {
-    const parent = dirname(path);
-    if (hasCode(thrown, 'EEXIST') && (await stat(path)).isDirectory()) return;
-    if (!isAbsent(thrown) || parent === path || (await isDirectory(parent))) throw thrown;
-    await makeDirectories(parent);
-    await mkdir(path).catch((again: unknown) => {
-      if (!hasCode(again, 'EEXIST')) throw again;
-    });
+    if (!(hasCode(thrown, 'EEXIST') && (await isDirectory(path)))) throw thrown;
   }
-  await syncDirectory(dirname(path));
+  await syncDirectory(parent);
 }
 
 async function isDirectory(path: string): Promise<boolean> {

@@ -94,8 +94,7 @@ export class LocalReplica implements ShardReplica {
     queries: readonly SearchQuery[],
     context: CallContext,
   ): Promise<Hit[][]> {
-    await this.barrier(context);
-    return this.#read(this.#engine.search(scope, queries), context);
+    return this.#read(() => this.#engine.search(scope, queries), context);
   }
 
   async fetch(
@@ -104,13 +103,11 @@ export class LocalReplica implements ShardReplica {
     include: { values: boolean; metadata: boolean },
     context: CallContext,
   ): Promise<(StoredRecord | undefined)[]> {
-    await this.barrier(context);
-    return this.#read(this.#engine.fetch(scope, keys, include), context);
+    return this.#read(() => this.#engine.fetch(scope, keys, include), context);
   }
 
   async count(scope: ReadScope, context: CallContext): Promise<number> {
-    await this.barrier(context);
-    return this.#read(this.#engine.count(scope), context);
+    return this.#read(() => this.#engine.count(scope), context);
   }
 
   async barrier(context: CallContext): Promise<void> {
@@ -134,9 +131,10 @@ export class LocalReplica implements ShardReplica {
     this.#group.fail(error);
   }
 
-  async #read<T>(read: Promise<T>, context: CallContext): Promise<T> {
+  /** Barrier and read share one deadline: timers and abort listeners cost more than either. */
+  async #read<T>(read: () => Promise<T>, context: CallContext): Promise<T> {
     try {
-      return await this.#bounded(read, context);
+      return await this.#bounded(this.#group.readBarrier().then(read), context);
     } catch (thrown) {
       const error = toFlotillaError(thrown);
       if (ENGINE_LOST.has(error.reason)) this.fail(error);

@@ -15,9 +15,9 @@ import type {
 import type { ProgressState, Role } from '../raft/types.js';
 import { unreachable } from '../shared/assert.js';
 import { ByteReader, ByteWriter, MalformedBytesError } from '../shared/bytes.js';
+import { readErrorBody, writeErrorBody } from '../shared/codec/error-body.js';
 import { SERVICE } from '../shared/codec/services.js';
-import { ERRORS, type ErrorReason } from '../shared/error-codes.js';
-import type { ErrorBody, WriteOutcome } from '../shared/types.js';
+import type { WriteOutcome } from '../shared/types.js';
 import type { FollowerStatus, ProposalAnswer, ReplicaStatus } from './replica.js';
 
 export const RPC_FORMAT = 1;
@@ -411,31 +411,6 @@ function readEngineStats(reader: ByteReader): EngineStats {
     }),
   );
   return { appliedIndex, ownershipVersion, sessions, collections };
-}
-
-export function writeErrorBody(writer: ByteWriter, body: ErrorBody): void {
-  writer.string(body.reason).string(body.message);
-  writeOptional(writer, body.field, (field) => writer.string(field));
-  writeOptional(writer, body.limit, (limit) => writer.string(limit.name).f64(limit.value));
-  writeList(writer, Object.entries(body.details ?? {}), ([key, value]) =>
-    writer.string(key).string(value),
-  );
-}
-
-export function readErrorBody(reader: ByteReader): ErrorBody {
-  const reason = reader.string();
-  const message = reader.string();
-  const field = readOptional(reader, () => reader.string());
-  const limit = readOptional(reader, () => ({ name: reader.string(), value: reader.f64() }));
-  const details = readList(reader, (): [string, string] => [reader.string(), reader.string()]);
-  return {
-    // A newer peer may know reasons that this one does not.
-    reason: reason in ERRORS ? (reason as ErrorReason) : 'INTERNAL',
-    message,
-    ...(field !== undefined && { field }),
-    ...(limit !== undefined && { limit }),
-    ...(details.length > 0 && { details: Object.fromEntries(details) }),
-  };
 }
 
 function writeList<T>(writer: ByteWriter, items: readonly T[], write: (item: T) => unknown): void {

@@ -2,6 +2,9 @@
 import type { Scheduler } from './environment.js';
 import { FlotillaError } from './errors.js';
 
+/** The longest delay that timers of the platform keep, 25 days; they run out at once on more. */
+export const TIMEOUT_MS_MAX = 2 ** 31 - 1;
+
 export interface Deadline {
   readonly timeoutMs: number;
   readonly signal?: AbortSignal | undefined;
@@ -26,7 +29,7 @@ export function withDeadline<T>(
       finish();
       reject(new FlotillaError('CANCELLED', `${what}: the caller gave up`));
     };
-    const timer = scheduler.after(Math.max(0, timeoutMs), () => {
+    const timer = scheduler.after(Math.min(Math.max(0, timeoutMs), TIMEOUT_MS_MAX), () => {
       finish();
       reject(new FlotillaError('DEADLINE_EXCEEDED', `${what}: no answer within ${timeoutMs} ms`));
     });

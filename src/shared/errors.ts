@@ -68,6 +68,19 @@ export class FlotillaError extends Error {
   }
 }
 
+/**
+ * LIMIT_EXCEEDED, in the words that all limits share. Without `actual` nobody counted further than
+ * the limit.
+ */
+export function limitExceeded(limit: LimitName, field: string, actual?: number): FlotillaError {
+  const { value, unit, what } = LIMITS[limit];
+  const message =
+    actual === undefined
+      ? `${field} has more than ${value} ${unit}, which is the limit (${what})`
+      : `${field} is at ${actual} ${unit}, the limit is ${value} (${what})`;
+  return new FlotillaError('LIMIT_EXCEEDED', message, { field, limit });
+}
+
 export function isFlotillaError(value: unknown): value is FlotillaError {
   return typeof value === 'object' && value !== null && BRAND in value;
 }

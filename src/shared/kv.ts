@@ -28,8 +28,9 @@ export interface KvOptions {
 /**
  * An ordered key-value database on one directory.
  *
- * Batches are atomic and ordered. With `sync` a batch and all before it are on disk when the
- * promise resolves; without it a crash of the machine may lose a suffix of the unsynced batches.
+ * Batches are atomic and ordered. With `sync` a batch is on disk when the promise resolves. What
+ * was not synced may be lost when the machine crashes: mostly a suffix, but where the database had
+ * begun a new file, also batches before one that survives. Who depends on more has to check.
  * Returned arrays belong to the caller.
  */
 export interface Kv {

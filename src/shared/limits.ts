@@ -16,6 +16,7 @@ export const LIMITS = {
   collectionNameBytesMax: limit(255, 'bytes', 'name of a collection'),
   collectionsMax: limit(1_000, 'collections', 'collections of a cluster'),
   indexedFieldsMax: limit(64, 'fields', 'declared metadata fields of a collection'),
+  fieldPathBytesMax: limit(512, 'bytes', 'path of a declared metadata field'),
   mMin: limit(2, 'links', 'HNSW parameter m, lower bound'),
   mMax: limit(128, 'links', 'HNSW parameter m, upper bound'),
   efConstructionMax: limit(4_096, 'candidates', 'HNSW parameter efConstruction'),
@@ -23,10 +24,12 @@ export const LIMITS = {
   metadataBytesMax: limit(65_536, 'bytes', 'metadata of a record, encoded'),
   metadataDepthMax: limit(16, 'levels', 'nesting of metadata'),
   idempotencyKeyBytesMax: limit(128, 'bytes', 'client id of an idempotency key'),
+  clientStampAheadMax: limit(300_000, 'ms', 'lead of a client stamp on the clock of the node'),
   upsertRecordsMax: limit(10_000, 'records', 'records of one upsert'),
   deleteIdsMax: limit(10_000, 'ids', 'ids of one delete'),
   fetchIdsMax: limit(10_000, 'ids', 'ids of one fetch'),
   searchBatchMax: limit(256, 'queries', 'queries of one search batch'),
+  searchBatchHitsMax: limit(100_000, 'hits', 'k of all queries of a batch, offsets included'),
   kMax: limit(10_000, 'hits', 'k of a search, offset included'),
   efMax: limit(16_384, 'candidates', 'ef of a search'),
   requestBytesMax: limit(64 * 1024 * 1024, 'bytes', 'one request or answer on the wire'),
@@ -41,6 +44,11 @@ export const LIMITS = {
   uncommittedBytesMax: limit(64 * 1024 * 1024, 'bytes', 'entries of a group not yet committed'),
   pendingReadsMax: limit(16_384, 'reads', 'reads of a group waiting for a quorum round'),
   inflightRequestsMax: limit(4_096, 'requests', 'requests that one node works on at once'),
+  inflightBytesMax: limit(
+    512 * 1024 * 1024,
+    'bytes',
+    'all requests that one node works on at once',
+  ),
 } as const satisfies Record<string, Limit>;
 
 export type LimitName = keyof typeof LIMITS;

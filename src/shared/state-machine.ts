@@ -3,7 +3,7 @@
 export interface CommittedEntry {
   readonly index: number;
   readonly term: number;
-  /** Never empty: no-op and configuration entries arrive as `skipTo`. */
+  /** Never empty: entries without data are left out, and covered by `lastIndex`. */
   readonly data: Uint8Array;
 }
 

@@ -12,7 +12,7 @@ const COMPACTION_MIN = 1024;
 
 /** First in, first out, and readable by position; O(1) each, amortised. */
 class Queue<T> {
-  #items: T[] = [];
+  #items: (T | undefined)[] = [];
   #head = 0;
 
   get length(): number {
@@ -34,6 +34,8 @@ class Queue<T> {
   shift(): T | undefined {
     const item = this.at(0);
     if (item === undefined) return undefined;
+    // The array may stay long for a while; what it held must not stay with it.
+    this.#items[this.#head] = undefined;
     this.#head += 1;
     if (this.#head >= COMPACTION_MIN && this.#head * 2 >= this.#items.length) {
       this.#items = this.#items.slice(this.#head);

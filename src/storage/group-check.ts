@@ -1,6 +1,6 @@
 /**
  * What is read of each group when the store opens, and found whole or damaged. LevelDB opens
- * without an error when its files are damaged, so nothing in it is believed unchecked (S5, S-44).
+ * without an error when its files are damaged, so nothing in it is believed unchecked (S5, M8).
  */
 import type { Kv, KvEntry } from '../shared/kv.js';
 import { decodeEntry } from './entry-codec.js';

@@ -1,7 +1,7 @@
 /**
  * The file IDENTITY: who this data directory is, how often it was opened, which groups it has ever
  * held, and which of them lost something that only the open which found it could see. It outlives
- * the database, so that an emptied one is noticed and never votes (S-44).
+ * the database, so that an emptied one is noticed and never votes (M8).
  */
 import { ByteReader, ByteWriter, utf8 } from '../shared/bytes.js';
 import type { Disk } from '../shared/environment.js';

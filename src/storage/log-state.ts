@@ -15,7 +15,7 @@ export const NEW_LOG_STATE: LogState = { meta: NEW_GROUP_META, terms: TermRuns.a
  * The state after `write`. Throws an `InvariantError`, with nothing changed, when the write breaks
  * what every Raft log keeps: entries follow the log without a gap and never replace a committed
  * one (L1), terms neither decrease nor run ahead of the hard state (S1), term and commit never go
- * back, a vote is cast once per term (E4), and the commit index points at an entry (S-41).
+ * back, a vote is cast once per term (E3), and the commit index points at an entry (S1).
  */
 export function advance(state: LogState, write: GroupWrite): LogState {
   const { meta } = state;

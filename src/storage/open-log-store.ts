@@ -22,7 +22,7 @@ import { recordFailure } from './sealed-record.js';
 
 const MEBIBYTE = 1024 * 1024;
 const ENTRY_CACHE_SIZE_BYTES = 64 * MEBIBYTE;
-/** Large, because what is compacted before it is written to a table costs nothing (D.4 rule 8). */
+/** Large, because what is compacted before it is written to a table costs nothing. */
 const WRITE_BUFFER_SIZE_BYTES = 32 * MEBIBYTE;
 
 /** How LevelDB says in its own log that it left records out when it opened. */

@@ -7,7 +7,7 @@
  */
 import { unreachable } from '../shared/assert.js';
 import { ByteReader, ByteWriter, MalformedBytesError } from '../shared/bytes.js';
-import { ERRORS, type ErrorReason } from '../shared/error-codes.js';
+import { readErrorBody, writeErrorBody } from '../shared/codec/error-body.js';
 import type { ErrorBody } from '../shared/types.js';
 import { messageSizeBytes, readMessages, writeMessages } from './raft-codec.js';
 import type { GroupMessage, PeerIdentity } from './transport.js';
@@ -129,7 +129,7 @@ function writeRecord(writer: ByteWriter, record: FrameRecord): void {
       writeHello(writer, record.hello);
       return;
     case 'refuse':
-      writeError(writer, record.error);
+      writeErrorBody(writer, record.error);
       return;
     case 'raft':
       writeMessages(writer, record.messages);
@@ -146,7 +146,7 @@ function writeRecord(writer: ByteWriter, record: FrameRecord): void {
       writer.varint(record.requestId).bytes(record.piece);
       return;
     case 'failure':
-      writeError(writer.varint(record.requestId), record.error);
+      writeErrorBody(writer.varint(record.requestId), record.error);
       return;
     case 'cancel':
       writer.varint(record.requestId);
@@ -165,7 +165,7 @@ function readRecord(reader: ByteReader, code: number): FrameRecord {
     case CODE.hello:
       return { kind: 'hello', hello: readHello(reader) };
     case CODE.refuse:
-      return { kind: 'refuse', error: readError(reader) };
+      return { kind: 'refuse', error: readErrorBody(reader) };
     case CODE.raft:
       return { kind: 'raft', messages: readMessages(reader) };
     case CODE.request:
@@ -188,7 +188,7 @@ function readRecord(reader: ByteReader, code: number): FrameRecord {
     case CODE.responsePart:
       return { kind: 'responsePart', requestId: reader.varint(), piece: reader.bytes() };
     case CODE.failure:
-      return { kind: 'failure', requestId: reader.varint(), error: readError(reader) };
+      return { kind: 'failure', requestId: reader.varint(), error: readErrorBody(reader) };
     case CODE.cancel:
       return { kind: 'cancel', requestId: reader.varint() };
     case CODE.control:
@@ -233,51 +233,4 @@ function readHello(reader: ByteReader): Hello {
     protocolVersionMin,
     wallMs: body.f64(),
   };
-}
-
-const ERROR_FLAG = { field: 1, limit: 2, details: 4 } as const;
-
-function writeError(writer: ByteWriter, error: ErrorBody): void {
-  const { field, limit, details } = error;
-  writer.string(error.reason).string(error.message);
-  writer.u8(
-    (field === undefined ? 0 : ERROR_FLAG.field) |
-      (limit === undefined ? 0 : ERROR_FLAG.limit) |
-      (details === undefined ? 0 : ERROR_FLAG.details),
-  );
-  if (field !== undefined) writer.string(field);
-  if (limit !== undefined) writer.string(limit.name).f64(limit.value);
-  if (details === undefined) return;
-  const entries = Object.entries(details);
-  writer.varint(entries.length);
-  for (const [name, value] of entries) writer.string(name).string(value);
-}
-
-function readError(reader: ByteReader): ErrorBody {
-  const reason = reader.string();
-  const message = reader.string();
-  const flags = reader.u8();
-  return {
-    ...knownReason(reason, message),
-    ...((flags & ERROR_FLAG.field) !== 0 && { field: reader.string() }),
-    ...((flags & ERROR_FLAG.limit) !== 0 && {
-      limit: { name: reader.string(), value: reader.f64() },
-    }),
-    ...((flags & ERROR_FLAG.details) !== 0 && { details: readDetails(reader) }),
-  };
-}
-
-/** A newer node may know reasons that this one does not. */
-function knownReason(reason: string, message: string): { reason: ErrorReason; message: string } {
-  if (Object.hasOwn(ERRORS, reason)) return { reason: reason as ErrorReason, message };
-  return { reason: 'INTERNAL', message: `${reason}: ${message}` };
-}
-
-function readDetails(reader: ByteReader): Record<string, string> {
-  const entries: [string, string][] = [];
-  for (let left = reader.varint(); left > 0; left--) {
-    const name = reader.string();
-    entries.push([name, reader.string()]);
-  }
-  return Object.fromEntries(entries);
 }

@@ -5,7 +5,7 @@ import { encodeFrame, type Hello } from './frame.js';
 import type { RecordChannel } from './record-channel.js';
 import type { PeerAddress, PeerIdentity } from './transport.js';
 
-/** What this node speaks. A node of the version before and one of the version after understand it. */
+/** What this node speaks. Nodes of the version before and of the version after understand it. */
 export const PROTOCOL_VERSION = 1;
 export const PROTOCOL_VERSION_MIN = 1;
 

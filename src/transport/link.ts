@@ -53,9 +53,10 @@ export class Link implements RecordReceiver {
       onRequest: (from, payload, signal) => handlers.onRequest(from, payload, signal),
       admission,
       scheduler,
-      answer: (requestId, payload) => {
-        this.#outbox.addPayload('response', requestId, 0, payload);
+      answer: (requestId, payload, onSent) => {
+        const answer = this.#outbox.addAnswer(requestId, payload, onSent);
         flush();
+        return () => this.#outbox.drop(answer);
       },
       fail: (requestId, error) => {
         this.#outbox.addFailure(requestId, error);

@@ -17,7 +17,10 @@ import { checkFrameSize } from './frame-size.js';
 
 export interface MemoryNetworkOptions {
   readonly scheduler: Scheduler;
-  /** Bytes on their way in one direction of a link above which `send` answers false. @default 1 MiB */
+  /**
+   * Bytes on their way in one direction of a link above which `send` answers false.
+   * @default 1 MiB
+   */
   readonly bufferBytesMax?: number;
   /** The same for frames. @default 64 */
   readonly bufferFramesMax?: number;

@@ -1,5 +1,6 @@
 /** Requests of this node to one peer that wait for their answers. */
 import { MalformedBytesError } from '../shared/bytes.js';
+import { TIMEOUT_MS_MAX } from '../shared/deadline.js';
 import type { Scheduler } from '../shared/environment.js';
 import { FlotillaError } from '../shared/errors.js';
 import { LIMITS } from '../shared/limits.js';
@@ -20,9 +21,6 @@ interface Pending {
   readonly release: () => void;
   assembly?: Assembly;
 }
-
-/** Timers of the platform take no more. */
-const TIMEOUT_MS_MAX = 2 ** 31 - 1;
 
 export class PendingRequests {
   readonly #nodeId: number;
@@ -62,7 +60,7 @@ export class PendingRequests {
         timer.cancel();
         signal?.removeEventListener('abort', onAbort);
       };
-      const outgoing = this.#outbox.addPayload('request', requestId, timeoutMs, payload);
+      const outgoing = this.#outbox.addRequest(requestId, timeoutMs, payload);
       this.#pending.set(requestId, { outgoing, resolve, reject, release });
       this.#flush();
     });

@@ -2,7 +2,7 @@
  * Links that others opened and that have not said yet who they are. Each becomes a peer's link, is
  * refused, or asks its one control question.
  */
-import type { Connection, Scheduler } from '../shared/environment.js';
+import type { Connection, Scheduler, Timer } from '../shared/environment.js';
 import { FlotillaError, toFlotillaError } from '../shared/errors.js';
 import type { Logger } from '../shared/logger.js';
 import { checkControlSize } from './control.js';
@@ -74,11 +74,16 @@ export class Reception {
   }
 
   async #answerControl(channel: RecordChannel, payload: Uint8Array): Promise<void> {
+    let open = true;
+    let farewell: Timer | undefined;
     // The caller closes the link when it has its answer; a second record is not expected.
     channel.handOver({
       onRecord: () => channel.close(),
       onDrain: () => undefined,
-      onClose: () => undefined,
+      onClose: () => {
+        open = false;
+        farewell?.cancel();
+      },
     });
     let answer: FrameRecord;
     try {
@@ -88,9 +93,11 @@ export class Reception {
     } catch (thrown) {
       answer = { kind: 'failure', requestId: 0, error: toFlotillaError(thrown).body };
     }
+    if (!open) return;
     channel.send(encodeFrame([answer]));
     // The caller may be gone without its link knowing.
-    this.#context.scheduler.after(this.#context.greetingTimeoutMs, () => channel.close());
+    const { scheduler, greetingTimeoutMs } = this.#context;
+    farewell = scheduler.after(greetingTimeoutMs, () => channel.close());
   }
 }
 

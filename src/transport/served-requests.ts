@@ -1,5 +1,6 @@
 /** Requests that this node works on for its peers. */
 import { MalformedBytesError } from '../shared/bytes.js';
+import { TIMEOUT_MS_MAX } from '../shared/deadline.js';
 import type { Scheduler } from '../shared/environment.js';
 import { FlotillaError, toFlotillaError } from '../shared/errors.js';
 import { LIMITS } from '../shared/limits.js';
@@ -33,8 +34,11 @@ export interface ServingContext {
   readonly onRequest: TransportHandlers['onRequest'];
   readonly admission: Admission;
   readonly scheduler: Scheduler;
-  /** Where answers go: at most one per request, and none after it was cancelled. */
-  answer(requestId: number, payload: Uint8Array): void;
+  /**
+   * Where answers go: at most one per request, and none after it was cancelled. Calls `onSent` when
+   * the last of it is on its way; what it returns takes back the rest until then.
+   */
+  answer(requestId: number, payload: Uint8Array, onSent: () => void): () => void;
   fail(requestId: number, error: ErrorBody): void;
 }
 
@@ -44,14 +48,20 @@ interface Served {
   readonly controller: AbortController;
   /** Gives the request up when its caller must have done so, though no cancel arrived. */
   readonly stopTimer: () => void;
+  /** Whether a handler works on it. */
   running: boolean;
+  /** Set while the answer waits to be sent. */
+  takeBack?: () => void;
 }
 
 type Answer =
   | { readonly kind: 'payload'; readonly payload: Uint8Array }
   | { readonly kind: 'failure'; readonly error: ErrorBody };
 
-/** The requests of one link: arriving in pieces, then running until answered or cancelled. */
+/**
+ * The requests of one link: arriving in pieces, running, then answered, until the answer has left
+ * or nobody wants it any more. So a peer that reads slowly runs into the bound on requests.
+ */
 export class ServedRequests {
   readonly #context: ServingContext;
   readonly #served = new Map<number, Served>();
@@ -72,7 +82,9 @@ export class ServedRequests {
       this.#context.fail(requestId, error.body);
       return;
     }
-    const timer = scheduler.after(timeoutMs, () => this.cancel(requestId));
+    const timer = scheduler.after(Math.min(timeoutMs, TIMEOUT_MS_MAX), () =>
+      this.cancel(requestId),
+    );
     this.#served.set(requestId, {
       assembly,
       controller: new AbortController(),
@@ -96,6 +108,7 @@ export class ServedRequests {
     this.#served.delete(requestId);
     served.stopTimer();
     served.controller.abort();
+    served.takeBack?.();
     // A handler that was started counts until it returns, whoever waits for it.
     if (!served.running) this.#context.admission.leave();
   }
@@ -108,11 +121,22 @@ export class ServedRequests {
   async #run(requestId: number, served: Served, payload: Uint8Array): Promise<void> {
     served.running = true;
     const answer = await this.#ask(payload, served.controller.signal);
-    this.#context.admission.leave();
-    if (!this.#served.delete(requestId)) return;
+    served.running = false;
+    if (this.#served.get(requestId) !== served) {
+      this.#context.admission.leave();
+    } else if (answer.kind === 'payload') {
+      const onSent = (): void => this.#finish(requestId, served);
+      served.takeBack = this.#context.answer(requestId, answer.payload, onSent);
+    } else {
+      this.#finish(requestId, served);
+      this.#context.fail(requestId, answer.error);
+    }
+  }
+
+  #finish(requestId: number, served: Served): void {
+    this.#served.delete(requestId);
     served.stopTimer();
-    if (answer.kind === 'payload') this.#context.answer(requestId, answer.payload);
-    else this.#context.fail(requestId, answer.error);
+    this.#context.admission.leave();
   }
 
   async #ask(payload: Uint8Array, signal: AbortSignal): Promise<Answer> {

@@ -12,7 +12,10 @@ export interface TransportSettings {
   readonly refusedBackoffMaxMs: number;
   /** Raft messages waiting for one peer; more are dropped. @default 32 MiB */
   readonly raftQueueBytesMax: number;
-  /** Requests waiting for one peer; more are refused. A single one always goes. @default 64 MiB */
+  /**
+   * Requests and answers waiting for one peer; requests above that are refused. One always goes
+   * while nothing waits. @default 64 MiB
+   */
   readonly requestQueueBytesMax: number;
   /** Frames end near this size; a record that is larger has a frame of its own. @default 1 MiB */
   readonly frameBytesTarget: number;

@@ -321,7 +321,7 @@ export function transportSuite(name: string, create: () => Promise<TransportHarn
       await until(() => one.downs.includes(2) && two.downs.includes(1));
     });
 
-    it('fails requests that were not sent whole as never applied when the link is cut', async () => {
+    it('fails requests that were not sent whole as never applied on a cut', async () => {
       const { one, two } = await pair();
       let asked = 0;
       two.answer = async (payload) => {

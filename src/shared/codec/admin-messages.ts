@@ -5,6 +5,7 @@
  */
 import type { CollectionConfig, FieldType, IndexedField, Metric } from '../types.js';
 import { FIELD_TYPES, METRICS } from '../types.js';
+import { checkRoom } from './api-messages.js';
 import { ProtobufReader, ProtobufWriter } from './protobuf-wire.js';
 
 /** A collection as a caller asks for it: 0 and `undefined` stand for the defaults. */
@@ -232,8 +233,10 @@ function readConfig(reader: ProtobufReader): CollectionRequest {
     else if (reader.field === 3) metric = metricOf(reader.uint32());
     else if (reader.field === 4) m = reader.uint32();
     else if (reader.field === 5) efConstruction = reader.uint32();
-    else if (reader.field === 6) indexedFields.push(readIndexedField(reader));
-    else reader.skip();
+    else if (reader.field === 6) {
+      checkRoom(indexedFields, 'indexedFieldsMax', 'config.indexedFields');
+      indexedFields.push(readIndexedField(reader));
+    } else reader.skip();
   }
   reader.close(outer);
   return { name, dimension, metric, m, efConstruction, indexedFields };

@@ -4,12 +4,16 @@
  *
  * Vectors are little-endian float32 bytes; a decoded one is aligned and owns its memory. Metadata
  * stay the bytes of an encoded google.protobuf.Struct, as a view into the message. Empty bytes
- * stand for "absent" in both. Fields that are not known are skipped; what is cut off or malformed is a
- * `MalformedBytesError`.
+ * stand for "absent" in both. Fields that are not known are skipped; what is cut off or malformed
+ * is a `MalformedBytesError`.
+ *
+ * Lists of requests are read up to their limit and no further: two bytes make an empty part, and
+ * its object takes fifty times as many.
  */
-
 import { MalformedBytesError } from '../bytes.js';
 import { ERRORS, type ErrorReason } from '../error-codes.js';
+import { limitExceeded } from '../errors.js';
+import { LIMITS, type LimitName } from '../limits.js';
 import type { ErrorBody, Version, WriteOutcome } from '../types.js';
 import type { RequestKey } from './command.js';
 import { NO_BYTES, ProtobufReader, ProtobufWriter } from './protobuf-wire.js';
@@ -90,8 +94,10 @@ export function decodeUpsertRequest(bytes: Uint8Array): UpsertRequest {
   let idempotencyKey: RequestKey | undefined;
   while (reader.next()) {
     if (reader.field === 1) collection = reader.string();
-    else if (reader.field === 2) records.push(readRecord(reader));
-    else if (reader.field === 3) idempotencyKey = readRequestKey(reader);
+    else if (reader.field === 2) {
+      checkRoom(records, 'upsertRecordsMax', 'records');
+      records.push(readRecord(reader));
+    } else if (reader.field === 3) idempotencyKey = readRequestKey(reader);
     else reader.skip();
   }
   return { collection, records, idempotencyKey };
@@ -111,8 +117,10 @@ export function decodeDeleteRequest(bytes: Uint8Array): DeleteRequest {
   let idempotencyKey: RequestKey | undefined;
   while (reader.next()) {
     if (reader.field === 1) collection = reader.string();
-    else if (reader.field === 2) ids.push(reader.string());
-    else if (reader.field === 3) idempotencyKey = readRequestKey(reader);
+    else if (reader.field === 2) {
+      checkRoom(ids, 'deleteIdsMax', 'ids');
+      ids.push(reader.string());
+    } else if (reader.field === 3) idempotencyKey = readRequestKey(reader);
     else reader.skip();
   }
   return { collection, ids, idempotencyKey };
@@ -164,8 +172,10 @@ export function decodeFetchRequest(bytes: Uint8Array): FetchRequest {
   let includeMetadata: boolean | undefined;
   while (reader.next()) {
     if (reader.field === 1) collection = reader.string();
-    else if (reader.field === 2) ids.push(reader.string());
-    else if (reader.field === 3) includeValues = reader.bool();
+    else if (reader.field === 2) {
+      checkRoom(ids, 'fetchIdsMax', 'ids');
+      ids.push(reader.string());
+    } else if (reader.field === 3) includeValues = reader.bool();
     else if (reader.field === 4) includeMetadata = reader.bool();
     else reader.skip();
   }
@@ -223,6 +233,11 @@ export function decodeCountResponse(bytes: Uint8Array): CountResponse {
 }
 
 // Parts.
+
+/** Throws LIMIT_EXCEEDED where the list of a request cannot take another part. */
+export function checkRoom(list: readonly unknown[], limit: LimitName, field: string): void {
+  if (list.length >= LIMITS[limit].value) throw limitExceeded(limit, field);
+}
 
 /** Roughly; to size buffers. */
 export function recordSizeBytes(record: StoredRecordMessage | RecordMessage): number {

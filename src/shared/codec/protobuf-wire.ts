@@ -260,11 +260,13 @@ export class ProtobufReader {
   }
 
   /**
-   * One occurrence of a `repeated float`, packed or not, appended to those `before` it; the first
-   * call gets `NO_BYTES`. The result is float32 in a buffer of its own, so always aligned.
+   * One occurrence of a `repeated float`, or a whole run of single ones, appended to those `before`
+   * it; the first call gets `NO_BYTES`. The result is float32 in a buffer of its own, so always
+   * aligned.
    */
   floats(before: Uint8Array): Uint8Array {
-    const chunkBytes = this.#wire === WIRE.fixed32 ? 4 : this.#packedFloatsLength();
+    if (this.#wire === WIRE.fixed32) return this.#floatRun(before);
+    const chunkBytes = this.#packedFloatsLength();
     const start = this.#take(chunkBytes);
     const total = before.length + chunkBytes;
     if (total === 0) return before;
@@ -320,6 +322,29 @@ export class ProtobufReader {
       default:
         throw new MalformedBytesError(`field ${this.field} has wire type ${this.#wire}`);
     }
+  }
+
+  /** Unpacked floats follow one another, each behind the same tag: they are gathered in one go. */
+  #floatRun(before: Uint8Array): Uint8Array {
+    const tag = this.field * 8 + WIRE.fixed32;
+    const tagBytes = varintSizeBytes(tag);
+    const stepBytes = tagBytes + 4;
+    const first = this.#take(4);
+    let count = 1;
+    // Tags of two bytes and more are rare, and read one by one.
+    if (tagBytes === 1) {
+      while (this.#limit - this.#at >= stepBytes && this.#bytes[this.#at] === tag) {
+        this.#at += stepBytes;
+        count++;
+      }
+    }
+    const values = grownTo(before.length + 4 * count, before);
+    for (let at = 0; at < count; at++) {
+      const from = first + at * stepBytes;
+      const to = before.length + 4 * at;
+      for (let byte = 0; byte < 4; byte++) values[to + byte] = this.#bytes[from + byte] ?? 0;
+    }
+    return values;
   }
 
   #packedFloatsLength(): number {

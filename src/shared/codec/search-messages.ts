@@ -3,6 +3,7 @@
  * says about vectors, metadata and malformed bytes holds here too.
  */
 import {
+  checkRoom,
   RECORD_OVERHEAD_BYTES,
   recordSizeBytes,
   type StoredRecordMessage,
@@ -105,8 +106,10 @@ export function decodeSearchBatchRequest(bytes: Uint8Array): SearchBatchRequest 
   let allowPartial = false;
   while (reader.next()) {
     if (reader.field === 1) collection = reader.string();
-    else if (reader.field === 2) queries.push(readQuery(reader));
-    else if (reader.field === 3) allowPartial = reader.bool();
+    else if (reader.field === 2) {
+      checkRoom(queries, 'searchBatchMax', 'queries');
+      queries.push(readQuery(reader));
+    } else if (reader.field === 3) allowPartial = reader.bool();
     else reader.skip();
   }
   return { collection, queries, allowPartial };

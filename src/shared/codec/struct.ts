@@ -10,7 +10,7 @@
  * kind, numbers must be finite, and integers must be exact in a double.
  */
 import { isUtf8 } from 'node:buffer';
-import { ByteWriter, utf8 } from '../bytes.js';
+import { ByteWriter, isWellFormed, utf8 } from '../bytes.js';
 import { FlotillaError } from '../errors.js';
 import { LIMITS } from '../limits.js';
 
@@ -39,6 +39,10 @@ const DECODER = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
  * that JSON cannot hold is refused with INVALID_REQUEST, too deep nesting with LIMIT_EXCEEDED.
  */
 export function encodeStruct(object: JsonObject, options: StructOptions = {}): Uint8Array {
+  if (typeof object !== 'object' || object === null || isList(object)) {
+    throw new FlotillaError('INVALID_REQUEST', 'Metadata is not an object');
+  }
+  checkPlain(object, '');
   return encodeFields(object, '', depthLimit(options));
 }
 
@@ -61,25 +65,26 @@ function depthLimit(options: StructOptions): number {
 
 function checkDepth(levelsLeft: number): void {
   if (levelsLeft > 0) return;
-  throw new FlotillaError('LIMIT_EXCEEDED', 'metadata is nested too deeply', {
+  const message = `Metadata has more than ${LIMITS.metadataDepthMax.value} levels, flatten it`;
+  throw new FlotillaError('LIMIT_EXCEEDED', message, {
     limit: 'metadataDepthMax',
   });
 }
 
 function checkNumber(value: number, where: string): void {
   if (!Number.isFinite(value)) {
-    throw new FlotillaError('INVALID_REQUEST', `metadata ${where} is not a finite number`);
+    throw new FlotillaError('INVALID_REQUEST', `Metadata ${where} is not a finite number`);
   }
   if (Number.isInteger(value) && Math.abs(value) > INTEGER_MAX) {
     throw new FlotillaError(
       'INVALID_REQUEST',
-      `metadata ${where} is an integer above 2^53, which a double cannot hold; use a string`,
+      `Metadata ${where} is an integer above 2^53, which a double cannot hold, use a string`,
     );
   }
 }
 
 function malformed(what: string): FlotillaError {
-  return new FlotillaError('INVALID_REQUEST', `metadata is not a valid Struct: ${what}`);
+  return new FlotillaError('INVALID_REQUEST', `Metadata is not a valid Struct: ${what}`);
 }
 
 // Writing.
@@ -93,6 +98,7 @@ function encodeFields(object: JsonObject, path: string, levelsLeft: number): Uin
   const writer = new ByteWriter();
   for (const [name, value] of Object.entries(object)) {
     if (value === undefined) continue;
+    checkText(name, path);
     const entry = new ByteWriter();
     entry.u8(tag(1, WIRE.length)).string(name);
     const encoded = encodeValue(value, path === '' ? name : `${path}.${name}`, levelsLeft);
@@ -119,21 +125,38 @@ function encodeValue(value: JsonValue, path: string, levelsLeft: number): Uint8A
       checkNumber(value, path);
       return writer.u8(tag(VALUE.number, WIRE.fixed64)).f64(value).finish();
     case 'string':
+      checkText(value, path);
       return writer.u8(tag(VALUE.string, WIRE.length)).bytes(utf8(value)).finish();
     case 'boolean':
       return writer.u8(tag(VALUE.bool, WIRE.varint)).bool(value).finish();
     case 'object': {
+      checkPlain(value, path);
       const [kind, encoded] = isList(value)
         ? [VALUE.list, encodeList(value, path, levelsLeft - 1)]
         : [VALUE.struct, encodeFields(value, path, levelsLeft - 1)];
       return writer.u8(tag(kind, WIRE.length)).bytes(encoded).finish();
     }
     default:
-      throw new FlotillaError(
-        'INVALID_REQUEST',
-        `metadata ${path} is a ${typeof value}, which JSON cannot hold`,
-      );
+      throw notJson(path, typeof value);
   }
+}
+
+/** A Date, Map or other class instance would be stored as the object that it is not. */
+function checkPlain(value: object, path: string): void {
+  const prototype: unknown = Object.getPrototypeOf(value);
+  // Objects of other realms have another root, which has no prototype either.
+  const isPlain = prototype === null || Object.getPrototypeOf(prototype) === null;
+  if (!isPlain && !Array.isArray(value)) throw notJson(path, value.constructor?.name ?? 'class');
+}
+
+/** Half a surrogate pair would be stored as another string than the one that was given. */
+function checkText(text: string, path: string): void {
+  if (!isWellFormed(text)) throw notJson(path, 'string with half a surrogate pair');
+}
+
+function notJson(path: string, kind: string): FlotillaError {
+  const where = path === '' ? 'Metadata' : `Metadata ${path}`;
+  return new FlotillaError('INVALID_REQUEST', `${where} is a ${kind}, which JSON cannot hold`);
 }
 
 /** `Array.isArray` does not narrow readonly arrays. */

@@ -148,7 +148,7 @@ describe('random runs', () => {
 });
 
 describe('a crash', () => {
-  it('of all nodes after each of 100 turns loses nothing that was acknowledged (S-40)', async () => {
+  it('of all nodes after each of 100 turns loses nothing acknowledged (S-40)', async () => {
     const cluster = await ToyCluster.start({ seed: 40 });
     const acknowledged: string[] = [];
     for (let turn = 0; turn < 100; turn++) {

@@ -75,7 +75,7 @@ describe('proposals', () => {
     await cluster.close();
   });
 
-  it('of an isolated leader end unknown when it steps down, and are not applied (S-12, S-45)', async () => {
+  it('of an isolated leader end unknown when it steps down, unapplied (S-12, S-45)', async () => {
     const cluster = await ToyCluster.start();
     const leader = await cluster.electedLeader();
     await cluster.write('kept');
@@ -199,7 +199,7 @@ describe('reads', () => {
     await cluster.close();
   });
 
-  it('at an isolated leader are never answered, and fail when it steps down (P-5, R5)', async () => {
+  it('at an isolated leader fail when it steps down, never answered (P-5, R5)', async () => {
     const cluster = await ToyCluster.start();
     const old = await cluster.electedLeader();
     await cluster.write('a');
@@ -315,7 +315,7 @@ describe('a slow or failing part', () => {
     await cluster.close();
   });
 
-  it('a log store that fails stops each group that writes, and is reported (S6, S-48)', async () => {
+  it('a log store that fails stops each group that writes, reported (S6, S-48)', async () => {
     const cluster = await ToyCluster.start({ groups: 2 });
     const leader = await cluster.electedLeader(1);
     await cluster.write('a', 2);

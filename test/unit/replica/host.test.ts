@@ -137,7 +137,10 @@ describe('a host', () => {
     await cluster.converged();
     const follower = followerOf(cluster, leader);
     const stateOf = (): string | undefined =>
-      leader.group().status().progress.find(({ id }) => id === follower.nodeId)?.state;
+      leader
+        .group()
+        .status()
+        .progress.find(({ id }) => id === follower.nodeId)?.state;
     expect(stateOf()).toBe('StateReplicate');
     leader.running.host.peerDown(follower.nodeId);
     expect(stateOf()).toBe('StateProbe');
@@ -165,7 +168,7 @@ describe('a host', () => {
     expect(sent).toBe(0);
   });
 
-  it('counts the changes of a group\'s leader', async () => {
+  it("counts the changes of a group's leader", async () => {
     const cluster = await ToyCluster.start();
     const first = await cluster.electedLeader();
     await cluster.write('a');

@@ -7,6 +7,7 @@ import { LocalReplica } from '../../../src/replica/local-replica.js';
 import { deriveTiming } from '../../../src/replica/timing.js';
 import { defined } from '../../../src/shared/assert.js';
 import { commandVersion, encodeCommand } from '../../../src/shared/codec/command.js';
+import { FlotillaError } from '../../../src/shared/errors.js';
 import { silentLogger } from '../../../src/shared/logger.js';
 import type { CommittedEntry } from '../../../src/shared/state-machine.js';
 import type { GroupGenesis } from '../../../src/storage/log-store.js';
@@ -22,6 +23,7 @@ class NotingEngine implements Engine {
   /** Set by tests: what applies wait for. */
   gate: Promise<void> | undefined;
   statsError: Error | undefined;
+  readError: FlotillaError | undefined;
   appliedIndex = 0;
 
   async open(): Promise<{ appliedIndex: number }> {
@@ -36,6 +38,7 @@ class NotingEngine implements Engine {
   }
 
   async search(): Promise<[]> {
+    if (this.readError !== undefined) throw this.readError;
     this.asked.push(`search at ${this.appliedIndex}`);
     return [];
   }
@@ -85,6 +88,9 @@ async function open(
   environment = new VirtualEnvironment(),
   logStore = new MemoryLogStore(),
   voters = [1],
+  onFault = (error: FlotillaError): unknown => {
+    throw error;
+  },
 ): Promise<Setup> {
   const genesis = genesisWith(voters);
   const host = new ReplicaHost({
@@ -93,9 +99,7 @@ async function open(
     timing: deriveTiming(1_000),
     logger: silentLogger,
     send: () => undefined,
-    onFault: (_groupId, error) => {
-      throw error;
-    },
+    onFault: (_groupId, error) => onFault(error),
   });
   await logStore.createGroup(genesis);
   const engine = new NotingEngine();
@@ -212,8 +216,47 @@ describe('reads', () => {
   });
 });
 
+describe('an engine that is lost', () => {
+  const lost = new FlotillaError('STORE_POISONED', 'the thread ended');
+
+  it('ends the replica when a read meets it: a leader must be able to answer', async () => {
+    const faults: string[] = [];
+    const setup = await open(undefined, undefined, undefined, (error) => faults.push(error.reason));
+    await elect(setup);
+    setup.engine.readError = lost;
+    const read = setup.replica.search(SCOPE, [], CONTEXT);
+    await expect(setup.environment.settle(read)).rejects.toMatchObject({
+      reason: 'STORE_POISONED',
+    });
+    expect(setup.replica.isLeader).toBe(false);
+    expect(faults).toEqual(['STORE_POISONED']);
+    expect(setup.replica.statusNow().fault).toContain('the thread ended');
+  });
+
+  it('ends the replica when it is told of it, and once', async () => {
+    const faults: string[] = [];
+    const setup = await open(undefined, undefined, undefined, (error) => faults.push(error.reason));
+    await elect(setup);
+    setup.replica.fail(lost);
+    setup.replica.fail(lost);
+    expect(setup.replica.isLeader).toBe(false);
+    expect(faults).toHaveLength(1);
+  });
+
+  it('is not what an error of the caller makes of it', async () => {
+    const setup = await open();
+    await elect(setup);
+    setup.engine.readError = new FlotillaError('COLLECTION_NOT_FOUND', 'no such collection');
+    const read = setup.replica.search(SCOPE, [], CONTEXT);
+    await expect(setup.environment.settle(read)).rejects.toMatchObject({
+      reason: 'COLLECTION_NOT_FOUND',
+    });
+    expect(setup.replica.isLeader).toBe(true);
+  });
+});
+
 describe('status', () => {
-  it('tells role, indexes and the engine\'s numbers', async () => {
+  it("tells role, indexes and the engine's numbers", async () => {
     const setup = await open();
     await elect(setup);
     await setup.environment.settle(setup.replica.propose([command()], CONTEXT));

@@ -1,5 +1,6 @@
 // Goal: the Struct codec speaks protobuf exactly, and refuses what metadata must not hold.
 // Method: properties against protobufjs both ways, hand-made bytes for every refusal.
+import { runInNewContext } from 'node:vm';
 import fc from 'fast-check';
 import protobuf from 'protobufjs';
 import { describe, expect, it } from 'vitest';
@@ -190,10 +191,34 @@ describe('Struct codec', () => {
   it('leaves out undefined properties and refuses what JSON cannot hold', () => {
     const loose = { kept: 1, gone: undefined } as unknown as JsonObject;
     expect(decodeStruct(encodeStruct(loose))).toEqual({ kept: 1 });
-    for (const value of [1n, () => 1, Symbol('s'), [undefined]]) {
+    class Point {}
+    const nested = [{ at: new Date(0) }];
+    for (const value of [1n, () => 1, Symbol('s'), [undefined], new Map(), new Point(), nested]) {
       const wrong = { value } as unknown as JsonObject;
       expect(refusal(() => encodeStruct(wrong)).reason).toBe('INVALID_REQUEST');
     }
+  });
+
+  it('names the class instance that would have been stored as an empty object', () => {
+    const wrong = { made: { at: new Date(0) } } as unknown as JsonObject;
+    expect(refusal(() => encodeStruct(wrong)).message).toContain('made.at is a Date');
+    for (const wrongWhole of [new Map(), [], null, 'text']) {
+      const { reason } = refusal(() => encodeStruct(wrongWhole as unknown as JsonObject));
+      expect(reason).toBe('INVALID_REQUEST');
+    }
+    const bare = Object.assign(Object.create(null), { a: 1 }) as JsonObject;
+    const ofAnotherRealm = runInNewContext('({ a: 1 })') as JsonObject;
+    for (const plain of [bare, ofAnotherRealm]) {
+      expect(decodeStruct(encodeStruct(plain))).toEqual({ a: 1 });
+    }
+  });
+
+  it('refuses half surrogate pairs, which would be stored as another string', () => {
+    for (const wrong of [{ a: 'x\ud800' }, { '\udc00': 1 }]) {
+      expect(refusal(() => encodeStruct(wrong)).reason).toBe('INVALID_REQUEST');
+    }
+    const pair = { '\u{1f600}': '\u{1f600}' };
+    expect(decodeStruct(encodeStruct(pair))).toEqual(pair);
   });
 
   it.each([

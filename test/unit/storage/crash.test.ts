@@ -36,6 +36,7 @@ type Step =
   | { readonly kind: 'vote'; readonly replica: number; readonly settle: boolean }
   | { readonly kind: 'commit'; readonly by: number; readonly settle: boolean }
   | { readonly kind: 'period' }
+  | { readonly kind: 'diskFull'; readonly at: 'database' | 'file' }
   | { readonly kind: 'crash'; readonly turns: number; readonly keepBatches: number };
 
 const settle = fc.boolean();
@@ -58,6 +59,10 @@ const stepOf: fc.Arbitrary<Step> = fc.oneof(
   fc.record({ kind: fc.constant('commit' as const), by: fc.integer({ min: 1, max: 3 }), settle }),
   fc.record({ kind: fc.constant('period' as const) }),
   fc.record({
+    kind: fc.constant('diskFull' as const),
+    at: fc.constantFrom('database' as const, 'file' as const),
+  }),
+  fc.record({
     kind: fc.constant('crash' as const),
     turns: fc.nat({ max: 12 }),
     keepBatches: fc.nat({ max: 3 }),
@@ -68,7 +73,7 @@ const stepOf: fc.Arbitrary<Step> = fc.oneof(
 function nextWrite(
   groupId: number,
   { hardState, entries }: State,
-  step: Exclude<Step, { kind: 'period' | 'crash' }>,
+  step: Exclude<Step, { kind: 'period' | 'diskFull' | 'crash' }>,
 ): GroupWrite {
   const last = entries.length;
   const { term, vote, commit } = hardState;
@@ -146,6 +151,7 @@ class CrashRun {
 
   async take(groupId: number, step: Step): Promise<void> {
     if (step.kind === 'period') return this.#scheduler.fire();
+    if (step.kind === 'diskFull') return this.#fillDisk(step.at);
     if (step.kind === 'crash') return this.#crash(step);
     const model = this.#models.get(groupId) as Model;
     const current = model.history[model.history.length - 1] as State;
@@ -166,8 +172,9 @@ class CrashRun {
     for (let turn = 0; turn < turns; turn++) await Promise.resolve();
     this.#disk.crash(keepBatches);
     await this.#settle();
-    await this.#opened.close();
-    await this.open();
+    await this.#opened.close().catch(() => undefined);
+    // The disk may still be full for the open, which then leaves everything as it was.
+    await this.open().catch(() => this.open());
     for (const [groupId, model] of this.#models) {
       const recovered = stateIn(this.#opened, groupId);
       const allowed = model.history.slice(model.durable).map(textOf);
@@ -175,6 +182,13 @@ class CrashRun {
       model.history = [recovered];
       model.durable = 0;
     }
+  }
+
+  /** The next write to the database, or to a file beside it, fails and changes nothing. */
+  #fillDisk(at: 'database' | 'file'): void {
+    const full = new Error('no space left on device');
+    if (at === 'file') this.#disk.failNextFileWrite(full);
+    else this.#disk.kv('d/log').failNextBatch(full);
   }
 
   async #settle(): Promise<void> {
@@ -187,7 +201,7 @@ class CrashRun {
   }
 }
 
-it('keeps acknowledged synced writes over crashes at any instant (S-40, S-41, S-42)', async () => {
+it('keeps acknowledged writes over crashes and full disks (S-40, S-41, S-48)', async () => {
   const script = fc.array(fc.tuple(fc.constantFrom(...GROUPS), stepOf), {
     minLength: 5,
     maxLength: 60,

@@ -1,5 +1,5 @@
 // Goal: damage never loses acknowledged entries in silence: whole, damaged or refused (S5).
-// Method: records changed under a memory database; files of a real LevelDB damaged as in C.5 (P-8).
+// Method: records changed under a memory database; files of a real LevelDB damaged on disk (P-8).
 import {
   closeSync,
   cpSync,

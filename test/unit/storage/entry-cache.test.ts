@@ -1,9 +1,17 @@
 // Goal: the cache never gives a wrong entry, keeps the newest ones, and stays within its bytes.
 // Method: examples, and random appends and overwrites of several groups beside plain maps.
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { EntryCache } from '../../../src/storage/entry-cache.js';
 import { entriesOf, entry } from './harness.js';
+
+/** The collector of this process, which V8 hands out on demand. */
+function exposedGarbageCollector(): () => void {
+  setFlagsFromString('--expose-gc');
+  return runInNewContext('gc');
+}
 
 /** What one entry with `data` counts. */
 const costOf = (data: string): number => 128 + data.length;
@@ -94,6 +102,22 @@ describe('EntryCache', () => {
       ),
       { numRuns: 200 },
     );
+  });
+
+  it('lets go of what it evicts, so that the memory is free again', async () => {
+    const collectGarbage = exposedGarbageCollector();
+    const cache = new EntryCache(2 * costOf(''));
+    const evicted: WeakRef<object>[] = [];
+    for (let index = 1; index <= 10; index++) {
+      const added = entry(index, 1, '');
+      if (index <= 8) evicted.push(new WeakRef(added));
+      cache.put(1, [added]);
+    }
+    // What was made or looked at in this turn of the event loop is kept until its end.
+    await new Promise((resolve) => setImmediate(resolve));
+    collectGarbage();
+    expect(evicted.filter((reference) => reference.deref() !== undefined)).toEqual([]);
+    expect(cache.get(1, 10)?.index).toBe(10);
   });
 
   it('keeps working over many more entries than it holds', () => {

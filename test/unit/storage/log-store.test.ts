@@ -135,7 +135,7 @@ describe('the log store over a database', () => {
     await again.close();
   });
 
-  it('has term and vote in LOW-WATER before it acknowledges them (D.4)', async () => {
+  it('has term and vote in LOW-WATER before it acknowledges them (E1)', async () => {
     const disk = new MemoryDisk();
     const store = await newStore(disk);
     await store.write(writeOf(1, entriesOf(1, 3, 1), hardStateOf(1)));

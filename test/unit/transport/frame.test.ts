@@ -147,17 +147,3 @@ describe('raft messages in frames', () => {
     expect(() => decodeFrame(frame)).toThrow('unknown Raft message type');
   });
 });
-
-describe('errors in frames', () => {
-  it('of a reason that only a newer node knows become INTERNAL, with the reason in the text', () => {
-    const writer = new ByteWriter().u8(FRAME_FORMAT).u8(8).varint(4);
-    writer.string('BRAND_NEW').string('something').u8(0);
-    expect(decodeFrame(writer.finish())).toEqual([
-      {
-        kind: 'failure',
-        requestId: 4,
-        error: { reason: 'INTERNAL', message: 'BRAND_NEW: something' },
-      },
-    ]);
-  });
-});

@@ -34,6 +34,10 @@ const helloOf = (nodeId: number, fields: Partial<Hello> = {}): Hello => ({
   ...fields,
 });
 
+const NOTHING = new Uint8Array(0);
+
+const cancel = (requestId: number): FrameRecord => ({ kind: 'cancel', requestId });
+
 const helloRecord = (hello: Hello): FrameRecord => ({ kind: 'hello', hello });
 
 /** A peer made by hand: says what it is told to, writes down what it hears. */
@@ -116,7 +120,7 @@ describe('opening links', () => {
     return peer;
   }
 
-  it('answers an acceptable greeting with its own and tells how far the clock is ahead', async () => {
+  it('answers a greeting with its own and tells how far the clock is ahead', async () => {
     const peer = await dial();
     peer.say(helloRecord(helloOf(1)));
     await time.settle();
@@ -242,6 +246,20 @@ describe('opening links', () => {
     expect([peer.closes, peer.records.length, events.length]).toEqual([1, 0, 0]);
   });
 
+  it('leaves no timer behind for a control question, whoever closes the link first', async () => {
+    const question: FrameRecord = { kind: 'control', payload: NOTHING };
+    const answered = await dial();
+    answered.say(question);
+    await time.settle();
+    expect(answered.kinds()).toEqual(['controlAnswer']);
+    answered.close();
+    const impatient = await dial();
+    impatient.say(question);
+    impatient.close();
+    await time.settle();
+    expect(time.timers).toBe(0);
+  });
+
   it('keeps no more than 256 links without a greeting', async () => {
     const peers: RawPeer[] = [];
     for (let count = 0; count < 257; count++) peers.push(await dial());
@@ -345,6 +363,52 @@ describe('opening links', () => {
     await time.settle();
     expect(releases).toHaveLength(4);
     expect(peer.kinds()).toEqual(['failure', 'response', 'failure']);
+  });
+
+  it.each([
+    ['time out', async () => time.pass(500)],
+    ['are cancelled', async (peer: RawPeer) => peer.say(...[1, 2, 3, 4].map(cancel))],
+  ])('forgets answers that wait for a slow peer once they %s', async (_how, giveUp) => {
+    const peer = await linked();
+    hub.cut('two', 'one', { mode: 'hold', oneWay: true });
+    const piece = new Uint8Array(2 * 1024 * 1024);
+    for (const requestId of [1, 2, 3, 4]) {
+      peer.say({ kind: 'request', requestId, timeoutMs: 500, sizeBytes: piece.length, piece });
+    }
+    await time.settle();
+    expect(transport.peers()[0]?.queuedBytes).toBeGreaterThan(piece.length);
+    await giveUp(peer);
+    await time.settle();
+    expect(transport.peers()[0]?.queuedBytes).toBe(0);
+    hub.heal();
+    peer.say({ kind: 'request', requestId: 5, timeoutMs: 500, sizeBytes: 0, piece: NOTHING });
+    await time.settle();
+    expect(peer.records.at(-1)).toEqual({
+      kind: 'response',
+      requestId: 5,
+      sizeBytes: 0,
+      piece: NOTHING,
+    });
+  });
+
+  it('counts answers that wait for a slow peer among the requests that it works on', async () => {
+    await transport.close();
+    transport = await open({ inflightRequestsMax: 2 });
+    transport.configure(SELF, PEERS.slice(0, 2));
+    const peer = await linked();
+    hub.cut('two', 'one', { mode: 'hold', oneWay: true });
+    const piece = new Uint8Array(2 * 1024 * 1024);
+    for (const requestId of [1, 2, 3, 4]) {
+      peer.say({ kind: 'request', requestId, timeoutMs: 500, sizeBytes: piece.length, piece });
+      await time.settle();
+    }
+    hub.heal();
+    await time.settle();
+    const failures = peer.records.filter(({ kind }) => kind === 'failure');
+    expect(failures).toMatchObject([
+      { requestId: 3, error: { reason: 'TOO_MANY_REQUESTS' } },
+      { requestId: 4, error: { reason: 'TOO_MANY_REQUESTS' } },
+    ]);
   });
 
   it('closes the link on a request id that is in use', async () => {

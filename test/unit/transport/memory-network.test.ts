@@ -96,7 +96,7 @@ describe('memory network under faults', () => {
     expect(atB.frames).toEqual([]);
   });
 
-  it('lets a dial into a silent cut time out, and one that waits go on after the heal', async () => {
+  it('times a dial out in a silent cut, and lets one that waits go on after the heal', async () => {
     const { time, hub } = await linked();
     hub.cut('a', 'b', { mode: 'hold' });
     const late = hub.host('a').dial('b:1', { timeoutMs: 100 });

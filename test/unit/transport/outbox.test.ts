@@ -42,7 +42,7 @@ function names(records: readonly FrameRecord[]): string[] {
 describe('outbox', () => {
   it('puts heartbeats and votes first, then appends, then requests', () => {
     const outbox = new Outbox(TRANSPORT_DEFAULTS);
-    outbox.addPayload('request', 1, 10, new Uint8Array(3));
+    outbox.addRequest(1, 10, new Uint8Array(3));
     outbox.addMessages([message('MsgApp', 1), message('MsgVoteResp', 2)]);
     outbox.addCancel(7);
     outbox.addMessages([message('MsgHeartbeat', 0), message('MsgAppResp', 3)]);
@@ -63,7 +63,7 @@ describe('outbox', () => {
   it('keeps a share of each frame for requests while appends could fill it', () => {
     const outbox = new Outbox(settings({ frameBytesTarget: 10_000, pieceBytesMax: 1_000 }));
     for (let index = 0; index < 20; index++) outbox.addMessages([message('MsgApp', index, 1_000)]);
-    for (let id = 1; id <= 6; id++) outbox.addPayload('request', id, 10, new Uint8Array(900));
+    for (let id = 1; id <= 6; id++) outbox.addRequest(id, 10, new Uint8Array(900));
     const [first] = drain(outbox);
     const requests = (first ?? []).filter(({ kind }) => kind === 'request');
     expect(requests.length).toBeGreaterThanOrEqual(2);
@@ -71,9 +71,9 @@ describe('outbox', () => {
 
   it('sends large payloads in pieces that go round, small ones in between', () => {
     const outbox = new Outbox(settings({ frameBytesTarget: 100, pieceBytesMax: 100 }));
-    outbox.addPayload('request', 1, 10, new Uint8Array(250));
-    outbox.addPayload('response', 2, 0, new Uint8Array(200));
-    outbox.addPayload('request', 3, 10, new Uint8Array(0));
+    outbox.addRequest(1, 10, new Uint8Array(250));
+    outbox.addAnswer(2, new Uint8Array(200), () => undefined);
+    outbox.addRequest(3, 10, new Uint8Array(0));
     expect(drain(outbox).flatMap(names)).toEqual([
       'request 1',
       'response 2',
@@ -86,7 +86,7 @@ describe('outbox', () => {
 
   it('marks a payload as started with its first piece and as finished with its last', () => {
     const outbox = new Outbox(settings({ frameBytesTarget: 10, pieceBytesMax: 10 }));
-    const call = outbox.addPayload('request', 1, 10, new Uint8Array(15));
+    const call = outbox.addRequest(1, 10, new Uint8Array(15));
     expect([call.started, call.finished]).toEqual([false, false]);
     outbox.nextFrame();
     expect([call.started, call.finished, outbox.queuedBytes]).toEqual([true, false, 5]);
@@ -94,10 +94,20 @@ describe('outbox', () => {
     expect([call.started, call.finished, outbox.queuedBytes]).toEqual([true, true, 0]);
   });
 
+  it('tells when the last piece of an answer is in a frame, once', () => {
+    const outbox = new Outbox(settings({ frameBytesTarget: 10, pieceBytesMax: 10 }));
+    let finished = 0;
+    outbox.addAnswer(1, new Uint8Array(15), () => finished++);
+    outbox.nextFrame();
+    expect(finished).toBe(0);
+    outbox.nextFrame();
+    expect([finished, outbox.empty]).toEqual([1, true]);
+  });
+
   it('sends nothing more of a dropped payload, and counts its bytes no longer', () => {
     const outbox = new Outbox(settings({ frameBytesTarget: 10, pieceBytesMax: 10 }));
-    const first = outbox.addPayload('request', 1, 10, new Uint8Array(30));
-    outbox.addPayload('request', 2, 10, new Uint8Array(5));
+    const first = outbox.addRequest(1, 10, new Uint8Array(30));
+    outbox.addRequest(2, 10, new Uint8Array(5));
     outbox.nextFrame();
     outbox.drop(first);
     outbox.drop(first);
@@ -127,7 +137,7 @@ describe('outbox', () => {
   it('has room for one request whatever its size, and up to the limit for more', () => {
     const outbox = new Outbox(settings({ requestQueueBytesMax: 100 }));
     expect(outbox.hasRoomFor(1_000)).toBe(true);
-    outbox.addPayload('request', 1, 10, new Uint8Array(60));
+    outbox.addRequest(1, 10, new Uint8Array(60));
     expect([39, 40, 41].map((sizeBytes) => outbox.hasRoomFor(sizeBytes))).toEqual([
       true,
       true,
@@ -145,7 +155,7 @@ describe('outbox', () => {
       fc.property(fc.array(step, { maxLength: 40 }), (steps) => {
         const outbox = new Outbox(settings({ frameBytesTarget: 500, pieceBytesMax: 64 }));
         steps.forEach(({ type, sizeBytes, isRequest }, at) => {
-          if (isRequest) outbox.addPayload('request', at, 1, new Uint8Array(sizeBytes));
+          if (isRequest) outbox.addRequest(at, 1, new Uint8Array(sizeBytes));
           else outbox.addMessages([message(type, at, sizeBytes)]);
         });
         const urgent: number[] = [];

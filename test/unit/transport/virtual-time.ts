@@ -11,6 +11,11 @@ export class VirtualTime implements Scheduler, Clock {
   #timers = new Set<Due>();
   #soon: (() => void)[] = [];
 
+  /** Timers that are set and not due. */
+  get timers(): number {
+    return this.#timers.size;
+  }
+
   wallMs(): number {
     return 1_700_000_000_000 + this.nowMs;
   }
