@@ -12,6 +12,7 @@ import {
   DEFAULT_TIMEOUT_MS,
   type FlotillaOptions,
   type RetryOptions,
+  TIMEOUT_MAX_MS,
 } from './options.js';
 import { DEFAULT_RETRY, type RetryBudget, withRetries } from './retry.js';
 import { Session } from './session.js';
@@ -36,7 +37,7 @@ export class Caller {
   }
 
   /** Reads and administration. */
-  call<Request, Response>(
+  async call<Request, Response>(
     method: ApiMethod<Request, Response>,
     request: Request,
     options: CallOptions,
@@ -64,6 +65,7 @@ export class Caller {
     options: CallOptions,
   ): Promise<readonly WriteOutcome[]> {
     const budget = this.#budget(options);
+    if (this.#session.isFull) this.#renew(this.#session);
     const session = this.#session;
     let sent = 0;
     const send = (key: RequestKey) => {
@@ -84,19 +86,26 @@ export class Caller {
     return writeInSession(this.#session, budget, send);
   }
 
-  /** Shards have forgotten the client for its long silence: it goes on under a new name. */
-  #renew(expired: Session): void {
-    if (this.#session === expired) this.#session = new Session();
+  /** Shards have forgotten the session, or would before it ends: writes go on under a new name. */
+  #renew(old: Session): void {
+    if (this.#session === old) this.#session = new Session();
   }
 
   #budget(options: CallOptions): RetryBudget {
     return {
       ...this.#retry,
       addresses: this.#connections.count,
-      deadlineMs: Date.now() + (options.timeoutMs ?? this.#timeoutMs),
+      deadlineMs: Date.now() + checkedTimeoutMs(options.timeoutMs ?? this.#timeoutMs),
       signal: options.signal,
     };
   }
+}
+
+/** Longer ones would overflow a timer on the way, and end at once. */
+function checkedTimeoutMs(timeoutMs: number): number {
+  if (timeoutMs > 0) return Math.min(timeoutMs, TIMEOUT_MAX_MS);
+  const message = `timeoutMs is ${timeoutMs}, it must be a number above 0`;
+  throw new FlotillaError('INVALID_REQUEST', message, { field: 'timeoutMs' });
 }
 
 function writeHeaders(): Metadata {

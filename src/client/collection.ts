@@ -1,5 +1,5 @@
 /** Records of one collection: write, read, search. */
-import { floatBytes, floatsOf, utf8Length } from '../shared/bytes.js';
+import { floatBytes, floatsOf, isWellFormed } from '../shared/bytes.js';
 import type { StoredRecordMessage } from '../shared/codec/api-messages.js';
 import { NO_BYTES } from '../shared/codec/protobuf-wire.js';
 import { API } from '../shared/codec/public-api.js';
@@ -138,7 +138,7 @@ export class Collection<M extends Metadata> {
   async upsert(records: readonly NewRecord<M>[], options: CallOptions = {}): Promise<WriteResult> {
     const messages = records.map((record, index) => ({
       id: wellFormed(record.id, `records[${index}].id`),
-      values: vectorBytes(record.values),
+      values: vectorBytes(record.values, `records[${index}].values`),
       metadata: metadataBytes(record.metadata, `records[${index}].metadata`),
     }));
     const outcomes = await this.#caller.write(
@@ -207,7 +207,7 @@ export class Collection<M extends Metadata> {
 
 function queryMessage(query: Query, field: string): SearchQueryMessage {
   return {
-    vector: query.vector === undefined ? NO_BYTES : vectorBytes(query.vector),
+    vector: query.vector === undefined ? NO_BYTES : vectorBytes(query.vector, `${field}.vector`),
     id: query.id === undefined ? undefined : wellFormed(query.id, `${field}.id`),
     k: wholeNumber(query.k, `${field}.k`),
     offset: wholeNumber(query.offset ?? 0, `${field}.offset`),
@@ -219,8 +219,19 @@ function queryMessage(query: Query, field: string): SearchQueryMessage {
 }
 
 /** Little-endian float32; what is not a number becomes NaN, which the server refuses. */
-function vectorBytes(values: Float32Array | readonly number[]): Uint8Array {
-  return floatBytes(values instanceof Float32Array ? values : Float32Array.from(values));
+function vectorBytes(values: Float32Array | readonly number[], field: string): Uint8Array {
+  if (values instanceof Float32Array) return floatBytes(values);
+  if (Array.isArray(values)) {
+    const floats = new Float32Array(values.length);
+    for (let at = 0; at < floats.length; at++) {
+      const value: unknown = values[at];
+      // Null and holes, say, would else become 0.
+      floats[at] = typeof value === 'number' ? value : Number.NaN;
+    }
+    return floatBytes(floats);
+  }
+  const message = `${field} is neither a Float32Array nor an array of numbers`;
+  throw new FlotillaError('INVALID_REQUEST', message, { field });
 }
 
 function metadataBytes(metadata: Metadata | undefined, field: string): Uint8Array {
@@ -229,22 +240,23 @@ function metadataBytes(metadata: Metadata | undefined, field: string): Uint8Arra
     return encodeStruct(metadata);
   } catch (error) {
     if (!isFlotillaError(error)) throw error;
-    throw FlotillaError.fromBody({ ...error.body, field }, error);
+    const message = `${field}: ${error.message}`;
+    throw FlotillaError.fromBody({ ...error.body, field, message }, error);
   }
 }
 
 /** Half a surrogate pair would be stored as another id than the one that was given. */
 function wellFormed(id: string, field: string): string {
-  if (!/\p{Surrogate}/u.test(id)) return id;
-  throw new FlotillaError('INVALID_REQUEST', `${field}: ${utf8Length(id)} bytes that are no text`, {
-    field,
-  });
+  if (typeof id === 'string' && isWellFormed(id)) return id;
+  const fault = typeof id === 'string' ? 'has half a surrogate pair' : `is a ${typeof id}`;
+  throw new FlotillaError('INVALID_REQUEST', `${field} ${fault}, send a string`, { field });
 }
 
 /** Numbers that the wire cannot carry; limits are the server's. */
 export function wholeNumber(value: number, field: string): number {
   if (Number.isInteger(value) && value >= 0 && value < 2 ** 32) return value;
-  throw new FlotillaError('INVALID_REQUEST', `${field}: ${value} is not a whole number`, { field });
+  const message = `${field} is ${value}, it must be a whole number`;
+  throw new FlotillaError('INVALID_REQUEST', message, { field });
 }
 
 function writeResult(
@@ -255,7 +267,7 @@ function writeResult(
   const named = records.map(({ id }, index): RecordOutcome => {
     const outcome = outcomes[index];
     if (outcome === undefined) {
-      return { id, kind: 'unknown', reason: 'INTERNAL', message: 'the answer has no outcome' };
+      return { id, kind: 'unknown', reason: 'INTERNAL', message: 'The answer has no outcome' };
     }
     if (outcome.kind !== 'applied') {
       const { reason, message } = outcome.error;

@@ -17,7 +17,7 @@ export function fromServiceError(error: ServiceError, writes: boolean): Flotilla
   if (body !== undefined) return FlotillaError.fromBody(body, error);
   // No answer of ours: the connection, a proxy or grpc-js itself speaks.
   if (error.code === Status.RESOURCE_EXHAUSTED && TOO_LARGE.test(error.details)) {
-    return new FlotillaError('LIMIT_EXCEEDED', `${error.details}; split the request`, {
+    return new FlotillaError('LIMIT_EXCEEDED', `${error.details}, split the request`, {
       limit: 'requestBytesMax',
       cause: error,
     });

@@ -54,9 +54,13 @@ export class Flotilla {
     const { metric } = collection;
     if (metric !== undefined && !METRICS.includes(metric)) {
       // On the wire it would look like the default.
-      throw new FlotillaError('INVALID_REQUEST', `config.metric: "${metric}" is not a metric`, {
-        field: 'config.metric',
-      });
+      throw new FlotillaError(
+        'INVALID_REQUEST',
+        `config.metric is "${metric}", it must be one of ${METRICS.join(', ')}`,
+        {
+          field: 'config.metric',
+        },
+      );
     }
     const request = {
       name: collection.name,

@@ -1,7 +1,7 @@
 /** What every call of the client can be told. */
 
 export interface CallOptions {
-  /** The whole time that the call may take, retries included. @default 10,000 */
+  /** The whole time that the call may take, retries included; at most 7 days. @default 10,000 */
   readonly timeoutMs?: number;
   /** Gives the call up when it is aborted: the call rejects with CANCELLED. */
   readonly signal?: AbortSignal;
@@ -24,3 +24,4 @@ export interface FlotillaOptions {
 }
 
 export const DEFAULT_TIMEOUT_MS = 10_000;
+export const TIMEOUT_MAX_MS = 7 * 24 * 3_600_000;

@@ -2,7 +2,8 @@
  * The one place that sends a call again. Waits have full jitter: a random time up to a bound that
  * doubles, so that clients that failed together do not come back together.
  */
-import { FlotillaError, isFlotillaError } from '../shared/errors.js';
+import { type FlotillaError, isFlotillaError } from '../shared/errors.js';
+import { asUnknown } from '../shared/write-outcomes.js';
 import type { RetryOptions } from './options.js';
 
 export interface RetryBudget extends Required<RetryOptions> {
@@ -51,15 +52,6 @@ function waitBefore(made: number, budget: RetryBudget): number {
   const round = made - budget.addresses;
   if (round < 0) return 0;
   return Math.random() * Math.min(budget.waitMaxMs, budget.waitMinMs * 2 ** round);
-}
-
-function asUnknown(error: FlotillaError): FlotillaError {
-  if (error.outcome === 'unknown') return error;
-  return new FlotillaError(
-    'OUTCOME_UNKNOWN',
-    `an earlier attempt may have been applied; the last one said: ${error.message}`,
-    { cause: error },
-  );
 }
 
 /** Resolves after `waitMs`, or as soon as `signal` is aborted. */

@@ -1,6 +1,10 @@
 /** Idempotency keys: who the client is, and which of its writes are still unanswered. */
 import { randomUUID } from 'node:crypto';
 import type { RequestKey } from '../shared/codec/command.js';
+import { LIMITS } from '../shared/limits.js';
+
+/** Shards remember this many writes of a client; half of it leaves room for stragglers. */
+const WINDOW_WRITES = LIMITS.sessionRequestsMax.value / 2;
 
 /**
  * One line of writes. A key is taken for each write, repeated by its retries, and released when
@@ -12,6 +16,16 @@ export class Session {
   /** In ascending order, because sequences are added in order. */
   readonly #unanswered = new Set<number>();
   #sequence = 0;
+
+  /**
+   * Whether a write has stayed unanswered for so many others that shards might soon forget it:
+   * later ones belong in a new session.
+   */
+  get isFull(): boolean {
+    const next = this.#sequence + 1;
+    const [lowestUnanswered = next] = this.#unanswered;
+    return next - lowestUnanswered >= WINDOW_WRITES;
+  }
 
   take(): RequestKey {
     const sequence = ++this.#sequence;

@@ -27,14 +27,18 @@ export function allocateReplicas(request: AllocationRequest): ShardAllocation[] 
   const { replicationFactor } = request;
   const nodeIds = ascending(request.nodeIds);
   if (!Number.isSafeInteger(replicationFactor) || replicationFactor < 1) {
-    throw new FlotillaError('INVALID_REQUEST', 'A shard needs at least one replica', {
-      field: 'replicationFactor',
-    });
+    throw new FlotillaError(
+      'INVALID_REQUEST',
+      'replicationFactor must be a whole number of at least 1',
+      {
+        field: 'replicationFactor',
+      },
+    );
   }
   if (replicationFactor > nodeIds.length) {
     throw new FlotillaError(
       'INVALID_REQUEST',
-      `${replicationFactor} replicas of a shard need as many nodes, there are ${nodeIds.length}`,
+      `replicationFactor is ${replicationFactor}, but there are only ${nodeIds.length} nodes`,
       { field: 'replicationFactor' },
     );
   }

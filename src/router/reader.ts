@@ -242,7 +242,7 @@ export function vectorBytes(
   const bytes = values instanceof Float32Array ? floatBytes(values) : values;
   const { dimension, name } = collection.config;
   if (bytes.length !== 4 * dimension) {
-    const message = `${field} has ${bytes.length / 4} values, collection ${name} has ${dimension}`;
+    const message = `${field} has ${bytes.length / 4} floats, the vectors of ${name} ${dimension}`;
     throw new FlotillaError('DIMENSION_MISMATCH', message, { field });
   }
   return bytes;

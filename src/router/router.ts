@@ -211,9 +211,13 @@ function checkIdsDistinct(operations: readonly WriteOperation[], field: string):
   const seen = new Set<string>();
   operations.forEach(({ id }, at) => {
     if (seen.has(id)) {
-      throw new FlotillaError('DUPLICATE_ID', `The request writes id ${id} twice`, {
-        field: `${field}[${at}]`,
-      });
+      throw new FlotillaError(
+        'DUPLICATE_ID',
+        `${field}[${at}] writes id ${id} again, send each id once`,
+        {
+          field: `${field}[${at}]`,
+        },
+      );
     }
     seen.add(id);
   });

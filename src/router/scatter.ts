@@ -47,7 +47,8 @@ export async function scatter<T>(
 function shardsFailed(failed: readonly FailedShard[]): FlotillaError {
   const first = FlotillaError.fromBody(defined(failed[0], 'a failed shard').error);
   const shards = failed.map(({ shardId }) => shardId).join(',');
-  const reasons = failed.map(({ error }) => error.reason).join(',');
+  // Each once: errors travel in headers, which are small, and there may be hundreds of shards.
+  const reasons = [...new Set(failed.map(({ error }) => error.reason))].join(',');
   const isOverload = failed.every(({ error }) => error.reason === 'TOO_MANY_REQUESTS');
   return new FlotillaError(
     isOverload ? 'TOO_MANY_REQUESTS' : 'SHARD_UNAVAILABLE',

@@ -1,7 +1,8 @@
 /** What is known of each record of one write, over all attempts. */
 import { assert, defined } from '../shared/assert.js';
-import { FlotillaError } from '../shared/errors.js';
-import type { ErrorBody, WriteOutcome } from '../shared/types.js';
+import type { FlotillaError } from '../shared/errors.js';
+import type { WriteOutcome } from '../shared/types.js';
+import { asUnknown, errorOfOutcomes } from '../shared/write-outcomes.js';
 
 interface Numbered {
   readonly ordinal: number;
@@ -60,21 +61,20 @@ export class WriteLedger {
       this.decide(
         operation.ordinal,
         this.mayBeProposed(operation) || cannotTell(error)
-          ? { kind: 'unknown', error: unknownBody(error) }
+          ? { kind: 'unknown', error: asUnknown(error).body }
           : { kind: 'not-applied', error: error.body },
       );
     }
   }
 
   /**
-   * The outcomes of all records, which must be decided. Throws when none was applied: an error
-   * whose outcome is unknown if that of any record is, else one that the caller can mend, else one
-   * that trying again can.
+   * The outcomes of all records, which must be decided. Throws `errorOfOutcomes` when there are
+   * some and none was applied.
    */
   outcomes(): WriteOutcome[] {
     const outcomes = this.#outcomes.map((one, at) => defined(one, `outcome of record ${at}`));
     if (outcomes.length === 0 || outcomes.some((one) => one.kind === 'applied')) return outcomes;
-    throw mostTelling(outcomes);
+    throw errorOfOutcomes(outcomes);
   }
 
   #openAttemptsOf(ordinal: number): number {
@@ -85,20 +85,4 @@ export class WriteLedger {
 /** The shard has forgotten what it knew of the key: earlier requests under it may have counted. */
 function cannotTell(error: FlotillaError): boolean {
   return error.reason === 'SESSION_EXPIRED';
-}
-
-function unknownBody(error: FlotillaError): ErrorBody {
-  if (error.outcome === 'unknown') return error.body;
-  const message = `The write may have been applied before this: ${error.message}`;
-  const details = { ...error.body.details, reason: error.reason };
-  return new FlotillaError('OUTCOME_UNKNOWN', message, { details }).body;
-}
-
-function mostTelling(outcomes: readonly WriteOutcome[]): FlotillaError {
-  const failed = outcomes.flatMap((one) => (one.kind === 'applied' ? [] : [one]));
-  const unknown = failed.find((one) => one.kind === 'unknown');
-  if (unknown !== undefined) return FlotillaError.fromBody(unknown.error);
-  const errors = failed.map((one) => FlotillaError.fromBody(one.error));
-  const first = errors.find((error) => !error.retryable) ?? errors[0];
-  return defined(first, 'an error of the write');
 }

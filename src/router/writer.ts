@@ -120,23 +120,28 @@ export class WriteRun {
     left: readonly WriteOperation[],
     key: KeyLease,
   ): Promise<void> {
-    const { budget, requestKey } = this.#request;
+    const { budget, requestKey, retriesUnknown } = this.#request;
     if (error.reason === 'STALE_TOPOLOGY' && !budget.isSpent) {
+      // Beside the entry that was refused there may be others whose answers were lost.
+      if (!retriesUnknown) this.#giveUpProposed(left, error);
       await this.#backoff.newerTopology(this.#options.view, epoch, budget);
-      return this.#drive(left, key);
+      return this.#drive(this.#ledger.undecided(left), key);
     }
     if (error.reason !== 'SESSION_EXPIRED' || requestKey !== undefined || budget.isSpent) {
       return this.#ledger.giveUp(left, error);
     }
     // The shard forgot this router, which may have been idle there for long. What it has surely
     // never seen can go under a new name; for the rest, nobody can tell any more.
-    this.#ledger.giveUp(
-      left.filter((operation) => this.#ledger.mayBeProposed(operation)),
-      error,
-    );
+    this.#giveUpProposed(left, error);
     await this.#backoff.pause(budget);
     const newKey = this.#hold(this.#options.keys.takeInsteadOf(key));
     return this.#drive(this.#ledger.undecided(left), newKey);
+  }
+
+  /** Makes no more attempts on those of which one may have, or may yet have, an effect. */
+  #giveUpProposed(operations: readonly WriteOperation[], error: FlotillaError): void {
+    const proposed = operations.filter((operation) => this.#ledger.mayBeProposed(operation));
+    this.#ledger.giveUp(proposed, error);
   }
 
   #mayRetry(operations: readonly WriteOperation[]): boolean {

@@ -4,7 +4,6 @@ import { MalformedBytesError } from '../shared/bytes.js';
 import { encodeStatusDetails, STATUS_DETAILS_KEY } from '../shared/codec/status-details.js';
 import type { ErrorCode } from '../shared/error-codes.js';
 import { FlotillaError, isFlotillaError, toFlotillaError } from '../shared/errors.js';
-import type { WriteOutcome } from '../shared/types.js';
 
 export interface GrpcStatus {
   readonly code: number;
@@ -25,29 +24,11 @@ export function toGrpcStatus(error: FlotillaError): GrpcStatus {
 export function toApiError(thrown: unknown): FlotillaError {
   if (isFlotillaError(thrown)) return thrown;
   if (thrown instanceof MalformedBytesError) {
-    return new FlotillaError('INVALID_REQUEST', `the request is malformed: ${thrown.message}`, {
+    return new FlotillaError('INVALID_REQUEST', `The request is malformed: ${thrown.message}`, {
       cause: thrown,
     });
   }
   return toFlotillaError(thrown);
-}
-
-/**
- * The error that answers a write of which nothing is known to be applied. One unknown outcome
- * makes the whole unknown; else the first error stands for all. SESSION_EXPIRED is chosen last, so
- * that a caller who gets it knows that no record of the request had a better chance.
- */
-export function errorOfOutcomes(outcomes: readonly WriteOutcome[]): FlotillaError {
-  const failed = outcomes.filter((outcome) => outcome.kind !== 'applied');
-  const unknown = failed.filter((outcome) => outcome.kind === 'unknown');
-  const decisive =
-    unknown.find((outcome) => outcome.error.reason !== 'SESSION_EXPIRED') ??
-    unknown[0] ??
-    failed[0];
-  if (decisive === undefined) return new FlotillaError('INTERNAL', 'a write without outcomes');
-  const error = FlotillaError.fromBody(decisive.error);
-  if (decisive.kind === 'not-applied' || error.outcome === 'unknown') return error;
-  return new FlotillaError('OUTCOME_UNKNOWN', error.message, { cause: error });
 }
 
 function grpcCode(code: ErrorCode): number {

@@ -36,6 +36,8 @@ export interface GrpcServerOptions {
   readonly credentials?: ServerCredentials;
   /** Calls worked on at once; more are refused. @default LIMITS.inflightRequestsMax */
   readonly inflightMax?: number;
+  /** Bytes of the requests worked on at once; more are refused. @default LIMITS.inflightBytesMax */
+  readonly inflightBytesMax?: number;
   /** For calls without a deadline. @default 10,000 */
   readonly defaultTimeoutMs?: number;
 }
@@ -75,7 +77,7 @@ export class GrpcServer {
     addService(
       server,
       SERVICES.records,
-      recordsService(calls, options.records, () => metrics.searchDegraded()),
+      recordsService(calls, options.records, environment.clock, () => metrics.searchDegraded()),
     );
     const health = new HealthService();
     health.addTo(server);
@@ -129,14 +131,15 @@ export class GrpcServer {
 }
 
 function unaryCalls(options: GrpcServerOptions): UnaryCalls {
-  const { clock, scheduler } = options.environment;
+  const { environment, logger, metrics, inflightMax, inflightBytesMax, defaultTimeoutMs } = options;
   return new UnaryCalls({
-    clock,
-    scheduler,
-    logger: options.logger,
-    onFinished: (method, code, seconds) => options.metrics.callFinished(method, code, seconds),
-    ...(options.inflightMax !== undefined && { inflightMax: options.inflightMax }),
-    ...(options.defaultTimeoutMs !== undefined && { defaultTimeoutMs: options.defaultTimeoutMs }),
+    clock: environment.clock,
+    scheduler: environment.scheduler,
+    logger,
+    onFinished: (method, code, seconds) => metrics.callFinished(method, code, seconds),
+    ...(inflightMax !== undefined && { inflightMax }),
+    ...(inflightBytesMax !== undefined && { inflightBytesMax }),
+    ...(defaultTimeoutMs !== undefined && { defaultTimeoutMs }),
   });
 }
 

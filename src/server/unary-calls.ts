@@ -26,6 +26,8 @@ export interface UnaryCallsOptions {
   readonly defaultTimeoutMs?: number;
   /** @default LIMITS.inflightRequestsMax */
   readonly inflightMax?: number;
+  /** @default LIMITS.inflightBytesMax */
+  readonly inflightBytesMax?: number;
   /** Called once for each call when it is over. */
   readonly onFinished: (method: string, code: ErrorCode | 'OK', seconds: number) => void;
 }
@@ -48,12 +50,15 @@ export class UnaryCalls {
   readonly #options: UnaryCallsOptions;
   readonly #defaultTimeoutMs: number;
   readonly #inflightMax: number;
+  readonly #inflightBytesMax: number;
   #inflight = 0;
+  #inflightBytes = 0;
 
   constructor(options: UnaryCallsOptions) {
     this.#options = options;
     this.#defaultTimeoutMs = options.defaultTimeoutMs ?? DEFAULT_TIMEOUT_MS;
     this.#inflightMax = options.inflightMax ?? LIMITS.inflightRequestsMax.value;
+    this.#inflightBytesMax = options.inflightBytesMax ?? LIMITS.inflightBytesMax.value;
   }
 
   /** Calls that are being worked on. */
@@ -87,6 +92,7 @@ export class UnaryCalls {
       leftMs === Number.POSITIVE_INFINITY ? this.#defaultTimeoutMs : leftMs,
       (error, answer) => {
         this.#inflight--;
+        this.#inflightBytes -= call.request.length;
         if (error === undefined) callback(null, answer);
         else callback(toGrpcStatus(error));
         const seconds = (clock.monotonicMs() - startedMs) / 1_000;
@@ -94,6 +100,7 @@ export class UnaryCalls {
       },
     );
     this.#inflight++;
+    this.#inflightBytes += call.request.length;
     // Also emitted by grpc-js when a deadline passes, and after every answer.
     call.once('cancelled', () => active.cancel(clock.wallMs() >= deadlineMs));
     // grpc-js keeps the caller's deadline, nobody else ours.
@@ -119,15 +126,17 @@ export class UnaryCalls {
   }
 
   #admit(request: Buffer, active: ActiveCall): void {
-    if (this.#inflight > this.#inflightMax) {
-      throw new FlotillaError(
-        'TOO_MANY_REQUESTS',
-        `the node works on ${this.#inflightMax} calls already`,
-      );
-    }
     if (request.length > LIMITS.requestBytesMax.value) throw tooLarge('request', request.length);
+    if (this.#inflight > this.#inflightMax) {
+      const message = `The node works on ${this.#inflightMax} calls already, try again later`;
+      throw new FlotillaError('TOO_MANY_REQUESTS', message);
+    }
+    if (this.#inflightBytes > this.#inflightBytesMax) {
+      const message = `The node works on ${this.#inflightBytesMax} bytes already, try again later`;
+      throw new FlotillaError('TOO_MANY_REQUESTS', message);
+    }
     if (active.timeoutMs <= 0) {
-      throw new FlotillaError('DEADLINE_EXCEEDED', 'the deadline had passed on arrival');
+      throw new FlotillaError('DEADLINE_EXCEEDED', 'The deadline had passed on arrival');
     }
   }
 }
@@ -165,8 +174,8 @@ class ActiveCall implements CallOptions {
   cancel(deadlinePassed: boolean): void {
     if (this.#settled) return;
     const error = deadlinePassed
-      ? new FlotillaError('DEADLINE_EXCEEDED', 'the deadline passed before there was an answer')
-      : new FlotillaError('CANCELLED', 'the caller gave up');
+      ? new FlotillaError('DEADLINE_EXCEEDED', 'The deadline passed before there was an answer')
+      : new FlotillaError('CANCELLED', 'The caller gave up');
     this.fail(error);
     this.#controller?.abort(error);
   }
@@ -190,9 +199,6 @@ class ActiveCall implements CallOptions {
 
 function tooLarge(what: string, sizeBytes: number): FlotillaError {
   const { value } = LIMITS.requestBytesMax;
-  return new FlotillaError(
-    'LIMIT_EXCEEDED',
-    `the ${what} has ${sizeBytes} bytes, the limit is ${value}; split the request`,
-    { limit: 'requestBytesMax' },
-  );
+  const message = `The ${what} has ${sizeBytes} bytes, the limit is ${value}, split the request`;
+  return new FlotillaError('LIMIT_EXCEEDED', message, { limit: 'requestBytesMax' });
 }

@@ -9,26 +9,31 @@ import type { RecordMessage } from '../shared/codec/api-messages.js';
 import type { RequestKey } from '../shared/codec/command.js';
 import type { SearchQueryMessage } from '../shared/codec/search-messages.js';
 import { validateStruct } from '../shared/codec/struct.js';
-import { FlotillaError, isFlotillaError } from '../shared/errors.js';
+import { FlotillaError, isFlotillaError, limitExceeded } from '../shared/errors.js';
 import { LIMITS, type LimitName } from '../shared/limits.js';
-import type { CollectionConfig, IndexedField } from '../shared/types.js';
+import { type CollectionConfig, FIELD_TYPES, type IndexedField, METRICS } from '../shared/types.js';
 import type { BackendQuery } from './backend.js';
 
 const NAME_FORM = /^[A-Za-z0-9_.-]+$/;
 
-/** The greatest and the least positive normal float32. */
-const FLOAT32_MAX = 3.4028234663852886e38;
-const FLOAT32_NORMAL_MIN = 1.1754943508222875e-38;
+/**
+ * The greatest squared length of a vector: up to it no distance of two vectors, nor any sum on the
+ * way to one, leaves the range of a float32. Under dot, graphs scale vectors by 2^20.
+ */
+const SQUARED_LENGTH_MAX = { l2: 2 ** 125, cosine: Number.MAX_VALUE, dot: 2 ** 85 } as const;
+
+/** The least positive normal float32: shorter vectors have no exact direction. */
+const SQUARED_LENGTH_MIN = 1.1754943508222875e-38;
 
 const DEFAULT_M = 16;
 const DEFAULT_EF_CONSTRUCTION = 200;
 
 /** A collection's name, in whatever field it stands. */
 export function checkCollectionName(name: string, field: string): void {
-  if (name === '') throw invalid(field, 'a collection needs a name');
+  if (name === '') throw invalid(field, 'is empty, a collection needs a name');
   checkAtMost('collectionNameBytesMax', utf8Length(name), field);
   if (!NAME_FORM.test(name)) {
-    throw invalid(field, 'a name is made of letters, digits, "_", "-" and "."');
+    throw invalid(field, 'has other characters than letters, digits, "_", "-" and "."');
   }
 }
 
@@ -36,11 +41,13 @@ export function checkCollectionName(name: string, field: string): void {
 export function checkCollectionConfig(request: CollectionRequest): CollectionConfig {
   const { dimension, metric, efConstruction } = request;
   checkCollectionName(request.name, 'config.name');
-  if (dimension === 0) throw invalid('config.dimension', 'a vector has at least one float');
+  if (dimension === 0) throw invalid('config.dimension', 'is 0, a vector has at least 1 float');
   checkAtMost('dimensionMax', dimension, 'config.dimension');
-  if (metric === 'unknown') throw invalid('config.metric', 'this metric is not known');
+  if (metric === 'unknown') {
+    throw invalid('config.metric', `is none of ${METRICS.join(', ')}`);
+  }
   const m = request.m === 0 ? DEFAULT_M : request.m;
-  if (m < LIMITS.mMin.value) throw limitExceeded('mMin', m, 'config.m');
+  if (m < LIMITS.mMin.value) throw limitExceeded('mMin', 'config.m', m);
   checkAtMost('mMax', m, 'config.m');
   checkAtMost('efConstructionMax', efConstruction, 'config.efConstruction');
   return {
@@ -58,7 +65,7 @@ export function checkRecords(
   records: readonly RecordMessage[],
   collection: CollectionConfig,
 ): void {
-  checkBatchSize('upsertRecordsMax', records.length, 'records', 'an upsert without records');
+  checkBatchSize('upsertRecordsMax', records.length, 'records');
   for (const [index, record] of records.entries()) {
     const field = `records[${index}]`;
     checkId(record.id, `${field}.id`);
@@ -71,7 +78,7 @@ export function checkRecords(
 
 /** The ids of one delete. */
 export function checkIdsToDelete(ids: readonly string[]): void {
-  checkBatchSize('deleteIdsMax', ids.length, 'ids', 'a delete without ids');
+  checkBatchSize('deleteIdsMax', ids.length, 'ids');
   for (const [index, id] of ids.entries()) checkId(id, `ids[${index}]`);
   const repeated = indexOfRepeated(ids);
   if (repeated !== undefined) throw duplicateId(`ids[${repeated}]`);
@@ -79,26 +86,38 @@ export function checkIdsToDelete(ids: readonly string[]): void {
 
 /** The ids of one fetch. The same id twice is answered twice. */
 export function checkIdsToFetch(ids: readonly string[]): void {
-  checkBatchSize('fetchIdsMax', ids.length, 'ids', 'a fetch without ids');
+  checkBatchSize('fetchIdsMax', ids.length, 'ids');
   for (const [index, id] of ids.entries()) checkId(id, `ids[${index}]`);
 }
 
-export function checkIdempotencyKey(key: RequestKey | undefined): void {
+/**
+ * A shard that forgets a client refuses unknown ones whose stamp is no later than that client's: a
+ * stamp far in the future would lock out all that come after it.
+ */
+export function checkIdempotencyKey(key: RequestKey | undefined, wallMs: number): void {
   if (key === undefined) return;
   const field = 'idempotencyKey';
-  if (key.clientId === '') throw invalid(`${field}.clientId`, 'a key needs a client id');
+  if (key.clientId === '') throw invalid(`${field}.clientId`, 'is empty, take a UUID');
   checkAtMost('idempotencyKeyBytesMax', utf8Length(key.clientId), `${field}.clientId`);
   checkSafe(key.clientStampMs, `${field}.clientStampMs`);
-  if (key.sequence === 0) throw invalid(`${field}.sequence`, 'sequences count from 1');
+  const aheadMs = key.clientStampMs - wallMs;
+  if (aheadMs > LIMITS.clientStampAheadMax.value) {
+    const message = `${field}.clientStampMs is ${aheadMs} ms ahead of the node, check both clocks`;
+    const options = { field: `${field}.clientStampMs`, limit: 'clientStampAheadMax' } as const;
+    throw new FlotillaError('LIMIT_EXCEEDED', message, options);
+  }
+  if (key.sequence === 0) throw invalid(`${field}.sequence`, 'is 0, writes are counted from 1');
   checkSafe(key.sequence, `${field}.sequence`);
   if (key.lowestUnanswered > key.sequence) {
-    throw invalid(`${field}.lowestUnanswered`, 'this write itself is not answered yet');
+    throw invalid(`${field}.lowestUnanswered`, 'is above the sequence, which is not answered yet');
   }
 }
 
-/** How many queries a batch has. */
+/** How many queries a batch has, and how many hits they may find. */
 export function checkBatch(queries: readonly SearchQueryMessage[]): void {
-  checkBatchSize('searchBatchMax', queries.length, 'queries', 'a batch without queries');
+  checkBatchSize('searchBatchMax', queries.length, 'queries');
+  const hits = queries.reduce((sum, { k, offset }) => sum + k + offset, 0);
+  checkAtMost('searchBatchHitsMax', hits, 'queries');
 }
 
 /** One query on `collection`; `field` is its path in the request. */
@@ -107,16 +126,15 @@ export function checkQuery(
   collection: CollectionConfig,
   field: string,
 ): BackendQuery {
-  if (query === undefined) throw invalid(field, 'a search needs a query');
+  if (query === undefined) throw invalid(field, 'is missing');
   if (query.filter !== undefined) {
-    throw new FlotillaError('FILTER_UNSUPPORTED', 'this version has no metadata filters', {
-      field: `${field}.filter`,
-    });
+    const message = `${field}.filter is set, but this version has no metadata filters`;
+    throw new FlotillaError('FILTER_UNSUPPORTED', message, { field: `${field}.filter` });
   }
   checkWindow(query, field);
   checkAtMost('efMax', query.ef, `${field}.ef`);
   if (Number.isNaN(query.scoreThreshold)) {
-    throw invalid(`${field}.scoreThreshold`, 'a threshold is a number');
+    throw invalid(`${field}.scoreThreshold`, 'is not a number');
   }
   return {
     ...checkTarget(query, collection, field),
@@ -135,23 +153,23 @@ function checkTarget(
   field: string,
 ): { readonly vector: Uint8Array } | { readonly id: string } {
   if (id === undefined) {
-    if (vector.length === 0) throw invalid(field, 'a query needs a vector or an id');
+    if (vector.length === 0) throw invalid(field, 'has neither a vector nor an id');
     checkVector(vector, collection, `${field}.vector`);
     return { vector };
   }
-  if (vector.length > 0) throw invalid(field, 'a query has a vector or an id, not both');
+  if (vector.length > 0) throw invalid(field, 'has both a vector and an id, leave one out');
   checkId(id, `${field}.id`);
   return { id };
 }
 
 function checkWindow({ k, offset }: SearchQueryMessage, field: string): void {
-  if (k === 0) throw invalid(`${field}.k`, 'k is at least 1');
+  if (k === 0) throw invalid(`${field}.k`, 'is 0, ask for at least 1 hit');
   checkAtMost('kMax', k, `${field}.k`);
   checkAtMost('kMax', k + offset, `${field}.offset`);
 }
 
 function checkId(id: string, field: string): void {
-  if (id === '') throw invalid(field, 'an id is not empty');
+  if (id === '') throw invalid(field, 'is empty');
   // Three bytes a UTF-16 unit at most: most ids need no counting.
   if (3 * id.length > LIMITS.idBytesMax.value) checkAtMost('idBytesMax', utf8Length(id), field);
 }
@@ -159,32 +177,36 @@ function checkId(id: string, field: string): void {
 function checkVector(bytes: Uint8Array, { dimension, metric }: CollectionConfig, field: string) {
   const count = bytes.length / 4;
   if (count !== dimension) {
-    throw new FlotillaError(
-      'DIMENSION_MISMATCH',
-      `the vector has ${count} floats, the collection ${dimension}`,
-      { field, details: { expected: String(dimension), actual: String(count) } },
-    );
+    const message = `${field} has ${count} floats, the vectors of the collection ${dimension}`;
+    const details = { expected: String(dimension), actual: String(count) };
+    throw new FlotillaError('DIMENSION_MISMATCH', message, { field, details });
   }
   const squaredLength = squaredLengthOf(bytes);
-  // The sum is NaN or infinite as soon as one float is, and distances overflow where it does.
-  if (!(squaredLength <= FLOAT32_MAX)) {
-    throw new FlotillaError('NOT_FINITE', notFiniteMessage(bytes), { field });
+  // The sum is NaN or infinite as soon as one float is.
+  if (!(squaredLength <= SQUARED_LENGTH_MAX[metric])) {
+    throw new FlotillaError('NOT_FINITE', `${field} ${notFiniteFault(bytes)}`, { field });
   }
-  if (metric === 'cosine' && squaredLength < FLOAT32_NORMAL_MIN) {
-    throw new FlotillaError('ZERO_VECTOR', 'a vector of zeros has no direction', { field });
+  if (metric === 'cosine' && squaredLength < SQUARED_LENGTH_MIN) {
+    const message = `${field} has a length of 0, or too near to it for a direction`;
+    throw new FlotillaError('ZERO_VECTOR', message, { field });
   }
 }
 
 function squaredLengthOf(bytes: Uint8Array): number {
+  const floats = floatView(bytes);
   let sum = 0;
-  for (const value of floatView(bytes)) sum += value * value;
+  // An iterator over the floats would take twice as long.
+  for (let at = 0; at < floats.length; at++) {
+    const value = floats[at] as number;
+    sum += value * value;
+  }
   return sum;
 }
 
-function notFiniteMessage(bytes: Uint8Array): string {
+function notFiniteFault(bytes: Uint8Array): string {
   const index = floatView(bytes).findIndex((value) => !Number.isFinite(value));
-  if (index >= 0) return `float ${index} is not a finite number`;
-  return 'the floats are so large that distances overflow';
+  if (index >= 0) return `has NaN or an infinity at position ${index}`;
+  return 'is so long that distances to it overflow';
 }
 
 /** Decoded vectors are aligned, so that no copy is needed. */
@@ -199,7 +221,8 @@ function checkMetadata(metadata: Uint8Array, field: string): void {
     validateStruct(metadata);
   } catch (error) {
     if (!isFlotillaError(error)) throw error;
-    throw FlotillaError.fromBody({ ...error.body, field }, error);
+    const message = `${field}: ${error.message}`;
+    throw FlotillaError.fromBody({ ...error.body, field, message }, error);
   }
 }
 
@@ -208,29 +231,31 @@ function checkIndexedFields(fields: CollectionRequest['indexedFields']): Indexed
   const checked = fields.map(({ path, type }, index) => {
     const field = `config.indexedFields[${index}]`;
     const segments = path.split('.');
-    if (segments.includes('')) throw invalid(`${field}.path`, 'a path has names between its dots');
-    // No metadata can have a field that is deeper or longer than metadata may be.
+    if (segments.includes(''))
+      throw invalid(`${field}.path`, 'has no name before, between or after dots');
+    // No metadata can have a field that is deeper than metadata may be.
     checkAtMost('metadataDepthMax', segments.length, `${field}.path`);
-    checkAtMost('metadataBytesMax', utf8Length(path), `${field}.path`);
-    if (type === undefined) throw invalid(`${field}.type`, 'a field needs a known type');
+    // All paths together must fit into one entry of a log.
+    checkAtMost('fieldPathBytesMax', utf8Length(path), `${field}.path`);
+    if (type === undefined) throw invalid(`${field}.type`, `is none of ${FIELD_TYPES.join(', ')}`);
     return { path, type };
   });
   const repeated = indexOfRepeated(checked.map((field) => field.path));
   if (repeated === undefined) return checked;
-  throw invalid(`config.indexedFields[${repeated}].path`, 'a path is declared once');
+  throw invalid(`config.indexedFields[${repeated}].path`, 'is the path of an earlier field too');
 }
 
-function checkBatchSize(limit: LimitName, count: number, field: string, whenEmpty: string): void {
-  if (count === 0) throw invalid(field, `${whenEmpty} does nothing`);
+function checkBatchSize(limit: LimitName, count: number, field: string): void {
+  if (count === 0) throw invalid(field, 'is empty, send at least one');
   checkAtMost(limit, count, field);
 }
 
 function checkSafe(value: number, field: string): void {
-  if (!Number.isSafeInteger(value)) throw invalid(field, 'numbers end at 2^53 - 1');
+  if (!Number.isSafeInteger(value)) throw invalid(field, 'is above 2^53 - 1');
 }
 
 function checkAtMost(limit: LimitName, actual: number, field: string): void {
-  if (actual > LIMITS[limit].value) throw limitExceeded(limit, actual, field);
+  if (actual > LIMITS[limit].value) throw limitExceeded(limit, field, actual);
 }
 
 function indexOfRepeated(values: readonly string[]): number | undefined {
@@ -242,21 +267,11 @@ function indexOfRepeated(values: readonly string[]): number | undefined {
   return undefined;
 }
 
-function invalid(field: string, message: string): FlotillaError {
-  return new FlotillaError('INVALID_REQUEST', `${field}: ${message}`, { field });
+function invalid(field: string, fault: string): FlotillaError {
+  return new FlotillaError('INVALID_REQUEST', `${field} ${fault}`, { field });
 }
 
 function duplicateId(field: string): FlotillaError {
-  return new FlotillaError('DUPLICATE_ID', `${field}: the id stands in the request before`, {
-    field,
-  });
-}
-
-function limitExceeded(limit: LimitName, actual: number, field: string): FlotillaError {
-  const { value, unit, what } = LIMITS[limit];
-  return new FlotillaError(
-    'LIMIT_EXCEEDED',
-    `${field}: ${actual} ${unit}, the limit is ${value} (${what})`,
-    { field, limit },
-  );
+  const message = `${field} is an id that the request has before, send each id once`;
+  return new FlotillaError('DUPLICATE_ID', message, { field });
 }

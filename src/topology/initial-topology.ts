@@ -2,7 +2,7 @@
 import { allocateReplicas } from '../placement/allocator.js';
 import { RingStrategy } from '../placement/slot-table.js';
 import { assert } from '../shared/assert.js';
-import { FlotillaError } from '../shared/errors.js';
+import { FlotillaError, limitExceeded } from '../shared/errors.js';
 import { LIMITS, type LimitName } from '../shared/limits.js';
 import {
   type ClusterSettings,
@@ -95,17 +95,12 @@ function checkSeed({ clusterId, settings, nodes }: TopologySeed): void {
 
 function checkCount(field: string, value: number, limit: LimitName): void {
   checkPositive(field, value);
-  if (value > LIMITS[limit].value) {
-    throw new FlotillaError(
-      'LIMIT_EXCEEDED',
-      `${field} is ${value}, at most ${LIMITS[limit].value}`,
-      { field, limit },
-    );
-  }
+  if (value > LIMITS[limit].value) throw limitExceeded(limit, field, value);
 }
 
 function checkPositive(field: string, value: number): void {
-  if (!Number.isSafeInteger(value) || value < 1) refuse(field, `${field} must be at least 1`);
+  if (Number.isSafeInteger(value) && value >= 1) return;
+  refuse(field, `${field} is ${value}, it must be a whole number of at least 1`);
 }
 
 function refuse(field: string, message: string): never {

@@ -48,7 +48,8 @@ function beginCreate(document: TopologyDocument, config: CollectionConfig): Topo
   const existing = findByName(document, config.name);
   if (existing !== undefined) return createAgain(document, existing, config);
   if (document.collections.length >= LIMITS.collectionsMax.value) {
-    const message = `The cluster holds ${document.collections.length} collections already`;
+    const { length } = document.collections;
+    const message = `The cluster holds ${length} collections already, drop one first`;
     return refused(
       document,
       new FlotillaError('LIMIT_EXCEEDED', message, { limit: 'collectionsMax' }),

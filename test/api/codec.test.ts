@@ -12,6 +12,7 @@ import { API, type ApiMethod, SERVICES } from '../../src/shared/codec/public-api
 import type * as search from '../../src/shared/codec/search-messages.js';
 import { decodeStruct, encodeStruct, type JsonObject } from '../../src/shared/codec/struct.js';
 import { ERRORS, type ErrorReason } from '../../src/shared/error-codes.js';
+import { LIMITS } from '../../src/shared/limits.js';
 import { FIELD_TYPES, METRICS, type WriteOutcome } from '../../src/shared/types.js';
 
 const root = new protobuf.Root();
@@ -402,6 +403,36 @@ describe('a vector arrives in every wire form', () => {
     const [decoded] = API.upsert.decodeRequest(writer.close().finish()).records;
     expect(floatsOf(decoded?.values ?? NO_BYTES)).toEqual(
       Float32Array.from({ length: floats }, (_, i) => i),
+    );
+  });
+});
+
+describe('lists of requests are read up to their limit only (P-9, P-10)', () => {
+  it.each([
+    ['records', 'upsertRecordsMax', 0x12, API.upsert],
+    ['ids', 'deleteIdsMax', 0x12, API.delete],
+    ['ids', 'fetchIdsMax', 0x12, API.fetch],
+    ['queries', 'searchBatchMax', 0x12, API.searchBatch],
+  ] as const)('%s: %s', (field, limit, tag, { decodeRequest }) => {
+    const { value } = LIMITS[limit];
+    const empties = (count: number) => Buffer.alloc(2 * count).fill(Buffer.from([tag, 0]));
+    expect(decodeRequest(empties(value))).toMatchObject({ [field]: { length: value } });
+    expect(() => decodeRequest(empties(value + 1))).toThrow(
+      expect.objectContaining({ reason: 'LIMIT_EXCEEDED', field }),
+    );
+    // What is beyond the limit is not even looked at.
+    const garbage = Buffer.from([0xff, 0xff]);
+    expect(() => decodeRequest(Buffer.concat([empties(value + 1), garbage]))).toThrow(
+      expect.objectContaining({ reason: 'LIMIT_EXCEEDED', limit: { name: limit, value } }),
+    );
+  });
+
+  it('indexed fields of a collection', () => {
+    const { value } = LIMITS.indexedFieldsMax;
+    const config = Buffer.alloc(2 * (value + 1)).fill(Buffer.from([0x32, 0]));
+    const bytes = Buffer.concat([Buffer.from([0x0a, 0x80 | (config.length & 0x7f), 1]), config]);
+    expect(() => API.createCollection.decodeRequest(bytes)).toThrow(
+      expect.objectContaining({ reason: 'LIMIT_EXCEEDED', field: 'config.indexedFields' }),
     );
   });
 });

@@ -161,6 +161,32 @@ describe('limits of the node', () => {
     expect(await notes().count()).toBe(0);
   });
 
+  it('refuses calls whose bytes come on top of too many, until others end (P-10)', async () => {
+    await using small = await startHarness({ inflightBytesMax: 64 * 1024 });
+    const held: (() => void)[] = [];
+    small.backend.before = () => new Promise((resolve) => held.push(resolve));
+    const count = (name: string) => small.client().collection(name).count();
+    const upsert = () =>
+      small
+        .client()
+        .collection('notes')
+        .upsert(
+          Array.from({ length: 1_000 }, (_, at) => ({ id: `record-number-${at}`, values: GOOD })),
+        );
+    const first = upsert();
+    await waitUntil('the first is held', () => held.length === 1);
+    expect(await failureOf(upsert())).toMatchObject({
+      reason: 'TOO_MANY_REQUESTS',
+      outcome: 'not-applied',
+    });
+    const counted = count('notes');
+    await waitUntil('a small one is let in', () => held.length === 2);
+    for (const release of held) release();
+    expect(await Promise.all([first, counted])).toMatchObject([{ appliedCount: 1_000 }, 1_000]);
+    small.backend.before = () => undefined;
+    expect(await upsert()).toMatchObject({ appliedCount: 1_000 });
+  });
+
   it('counts a call once, however it ends', async () => {
     const held = holdCalls();
     for (let i = 0; i < 5; i++) await failureOf(notes().count({ timeoutMs: 20 }));

@@ -1,6 +1,7 @@
 // Goal: the whole of the public API works through a real connection, for our client.
 // Method: client -> gRPC on loopback -> server -> backend in memory.
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { FlotillaError } from '../../src/shared/errors.js';
 import { COLLECTION, STATUS } from './fake-backend.js';
 import { failureOf, type Harness, startHarness } from './harness.js';
 
@@ -76,6 +77,19 @@ describe('records', () => {
       reason: 'RECORD_NOT_FOUND',
       code: 'NOT_FOUND',
     });
+  });
+
+  it('names the field of its only query as the caller does (P-9)', async () => {
+    harness.backend.before = () => {
+      throw new FlotillaError('RECORD_NOT_FOUND', 'queries[0].id is nobody', {
+        field: 'queries[0].id',
+      });
+    };
+    const notes = harness.client().collection('notes');
+    const single = await failureOf(notes.search({ id: 'x', k: 1 }));
+    expect(single).toMatchObject({ field: 'query.id', message: 'query.id is nobody' });
+    const batch = await failureOf(notes.searchBatch([{ id: 'x', k: 1 }]));
+    expect(batch).toMatchObject({ field: 'queries[0].id' });
   });
 
   it('says when and where an answer is partial', async () => {

@@ -150,6 +150,23 @@ describe('a stock client', () => {
     expect(harness.backend.writes.at(-1)).toMatchObject({ retry: 'router' });
   });
 
+  it('may be ahead of the clock of the node, but not by much (P-10)', async () => {
+    const { value } = LIMITS.clientStampAheadMax;
+    const send = (clientStampMs: number) =>
+      call('flotilla.v1.Records/Delete', {
+        collection: 'notes',
+        ids: ['a'],
+        idempotencyKey: { clientId: 'c', clientStampMs, sequence: 1, lowestUnanswered: 1 },
+      });
+    await send(Date.now() + value);
+    // Microseconds where milliseconds are meant.
+    expect((await refusal(send(1_000 * Date.now()))).body).toMatchObject({
+      reason: 'LIMIT_EXCEEDED',
+      field: 'idempotencyKey.clientStampMs',
+      limit: { name: 'clientStampAheadMax', value },
+    });
+  });
+
   it('is told of a missing query, an unknown metric and malformed metadata', async () => {
     const search = call('flotilla.v1.Records/Search', { collection: 'notes' });
     expect((await refusal(search)).body).toMatchObject({ field: 'query' });

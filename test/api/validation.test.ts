@@ -124,6 +124,17 @@ const UPPER: Row[] = [
     field: 'queries',
     send: (count) => notes.searchBatch(Array(count).fill({ vector: GOOD, k: 1 })),
   },
+  {
+    what: 'hits of a batch',
+    limit: 'searchBatchHitsMax',
+    field: 'queries',
+    send: (hits) => {
+      const full = { vector: GOOD, k: max('kMax') };
+      const queries = Array<Query>(Math.floor(hits / full.k)).fill(full);
+      const rest = hits % full.k;
+      return notes.searchBatch(rest === 0 ? queries : [...queries, { ...full, k: rest }]);
+    },
+  },
   { what: 'k', limit: 'kMax', field: 'query.k', send: (k) => search({ k }) },
   {
     what: 'k in a batch',
@@ -176,6 +187,12 @@ const UPPER: Row[] = [
     field: 'config.indexedFields[0].path',
     send: (levels) =>
       create({ indexedFields: [{ path: Array(levels).fill('a').join('.'), type: 'bool' }] }),
+  },
+  {
+    what: 'path of an indexed field',
+    limit: 'fieldPathBytesMax',
+    field: 'config.indexedFields[0].path',
+    send: (size) => create({ indexedFields: [{ path: 'a'.repeat(size), type: 'bool' }] }),
   },
 ];
 

@@ -3,9 +3,11 @@ import type { Metadata } from '@grpc/grpc-js';
 import type { WriteResponse } from '../../shared/codec/api-messages.js';
 import type { RequestKey } from '../../shared/codec/command.js';
 import { API, RETRIES_HEADER } from '../../shared/codec/public-api.js';
+import type { Clock } from '../../shared/environment.js';
+import { FlotillaError, isFlotillaError } from '../../shared/errors.js';
 import type { WriteOutcome } from '../../shared/types.js';
+import { errorOfOutcomes } from '../../shared/write-outcomes.js';
 import type { CallOptions, RecordsBackend, StoredRecord, WriteOptions } from '../backend.js';
-import { errorOfOutcomes } from '../error-map.js';
 import type { UnaryCalls } from '../unary-calls.js';
 import {
   checkBatch,
@@ -21,6 +23,7 @@ import {
 export function recordsService(
   calls: UnaryCalls,
   backend: RecordsBackend,
+  clock: Clock,
   onDegraded: () => void,
 ): Record<string, ReturnType<UnaryCalls['endpoint']>> {
   const collectionOf = (name: string, options: CallOptions) => {
@@ -31,7 +34,7 @@ export function recordsService(
   return {
     Upsert: calls.endpoint(API.upsert, async (request, call, headers) => {
       const { collection, records, idempotencyKey } = request;
-      checkIdempotencyKey(idempotencyKey);
+      checkIdempotencyKey(idempotencyKey, clock.wallMs());
       checkRecords(records, await collectionOf(collection, call));
       const options = writeOptions(call, idempotencyKey, headers);
       return writeResponse((await backend.upsert(collection, records, options)).outcomes);
@@ -39,7 +42,7 @@ export function recordsService(
 
     Delete: calls.endpoint(API.delete, async (request, call, headers) => {
       const { collection, ids, idempotencyKey } = request;
-      checkIdempotencyKey(idempotencyKey);
+      checkIdempotencyKey(idempotencyKey, clock.wallMs());
       await collectionOf(collection, call);
       checkIdsToDelete(ids);
       const options = writeOptions(call, idempotencyKey, headers);
@@ -60,7 +63,7 @@ export function recordsService(
       const query = checkQuery(request.query, await collectionOf(collection, call), 'query');
       const { timeoutMs, signal } = call;
       const options = { timeoutMs, signal, allowPartial };
-      const answer = await backend.search(collection, [query], options);
+      const answer = await backend.search(collection, [query], options).catch(refuseSingle);
       if (answer.degraded) onDegraded();
       const { shards, degraded, epoch } = answer;
       return { hits: answer.results[0] ?? [], shards, degraded, epoch };
@@ -100,6 +103,14 @@ function writeOptions(
 function writeResponse(outcomes: readonly WriteOutcome[]): WriteResponse {
   if (outcomes.some((outcome) => outcome.kind === 'applied')) return { outcomes };
   throw errorOfOutcomes(outcomes);
+}
+
+/** To a backend every search is a batch; its error names the field as the caller knows it. */
+function refuseSingle(thrown: unknown): never {
+  if (!isFlotillaError(thrown) || thrown.field?.startsWith('queries[0]') !== true) throw thrown;
+  const field = thrown.field.replace('queries[0]', 'query');
+  const message = thrown.message.replace('queries[0]', 'query');
+  throw FlotillaError.fromBody({ ...thrown.body, field, message }, thrown);
 }
 
 function isPresent(record: StoredRecord | undefined): record is StoredRecord {

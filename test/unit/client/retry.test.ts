@@ -1,11 +1,15 @@
 // Goal: the client sends calls again when, and only when, that is safe and of use.
 // Method: servers with backends that fail on command, and the keys that they receive.
+import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { Flotilla } from '../../../src/client/index.js';
 import type { ErrorReason } from '../../../src/shared/error-codes.js';
 import { FlotillaError } from '../../../src/shared/errors.js';
+import { LIMITS } from '../../../src/shared/limits.js';
 import type { WriteOutcome } from '../../../src/shared/types.js';
 import { failureOf, type Harness, startHarness } from '../../api/harness.js';
+import { waitUntil } from '../../support/wait-until.js';
+import { TcpProxy } from '../transport/tcp-proxy.js';
 
 let harness: Harness;
 beforeEach(async () => {
@@ -112,6 +116,34 @@ describe('writes', () => {
     ]);
   });
 
+  it('go on under a new name before shards forget one that takes very long', async () => {
+    const records = notes();
+    let release: () => void = () => undefined;
+    const held = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    let first = true;
+    harness.backend.before = async () => {
+      if (!first) return;
+      first = false;
+      await held;
+    };
+    const slow = records.delete(['slow']);
+    await waitUntil('the slow one has arrived', () => harness.backend.calls.length === 1);
+    const remembered = LIMITS.sessionRequestsMax.value;
+    for (let i = 0; i < remembered / 64; i++) {
+      await Promise.all(Array.from({ length: 64 }, () => records.delete(['quick'])));
+    }
+    release();
+    await slow;
+    const { clientId, sequence = 0 } = harness.backend.writes.at(-1)?.idempotencyKey ?? {};
+    const beside = harness.backend.writes.filter(
+      ({ idempotencyKey }) => idempotencyKey?.clientId === clientId,
+    );
+    expect(sequence).toBe(1);
+    expect(beside.length).toBeLessThanOrEqual(remembered / 2);
+  });
+
   it('say "unknown" when an earlier attempt may have been applied (P-2)', async () => {
     failWith('OUTCOME_UNKNOWN', ...Array<ErrorReason>(4).fill('NO_LEADER'));
     expect(await failureOf(notes().upsert([RECORD]))).toMatchObject({
@@ -182,6 +214,32 @@ describe('writes', () => {
   });
 });
 
+describe('what cannot be sent', () => {
+  const upsert = (changes: object) => notes().upsert([{ ...RECORD, ...changes }]);
+  const record = 'records[0]';
+
+  it.each<[string, string, () => Promise<unknown>]>([
+    ['an id that is a number', `${record}.id`, () => upsert({ id: 7 })],
+    ['no vector', `${record}.values`, () => upsert({ values: undefined })],
+    ['a vector of null', `${record}.values`, () => upsert({ values: [1, null, 3, 4] })],
+    ['a vector with a hole', `${record}.values`, () => upsert({ values: Array(4) })],
+    ['a date in metadata', `${record}.metadata`, () => upsert({ metadata: { a: new Date() } })],
+    ['metadata of null', `${record}.metadata`, () => upsert({ metadata: null })],
+    ['a timeout of NaN', 'timeoutMs', () => notes().upsert([RECORD], { timeoutMs: Number.NaN })],
+    ['no time', 'timeoutMs', () => notes().count({ timeoutMs: 0 })],
+  ])('is named: %s (P-9)', async (_what, field, send) => {
+    const error = await failureOf(send());
+    expect(error).toMatchObject({ field, code: 'INVALID_ARGUMENT', outcome: 'not-applied' });
+    expect(harness.backend.calls).toEqual([]);
+  });
+
+  it('but a call may wait for ever, as far as it goes', async () => {
+    for (const timeoutMs of [Number.POSITIVE_INFINITY, Number.MAX_SAFE_INTEGER, 2 ** 31]) {
+      expect(await notes().count({ timeoutMs })).toBe(0);
+    }
+  });
+});
+
 describe('administration', () => {
   it('creating is repeated, dropping only while it certainly has not happened', async () => {
     failWith('OUTCOME_UNKNOWN');
@@ -214,6 +272,57 @@ describe('several addresses', () => {
     expect(other.backend.calls).toHaveLength(9);
   });
 
+  it('are passed by where a connection is accepted, but never answered', async () => {
+    // So behaves a node that is stopped, and much like it one behind a firewall.
+    await using silent = await silentServer();
+    await using both = new Flotilla([silent.address, harness.address], { retry });
+    const records = both.collection('notes');
+    for (let i = 0; i < 4; i++) await records.upsert([RECORD], { timeoutMs: 8_000 });
+    expect(harness.backend.calls).toHaveLength(4);
+  });
+
+  it('are left by calls under way when their node stops (F-4)', async () => {
+    await using other = await startHarness();
+    const proxy = await TcpProxy.open(Number(harness.address.split(':')[1]));
+    await using both = new Flotilla([proxy.address, other.address], { retry });
+    const records = both.collection('notes');
+    for (let i = 0; i < 2; i++) await records.count();
+    proxy.hold();
+    await records.upsert([RECORD], { timeoutMs: 20_000 });
+    for (let i = 0; i < 3; i++) await records.count();
+    expect([harness.backend.calls.length, other.backend.calls.length]).toEqual([1, 5]);
+    proxy.close();
+  });
+
+  it('say that nothing was sent when the only one cannot be reached in time (P-2)', async () => {
+    await using silent = await silentServer();
+    await using one = new Flotilla(silent.address, { retry });
+    const error = await failureOf(one.collection('notes').upsert([RECORD], { timeoutMs: 100 }));
+    expect(error).toMatchObject({ reason: 'NODE_NOT_READY', outcome: 'not-applied' });
+    const giveUp = new AbortController();
+    const aborted = failureOf(one.status({ signal: giveUp.signal }));
+    giveUp.abort();
+    expect((await aborted).reason).toBe('CANCELLED');
+    const cutShort = failureOf(one.status());
+    await one.close();
+    expect((await cutShort).reason).toBe('CANCELLED');
+  });
+
+  it('are used again once a node is back', async () => {
+    const address = harness.server.address;
+    await using other = await startHarness();
+    await using both = new Flotilla([address, other.address], { retry });
+    await both.status();
+    await harness.server.close(0);
+    for (let i = 0; i < 4; i++) await both.status();
+    expect(other.backend.calls).toHaveLength(4);
+    await using back = await startHarness({ address });
+    await waitUntil('the node is asked again', async () => {
+      await both.status();
+      return back.backend.calls.length > 0;
+    });
+  });
+
   it('fail with an error that says so when nobody is there', async () => {
     await harness.server.close(0);
     const error = await failureOf(notes().upsert([RECORD]));
@@ -227,3 +336,20 @@ describe('several addresses', () => {
     expect((await failureOf(closed.status())).reason).toBe('CANCELLED');
   });
 });
+
+/** Accepts connections and says nothing. */
+async function silentServer(): Promise<AsyncDisposable & { readonly address: string }> {
+  const sockets = new Set<Socket>();
+  const server = createServer((socket) => {
+    sockets.add(socket.on('error', () => undefined).resume());
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as AddressInfo;
+  return {
+    address: `127.0.0.1:${port}`,
+    async [Symbol.asyncDispose]() {
+      for (const socket of sockets) socket.destroy();
+      await new Promise((resolve) => server.close(resolve));
+    },
+  };
+}

@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest';
 import type { RouterHooks } from '../../../src/router/hooks.js';
 import type { SearchAnswer, SearchRequestQuery } from '../../../src/router/requests.js';
 import { floatBytes } from '../../../src/shared/bytes.js';
+import { encodeStatusDetails } from '../../../src/shared/codec/status-details.js';
 import type { FlotillaError } from '../../../src/shared/errors.js';
 import { FakeCluster } from './fake-cluster.js';
 
@@ -178,6 +179,18 @@ describe('a search with a shard that fails (F-20)', () => {
     cluster.leaderOf(1).faults = [{ reject: 'COLLECTION_NOT_FOUND' }];
     const error = await errorOf(cluster.run(cluster.router.search('docs', [near(0, 0)], partial)));
     expect(error.reason).toBe('COLLECTION_NOT_FOUND');
+  });
+
+  it('has an error that fits into the headers of any client, whatever is missing', async () => {
+    const cluster = new FakeCluster({ shards: 256, nodes: 1 });
+    for (const { shardId } of cluster.document.shards) {
+      cluster.leaderOf(shardId).faults = [{ reject: 'COLLECTION_NOT_READY' }];
+    }
+    const error = await errorOf(cluster.run(cluster.router.count('docs', { timeoutMs: 100 })));
+    expect(error.reason).toBe('SHARD_UNAVAILABLE');
+    const details = encodeStatusDetails(14, error.body).toString('base64');
+    // Other clients than ours refuse more than 8 KiB of headers, the message's own included.
+    expect(details.length + 3 * error.message.length).toBeLessThan(7_000);
   });
 
   it('tells callers to slow down when that is what the shards say (P-10)', async () => {

@@ -1,6 +1,7 @@
 // Goal: every record of a write gets its true outcome, and applies at most once.
 // Method: a router over fake shards with scripted faults, in virtual time.
 import { describe, expect, it } from 'vitest';
+import type { ProposalAnswer } from '../../../src/replica/replica.js';
 import type { UpsertRecord } from '../../../src/router/requests.js';
 import type { RequestKey } from '../../../src/shared/codec/command.js';
 import { commandVersion, stampCommand } from '../../../src/shared/codec/command.js';
@@ -204,6 +205,15 @@ describe('a write', () => {
   });
 });
 
+const STALE: ProposalAnswer = {
+  kind: 'not-applied',
+  error: { reason: 'STALE_TOPOLOGY', message: 'another table' },
+};
+const LOST: ProposalAnswer = {
+  kind: 'unknown',
+  error: { reason: 'OUTCOME_UNKNOWN', message: 'the answer was lost' },
+};
+
 describe('the key of a write', () => {
   const key: RequestKey = {
     clientId: 'sdk',
@@ -283,6 +293,36 @@ describe('the key of a write', () => {
     );
     expect(error).toMatchObject({ reason: 'SESSION_EXPIRED', outcome: 'unknown' });
     expect(cluster.leaderOf(0).calls).toHaveLength(1);
+  });
+
+  it('is not called forgotten while another shard may have applied a part (P-2)', async () => {
+    for (const forgetful of [0, 1]) {
+      const cluster = new FakeCluster({ shards: 2 });
+      cluster.shard(forgetful).forgotten.add(key.clientId);
+      cluster.leaderOf(1 - forgetful).faults = ['lose-answer', 'none'];
+      const write = { ...options, idempotencyKey: key, retry: 'client' as const };
+      const error = await errorOf(cluster.run(cluster.router.upsert('docs', records(20), write)));
+      expect(error).toMatchObject({ reason: 'OUTCOME_UNKNOWN', outcome: 'unknown' });
+    }
+  });
+
+  it('is not sent again for a client that retries, though another entry has to be', async () => {
+    const cluster = new FakeCluster({ shards: 1 });
+    const leader = cluster.leaderOf(0);
+    const propose = leader.propose.bind(leader);
+    let proposals = 0;
+    leader.propose = async (commands, context) => {
+      if (++proposals > 1) return propose(commands, context);
+      return commands.map((_, at) => (at === 0 ? STALE : LOST));
+    };
+    const write = { ...options, idempotencyKey: key, retry: 'client' as const };
+    const many = ids(30).map((id) => record(id, new Uint8Array(60_000)));
+    const { outcomes } = await cluster.run(cluster.router.upsert('docs', many, write));
+    const kinds = new Set(outcomes.slice(1).map(({ kind }) => kind));
+    expect(outcomes[0]?.kind).toBe('applied');
+    expect([...kinds]).toEqual(['applied', 'unknown']);
+    const resent = cluster.shard(0).log.flatMap(({ operations }) => operations);
+    expect(resent.map(({ ordinal }) => outcomes[ordinal]?.kind)).not.toContain('unknown');
   });
 
   it('is not changed when an attempt may have been applied: nobody can tell', async () => {
