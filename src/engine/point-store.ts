@@ -1,7 +1,10 @@
 /**
  * What a shard replica keeps on disk: records, collections, sessions, ownership and the applied
- * index, each change together with the applied index that it brought (A3). Not synced: the Raft
- * log replays what a crash of the machine takes from the end.
+ * index, each change together with the applied index that it brought (A3).
+ *
+ * Changes are synced, although the Raft log would replay what a crash takes from the end: between
+ * two files of LevelDB's own log a power loss can take a piece from the middle, below an applied
+ * index that survives, and nothing would replay that.
  */
 import type { ByteReader } from '../shared/bytes.js';
 import type { Kv, KvEntry } from '../shared/kv.js';
@@ -105,11 +108,13 @@ export class PointStore {
     return this.#kv.getSync(key);
   }
 
-  /** Stores the batch and the applied index, all or nothing. */
+  /** Stores the batch and the applied index, all or nothing. An index alone may be lost. */
   async commit(batch: WriteBatch, appliedIndex: number): Promise<void> {
+    const changes = batch.operations();
     const value = sealValue(APPLIED_INDEX_KEY, (body) => body.varint(appliedIndex));
-    batch.put(APPLIED_INDEX_KEY, value);
-    await this.#kv.batch(batch.operations(), { sync: false });
+    await this.#kv.batch([...changes, { type: 'put', key: APPLIED_INDEX_KEY, value }], {
+      sync: changes.length > 0,
+    });
   }
 
   /**
