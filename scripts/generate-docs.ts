@@ -55,10 +55,10 @@ function errorsPage(): string {
   return page(
     'Errors',
     `Every error has a \`reason\`, which never changes its meaning, and a message for people, which
-may change. _Retry_ says whether the same request may succeed when sent again unchanged. _Write_ says
-what became of a write that was answered with the error: \`not-applied\` means that it has not
-happened on any replica and never will; \`unknown\` means that it may have, and that sending it again
-with the same idempotency key applies it once.`,
+may change. _Retry_ says whether the same request may succeed when sent again unchanged. _Write_
+says what became of a write that was answered with the error: \`not-applied\` means that it has not
+happened on any replica and never will; \`unknown\` means that it may have, and that sending it
+again with the same idempotency key applies it once.`,
     table(['Reason', 'Code', 'Retry', 'Write', 'Meaning'], rows),
   );
 }
@@ -90,8 +90,8 @@ function metricsPage(): string {
     .map((metric) => [`\`${metric.name}\``, String(metric.type), labelsOf(metric), metric.help]);
   return page(
     'Metrics',
-    `Every node serves these for Prometheus at \`/metrics\` of \`listen.http\`, beside the metrics of
-its process (\`process_*\`, \`nodejs_*\`). \`shard\` is the id of a shard, or \`topology\`. Alert rules
+    `Every node serves these for Prometheus at \`/metrics\` of \`listen.http\`, beside those of its
+process (\`process_*\`, \`nodejs_*\`). \`shard\` is the id of a shard, or \`topology\`. Alert rules
 that use them are in \`cluster/rules\`.`,
     table(['Metric', 'Type', 'Labels', 'Meaning'], rows),
   );

@@ -63,6 +63,7 @@ export class Cluster {
   readonly #isTemporary: boolean;
   readonly #network: MemoryNetwork;
   readonly #nodes = new Map<number, Node>();
+  readonly #starting = new Set<Promise<Node>>();
   readonly #clients: Flotilla[] = [];
   #stopped: Promise<void> | undefined;
 
@@ -74,8 +75,7 @@ export class Cluster {
     const cluster = new Cluster(options, directory, isTemporary);
     try {
       const ids = Array.from({ length: count }, (_, at) => at + 1);
-      await Promise.all(ids.map((nodeId) => cluster.#start(nodeId)));
-      await Promise.all([...cluster.#nodes.values()].map((node) => node.ready));
+      await Promise.all(ids.map((nodeId) => cluster.startNode(nodeId)));
       return cluster;
     } catch (error) {
       await cluster.stop();
@@ -125,10 +125,19 @@ export class Cluster {
     await node.stop();
   }
 
-  /** Starts a stopped node on its data. Resolves when it is ready. */
+  /**
+   * Starts a stopped node on its data. Resolves when it is ready. Rejects as `Node.start` does, and
+   * with WRONG_STORE when its directory is not the one that the cluster knows: it is stopped then.
+   */
   async startNode(nodeId: number): Promise<void> {
     if (this.#nodes.has(nodeId)) return;
-    await (await this.#start(nodeId)).ready;
+    const node = await this.#start(nodeId);
+    try {
+      await node.ready;
+    } catch (error) {
+      if (this.#nodes.get(nodeId) === node) await this.stopNode(nodeId);
+      throw error;
+    }
   }
 
   /** Stops all nodes and clients; removes the data if `dir` was not given. Idempotent. */
@@ -143,6 +152,8 @@ export class Cluster {
 
   async #stopAll(): Promise<void> {
     await Promise.all(this.#clients.map((client) => client.close()));
+    // A node that is still opening its directory can only be stopped afterwards.
+    await Promise.allSettled(this.#starting);
     await Promise.all([...this.#nodes.keys()].map((nodeId) => this.stopNode(nodeId)));
     if (this.#isTemporary) await rm(this.#directory, { recursive: true, force: true });
   }
@@ -151,14 +162,20 @@ export class Cluster {
     if (this.#stopped !== undefined) {
       throw new FlotillaError('NODE_NOT_READY', 'The cluster has been stopped');
     }
-    const node = await Node.start({
+    const starting = Node.start({
       config: this.#configOf(nodeId),
       logger: (this.#options.logger ?? silentLogger).child({ nodeId }),
       environment: realEnvironment(this.#network.host(peerAddress(nodeId))),
       createEngine: threadEngine,
     });
-    this.#nodes.set(nodeId, node);
-    return node;
+    this.#starting.add(starting);
+    try {
+      const node = await starting;
+      this.#nodes.set(nodeId, node);
+      return node;
+    } finally {
+      this.#starting.delete(starting);
+    }
   }
 
   #configOf(nodeId: number): NodeConfig {

@@ -26,7 +26,9 @@ const BOOTSTRAP_ROUND_MS = 10_000;
 
 export class Membership implements ControlHandler {
   readonly #options: MembershipOptions;
+  /** What this node has durably. */
   #genesis: TopologyDocument | undefined;
+  #storing: Promise<void> | undefined;
   readonly #joined: Promise<void>;
   #noteJoined: () => void = () => undefined;
 
@@ -60,24 +62,21 @@ export class Membership implements ControlHandler {
     if (genesis !== undefined) this.#noteJoined();
   }
 
-  get genesis(): TopologyDocument | undefined {
-    return this.#genesis;
-  }
-
   identify(): NodeCard {
     return { node: this.#options.node, genesis: this.#genesis };
   }
 
-  /** Takes the first document that fits this node; a second one changes nothing. */
+  /**
+   * Takes the first document that fits this node; a second one changes nothing. Rejects when the
+   * document cannot be stored: the node has joined nothing then.
+   */
   async join(genesis: TopologyDocument): Promise<NodeCard> {
     if (this.#genesis === undefined) {
-      assertSameSettings(genesis.settings, this.#options.config.settings);
-      assertKnownStores(genesis, [this.identify()]);
-      this.#genesis = genesis;
-      await this.#options.logStore.putBlob(BLOB, encodeTopology(genesis));
-      this.#noteJoined();
+      this.#storing ??= this.#store(genesis).finally(() => {
+        this.#storing = undefined;
+      });
+      await this.#storing;
     }
-    await this.#joined;
     return this.identify();
   }
 
@@ -98,9 +97,16 @@ export class Membership implements ControlHandler {
         await Promise.race([this.#joined, sleep(environment.scheduler, POLL_DELAY_MS, signal)]);
       }
     }
-    if (signal.aborted) throw new FlotillaError('NODE_NOT_READY', 'The node is stopping');
-    await this.#joined;
-    return this.#genesis as TopologyDocument;
+    if (this.#genesis !== undefined && !signal.aborted) return this.#genesis;
+    throw new FlotillaError('NODE_NOT_READY', 'The node is stopping');
+  }
+
+  async #store(genesis: TopologyDocument): Promise<void> {
+    assertSameSettings(genesis.settings, this.#options.config.settings);
+    assertKnownStores(genesis, [this.identify()]);
+    await this.#options.logStore.putBlob(BLOB, encodeTopology(genesis));
+    this.#genesis = genesis;
+    this.#noteJoined();
   }
 
   async #tryBootstrap(signal: AbortSignal): Promise<void> {

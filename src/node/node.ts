@@ -118,9 +118,15 @@ export class Node {
     return this.#running.addresses;
   }
 
-  /** Resolves the first time that every shard of the cluster serves. */
+  /**
+   * Resolves the first time that every shard of the cluster serves. Rejects when the node stops
+   * before that: as `closed` does, or with NODE_NOT_READY after an orderly stop.
+   */
   get ready(): Promise<void> {
-    return Promise.race([this.#readiness.firstReady, this.closed]);
+    const stopped = this.closed.then(() => {
+      throw new FlotillaError('NODE_NOT_READY', 'The node was stopped before it was ready');
+    });
+    return Promise.race([this.#readiness.firstReady, stopped]);
   }
 
   /** Drains requests, then stops everything, the last started first. Idempotent. */

@@ -128,7 +128,10 @@ describe('records', () => {
         expect(await records.count()).toBe(first + 20);
         const { hits, shards, degraded } = await records.search({ vector: [first, 0, 0, 1], k: 3 });
         expect(hits).toHaveLength(3);
-        expect({ shards, degraded }).toMatchObject({ shards: { total: 3, ok: 3 }, degraded: false });
+        expect({ shards, degraded }).toMatchObject({
+          shards: { total: 3, ok: 3 },
+          degraded: false,
+        });
       }
     }
     const gone = recordsFrom(0, 20).map(({ id }) => id);
@@ -159,7 +162,9 @@ describe('records', () => {
       }
     };
     await Promise.all(clients.map((client, at) => writer(client, `writer-${at}`)));
-    const found = await next().collection<{ stamp: string }>('records').fetch([...written.keys()]);
+    const found = await next()
+      .collection<{ stamp: string }>('records')
+      .fetch([...written.keys()]);
     expect(found).toHaveLength(10);
     for (const { id, version, metadata } of found) {
       const writes = defined(written.get(id), id);

@@ -24,9 +24,15 @@ export async function leaderOf(client: Flotilla, shardId: number): Promise<numbe
   return leader;
 }
 
-/** Waits until every replica of every group is there and well. */
-export async function healthy(client: Flotilla): Promise<void> {
-  await waitUntil('the cluster is healthy', async () => (await client.status()).healthy);
+/** Waits until every node that the client asks in turn sees every replica of every group well. */
+export async function healthy(client: Flotilla, nodes = 3): Promise<void> {
+  const seenBy = new Set<number>();
+  await waitUntil('the cluster is healthy', async () => {
+    const status = await client.status();
+    if (status.healthy) seenBy.add(status.answeredBy);
+    else seenBy.clear();
+    return seenBy.size >= nodes;
+  });
 }
 
 /** Records `first` to `first + count - 1`, each with a vector of its own. */

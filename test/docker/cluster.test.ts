@@ -1,11 +1,12 @@
 // Goal: M-44, P-1: the image runs a cluster of three containers that survives the loss of one.
-// Method: build the image, insert, kill a leader, search, start it again; needs a Docker engine.
+// Method: build the image (or take FLOTILLA_IMAGE), insert, kill a leader, search, start it again.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Flotilla } from '../../src/client/index.js';
 import { waitUntil } from '../support/wait-until.js';
 import { buildImage, Containers, hasDockerEngine } from './containers.js';
 
-const IMAGE = 'flotilla:test';
+const builtImage = process.env.FLOTILLA_IMAGE;
+const image = builtImage ?? 'flotilla:test';
 const RECORDS = 300;
 const DIMENSION = 8;
 
@@ -18,11 +19,11 @@ const records = Array.from({ length: RECORDS }, (_, row) => ({
 }));
 
 describe.skipIf(!hasEngine)('three containers', () => {
-  const containers = new Containers(IMAGE);
+  const containers = new Containers(image);
   let client: Flotilla;
 
   beforeAll(async () => {
-    await buildImage(IMAGE);
+    if (builtImage === undefined) await buildImage(image);
     await containers.start();
     client = await connect();
   });

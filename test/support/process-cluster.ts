@@ -15,6 +15,8 @@ export interface ProcessClusterOptions {
   readonly shards?: number;
   /** @default 3 */
   readonly replicationFactor?: number;
+  /** Called with the cluster's directory before the first node starts. */
+  readonly prepare?: (directory: string) => void;
 }
 
 interface NodeProcess {
@@ -32,7 +34,7 @@ export class ProcessCluster {
 
   /** Starts all nodes and waits until every shard is led and serves. */
   static async start(options: ProcessClusterOptions = {}): Promise<ProcessCluster> {
-    const { nodes = 3, shards = 4, replicationFactor = 3 } = options;
+    const { nodes = 3, shards = 4, replicationFactor = 3, prepare = () => undefined } = options;
     const ports = await freePorts(nodes * 3);
     const address = (at: number): string => `127.0.0.1:${ports[at]}`;
     const cluster = new ProcessCluster(
@@ -43,8 +45,9 @@ export class ProcessCluster {
         http: address(3 * at + 2),
         child: undefined,
       })),
-      { nodes, shards, replicationFactor },
+      { nodes, shards, replicationFactor, prepare },
     );
+    prepare(cluster.directory);
     await cluster.startAll();
     return cluster;
   }
@@ -65,6 +68,20 @@ export class ProcessCluster {
 
   httpAddress(nodeId: number): string {
     return this.#node(nodeId).http;
+  }
+
+  isRunning(nodeId: number): boolean {
+    return this.#node(nodeId).child !== undefined;
+  }
+
+  /** The sum of a metric's samples, as the node reports them. */
+  async metric(nodeId: number, name: string): Promise<number> {
+    const response = await fetch(`http://${this.#node(nodeId).http}/metrics`);
+    const samples = (await response.text())
+      .split('\n')
+      .filter((line) => line.startsWith(`${name}{`) || line.startsWith(`${name} `));
+    if (samples.length === 0) throw new Error(`node ${nodeId} has no metric ${name}`);
+    return samples.reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' '))), 0);
   }
 
   async startAll(): Promise<void> {
@@ -112,12 +129,21 @@ export class ProcessCluster {
   }
 
   /** SIGKILL: no goodbye, nothing flushed by the process. Resolves when it is gone. */
-  kill(nodeId: number): Promise<void> {
-    return this.#end(this.#node(nodeId), 'SIGKILL');
+  async kill(nodeId: number): Promise<void> {
+    await this.#end(this.#node(nodeId), 'SIGKILL');
   }
 
-  /** SIGTERM: an orderly stop. Resolves with the exit code. */
-  terminate(nodeId: number): Promise<void> {
+  /** SIGSTOP: the process stands still, its sockets stay open. */
+  pause(nodeId: number): void {
+    this.#node(nodeId).child?.kill('SIGSTOP');
+  }
+
+  resume(nodeId: number): void {
+    this.#node(nodeId).child?.kill('SIGCONT');
+  }
+
+  /** SIGTERM: an orderly stop. Resolves with the exit code, null if there was none. */
+  terminate(nodeId: number): Promise<number | null | undefined> {
     return this.#end(this.#node(nodeId), 'SIGTERM');
   }
 
@@ -131,12 +157,13 @@ export class ProcessCluster {
     rmSync(this.directory, { recursive: true, force: true });
   }
 
-  async #end(node: NodeProcess, signal: NodeJS.Signals): Promise<void> {
+  /** The exit code; null for an end by signal, undefined where there was no process. */
+  async #end(node: NodeProcess, signal: NodeJS.Signals): Promise<number | null | undefined> {
     const { child } = node;
-    if (child === undefined) return;
-    const gone = new Promise<void>((done) => child.once('exit', () => done()));
+    if (child === undefined) return undefined;
+    const gone = new Promise<number | null>((done) => child.once('exit', (code) => done(code)));
     child.kill(signal);
-    await gone;
+    return gone;
   }
 
   #node(nodeId: number): NodeProcess {

@@ -1,0 +1,129 @@
+// Goal: processes that stop, are killed all at once or stand still lose nothing and lie about
+// nothing (P-1, P-5, F-2, F-4). Method: three processes and signals; small vectors, many writers.
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { Flotilla } from '../../src/client/index.js';
+import { ProcessCluster } from '../support/process-cluster.js';
+import { clusteredVectors } from '../support/vectors.js';
+import { waitUntil } from '../support/wait-until.js';
+import { expectAllThere, ImportRun, isFromOutage } from './import-run.js';
+
+const NODE_IDS = [1, 2, 3];
+const DIMENSION = 32;
+const vectors = clusteredVectors({ count: 6_000, dimension: DIMENSION, seed: 3 });
+
+let cluster: ProcessCluster;
+let client: Flotilla;
+
+beforeAll(async () => {
+  cluster = await ProcessCluster.start({ shards: 2 });
+  client = new Flotilla(cluster.addresses, { timeoutMs: 60_000 });
+});
+
+afterAll(async () => {
+  await client?.close();
+  await cluster?.destroy();
+});
+
+async function leaderOf(shardId: number, through = client): Promise<number> {
+  let leader = 0;
+  await waitUntil(`shard ${shardId} has a leader`, async () => {
+    const { shards } = await through.status();
+    leader = shards.find((shard) => shard.shardId === shardId)?.leaderNodeId ?? 0;
+    return leader > 0;
+  });
+  return leader;
+}
+
+async function newImport(collection: string, count: number): Promise<ImportRun> {
+  await client.createCollection({ name: collection, dimension: DIMENSION, metric: 'l2' });
+  return new ImportRun(client, { collection, vectors: vectors.slice(0, count), batch: 20 });
+}
+
+describe('SIGTERM', () => {
+  it('stops each node in order with exit code 0, and loses nothing', async () => {
+    const run = await newImport('terminated', 6_000);
+    const running = run.run();
+    for (const nodeId of NODE_IDS) {
+      const from = run.acknowledged.size;
+      await waitUntil('some writes', () => run.acknowledged.size > from + 200);
+      expect([nodeId, await cluster.terminate(nodeId)]).toEqual([nodeId, 0]);
+      cluster.startNode(nodeId);
+      await cluster.ready();
+    }
+    run.stop();
+    await running;
+    expect([...run.failures.keys()].filter((reason) => !isFromOutage(reason))).toEqual([]);
+    const options = { collection: 'terminated', vectors };
+    await expectAllThere(client, options, run.acknowledged);
+
+    const codes = await Promise.all(NODE_IDS.map((nodeId) => cluster.terminate(nodeId)));
+    expect(codes).toEqual([0, 0, 0]);
+    await cluster.startAll();
+    await expectAllThere(client, options, run.acknowledged);
+    expect(await client.collection('terminated').count()).toBeGreaterThanOrEqual(
+      run.acknowledged.size,
+    );
+  });
+});
+
+describe('SIGKILL of all nodes in the middle of an import', () => {
+  it('loses nothing that was acknowledged (P-1, F-2)', async () => {
+    const run = await newImport('killed', 6_000);
+    const running = run.run();
+    await waitUntil('a third is written', () => run.acknowledged.size > 2_000);
+    await Promise.all(NODE_IDS.map((nodeId) => cluster.kill(nodeId)));
+    const beforeRestart = new Set(run.acknowledged);
+    await cluster.startAll();
+    const options = { collection: 'killed', vectors };
+    await expectAllThere(client, options, beforeRestart);
+    // The writers have gone on by themselves: their keys make the repeats safe.
+    await running;
+    expect([...run.failures.keys()].filter((reason) => !isFromOutage(reason))).toEqual([]);
+    await expectAllThere(client, options, run.acknowledged);
+    const count = await client.collection('killed').count();
+    expect(count).toBeGreaterThanOrEqual(run.acknowledged.size);
+    expect(count).toBeLessThanOrEqual(6_000);
+    if (run.acknowledged.size === 6_000) expect(count).toBe(6_000);
+  });
+});
+
+describe('SIGSTOP of a leader', () => {
+  it('is a failover, and no stale read when it wakes up (P-5, F-4)', async () => {
+    await client.createCollection({ name: 'paused', dimension: 1, metric: 'l2' });
+    const ids = ['a', 'b', 'c', 'd', 'e', 'f'];
+    const write = async (through: Flotilla, round: number): Promise<void> => {
+      const records = ids.map((id) => ({ id, values: [round], metadata: { round } }));
+      const { appliedCount } = await through.collection('paused').upsert(records);
+      expect(appliedCount).toBe(ids.length);
+    };
+    await write(client, 1);
+    const leader = await leaderOf(0);
+    const awake = NODE_IDS.filter((nodeId) => nodeId !== leader);
+    const others = new Flotilla(
+      awake.map((nodeId) => cluster.clientAddress(nodeId)),
+      { timeoutMs: 60_000 },
+    );
+    const sleeper = new Flotilla(cluster.clientAddress(leader), { timeoutMs: 30_000 });
+    await sleeper.collection('paused').count();
+
+    cluster.pause(leader);
+    // Sent while it sleeps: they are the first thing that it finds when it wakes.
+    const early = Array.from({ length: 20 }, () => readRounds(sleeper, ids));
+    await write(others, 2);
+    expect(await leaderOf(0, others)).not.toBe(leader);
+    await write(others, 3);
+    // All of these start after round 3 was acknowledged.
+    const late = Array.from({ length: 20 }, () => readRounds(sleeper, ids));
+    cluster.resume(leader);
+    for (const rounds of await Promise.all(late)) expect(rounds).toEqual(ids.map(() => 3));
+    for (const rounds of await Promise.all(early)) expect(Math.min(...rounds)).toBeGreaterThan(0);
+    await cluster.ready();
+    expect(await readRounds(sleeper, ids)).toEqual(ids.map(() => 3));
+    await Promise.all([others.close(), sleeper.close()]);
+  });
+});
+
+async function readRounds(through: Flotilla, ids: readonly string[]): Promise<number[]> {
+  const found = await through.collection<{ round: number }>('paused').fetch(ids);
+  return found.map(({ metadata }) => metadata?.round ?? 0);
+}

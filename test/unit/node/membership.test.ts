@@ -1,0 +1,235 @@
+// Goal: nodes come together in one cluster, once, and a directory belongs to it for good.
+// Method: memberships in virtual time over the network's twin; nodes that come late, wiped or full.
+import { afterEach, describe, expect, it } from 'vitest';
+import { bootstrapCluster } from '../../../src/node/bootstrap.js';
+import type { NodeConfig } from '../../../src/node/config.js';
+import { serveControl } from '../../../src/node/control.js';
+import { Membership } from '../../../src/node/membership.js';
+import { deriveTiming } from '../../../src/replica/timing.js';
+import type { Environment } from '../../../src/shared/environment.js';
+import { silentLogger } from '../../../src/shared/logger.js';
+import { MemoryDisk } from '../../../src/shared/memory-disk.js';
+import { MemoryLogStore } from '../../../src/storage/memory-log-store.js';
+import type { ClusterSettings, TopologyDocument } from '../../../src/topology/document.js';
+import { MemoryNetwork } from '../../../src/transport/memory-network.js';
+import { createTransport } from '../../../src/transport/peer-transport.js';
+import type { Transport } from '../../../src/transport/transport.js';
+import { VirtualEnvironment } from '../../support/virtual-environment.js';
+
+const SETTINGS: ClusterSettings = {
+  shards: 2,
+  replicationFactor: 3,
+  virtualNodes: 100,
+  electionTimeoutMs: 1_000,
+};
+const NODE_IDS = [1, 2, 3];
+const addressOf = (nodeId: number): string => `host-${nodeId}:7701`;
+const NODES = NODE_IDS.map((nodeId) => ({ nodeId, peerAddress: addressOf(nodeId) }));
+
+interface Node {
+  readonly membership: Membership;
+  readonly environment: Environment;
+  readonly logStore: MemoryLogStore;
+  readonly transport: Transport;
+}
+
+let world = new VirtualEnvironment();
+let network = new MemoryNetwork({ scheduler: world.scheduler });
+let running: Transport[] = [];
+
+afterEach(async () => {
+  await world.settle(Promise.all(running.map((transport) => transport.close())));
+  world = new VirtualEnvironment();
+  network = new MemoryNetwork({ scheduler: world.scheduler });
+  running = [];
+});
+
+function configOf(nodeId: number, settings: ClusterSettings, bootstrap: boolean): NodeConfig {
+  const peer = addressOf(nodeId);
+  const listen = { client: `client-${nodeId}`, peer, http: `http-${nodeId}` };
+  return {
+    nodeId,
+    directory: `node-${nodeId}`,
+    listen,
+    advertise: listen,
+    nodes: NODES,
+    bootstrap,
+    settings,
+    timing: deriveTiming(settings.electionTimeoutMs),
+    logLevel: 'info',
+    logPretty: false,
+    logCacheSizeBytes: 1,
+    shutdownTimeoutMs: 1,
+  };
+}
+
+/** Opens a node's membership and listens for control requests. */
+async function open(
+  nodeId: number,
+  {
+    settings = SETTINGS,
+    bootstrap = false,
+    logStore = new MemoryLogStore({ storeId: `store-${nodeId}`, incarnation: 1 }),
+  } = {},
+): Promise<Node> {
+  const { clock, scheduler, random } = world;
+  const parts = { disk: new MemoryDisk(), network: network.host(`host-${nodeId}`) };
+  const environment: Environment = { clock, scheduler, random, ...parts };
+  const membership = await Membership.open({
+    config: configOf(nodeId, settings, bootstrap),
+    node: {
+      nodeId,
+      storeId: logStore.identity.storeId,
+      peerAddress: addressOf(nodeId),
+      clientAddress: `client-${nodeId}`,
+      httpAddress: `http-${nodeId}`,
+    },
+    logStore,
+    environment,
+    logger: silentLogger,
+  });
+  const transport = await createTransport({
+    environment,
+    listenAddress: addressOf(nodeId),
+    logger: silentLogger,
+    handlers: {
+      onMessages: () => undefined,
+      onRequest: () => Promise.reject(new Error('not asked here')),
+      onPeerUp: () => undefined,
+      onPeerDown: () => undefined,
+      onPeerRefused: () => undefined,
+    },
+    onControl: (payload) => serveControl(payload, membership),
+  });
+  running.push(transport);
+  return { membership, environment, logStore, transport };
+}
+
+const wait = (node: Node, signal = new AbortController().signal): Promise<TopologyDocument> =>
+  node.membership.wait(signal);
+
+describe('a bootstrap', () => {
+  it('gives all nodes one document, that each has durably', async () => {
+    const nodes = [await open(1, { bootstrap: true }), await open(2), await open(3)];
+    const documents = await world.settle(Promise.all(nodes.map((node) => wait(node))));
+    const [first] = documents;
+    expect(documents).toEqual([first, first, first]);
+    expect(first?.nodes.map(({ storeId }) => storeId)).toEqual(['store-1', 'store-2', 'store-3']);
+    for (const { logStore } of nodes) expect(await logStore.getBlob('genesis')).toBeDefined();
+  });
+
+  it('waits for a node that comes late', async () => {
+    const early = [await open(1, { bootstrap: true }), await open(2)];
+    const waiting = Promise.all(early.map((node) => wait(node)));
+    await world.advance(60_000);
+    expect(early.map(({ membership }) => membership.identify().genesis)).toEqual([
+      undefined,
+      undefined,
+    ]);
+    const late = await open(3);
+    const [first] = await world.settle(waiting);
+    expect(await world.settle(wait(late))).toEqual(first);
+  });
+
+  it('from two nodes at the same time makes one cluster', async () => {
+    const nodes = [
+      await open(1, { bootstrap: true }),
+      await open(2, { bootstrap: true }),
+      await open(3, { bootstrap: true }),
+    ];
+    const documents = await world.settle(Promise.all(nodes.map((node) => wait(node))));
+    expect(new Set(documents.map(({ clusterId }) => clusterId)).size).toBe(1);
+  });
+
+  it('may be repeated: the cluster stays what it is', async () => {
+    const nodes = [await open(1, { bootstrap: true }), await open(2), await open(3)];
+    const [document] = await world.settle(Promise.all(nodes.map((node) => wait(node))));
+    const { environment } = nodes[0] as Node;
+    const options = { environment, logger: silentLogger, nodes: NODES, timeoutMs: 5_000 };
+    expect(await world.settle(bootstrapCluster({ ...options, settings: SETTINGS }))).toEqual(
+      document,
+    );
+    const others = { ...SETTINGS, shards: 9 };
+    await expect(
+      world.settle(bootstrapCluster({ ...options, settings: others })),
+    ).rejects.toMatchObject({ reason: 'SETTINGS_MISMATCH', field: 'cluster.shards' });
+  });
+
+  it('refuses a node that is configured otherwise, naming the setting', async () => {
+    await open(2, { settings: { ...SETTINGS, replicationFactor: 2 } });
+    await open(3);
+    const first = await open(1, { bootstrap: true });
+    await expect(world.settle(wait(first))).rejects.toMatchObject({
+      reason: 'SETTINGS_MISMATCH',
+      field: 'cluster.replicationFactor',
+    });
+  });
+});
+
+describe('a directory', () => {
+  async function bootstrapped(): Promise<Node[]> {
+    const nodes = [await open(1, { bootstrap: true }), await open(2), await open(3)];
+    await world.settle(Promise.all(nodes.map((node) => wait(node))));
+    return nodes;
+  }
+
+  it('knows its cluster when it is opened again, without asking anyone', async () => {
+    const nodes = await bootstrapped();
+    const [, second] = nodes as [Node, Node, Node];
+    const document = second.membership.identify().genesis;
+    await world.settle(Promise.all(nodes.map(({ transport }) => transport.close())));
+    await second.logStore.close();
+    const again = await open(2, { logStore: second.logStore.reopen() });
+    expect(await world.settle(wait(again), 0)).toEqual(document);
+  });
+
+  it('refuses other settings when it is opened again', async () => {
+    const [, second] = (await bootstrapped()) as [Node, Node, Node];
+    await world.settle(second.transport.close());
+    await second.logStore.close();
+    const logStore = second.logStore.reopen();
+    await expect(open(2, { logStore, settings: { ...SETTINGS, shards: 5 } })).rejects.toMatchObject(
+      {
+        reason: 'SETTINGS_MISMATCH',
+        field: 'cluster.shards',
+      },
+    );
+  });
+
+  it('that is new under an old name is refused with WRONG_STORE (S-44)', async () => {
+    const nodes = await bootstrapped();
+    for (const [at, bootstrap] of [true, false].entries()) {
+      const nodeId = at + 1;
+      await world.settle((nodes[at] as Node).transport.close());
+      const logStore = new MemoryLogStore({ storeId: 'wiped', incarnation: 1 });
+      const wiped = await open(nodeId, { bootstrap, logStore });
+      await expect(world.settle(wait(wiped))).rejects.toMatchObject({ reason: 'WRONG_STORE' });
+      expect(await logStore.getBlob('genesis')).toBeUndefined();
+    }
+  });
+
+  it('that cannot store the document is no member, and says why (F-10)', async () => {
+    await open(1);
+    await open(2);
+    const full = await open(3);
+    full.logStore.failNextWrite(new Error('no space left on device'));
+    const { environment } = full;
+    const options = { environment, logger: silentLogger, nodes: NODES, settings: SETTINGS };
+    const bootstrap = bootstrapCluster({ ...options, timeoutMs: 5_000 });
+    await expect(world.settle(bootstrap)).rejects.toThrow(/no space|STORE_POISONED|write error/i);
+    expect(full.membership.identify().genesis).toBeUndefined();
+    // The others have the document: this node finds it there, and still cannot store it.
+    await expect(world.settle(wait(full))).rejects.toMatchObject({ reason: 'STORE_POISONED' });
+  });
+});
+
+describe('waiting', () => {
+  it('ends when the node is stopped', async () => {
+    const node = await open(2);
+    const abort = new AbortController();
+    const waiting = wait(node, abort.signal);
+    await world.advance(5_000);
+    abort.abort();
+    await expect(world.settle(waiting)).rejects.toMatchObject({ reason: 'NODE_NOT_READY' });
+  });
+});
