@@ -19,12 +19,12 @@ ${SCENARIOS.map(({ name, description }) => `  ${name.padEnd(14)} ${description}`
 
   --quick        small data, short slices; the result is shown and not kept
   --json         prints the result as one JSON line instead of a table
-  --profile DIR  writes CPU profiles into DIR; the result is shown and not kept
+  --profile DIR  writes CPU profiles into DIR and shows what they say, where the scenario can
 `;
 
-/** Returns the exit code: 2 for a command line that it does not understand. */
-async function main(args: readonly string[]): Promise<number> {
-  const { values, positionals } = parseArgs({
+/** Throws a TypeError on options that there are none of. */
+function parse(args: readonly string[]) {
+  return parseArgs({
     args: [...args],
     allowPositionals: true,
     options: {
@@ -33,14 +33,30 @@ async function main(args: readonly string[]): Promise<number> {
       profile: { type: 'string' },
     },
   });
+}
+
+function usageError(message: string): number {
+  process.stderr.write(`${message}\n\n${USAGE}`);
+  return 2;
+}
+
+/** Returns the exit code: 2 for a command line that it does not understand. */
+async function main(args: readonly string[]): Promise<number> {
+  let parsed: ReturnType<typeof parse>;
+  try {
+    parsed = parse(args);
+  } catch (error) {
+    return usageError((error as Error).message);
+  }
+  const { values, positionals } = parsed;
   const [name, ...others] = positionals;
   const scenario = SCENARIOS.find((one) => one.name === name);
   if (scenario === undefined || others.length > 0) {
-    process.stderr.write(USAGE);
-    return 2;
+    return usageError('Which benchmark?');
   }
   const { quick, profile, json } = values;
-  const run = beginRun(scenario.name, quick);
+  // A profiled run is no measure of speed: its results are kept apart.
+  const run = beginRun(profile === undefined ? scenario.name : `${scenario.name}-profile`, quick);
   const startMs = performance.now();
   const measurement = await scenario.run({
     quick,
@@ -51,8 +67,10 @@ async function main(args: readonly string[]): Promise<number> {
     },
   });
   const result = describeResult(run, measurement);
-  if (!quick && profile === undefined) appendResult(result);
-  process.stdout.write(json ? `${JSON.stringify(result)}\n` : `${figureTable(result.figures)}\n`);
+  if (!quick) appendResult(result);
+  const { figures, lines = [] } = result;
+  const text = figures.length > 0 ? figureTable(figures) : lines.join('\n');
+  process.stdout.write(`${json ? JSON.stringify(result) : text}\n`);
   return 0;
 }
 

@@ -1,4 +1,4 @@
-/** `hnswlib-node` alone, in this thread, without a record or a network: what a search costs at least. */
+/** `hnswlib-node` alone, in this thread: what a search costs without records and a network. */
 import addon from 'hnswlib-node';
 import type { Dataset } from './dataset.js';
 

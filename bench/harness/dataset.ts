@@ -13,7 +13,7 @@ export interface Dataset {
 }
 
 export const NEIGHBOURS = 10;
-const QUERIES_MAX = 500;
+const QUERIES_MAX = 200;
 const SEED = 11;
 
 /** Points around 50 centres, from a seed. Costs queries x count distances. */

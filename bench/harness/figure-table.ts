@@ -1,7 +1,15 @@
 /** Figures as a Markdown table, for terminals and for the README. */
 import type { Figure } from './scenario.js';
 
-const TITLES = ['Measured', 'per second', 'p50 ms', 'p99 ms', 'recall@10', 'ratio'];
+const TITLES = [
+  'Measured',
+  'per second',
+  'p50 ms',
+  'p99 ms',
+  'CPU us a call',
+  'recall@10',
+  'ratio',
+];
 
 /** Each column after the first two only where some figure fills it. */
 export function figureTable(figures: readonly Figure[]): string {
@@ -13,12 +21,20 @@ export function figureTable(figures: readonly Figure[]): string {
   return [line(TITLES), line(ruler), ...rows.map(line)].join('\n');
 }
 
-function cellsOf({ name, perSecond, latencyMs, recall, ratios = [] }: Figure): string[] {
+function cellsOf({
+  name,
+  perSecond,
+  latencyMs,
+  cpuUsPerCall,
+  recall,
+  ratios = [],
+}: Figure): string[] {
   return [
     name,
     perSecond?.toLocaleString('en-US') ?? '',
     latencyMs === undefined ? '' : milliseconds(latencyMs.p50),
     latencyMs === undefined ? '' : milliseconds(latencyMs.p99),
+    cpuUsPerCall?.toLocaleString('en-US') ?? '',
     recall?.toFixed(3) ?? '',
     ratios.map(({ of, value }) => `${percent(value)} of ${of}`).join(', '),
   ];

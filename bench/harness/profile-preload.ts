@@ -1,6 +1,6 @@
 /**
- * Loaded ahead of a program (`node --import`): profiles each of its threads, and writes the profiles
- * into BENCH_PROFILE_DIRECTORY when they end.
+ * Loaded ahead of a program (`node --import`): profiles each of its threads, and writes what it
+ * found into BENCH_PROFILE_DIRECTORY when they end.
  */
 import { writeFileSync } from 'node:fs';
 import { Session } from 'node:inspector';

@@ -8,7 +8,7 @@ import { type Load, runInTurns, type Turns } from './load.js';
 const PRELOAD = new URL('./profile-preload.js', import.meta.url).href;
 const SAMPLE_US = 500;
 /** Places that cost less than this in every column are left out of the table. */
-const TABLE_MIN_US = 1;
+const TABLE_MIN_US = 3;
 
 /** A load that was run under the profiler of this process. */
 export interface ProfiledPhase {

@@ -16,6 +16,8 @@ export interface Figure {
   readonly perSecond?: number;
   /** Over the calls of all slices. */
   readonly latencyMs?: Quantiles;
+  /** CPU microseconds that a call costs all processes together. Noise hardly changes it. */
+  readonly cpuUsPerCall?: number;
   /** Share of the true nearest 10 that was found. */
   readonly recall?: number;
   /** Medians, over pairs of neighbouring slices, of this figure's rate by that of another. */

@@ -4,6 +4,7 @@
  * same code with nothing behind it.
  */
 import { fork } from 'node:child_process';
+import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { Connections } from '../../src/client/connections.js';
 import { Flotilla } from '../../src/client/index.js';
@@ -37,9 +38,9 @@ const COLLECTION = 'ceiling';
 const CALL_TIMEOUT_MS = 10_000;
 const PROFILED_TURNS: Turns = { slices: 5, sliceMs: 1_000, warmUpSlices: 0 };
 
-const SEARCH = `search, ${INFLIGHT} in flight`;
-const EMPTY = `empty call (grpc.health.v1 Check), ${INFLIGHT} in flight`;
-const STUB = `search answered by a stub, ${INFLIGHT} in flight`;
+const SEARCH = 'search';
+const EMPTY = 'empty call';
+const STUB = 'search answered by a stub';
 
 export const unaryCeiling: Scenario = {
   name: 'unary-ceiling',
@@ -113,6 +114,7 @@ function parametersOf({ base, source }: Dataset, turns: Turns): Measurement['par
     ef: EF,
     k: NEIGHBOURS,
     inflight: INFLIGHT,
+    emptyCall: 'grpc.health.v1 Check',
     freshness: 'strong',
     slices: turns.slices,
     sliceMs: turns.sliceMs,
@@ -167,12 +169,13 @@ async function loadAll(addresses: readonly string[], { base }: Dataset): Promise
 
 async function startStub(): Promise<{ readonly address: string; readonly stop: () => void }> {
   const child = fork(fileURLToPath(new URL('../harness/stub-node.js', import.meta.url)));
-  const address = await new Promise<string>((resolve, reject) => {
-    child.once('message', (message) => resolve(String(message)));
+  const ended = new Promise<never>((_, reject) => {
     child.once('error', reject);
     child.once('exit', (code) => reject(new Error(`the stub ended with exit code ${code}`)));
   });
-  return { address, stop: () => child.disconnect() };
+  ended.catch(() => undefined);
+  const [address] = await Promise.race([once(child, 'message'), ended]);
+  return { address: String(address), stop: () => child.disconnect() };
 }
 
 /** Self time by thread and file, in microseconds per call: a search beside an empty call. */

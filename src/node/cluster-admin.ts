@@ -34,14 +34,22 @@ export class NodeAdmin implements ClusterAdmin {
     const started = await this.#change({ kind: 'beginCreateCollection', config }, options);
     const created = await this.#wait(options, `creating collection ${config.name}`, (document) => {
       const entry = document.collections.find((one) => one.collectionId === started.collectionId);
-      return entry?.state === 'active' ? entry : undefined;
+      // Someone may have dropped it in the same breath.
+      if (entry === undefined && document.nextCollectionId > started.collectionId) return started;
+      return entry?.state === 'creating' ? undefined : entry;
     });
     return { ...infoOf(created), recordCount: await this.#count(created, options) };
   }
 
   async dropCollection(name: string, options: CallOptions): Promise<void> {
+    const { collectionId } = collectionNamed(name, await this.#freshDocument(options));
     await this.#assertQuorums(options);
-    const { collectionId } = await this.#change({ kind: 'beginDropCollection', name }, options);
+    const command: TopologyCommand = { kind: 'beginDropCollection', collectionId };
+    const result = await this.#topology().propose(command, options);
+    // Gone already: by someone else, or by an attempt of this call whose answer was lost.
+    if (result.kind === 'refused' && result.error.reason !== 'COLLECTION_NOT_FOUND') {
+      throw FlotillaError.fromBody(result.error);
+    }
     await this.#wait(options, `dropping collection ${name}`, (document) => {
       const isLeft = document.collections.some((one) => one.collectionId === collectionId);
       return isLeft ? undefined : true;
@@ -54,13 +62,7 @@ export class NodeAdmin implements ClusterAdmin {
   }
 
   async describeCollection(name: string, options: CallOptions): Promise<CollectionInfo> {
-    const { collections } = await this.#freshDocument(options);
-    const entry = collections.find(({ config }) => config.name === name);
-    if (entry === undefined) {
-      throw new FlotillaError('COLLECTION_NOT_FOUND', `There is no collection ${name}`, {
-        field: 'name',
-      });
-    }
+    const entry = collectionNamed(name, await this.#freshDocument(options));
     const recordCount = await this.#count(entry, options);
     return { ...infoOf(entry), recordCount };
   }
@@ -124,6 +126,14 @@ export class NodeAdmin implements ClusterAdmin {
     });
     return withDeadline(environment.scheduler, seen, deadline, what).finally(() => stop());
   }
+}
+
+function collectionNamed(name: string, document: TopologyDocument): CollectionEntry {
+  const entry = document.collections.find(({ config }) => config.name === name);
+  if (entry !== undefined) return entry;
+  throw new FlotillaError('COLLECTION_NOT_FOUND', `There is no collection ${name}`, {
+    field: 'name',
+  });
 }
 
 function infoOf({ config, state }: CollectionEntry): CollectionInfo {

@@ -5,7 +5,7 @@ import type { ClusterAdmin, RecordsBackend } from '../server/backend.js';
 import { ClusterMetrics, type RaftMetricsSource } from '../server/cluster-metrics.js';
 import { GrpcServer } from '../server/grpc-server.js';
 import { HttpServer, type Readiness } from '../server/http-server.js';
-import { ServerMetrics } from '../server/metrics.js';
+import { addProcessMetrics, ServerMetrics } from '../server/metrics.js';
 import type { Environment } from '../shared/environment.js';
 import type { Logger } from '../shared/logger.js';
 import type { NodeConfig } from './config.js';
@@ -25,7 +25,9 @@ export interface EndpointsOptions {
 
 /** A registry per node: several nodes may live in one process. */
 export function nodeMetrics(nodeId: number): ServerMetrics {
-  return new ServerMetrics({ registry: new Registry(), version: VERSION, nodeId });
+  const registry = new Registry();
+  addProcessMetrics(registry);
+  return new ServerMetrics({ registry, version: VERSION, nodeId });
 }
 
 export function routerHooks(metrics: ServerMetrics): RouterHooks {

@@ -47,10 +47,9 @@ export function decodeTopologyCommand(bytes: Uint8Array): TopologyCommand {
     case 'beginCreateCollection':
       return { kind, config: readConfig(node.field('config')) };
     case 'finishCreateCollection':
+    case 'beginDropCollection':
     case 'finishDropCollection':
       return { kind, collectionId: node.field('collectionId').whole(1) };
-    case 'beginDropCollection':
-      return { kind, name: node.field('name').text() };
     default:
       throw new MalformedBytesError(`topology command ${kind}`);
   }

@@ -70,7 +70,7 @@ export interface TopologyDocument {
 export type TopologyCommand =
   | { readonly kind: 'beginCreateCollection'; readonly config: CollectionConfig }
   | { readonly kind: 'finishCreateCollection'; readonly collectionId: number }
-  | { readonly kind: 'beginDropCollection'; readonly name: string }
+  | { readonly kind: 'beginDropCollection'; readonly collectionId: number }
   | { readonly kind: 'finishDropCollection'; readonly collectionId: number };
 
 /**

@@ -3,8 +3,9 @@
  * replica of the topology group comes to the same document and the same answer.
  *
  * A collection goes `creating -> active -> dropping -> gone`. The two `begin` commands come from
- * callers and may be repeated; the two `finish` commands come from the topology's leader once every
- * shard has applied the change.
+ * callers and may be repeated: a drop names the id, which is never used again, and so cannot hit
+ * a newer collection of the same name. The two `finish` commands come from the topology's leader
+ * once every shard has applied the change.
  */
 import { unreachable } from '../shared/assert.js';
 import { FlotillaError } from '../shared/errors.js';
@@ -36,7 +37,7 @@ export function applyTopologyCommand(
     case 'finishCreateCollection':
       return finishCreate(document, command.collectionId);
     case 'beginDropCollection':
-      return beginDrop(document, command.name);
+      return beginDrop(document, command.collectionId);
     case 'finishDropCollection':
       return finishDrop(document, command.collectionId);
     default:
@@ -95,11 +96,11 @@ function finishCreate(document: TopologyDocument, collectionId: number): Topolog
   }
 }
 
-function beginDrop(document: TopologyDocument, name: string): TopologyTransition {
-  const collection = findByName(document, name);
+function beginDrop(document: TopologyDocument, collectionId: number): TopologyTransition {
+  const collection = findById(document, collectionId);
   switch (collection?.state) {
     case undefined:
-      return notFound(document, name);
+      return notFound(document, `${collectionId}`);
     case 'creating':
       // Shards could otherwise see the drop before the creation that is still on its way to them.
       return notReady(document, collection);

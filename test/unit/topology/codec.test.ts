@@ -60,7 +60,7 @@ describe('the topology codec', () => {
     const commands: TopologyCommand[] = [
       { kind: 'beginCreateCollection', config: config('ключ', { indexedFields: FIELDS }) },
       { kind: 'finishCreateCollection', collectionId: 1 },
-      { kind: 'beginDropCollection', name: 'docs' },
+      { kind: 'beginDropCollection', collectionId: 3 },
       { kind: 'finishDropCollection', collectionId: 2 },
     ];
     for (const command of commands) {

@@ -61,7 +61,7 @@ async function until(cluster: TopologyCluster, condition: () => boolean): Promis
 }
 
 const create: TopologyCommand = { kind: 'beginCreateCollection', config: config('notes') };
-const drop: TopologyCommand = { kind: 'beginDropCollection', name: 'notes' };
+const drop: TopologyCommand = { kind: 'beginDropCollection', collectionId: 1 };
 
 describe('the driver', () => {
   it('puts a creation and a drop through every shard, then through the topology', async () => {

@@ -31,7 +31,7 @@ describe('propose', () => {
   it('hands a refusal back as a result', async () => {
     const cluster = await TopologyCluster.start();
     const { topology } = await cluster.follower();
-    const drop = topology.propose({ kind: 'beginDropCollection', name: 'nothing' }, SOON);
+    const drop = topology.propose({ kind: 'beginDropCollection', collectionId: 9 }, SOON);
     expect(await cluster.environment.settle(drop)).toMatchObject({
       kind: 'refused',
       error: { reason: 'COLLECTION_NOT_FOUND' },

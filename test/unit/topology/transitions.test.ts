@@ -15,7 +15,10 @@ const create = (name: string, more = {}): TopologyCommand => ({
   kind: 'beginCreateCollection',
   config: config(name, more),
 });
-const drop = (name: string): TopologyCommand => ({ kind: 'beginDropCollection', name });
+const drop = (collectionId: number): TopologyCommand => ({
+  kind: 'beginDropCollection',
+  collectionId,
+});
 const finishCreate = (collectionId: number): TopologyCommand => ({
   kind: 'finishCreateCollection',
   collectionId,
@@ -79,7 +82,7 @@ describe('creating a collection', () => {
   });
 
   it('waits for a drop of the same name to end', () => {
-    const dropping = documentAfter(create('docs'), finishCreate(1), drop('docs'));
+    const dropping = documentAfter(create('docs'), finishCreate(1), drop(1));
     const error = { reason: 'COLLECTION_NOT_READY' };
     expect(refused(dropping, create('docs'))).toMatchObject({ kind: 'refused', error });
   });
@@ -102,23 +105,23 @@ describe('dropping a collection', () => {
   const active = documentAfter(create('docs'), finishCreate(1));
 
   it('is dropping first, then gone, and may be repeated meanwhile', () => {
-    const begun = applyTopologyCommand(active, drop('docs'));
+    const begun = applyTopologyCommand(active, drop(1));
     expect(begun.document).toMatchObject({ epoch: 4, collections: [{ state: 'dropping' }] });
-    expect(refused(begun.document, drop('docs'))).toEqual(begun.result);
+    expect(refused(begun.document, drop(1))).toEqual(begun.result);
     const finished = applyTopologyCommand(begun.document, finishDrop(1));
     expect(finished.result).toMatchObject({ kind: 'ok', collection: { collectionId: 1 } });
     expect(finished.document).toMatchObject({ epoch: 5, collections: [] });
   });
 
   it('never gives the numeric id out again', () => {
-    const gone = documentAfter(create('docs'), finishCreate(1), drop('docs'), finishDrop(1));
+    const gone = documentAfter(create('docs'), finishCreate(1), drop(1), finishDrop(1));
     const again = applyTopologyCommand(gone, create('docs'));
     expect(again.result).toMatchObject({ kind: 'ok', collection: { collectionId: 2 } });
   });
 
   it('is refused where there is no such collection', () => {
     const error = { reason: 'COLLECTION_NOT_FOUND' };
-    expect(refused(active, drop('other'))).toMatchObject({ kind: 'refused', error });
+    expect(refused(active, drop(7))).toMatchObject({ kind: 'refused', error });
     expect(refused(active, finishDrop(7))).toMatchObject({ kind: 'refused', error });
     expect(refused(active, finishCreate(7))).toMatchObject({ kind: 'refused', error });
   });
@@ -126,10 +129,10 @@ describe('dropping a collection', () => {
   it('waits for the creation to end, and for its own begin', () => {
     const error = { reason: 'COLLECTION_NOT_READY' };
     const creating = documentAfter(create('docs'));
-    expect(refused(creating, drop('docs'))).toMatchObject({ kind: 'refused', error });
+    expect(refused(creating, drop(1))).toMatchObject({ kind: 'refused', error });
     expect(refused(creating, finishDrop(1))).toMatchObject({ kind: 'refused', error });
     expect(refused(active, finishDrop(1))).toMatchObject({ kind: 'refused', error });
-    const dropping = documentAfter(create('docs'), finishCreate(1), drop('docs'));
+    const dropping = documentAfter(create('docs'), finishCreate(1), drop(1));
     expect(refused(dropping, finishCreate(1))).toMatchObject({ kind: 'refused', error });
   });
 });
@@ -138,7 +141,7 @@ describe('any run of commands', () => {
   const names = fc.constantFrom('a', 'b', 'c');
   const command: fc.Arbitrary<TopologyCommand> = fc.oneof(
     fc.tuple(names, fc.constantFrom(8, 9)).map(([name, dimension]) => create(name, { dimension })),
-    names.map(drop),
+    fc.integer({ min: 1, max: 12 }).map(drop),
     fc.integer({ min: 1, max: 12 }).map(finishCreate),
     fc.integer({ min: 1, max: 12 }).map(finishDrop),
   );
