@@ -1,6 +1,6 @@
 /** A Markdown table with its columns aligned, as the formatter of this repository wants them. */
 
-/** `lines` are those of a table, the second one its ruler: `---` to the left, `---:` to the right. */
+/** `lines` are those of a table, the second its ruler: `---` to the left, `---:` to the right. */
 export function padTable(lines: readonly string[]): string {
   const rows = lines.map((line) => line.slice(2, -2).split(' | '));
   const [titles = [], ruler = []] = rows;
