@@ -29,6 +29,7 @@ const config = { dimension: DIMENSION, metric: 'l2', m: 16, efConstruction: 200 
 const refuse = () => Promise.reject(new Error('the stub only searches'));
 const records: RecordsBackend = {
   collection: (name) => ({ name, ...config, indexedFields: [] }),
+  newestCollection: refuse,
   search: async () => answer,
   upsert: refuse,
   delete: refuse,

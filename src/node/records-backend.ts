@@ -43,6 +43,11 @@ export class RouterBackend implements RecordsBackend {
     }
   }
 
+  async newestCollection(name: string, options: CallOptions): Promise<CollectionConfig> {
+    await this.#refresh(options);
+    return this.#options.view.collection(name).config;
+  }
+
   upsert(
     collection: string,
     records: readonly NewRecord[],
@@ -90,6 +95,11 @@ export class RouterBackend implements RecordsBackend {
     return answer.count;
   }
 
+  async #refresh({ timeoutMs, signal }: CallOptions): Promise<void> {
+    const patience = { timeoutMs: Math.min(timeoutMs, REFRESH_TIMEOUT_MAX_MS), signal };
+    await this.#options.topology()?.refresh(patience);
+  }
+
   /** Tries again, once, where a newer topology may tell something else. */
   async #fresh<T>(options: CallOptions, work: () => Promise<T>): Promise<T> {
     const epoch = this.#options.view.current()?.epoch;
@@ -100,8 +110,7 @@ export class RouterBackend implements RecordsBackend {
         isFlotillaError(error) &&
         (error.reason === 'COLLECTION_NOT_FOUND' || error.reason === 'COLLECTION_NOT_READY');
       if (!stale) throw error;
-      const timeoutMs = Math.min(options.timeoutMs, REFRESH_TIMEOUT_MAX_MS);
-      await this.#options.topology()?.refresh({ timeoutMs, signal: options.signal });
+      await this.#refresh(options);
       if (this.#options.view.current()?.epoch === epoch) throw error;
       return work();
     }

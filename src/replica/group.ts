@@ -9,6 +9,7 @@ import { type Outbox, RawNode } from '../raft/raw-node.js';
 import {
   type ConfState,
   type Entry,
+  type HardState,
   type LogReader,
   type Message,
   NONE,
@@ -21,9 +22,10 @@ import type { Environment } from '../shared/environment.js';
 import { FlotillaError, toFlotillaError } from '../shared/errors.js';
 import { LIMITS } from '../shared/limits.js';
 import type { Logger } from '../shared/logger.js';
-import type { CommittedEntry, StateMachine } from '../shared/state-machine.js';
+import type { StateMachine } from '../shared/state-machine.js';
 import type { GroupGenesis, GroupMember, LogStore } from '../storage/log-store.js';
 import type { PeerIdentity } from '../transport/transport.js';
+import { ApplyQueue, hasCommand } from './apply-queue.js';
 import { LagMeter } from './lag-meter.js';
 import { type ProposalOutcome, Proposals } from './proposals.js';
 import { Reads } from './reads.js';
@@ -42,6 +44,8 @@ export interface GroupOptions<Result> {
   readonly schedule: () => void;
   /** The replica has stopped for good; `error` says why. */
   readonly onFault: (error: FlotillaError) => void;
+  /** How long committed entries may wait for others where nobody waits for them. @default 0 */
+  readonly applyLingerMs?: number;
   /** Sees each entry that is appended here, before it is persisted. */
   readonly onAppend?: (entries: readonly Entry[]) => void;
 }
@@ -65,9 +69,9 @@ export class RaftGroup<Result> {
   #persisting = false;
   #persistedIndex: number;
   #appliedIndex: number;
-  /** Committed, durable here, and not yet handed to the state machine. */
-  #toApply: Entry[] = [];
-  #applying: Promise<void> | undefined;
+  readonly #toApply: ApplyQueue<Result>;
+  /** A commit index that is not written yet: it rides on the next batch of entries (S2). */
+  #unsavedHardState: HardState | undefined;
   #writing: Promise<void> | undefined;
   #role: Role = 'StateFollower';
   #lead = NONE;
@@ -111,6 +115,13 @@ export class RaftGroup<Result> {
       maxUncommittedBytes: LIMITS.uncommittedBytesMax.value,
       maxPendingReads: LIMITS.pendingReadsMax.value,
       trace: (line) => options.logger.debug({ groupId: genesis.groupId }, line),
+    });
+    this.#toApply = new ApplyQueue({
+      stateMachine: options.stateMachine,
+      scheduler: options.environment.scheduler,
+      lingerMs: options.applyLingerMs ?? 0,
+      onApplied: (entries, results) => this.#noteApplied(entries, results),
+      onError: (error) => this.#fail(error),
     });
     this.#isFirstCandidate = genesis.confState.voters[0] === genesis.replicaId;
   }
@@ -220,7 +231,9 @@ export class RaftGroup<Result> {
   /** Resolves once `index` is applied on this replica, whoever leads. */
   waitApplied(index: number): Promise<void> {
     if (!this.#running) throw new FlotillaError('NODE_NOT_READY', 'The replica has stopped');
-    return this.#reads.waitApplied(index);
+    const applied = this.#reads.waitApplied(index);
+    this.#toApply.hurry();
+    return applied;
   }
 
   /**
@@ -265,8 +278,15 @@ export class RaftGroup<Result> {
       this.#settleAll('The node is stopping');
     }
     await this.#writing;
-    await this.#applying;
+    await this.#saveCommit();
+    await this.#toApply.stop();
     await this.#options.stateMachine.close();
+  }
+
+  /** So that a restart after an orderly stop knows what is committed. */
+  async #saveCommit(): Promise<void> {
+    if (this.#unsavedHardState === undefined || this.#fault !== undefined) return;
+    await this.#write([], false).catch((error: unknown) => this.#fail(error));
   }
 
   get #running(): boolean {
@@ -283,29 +303,33 @@ export class RaftGroup<Result> {
     if (ready.softState !== undefined) this.#noteSoftState(ready.softState);
     this.#options.onAppend?.(ready.entries);
     this.#handleOutbox(ready);
-    const needsWrite = ready.entries.length > 0 || ready.hardState !== undefined;
+    if (ready.hardState !== undefined) this.#unsavedHardState = ready.hardState;
     // What is durable here already need not wait for this batch, which may replace a suffix.
     const firstNew = ready.entries[0]?.index ?? Number.MAX_SAFE_INTEGER;
     const durableIndex = Math.min(this.#persistedIndex, firstNew - 1);
     const durable = ready.committed.filter((entry) => entry.index <= durableIndex);
     const waiting = ready.committed.slice(durable.length);
-    this.#enqueueApply(durable);
+    this.#toApply.push(durable, this.#appliesUrgently);
     this.#persisting = true;
-    if (!needsWrite) {
+    if (!ready.mustSync) {
       this.#afterPersist(ready, waiting);
       return;
     }
-    this.#writing = this.#options.logStore
-      .write({
-        groupId: this.groupId,
-        ...(ready.hardState !== undefined && { hardState: ready.hardState }),
-        entries: ready.entries,
-        mustSync: ready.mustSync,
-      })
-      .then(
-        () => this.#guard(() => this.#afterPersist(ready, waiting)),
-        (error: unknown) => this.#fail(error),
-      );
+    this.#writing = this.#write(ready.entries, true).then(
+      () => this.#guard(() => this.#afterPersist(ready, waiting)),
+      (error: unknown) => this.#fail(error),
+    );
+  }
+
+  #write(entries: readonly Entry[], mustSync: boolean): Promise<void> {
+    const hardState = this.#unsavedHardState;
+    this.#unsavedHardState = undefined;
+    return this.#options.logStore.write({
+      groupId: this.groupId,
+      ...(hardState !== undefined && { hardState }),
+      entries,
+      mustSync,
+    });
   }
 
   #handleOutbox(outbox: Outbox): void {
@@ -321,7 +345,7 @@ export class RaftGroup<Result> {
     if (!this.#running) return;
     this.#send(ready.messagesAfterPersist);
     this.#node.persisted(ready);
-    this.#enqueueApply(waiting);
+    this.#toApply.push(waiting, this.#appliesUrgently);
     this.#scheduleIfReady();
   }
 
@@ -337,30 +361,13 @@ export class RaftGroup<Result> {
     for (const [nodeId, list] of byNode) this.#options.send(nodeId, list);
   }
 
-  #enqueueApply(entries: readonly Entry[]): void {
-    if (entries.length === 0) return;
-    this.#toApply.push(...entries);
-    this.#applying ??= this.#applyAll().catch((error: unknown) => this.#fail(error));
+  /** Whether the result of applying is waited for, here or by a proposer at this leader. */
+  get #appliesUrgently(): boolean {
+    return this.#role === 'StateLeader' || this.#reads.size > 0;
   }
 
-  /** Applies in log order, one batch after the other, until nothing is left. */
-  async #applyAll(): Promise<void> {
-    while (this.#toApply.length > 0 && this.#fault === undefined) {
-      const entries = this.#toApply;
-      this.#toApply = [];
-      await this.#applyBatch(entries);
-    }
-    this.#applying = undefined;
-  }
-
-  async #applyBatch(entries: readonly Entry[]): Promise<void> {
-    const commands = entries.filter(hasCommand);
+  #noteApplied(entries: readonly Entry[], results: readonly Result[]): void {
     const lastIndex = (entries.at(-1) as Entry).index;
-    const results = await this.#options.stateMachine.apply(commands as CommittedEntry[], lastIndex);
-    assert(
-      results.length === commands.length,
-      () => `${results.length} results for ${commands.length} entries`,
-    );
     this.#appliedIndex = lastIndex;
     let next = 0;
     for (const entry of entries) {
@@ -388,6 +395,7 @@ export class RaftGroup<Result> {
     if (role !== this.#role) this.#lag.reset();
     this.#role = role;
     this.#lead = lead;
+    if (this.#appliesUrgently) this.#toApply.hurry();
   }
 
   #assertLeads(): void {
@@ -433,10 +441,6 @@ export class RaftGroup<Result> {
     this.#proposals.abandon(why);
     this.#reads.close(new FlotillaError('NODE_NOT_READY', why));
   }
-}
-
-function hasCommand(entry: Entry): boolean {
-  return entry.type === 'EntryNormal' && entry.data.length > 0;
 }
 
 /**

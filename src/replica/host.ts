@@ -46,7 +46,7 @@ export class ReplicaHost {
   async addGroup<Result>(
     genesis: GroupGenesis,
     stateMachine: StateMachine<Result>,
-    onAppend?: GroupOptions<Result>['onAppend'],
+    options: Pick<GroupOptions<Result>, 'onAppend' | 'applyLingerMs'> = {},
   ): Promise<RaftGroup<Result>> {
     const { environment, logStore, timing, logger } = this.#options;
     const group = await RaftGroup.open<Result>({
@@ -59,7 +59,7 @@ export class ReplicaHost {
       send: (nodeId, messages) => this.#enqueue(nodeId, genesis.groupId, messages),
       onFault: (error) => this.#options.onFault(genesis.groupId, error),
       schedule: () => this.#schedule(group as RaftGroup<unknown>),
-      ...(onAppend !== undefined && { onAppend }),
+      ...options,
     });
     if (this.#closed) {
       await group.close();

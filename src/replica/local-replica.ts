@@ -32,6 +32,9 @@ export interface LocalReplicaOptions {
   readonly environment: Environment;
 }
 
+/** Followers serve no reads: what they apply a moment later, nobody misses. */
+const FOLLOWER_APPLY_LINGER_MS = 20;
+
 /** What an engine rejects with when it will never answer anything else. */
 const ENGINE_LOST: ReadonlySet<ErrorReason> = new Set<ErrorReason>([
   'STORE_POISONED',
@@ -55,7 +58,10 @@ export class LocalReplica implements ShardReplica {
     const observe = (entries: readonly Entry[]): void => {
       for (const entry of entries) clock.observe(commandVersion(entry.data));
     };
-    const group = await host.addGroup(genesis, engine, observe);
+    const group = await host.addGroup(genesis, engine, {
+      onAppend: observe,
+      applyLingerMs: FOLLOWER_APPLY_LINGER_MS,
+    });
     return new LocalReplica(options, group, clock);
   }
 

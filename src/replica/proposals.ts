@@ -33,8 +33,10 @@ export class Proposals<Result> {
 
   wait(index: number, term: number, sizeBytes: number): Promise<ProposalOutcome<Result>> {
     return new Promise((settle) => {
-      // A newer proposal at the same index: the older entry was truncated away.
-      this.#take(index)?.settle({ kind: 'lost' });
+      // A newer proposal at the same index: the older entry was truncated here. Another replica
+      // may still have it.
+      const truncated = new FlotillaError('OUTCOME_UNKNOWN', 'The write was truncated here');
+      this.#take(index)?.settle({ kind: 'unknown', error: truncated });
       this.#waiters.set(index, { term, sizeBytes, settle });
       this.#pendingBytes += sizeBytes;
     });

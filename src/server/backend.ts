@@ -64,6 +64,8 @@ export interface RecordsBackend {
    * COLLECTION_NOT_FOUND or COLLECTION_NOT_READY.
    */
   collection(name: string, options: CallOptions): CollectionConfig | Promise<CollectionConfig>;
+  /** The same, after asking the cluster whether there is something newer. */
+  newestCollection(name: string, options: CallOptions): Promise<CollectionConfig>;
   /** One outcome per record, in order. Rejects only when nothing was written. */
   upsert(
     collection: string,

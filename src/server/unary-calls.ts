@@ -2,6 +2,7 @@
  * The path of every unary call: limit, decode, handle, encode, answer, measure. It is the ceiling
  * of what a node can serve, so nothing else is done here.
  */
+import { setMaxListeners } from 'node:events';
 import type { handleUnaryCall, Metadata, ServerUnaryCall, sendUnaryData } from '@grpc/grpc-js';
 import type { ApiMethod } from '../shared/codec/public-api.js';
 import type { Clock, Scheduler, Timer } from '../shared/environment.js';
@@ -162,7 +163,11 @@ class ActiveCall implements CallOptions {
 
   /** Made on first use: most calls of a healthy cluster end before anyone gives up. */
   get signal(): AbortSignal {
-    this.#controller ??= new AbortController();
+    if (this.#controller === undefined) {
+      this.#controller = new AbortController();
+      // One listener a shard and attempt: as many as there are, and no leak.
+      setMaxListeners(0, this.#controller.signal);
+    }
     if (this.#settled) this.#controller.abort();
     return this.#controller.signal;
   }

@@ -51,6 +51,15 @@ export class FakeBackend implements RecordsBackend, ClusterAdmin {
     return config;
   }
 
+  /** What the cluster knows and this node does not yet. */
+  readonly newest = new Map<string, CollectionConfig>();
+
+  async newestCollection(name: string): Promise<CollectionConfig> {
+    const config = this.newest.get(name);
+    if (config !== undefined) this.collections.set(name, config);
+    return this.collection(name);
+  }
+
   async upsert(_collection: string, records: readonly NewRecord[], options: WriteOptions) {
     await this.#enter('upsert', options);
     this.writes.push(options);

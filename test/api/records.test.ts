@@ -92,6 +92,15 @@ describe('records', () => {
     expect(batch).toMatchObject({ field: 'queries[0].id' });
   });
 
+  it('checks again where the collection was dropped and made anew elsewhere', async () => {
+    harness.backend.newest.set('notes', { ...COLLECTION, dimension: 2 });
+    const notes = harness.client().collection('notes');
+    expect((await notes.upsert([{ id: 'r', values: [1, 2] }])).appliedCount).toBe(1);
+    expect((await notes.search({ vector: [1, 2], k: 1 })).hits).toHaveLength(1);
+    const error = await failureOf(notes.search({ vector: [1, 2, 3], k: 1 }));
+    expect(error).toMatchObject({ reason: 'DIMENSION_MISMATCH' });
+  });
+
   it('says when and where an answer is partial', async () => {
     harness.backend.degraded = true;
     const notes = harness.client().collection('notes');

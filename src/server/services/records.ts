@@ -8,10 +8,10 @@ import { FlotillaError, isFlotillaError } from '../../shared/errors.js';
 import type { WriteOutcome } from '../../shared/types.js';
 import { errorOfOutcomes } from '../../shared/write-outcomes.js';
 import type { CallOptions, RecordsBackend, StoredRecord, WriteOptions } from '../backend.js';
+import { KnownCollections } from '../known-collections.js';
 import type { UnaryCalls } from '../unary-calls.js';
 import {
   checkBatch,
-  checkCollectionName,
   checkIdempotencyKey,
   checkIdsToDelete,
   checkIdsToFetch,
@@ -26,16 +26,13 @@ export function recordsService(
   clock: Clock,
   onDegraded: () => void,
 ): Record<string, ReturnType<UnaryCalls['endpoint']>> {
-  const collectionOf = (name: string, options: CallOptions) => {
-    checkCollectionName(name, 'collection');
-    return backend.collection(name, options);
-  };
+  const known = new KnownCollections(backend);
 
   return {
     Upsert: calls.endpoint(API.upsert, async (request, call, headers) => {
       const { collection, records, idempotencyKey } = request;
       checkIdempotencyKey(idempotencyKey, clock.wallMs());
-      checkRecords(records, await collectionOf(collection, call));
+      await known.check(collection, call, (config) => checkRecords(records, config));
       const options = writeOptions(call, idempotencyKey, headers);
       return writeResponse((await backend.upsert(collection, records, options)).outcomes);
     }),
@@ -43,7 +40,7 @@ export function recordsService(
     Delete: calls.endpoint(API.delete, async (request, call, headers) => {
       const { collection, ids, idempotencyKey } = request;
       checkIdempotencyKey(idempotencyKey, clock.wallMs());
-      await collectionOf(collection, call);
+      await known.settingsOf(collection, call);
       checkIdsToDelete(ids);
       const options = writeOptions(call, idempotencyKey, headers);
       return writeResponse((await backend.delete(collection, ids, options)).outcomes);
@@ -51,7 +48,7 @@ export function recordsService(
 
     Fetch: calls.endpoint(API.fetch, async (request, options) => {
       const { collection, ids, includeValues, includeMetadata } = request;
-      await collectionOf(collection, options);
+      await known.settingsOf(collection, options);
       checkIdsToFetch(ids);
       const include = { values: includeValues ?? true, metadata: includeMetadata ?? true };
       const found = await backend.fetch(collection, ids, include, options);
@@ -60,7 +57,9 @@ export function recordsService(
 
     Search: calls.endpoint(API.search, async (request, call) => {
       const { collection, allowPartial } = request;
-      const query = checkQuery(request.query, await collectionOf(collection, call), 'query');
+      const query = await known.check(collection, call, (config) =>
+        checkQuery(request.query, config, 'query'),
+      );
       const { timeoutMs, signal } = call;
       const options = { timeoutMs, signal, allowPartial };
       const answer = await backend.search(collection, [query], options).catch(refuseSingle);
@@ -71,11 +70,12 @@ export function recordsService(
 
     SearchBatch: calls.endpoint(API.searchBatch, async (request, call) => {
       const { collection, allowPartial } = request;
-      const config = await collectionOf(collection, call);
-      checkBatch(request.queries);
-      const queries = request.queries.map((query, index) =>
-        checkQuery(query, config, `queries[${index}]`),
-      );
+      const queries = await known.check(collection, call, (config) => {
+        checkBatch(request.queries);
+        return request.queries.map((query, index) =>
+          checkQuery(query, config, `queries[${index}]`),
+        );
+      });
       const { timeoutMs, signal } = call;
       const options = { timeoutMs, signal, allowPartial };
       const answer = await backend.search(collection, queries, options);
@@ -84,7 +84,7 @@ export function recordsService(
     }),
 
     Count: calls.endpoint(API.count, async ({ collection }, options) => {
-      await collectionOf(collection, options);
+      await known.settingsOf(collection, options);
       return { count: await backend.count(collection, options) };
     }),
   };

@@ -1,0 +1,40 @@
+/** The settings that requests are checked against, and what to do when they are out of date. */
+import { isFlotillaError } from '../shared/errors.js';
+import type { CollectionConfig } from '../shared/types.js';
+import type { CallOptions, RecordsBackend } from './backend.js';
+import { checkCollectionName } from './validate.js';
+
+export class KnownCollections {
+  readonly #backend: RecordsBackend;
+
+  constructor(backend: RecordsBackend) {
+    this.#backend = backend;
+  }
+
+  /** Throws or rejects with INVALID_REQUEST, COLLECTION_NOT_FOUND or COLLECTION_NOT_READY. */
+  settingsOf(name: string, options: CallOptions): CollectionConfig | Promise<CollectionConfig> {
+    checkCollectionName(name, 'collection');
+    return this.#backend.collection(name, options);
+  }
+
+  /**
+   * What `check` makes of the request under the collection's settings. Where the dimension does
+   * not fit, the collection may have been dropped and made anew, and this node not have heard of
+   * it: then the newest settings decide.
+   */
+  async check<T>(
+    name: string,
+    options: CallOptions,
+    check: (config: CollectionConfig) => T,
+  ): Promise<T> {
+    const config = await this.settingsOf(name, options);
+    try {
+      return check(config);
+    } catch (error) {
+      if (!isFlotillaError(error) || error.reason !== 'DIMENSION_MISMATCH') throw error;
+      const newest = await this.#backend.newestCollection(name, options);
+      if (newest.dimension === config.dimension) throw error;
+      return check(newest);
+    }
+  }
+}
