@@ -1,4 +1,5 @@
 /** One gRPC channel per address; calls go round robin, and fail over to the next. */
+import { setMaxListeners } from 'node:events';
 import { Client, connectivityState, credentials, Metadata } from '@grpc/grpc-js';
 import type { ApiMethod } from '../shared/codec/public-api.js';
 import { FlotillaError } from '../shared/errors.js';
@@ -32,6 +33,8 @@ export class Connections {
   /** `addresses` are "host:port". Connects when the first call needs it. */
   constructor(addresses: readonly string[]) {
     if (addresses.length === 0) throw new TypeError('a client needs at least one address');
+    // One listener for each call that waits for a connection: as many as there are, and no leak.
+    setMaxListeners(0, this.#closing.signal);
     this.#clients = addresses.map(
       (address) =>
         new Client(address, credentials.createInsecure(), { ...channelOptions(), ...PROBES }),
