@@ -5,7 +5,7 @@
 import { assert } from '../shared/assert.js';
 import { utf8 } from '../shared/bytes.js';
 import type { Disk } from '../shared/environment.js';
-import { seal, unseal } from './sealed-record.js';
+import { seal, unseal } from '../shared/sealed-record.js';
 
 const NAME = /^[a-z0-9-]{1,64}$/;
 

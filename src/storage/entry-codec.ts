@@ -6,8 +6,8 @@
 import type { Entry, EntryType } from '../raft/types.js';
 import { MalformedBytesError } from '../shared/bytes.js';
 import type { KvOperation } from '../shared/kv.js';
+import { decodeBody, SEAL_SIZE_BYTES, sealInPlace } from '../shared/sealed-record.js';
 import { entryKey, indexOfKey } from './keys.js';
-import { decodeBody, SEAL_SIZE_BYTES, sealInPlace } from './sealed-record.js';
 
 const TERM_SIZE_BYTES = 8;
 const HEADER_SIZE_BYTES = SEAL_SIZE_BYTES + 1 + TERM_SIZE_BYTES;

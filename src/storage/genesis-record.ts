@@ -2,9 +2,9 @@
 import type { ConfState } from '../raft/types.js';
 import { ByteReader, ByteWriter, equalBytes } from '../shared/bytes.js';
 import { FlotillaError } from '../shared/errors.js';
+import { decodeBody, seal } from '../shared/sealed-record.js';
 import { genesisKey } from './keys.js';
 import type { GroupGenesis, GroupMember } from './log-store.js';
-import { decodeBody, seal } from './sealed-record.js';
 
 function writeIds(writer: ByteWriter, ids: readonly number[]): void {
   writer.varint(ids.length);

@@ -3,6 +3,7 @@
  * without an error when its files are damaged, so nothing in it is believed unchecked (S5, M8).
  */
 import type { Kv, KvEntry } from '../shared/kv.js';
+import { RecordError } from '../shared/sealed-record.js';
 import { decodeEntry } from './entry-codec.js';
 import { decodeGenesis } from './genesis-record.js';
 import { entryKey, genesisKey, indexOfKey, metaKey } from './keys.js';
@@ -10,7 +11,6 @@ import type { LogState } from './log-state.js';
 import type { GroupDamage, GroupGenesis } from './log-store.js';
 import { behind, type LowWaterMark } from './low-water-file.js';
 import { decodeMeta, type GroupMeta } from './meta-record.js';
-import { RecordError } from './sealed-record.js';
 import { TermRuns } from './term-runs.js';
 
 const SCAN_PAGE_ENTRIES = 1024;

@@ -5,8 +5,8 @@
  */
 import { ByteReader, ByteWriter, utf8 } from '../shared/bytes.js';
 import type { Disk } from '../shared/environment.js';
+import { decodeBody, seal } from '../shared/sealed-record.js';
 import type { StoreIdentity } from './log-store.js';
-import { decodeBody, seal } from './sealed-record.js';
 
 const FILE_NAME = 'IDENTITY';
 const CONTEXT = utf8(FILE_NAME);

@@ -11,6 +11,7 @@ import type { Timer } from '../shared/environment.js';
 import { FlotillaError } from '../shared/errors.js';
 import type { Kv, KvOperation } from '../shared/kv.js';
 import type { Logger } from '../shared/logger.js';
+import { recordFailure } from '../shared/sealed-record.js';
 import { assertBlobName, type BlobFiles } from './blob-files.js';
 import type { EntryCache } from './entry-cache.js';
 import { decodeEntry, encodeEntries } from './entry-codec.js';
@@ -29,7 +30,6 @@ import type {
 } from './log-store.js';
 import type { LowWaterFile } from './low-water-file.js';
 import { encodeMeta, type GroupMeta } from './meta-record.js';
-import { recordFailure } from './sealed-record.js';
 import { WriteLoop } from './write-loop.js';
 
 export interface KvLogStoreParts {

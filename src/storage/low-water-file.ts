@@ -9,8 +9,8 @@
  */
 import { ByteReader, ByteWriter, utf8 } from '../shared/bytes.js';
 import type { Disk } from '../shared/environment.js';
+import { decodeBody, seal } from '../shared/sealed-record.js';
 import type { GroupMeta } from './meta-record.js';
-import { decodeBody, seal } from './sealed-record.js';
 
 const FILE_NAME = 'LOW-WATER';
 const CONTEXT = utf8(FILE_NAME);

@@ -3,8 +3,8 @@
  * holds something of the group, so that entries and hard state can never disagree (S1).
  */
 import { ByteReader, ByteWriter } from '../shared/bytes.js';
+import { decodeBody, seal } from '../shared/sealed-record.js';
 import { metaKey } from './keys.js';
-import { decodeBody, seal } from './sealed-record.js';
 
 export interface GroupMeta {
   readonly term: number;

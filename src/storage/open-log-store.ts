@@ -10,6 +10,7 @@ import type { Disk, Environment, Random, Timer } from '../shared/environment.js'
 import { FlotillaError } from '../shared/errors.js';
 import type { Kv } from '../shared/kv.js';
 import type { Logger } from '../shared/logger.js';
+import { recordFailure } from '../shared/sealed-record.js';
 import { BlobFiles } from './blob-files.js';
 import { EntryCache } from './entry-cache.js';
 import { checkGroup, DamageError, type IntactGroup } from './group-check.js';
@@ -18,7 +19,6 @@ import { ALL_KEYS } from './keys.js';
 import { KvLogStore } from './kv-log-store.js';
 import type { GroupDamage, LogStore } from './log-store.js';
 import { LOW_WATER_PERIOD_MS, LowWaterFile } from './low-water-file.js';
-import { recordFailure } from './sealed-record.js';
 
 const MEBIBYTE = 1024 * 1024;
 const ENTRY_CACHE_SIZE_BYTES = 64 * MEBIBYTE;

@@ -5,11 +5,11 @@ import { describe, expect, it } from 'vitest';
 import type { Entry, EntryType } from '../../../src/raft/types.js';
 import { compareBytes } from '../../../src/shared/bytes.js';
 import type { KvOperation } from '../../../src/shared/kv.js';
+import { RecordError, seal, unseal } from '../../../src/shared/sealed-record.js';
 import { decodeEntry, encodeEntries } from '../../../src/storage/entry-codec.js';
 import { decodeGenesis, encodeGenesis } from '../../../src/storage/genesis-record.js';
 import { entryKey, genesisKey, indexOfKey, metaKey } from '../../../src/storage/keys.js';
 import { decodeMeta, encodeMeta, type GroupMeta } from '../../../src/storage/meta-record.js';
-import { RecordError, seal, unseal } from '../../../src/storage/sealed-record.js';
 import { genesisOf } from './harness.js';
 
 const safe = fc.maxSafeNat();

@@ -1,16 +1,16 @@
 /**
- * The frame around everything that the log store keeps: in the database and in its files.
+ * The frame around everything that a node keeps on disk: in databases and in files.
  *
  *     version u8 | crc32c u32 LE | body
  *
  * The checksum covers the version, the record's context (the key or file name that it belongs
  * to, which is not stored) and the body: a record found in another's place does not pass.
  */
-import { MalformedBytesError } from '../shared/bytes.js';
-import { crc32c } from '../shared/crc32c.js';
-import { FlotillaError } from '../shared/errors.js';
+import { MalformedBytesError } from './bytes.js';
+import { crc32c } from './crc32c.js';
+import { FlotillaError } from './errors.js';
 
-/** Version of every format in this room that is written now. */
+/** Version of every format that is written now. */
 const VERSION = 1;
 const CHECKSUM_AT = 1;
 
