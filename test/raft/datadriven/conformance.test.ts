@@ -3,7 +3,7 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { main } from '../../../scripts/raft-conformance.js';
 import { protocolLines, stateLines } from './comparison.js';
 import { describeReport, replayFile, runConformance } from './conformance.js';
@@ -149,6 +149,8 @@ describe('the raft-conformance command', () => {
   it('ends in 1 for a difference, in 0 once it is rewritten, in 2 for a wrong command line', () => {
     const name = join(directory, 'a.txt');
     writeFileSync(name, `${SETUP}# Why.\nraft-state\n----\nwrong\n`);
+    const printed = vi.spyOn(process.stdout, 'write').mockReturnValue(true);
+    const complained = vi.spyOn(process.stderr, 'write').mockReturnValue(true);
     expect(main([directory])).toBe(1);
     expect(main([directory, '--rewrite'])).toBe(0);
     expect(readFileSync(name, 'utf8')).toBe(`${SETUP}# Why.\nraft-state\n----\n${STATE}\n`);
@@ -156,5 +158,8 @@ describe('the raft-conformance command', () => {
     expect(main([])).toBe(2);
     expect(main([directory, '--colour'])).toBe(2);
     expect(main([directory, directory])).toBe(2);
+    expect(printed).toHaveBeenCalledTimes(3);
+    expect(complained).toHaveBeenCalledTimes(3);
+    vi.restoreAllMocks();
   });
 });
