@@ -33,7 +33,9 @@ COPY --from=build /build/node_modules ./node_modules
 COPY --from=build /build/dist ./dist
 COPY package.json LICENSE ./
 COPY proto ./proto
+# The syncs of the log and of all point stores share one pool of threads; its default is four.
 ENV NODE_ENV=production \
+    UV_THREADPOOL_SIZE=16 \
     PATH=/opt/flotilla/bin:$PATH \
     FLOTILLA_NODE__DIR=/var/lib/flotilla
 RUN mkdir bin && ln -s ../dist/cli/main.js bin/flotilla && chmod 755 dist/cli/main.js
