@@ -60,7 +60,7 @@ afterAll(async () => {
 });
 
 describe.skipIf(!isMountable)('a node with a full disk', () => {
-  it('takes no part, and the others have and take every acknowledged write (F-10, P-1, P-10)', async () => {
+  it('takes no part, and the others lose nothing and go on (F-10, P-1, P-10)', async () => {
     const nodes = cluster as ProcessCluster;
     const healthy = [1, 2].map((nodeId) => nodes.clientAddress(nodeId));
     const client = new Flotilla(nodes.addresses, { timeoutMs: 60_000 });
