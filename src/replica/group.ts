@@ -7,7 +7,6 @@
  */
 import { type Outbox, RawNode } from '../raft/raw-node.js';
 import {
-  type ConfState,
   type Entry,
   type HardState,
   type LogReader,
@@ -265,10 +264,6 @@ export class RaftGroup<Result> {
       fault: this.#fault,
       lagMs: new Map(status.progress.map(({ id, match }) => [id, this.#lag.lagMs(nowMs, match)])),
     };
-  }
-
-  get confState(): ConfState {
-    return this.#options.genesis.confState;
   }
 
   /** Waits for the write and the apply under way; everyone else is told `unknown`. Idempotent. */

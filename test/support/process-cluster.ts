@@ -3,7 +3,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { freePorts } from './free-ports.js';
+import { freePorts } from '../../src/cli/demo/free-ports.js';
 import { waitUntil } from './wait-until.js';
 
 const MAIN = resolve('dist/cli/main.js');

@@ -1,9 +1,9 @@
 /** The demo's three nodes: real processes of this same program, with their data in one folder. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { flagOf, type SettingKey } from '../../node/settings.js';
+import { freePorts } from './free-ports.js';
 
 const MAIN = new URL('../main.js', import.meta.url).pathname;
 
@@ -118,23 +118,4 @@ export class NodeProcesses {
     if (node === undefined) throw new Error(`there is no node ${nodeId}`);
     return node;
   }
-}
-
-/** Ports that were free a moment ago, all different. */
-async function freePorts(count: number): Promise<number[]> {
-  const servers = Array.from({ length: count }, () => createServer());
-  const ports = await Promise.all(
-    servers.map(
-      (server) =>
-        new Promise<number>((resolve, reject) => {
-          server.once('error', reject);
-          server.listen(0, '127.0.0.1', () => {
-            const address = server.address();
-            resolve(typeof address === 'object' && address !== null ? address.port : 0);
-          });
-        }),
-    ),
-  );
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
-  return ports;
 }
