@@ -1,4 +1,10 @@
-import { LOCAL_APPEND_THREAD, type LogReader, type RaftConfig, type ReplicaId } from './types.js';
+import {
+  type LeaseConfig,
+  LOCAL_APPEND_THREAD,
+  type LogReader,
+  type RaftConfig,
+  type ReplicaId,
+} from './types.js';
 
 const KIB = 1024;
 const MIB = 1024 * KIB;
@@ -21,6 +27,12 @@ export interface CheckedConfig {
   readonly maxUncommittedBytes: number;
   readonly maxPendingReads: number;
   readonly asyncStorageWrites: boolean;
+  readonly stepDownOnRemoval: boolean;
+  readonly nowMs: () => number;
+  readonly leases: LeaseConfig | undefined;
+  readonly restarted: boolean;
+  readonly confChangeValidation: 'refuse' | 'empty-entry' | 'none';
+  readonly forwardProposals: boolean;
   readonly trace: ((line: string) => void) | undefined;
 }
 
@@ -43,6 +55,12 @@ export function checkConfig(config: RaftConfig): CheckedConfig {
     maxUncommittedBytes: config.maxUncommittedBytes ?? 64 * MIB,
     maxPendingReads: config.maxPendingReads ?? 16_384,
     asyncStorageWrites: config.asyncStorageWrites ?? false,
+    stepDownOnRemoval: config.stepDownOnRemoval ?? true,
+    nowMs: config.nowMs ?? (() => 0),
+    leases: config.leases,
+    restarted: config.restarted ?? false,
+    confChangeValidation: config.confChangeValidation ?? 'refuse',
+    forwardProposals: config.forwardProposals ?? false,
     trace: config.trace,
   };
   requireInteger('id', checked.id, 1);
@@ -56,7 +74,26 @@ export function checkConfig(config: RaftConfig): CheckedConfig {
   requireInteger('maxCommittedSizeBytes', checked.maxCommittedSizeBytes, 1);
   requireInteger('maxUncommittedBytes', checked.maxUncommittedBytes, 1);
   requireInteger('maxInflightBytes', checked.maxInflightBytes, checked.maxSizePerMessageBytes);
+  if (checked.leases !== undefined) {
+    requireThat(config.nowMs !== undefined, 'leases need nowMs');
+    checkLeases(checked.leases);
+  }
   return checked;
+}
+
+/** A lease counts from before the promise, and has to end before it on the worst of clocks (R6). */
+function checkLeases({ durationMs, promiseMs, driftFraction }: LeaseConfig): void {
+  requireInteger('leases.durationMs', durationMs, 1);
+  requireInteger('leases.promiseMs', promiseMs, 1);
+  requireThat(
+    driftFraction >= 0 && driftFraction < 1,
+    `leases.driftFraction must be at least 0 and less than 1, not ${driftFraction}`,
+  );
+  requireThat(
+    durationMs * (1 + driftFraction) <= promiseMs * (1 - driftFraction),
+    `leases.durationMs ${durationMs} does not end before promiseMs ${promiseMs} on clocks that ` +
+      `drift by ${driftFraction}`,
+  );
 }
 
 function requireInteger(field: string, value: number, min: number): void {

@@ -6,7 +6,10 @@
  * Costs grow with the bytes printed; nothing here is called unless somebody reads the result.
  */
 
+import { decodeConfChange } from './conf-change-codec.js';
 import type {
+  ConfChange,
+  ConfChangeKind,
   ConfState,
   Entry,
   HardState,
@@ -51,12 +54,28 @@ export function quoteBytes(bytes: Uint8Array): string {
   return `${quoted}"`;
 }
 
-/** Quoted bytes; for a configuration change without any (leave the joint one) nothing at all. */
+/** Quoted bytes, or the steps of a configuration change. */
 function formatEntryData(entry: Entry): string {
-  if (entry.type !== 'EntryNormal' && entry.data.length === 0) {
-    return '';
+  if (entry.type === 'EntryNormal') {
+    return quoteBytes(entry.data);
   }
-  return quoteBytes(entry.data);
+  try {
+    return describeConfChange(decodeConfChange(entry.data));
+  } catch {
+    return quoteBytes(entry.data);
+  }
+}
+
+const STEP_LETTERS: Readonly<Record<ConfChangeKind, string>> = {
+  'add-voter': 'v',
+  'add-learner': 'l',
+  remove: 'r',
+  update: 'u',
+};
+
+/** `v1 l2 r3 u4`: add a voter, add a learner, remove, update; nothing for leaving a joint one. */
+export function describeConfChange(change: ConfChange): string {
+  return change.changes.map((step) => `${STEP_LETTERS[step.kind]}${step.replicaId}`).join(' ');
 }
 
 /** `Term:1 Vote:1 Commit:12`; the vote is left out while there is none. */

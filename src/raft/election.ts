@@ -1,5 +1,6 @@
 import { handleAppendEntries, handleHeartbeat, handleSnapshot } from './follower.js';
 import { becomeLeaderAndReplicate } from './leader.js';
+import type { MessageBody } from './message.js';
 import type { Raft } from './raft.js';
 import { type Message, type MessageType, NONE } from './types.js';
 
@@ -15,28 +16,44 @@ export function campaignOnTimeout(raft: Raft): void {
   if (raft.config.preVote) {
     preCampaign(raft);
   } else {
-    campaign(raft);
+    campaign(raft, false);
   }
+}
+
+/**
+ * The leader hands over (T1): an election at once, without asking first. Not where the leader was
+ * wrong about this replica's log (T2).
+ */
+export function campaignOnOrder(raft: Raft, message: Message): void {
+  if (!raft.log.matches({ term: message.logTerm, index: message.index })) return;
+  if (!raft.isPromotable || hasUnappliedConfChange(raft)) return;
+  campaign(raft, true);
 }
 
 function preCampaign(raft: Raft): void {
   raft.becomePreCandidate();
-  requestVotes(raft, 'MsgPreVote', 'MsgPreVoteResp', raft.term + 1);
+  requestVotes(raft, 'MsgPreVote', 'MsgPreVoteResp', raft.term + 1, false);
 }
 
-function campaign(raft: Raft): void {
-  raft.becomeCandidate();
-  requestVotes(raft, 'MsgVote', 'MsgVoteResp', raft.term);
+function campaign(raft: Raft, campaignTransfer: boolean): void {
+  raft.becomeCandidate(campaignTransfer);
+  requestVotes(raft, 'MsgVote', 'MsgVoteResp', raft.term, campaignTransfer);
 }
 
 /** Asks all voters. The own vote is an answer to itself, which counts when it is durable (E1). */
-function requestVotes(raft: Raft, type: MessageType, answer: MessageType, term: number): void {
+function requestVotes(
+  raft: Raft,
+  type: MessageType,
+  answer: MessageType,
+  term: number,
+  campaignTransfer: boolean,
+): void {
   const last = raft.log.lastId();
   for (const id of raft.tracker.voterIds) {
     if (id === raft.id) {
       raft.send(answer, id, undefined, term);
     } else {
-      raft.send(type, id, { index: last.index, logTerm: last.term }, term);
+      raft.send(type, id, { index: last.index, logTerm: last.term, campaignTransfer }, term);
     }
   }
 }
@@ -53,15 +70,32 @@ export function handleVoteRequest(raft: Raft, message: Message): void {
     (raft.vote === NONE && raft.lead === NONE) ||
     (type === 'MsgPreVote' && term > raft.term);
   if (!isFree || !raft.log.isUpToDate({ term: logTerm, index })) {
-    raft.send(answer, from, { reject: true });
+    raft.send(answer, from, { reject: true, ...commitForCandidate(raft) });
     return;
   }
-  // A pre-vote is granted in the term that was asked about, which is not ours.
-  raft.send(answer, from, undefined, term);
-  if (type === 'MsgVote') {
-    raft.electionElapsed = 0;
-    raft.vote = from;
+  if (type === 'MsgPreVote') {
+    // In the term that was asked about, which is not ours.
+    raft.send(answer, from, undefined, term);
+    return;
   }
+  // Whoever told the candidate to campaign has no lease any more (R8).
+  const promiseMs = message.campaignTransfer ? 0 : raft.leases.remainingPromiseMs();
+  raft.send(answer, from, { promiseMs });
+  raft.electionElapsed = 0;
+  raft.vote = from;
+}
+
+/**
+ * Who was removed or demoted may have a better log than all who are left, and can neither lead nor
+ * let them. So it tells up to where it knows the log to be committed: with that the candidate finds
+ * the change in its own log, and needs this vote no longer (M11).
+ */
+function commitForCandidate(raft: Raft): MessageBody {
+  const { committed } = raft.log;
+  const logTerm = raft.log.term(committed);
+  return raft.tracker.isVoter(raft.id) || typeof logTerm !== 'number'
+    ? {}
+    : { commit: committed, logTerm };
 }
 
 /** Candidates and pre-candidates differ only in which answers count. */
@@ -98,11 +132,17 @@ function answersThisPreVote(raft: Raft, message: Message): boolean {
 }
 
 function countVote(raft: Raft, message: Message): void {
+  if (raft.log.maybeCommit({ index: message.commit, term: message.logTerm })) {
+    // What is committed now may hold a change of the configuration, to be applied first (E8).
+    raft.becomeFollower(raft.term, NONE);
+    return;
+  }
   raft.tracker.recordVote(message.from, !message.reject);
+  raft.leases.granted(message.promiseMs);
   switch (raft.tracker.tallyVotes()) {
     case 'won':
       if (raft.role === 'StatePreCandidate') {
-        campaign(raft);
+        campaign(raft, false);
       } else if (raft.tracker.hasVoteOf(raft.id)) {
         // Until the own vote is durable, a crash would forget the term: this replica could win it
         // once more and append other entries under the same terms and indexes (E1).

@@ -29,6 +29,8 @@ export function createMessage(
     rejectHint: body.rejectHint ?? 0,
     context: body.context ?? 0,
     campaignTransfer: body.campaignTransfer ?? false,
+    sentAtMs: body.sentAtMs ?? 0,
+    promiseMs: body.promiseMs ?? 0,
   };
   if (body.snapshot === undefined && body.responses === undefined) return message;
   return {

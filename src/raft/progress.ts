@@ -26,15 +26,15 @@ export class Progress {
   #sentCommit = 0;
   /** One message is out that has to be answered before the next: a probe, or a full window. */
   #flowPaused = false;
+  /** The replica begins with nothing, not even a configuration: no entries will do. */
+  #isBlank = false;
   /** Heard from since the last check of the quorum (E6). */
   recentActive = false;
-  readonly isLearner: boolean;
 
   /** Nothing is known of the replica yet; the first probe asks about the entry before `next`. */
-  constructor(limits: ProgressLimits, next: number, isLearner: boolean) {
+  constructor(limits: ProgressLimits, next: number) {
     this.#inflights = new Inflights(limits.maxInflightMessages, limits.maxInflightBytes);
     this.#next = next;
-    this.isLearner = isLearner;
   }
 
   /** Last entry known to be durable at the replica. */
@@ -61,6 +61,19 @@ export class Progress {
     return this.#state !== 'StateReplicate' || !this.#inflights.isFull;
   }
 
+  /** Whether only a snapshot helps, whatever the log reaches back to. */
+  get needsSnapshot(): boolean {
+    return this.#isBlank;
+  }
+
+  /** The replica refused to begin at the beginning. False for a late answer. */
+  becomeBlank(): boolean {
+    if (this.#match > 0 || this.#state !== 'StateProbe') return false;
+    this.#isBlank = true;
+    this.#flowPaused = false;
+    return true;
+  }
+
   becomeProbe(): void {
     const next =
       this.#state === 'StateSnapshot'
@@ -77,6 +90,7 @@ export class Progress {
 
   becomeSnapshot(index: number): void {
     this.#enter('StateSnapshot');
+    this.#isBlank = false;
     this.#pendingSnapshot = index;
     this.#next = index + 1;
     this.#sentCommit = index;
@@ -124,6 +138,7 @@ export class Progress {
   maybeUpdate(index: number): boolean {
     if (index <= this.#match) return false;
     this.#match = index;
+    this.#isBlank = false;
     this.#next = Math.max(this.#next, index + 1);
     this.#flowPaused = false;
     return true;
@@ -155,13 +170,13 @@ export class Progress {
     return true;
   }
 
-  status(id: ReplicaId): ProgressStatus {
+  status(id: ReplicaId, isLearner: boolean): ProgressStatus {
     return {
       id,
       match: this.#match,
       next: this.#next,
       state: this.#state,
-      isLearner: this.isLearner,
+      isLearner,
       recentActive: this.recentActive,
       paused: this.isPaused,
       pendingSnapshot: this.#pendingSnapshot,

@@ -1,12 +1,20 @@
 import type { CheckedConfig } from './config.js';
-import { campaignOnTimeout, handleVoteRequest, stepCandidate } from './election.js';
+import {
+  campaignOnOrder,
+  campaignOnTimeout,
+  handleVoteRequest,
+  stepCandidate,
+} from './election.js';
 import { stepFollower } from './follower.js';
+import { ForwardedReads } from './forwarded-reads.js';
 import { invariant } from './invariant.js';
 import { stepLeader, tickLeader } from './leader.js';
+import { Leases } from './lease.js';
 import { createMessage, type MessageBody, waitsForPersist } from './message.js';
 import { RaftLog } from './raft-log.js';
 import { ReadIndexQueue } from './read-index.js';
 import { Tracker } from './tracker.js';
+import { Transfer } from './transfer.js';
 import {
   type ConfState,
   type HardState,
@@ -20,14 +28,20 @@ import {
 
 /**
  * One replica of a group: its state, the rules about terms that hold in every role, and the changes
- * of role. What each role does is in `follower.ts`, `election.ts` and `leader.ts`, which work on
- * the fields of this class; outside of this folder only `RawNode` is used.
+ * of role. What each role does is in `follower.ts`, `election.ts` and `leader.ts`, and by subject
+ * in `replication.ts`, `reads.ts`, `membership.ts` and `transfer.ts`, which all work on the fields
+ * of this class; outside of this folder only `RawNode` is used.
  */
 export class Raft {
   readonly config: CheckedConfig;
   readonly id: ReplicaId;
   readonly log: RaftLog;
+  /** As a leader: reads that wait for a quorum round. */
   readonly reads: ReadIndexQueue;
+  /** As a follower: reads that wait for the leader's answer. */
+  readonly forwardedReads: ForwardedReads;
+  readonly leases: Leases;
+  readonly transfer = new Transfer();
   tracker: Tracker;
 
   term = 0;
@@ -52,6 +66,10 @@ export class Raft {
   uncommittedBytes = 0;
   /** Index of the no-op that began this leader's term. */
   termStartIndex = 0;
+  /** While leading: up to there the log may hold configuration changes not yet applied (M2). */
+  pendingConfIndex = 0;
+  /** The host has evidence that the leader's process is gone: elections need not wait (E5). */
+  leaderSuspected = false;
 
   constructor(config: CheckedConfig) {
     this.config = config;
@@ -66,6 +84,8 @@ export class Raft {
     this.term = hardState.term;
     this.vote = hardState.vote;
     this.reads = new ReadIndexQueue(config.maxPendingReads);
+    this.forwardedReads = new ForwardedReads(config.maxPendingReads, config.random);
+    this.leases = new Leases(config.leases, config.nowMs, config.restarted);
     this.tracker = new Tracker(confState, config);
     this.becomeFollower(this.term, NONE);
   }
@@ -76,9 +96,12 @@ export class Raft {
 
   /** Whether this replica may campaign: a voter, and not amid the install of a snapshot (E8). */
   get isPromotable(): boolean {
-    return (
-      this.tracker.has(this.id) && !this.tracker.isLearner(this.id) && !this.log.hasUnstableSnapshot
-    );
+    return this.tracker.isVoter(this.id) && !this.log.hasUnstableSnapshot;
+  }
+
+  /** Whether this leader has committed an entry of its own term. */
+  get hasCommittedInTerm(): boolean {
+    return this.log.committed >= this.termStartIndex;
   }
 
   /** One unit of time. Costs a few comparisons, unless a timeout is due. */
@@ -88,6 +111,7 @@ export class Raft {
       return;
     }
     this.electionElapsed += 1;
+    for (const requestId of this.forwardedReads.tick()) this.readsAborted.push(requestId);
     if (this.electionElapsed < this.randomizedElectionTicks || !this.isPromotable) return;
     this.electionElapsed = 0;
     campaignOnTimeout(this);
@@ -95,18 +119,24 @@ export class Raft {
 
   /** Takes a message from another replica, or one of its own that has become durable. */
   step(message: Message): void {
+    const asksForVote = message.type === 'MsgVote' || message.type === 'MsgPreVote';
+    if (asksForVote && this.leases.withholdsVotes) return;
     if (message.term > this.term && !this.#adoptHigherTerm(message)) return;
     if (message.term < this.term) {
       this.#answerLowerTerm(message);
       return;
     }
-    if (message.type === 'MsgVote' || message.type === 'MsgPreVote') {
+    if (asksForVote) {
       handleVoteRequest(this, message);
       return;
     }
     switch (this.role) {
       case 'StateFollower':
-        stepFollower(this, message);
+        if (message.type === 'MsgTimeoutNow') {
+          campaignOnOrder(this, message);
+        } else {
+          stepFollower(this, message);
+        }
         return;
       case 'StateCandidate':
       case 'StatePreCandidate':
@@ -136,10 +166,11 @@ export class Raft {
     this.config.trace?.(`${this.id} became follower at term ${this.term}`);
   }
 
-  becomeCandidate(): void {
+  becomeCandidate(campaignTransfer: boolean): void {
     invariant(this.role !== 'StateLeader', () => `leader of term ${this.term} became candidate`);
     this.#reset(this.term + 1);
     this.vote = this.id;
+    this.leases.beginCandidacy(campaignTransfer);
     this.role = 'StateCandidate';
     this.config.trace?.(`${this.id} became candidate at term ${this.term}`);
   }
@@ -148,7 +179,7 @@ export class Raft {
   becomePreCandidate(): void {
     invariant(this.role !== 'StateLeader', () => `leader of term ${this.term} became candidate`);
     this.tracker.resetVotes();
-    this.lead = NONE;
+    this.loseLeader();
     this.role = 'StatePreCandidate';
     this.#drawElectionTimeout();
     this.config.trace?.(`${this.id} became pre-candidate at term ${this.term}`);
@@ -161,7 +192,17 @@ export class Raft {
     this.lead = this.id;
     this.role = 'StateLeader';
     this.termStartIndex = this.log.lastIndex() + 1;
+    // Any of the earlier entries may be a change that is not applied yet.
+    this.pendingConfIndex = this.log.lastIndex();
+    this.leases.beginTerm();
     this.config.trace?.(`${this.id} became leader at term ${this.term}`);
+  }
+
+  /** Knows of no leader any more. What it was asked for will not be answered (R10). */
+  loseLeader(): void {
+    this.lead = NONE;
+    this.leaderSuspected = false;
+    this.readsAborted = this.readsAborted.concat(this.forwardedReads.abort());
   }
 
   /** Replaces the configuration by the one of a snapshot. */
@@ -180,6 +221,7 @@ export class Raft {
       const inLease =
         this.config.checkQuorum &&
         this.lead !== NONE &&
+        !this.leaderSuspected &&
         this.electionElapsed < this.config.electionTicks;
       if (inLease && !message.campaignTransfer) return false;
     }
@@ -212,7 +254,7 @@ export class Raft {
       this.term = term;
       this.vote = NONE;
     }
-    this.lead = NONE;
+    this.loseLeader();
     this.electionElapsed = 0;
     this.heartbeatElapsed = 0;
     this.#drawElectionTimeout();
@@ -220,7 +262,11 @@ export class Raft {
     this.tracker.resetProgress(this.log.lastIndex());
     this.uncommittedBytes = 0;
     this.termStartIndex = 0;
-    this.readsAborted = this.readsAborted.concat(this.reads.abort());
+    this.pendingConfIndex = 0;
+    this.transfer.end();
+    for (const asker of this.reads.abort()) {
+      if (asker.from === this.id) this.readsAborted.push(asker.requestId);
+    }
   }
 
   #drawElectionTimeout(): void {

@@ -1,14 +1,9 @@
+import { decodeConfChange } from './conf-change-codec.js';
+import { isConsistent } from './confchange.js';
 import { checkConfig } from './config.js';
 import { campaignOnTimeout } from './election.js';
 import { invariant } from './invariant.js';
-import {
-  handleSnapshotReport,
-  handleUnreachable,
-  propose,
-  readIndex,
-  reduceUncommitted,
-  startReadRound,
-} from './leader.js';
+import { appliedTo, applyConfChange, proposeConfChange } from './membership.js';
 import {
   createMessage,
   entriesAreConsecutive,
@@ -16,8 +11,15 @@ import {
   isResponse,
   isStorageThread,
 } from './message.js';
+import { propose } from './proposals.js';
 import { Raft } from './raft.js';
+import { leaseIndex, readIndex, startReadRound } from './reads.js';
+import { handleSnapshotReport, handleUnreachable, reduceUncommitted } from './replication.js';
+import { transferLeader } from './transfer.js';
 import {
+  type ConfChange,
+  type ConfState,
+  type EntryType,
   type HardState,
   LOCAL_APPEND_THREAD,
   LOCAL_APPLY_THREAD,
@@ -29,6 +31,7 @@ import {
   type Ready,
   type ReplicaId,
   type SoftState,
+  type TransferResult,
 } from './types.js';
 
 /**
@@ -67,7 +70,10 @@ export class RawNode {
   #previousHardState: HardState;
   #previousSoftState: SoftState;
 
-  /** Throws a `RangeError` for a configuration that cannot work. */
+  /**
+   * Throws a `RangeError` for settings that cannot work, and a `ConfChangeError` for a stored
+   * configuration that contradicts itself.
+   */
   constructor(config: RaftConfig) {
     const checked = checkConfig(config);
     this.#raft = new Raft(checked);
@@ -86,9 +92,12 @@ export class RawNode {
     }
     // The own acknowledgements count as durable: only the own storage may deliver them (E1).
     if (message.from === raft.id && !this.#isAsync) return 'dropped';
+    if (message.type === 'MsgProp') return this.#stepProposals(message);
     if (isLocal(message.type) || message.term < 1) return 'dropped';
     if (isResponse(message.type) && !raft.tracker.has(message.from)) return 'peer-not-found';
     if (message.type === 'MsgApp' && !entriesAreConsecutive(message)) return 'dropped';
+    const { snapshot } = message;
+    if (snapshot !== undefined && !isConsistent(snapshot.meta.confState)) return 'dropped';
     raft.step(message);
     return 'ok';
   }
@@ -106,18 +115,70 @@ export class RawNode {
     return propose(this.#raft, data);
   }
 
+  /**
+   * Appends a change of the configuration, if this replica leads and the rules allow it now (M1-M4,
+   * M9); otherwise it says which one does not. A joint configuration that is not `joint-explicit`
+   * is left by a further entry that the leader proposes by itself (M5). Only replays of etcd's
+   * files give another type.
+   */
+  proposeConfChange(change: ConfChange, type: EntryType = 'EntryConfChangeV2'): ProposeResult {
+    return proposeConfChange(this.#raft, change, type);
+  }
+
+  /**
+   * The host applies an entry of type EntryConfChange or EntryConfChangeV2: from here on its change
+   * is in force. To be called for every such entry, in log order, before `applied` covers it, but
+   * not for those that the configuration of `LogReader.initialState` covers already. Returns the
+   * new configuration.
+   */
+  applyConfChange(change: ConfChange): ConfState {
+    return applyConfChange(this.#raft, change);
+  }
+
+  /** The configuration in force. */
+  get confState(): ConfState {
+    return this.#raft.tracker.confState;
+  }
+
+  /**
+   * Hands the leadership to a voter: when that holds the whole log, it is told to campaign at once.
+   * Proposals and new reads are refused until it leads or, at the latest, an election timeout has
+   * passed (T1). A follower asks its leader.
+   */
+  transferLeader(to: ReplicaId): TransferResult {
+    return transferLeader(this.#raft, to);
+  }
+
+  /** The replica that is to lead in place of this one, or `NONE` while no transfer is under way. */
+  get transferTarget(): ReplicaId {
+    return this.#raft.transfer.target;
+  }
+
+  /** Gives up the leadership without a successor: the group has none until the next election. */
+  stepDown(): void {
+    if (this.#raft.role === 'StateLeader') this.#raft.becomeFollower(this.#raft.term, NONE);
+  }
+
   /** Begins an election now, unless this replica leads or may not campaign (E8). */
   campaign(): void {
     campaignOnTimeout(this.#raft);
   }
 
   /**
-   * Asks for an index that is safe to read at (ReadIndex, R1). The answer comes in
-   * `Ready.readStates` or `readsAborted`, once, with `requestId`. Rejected when this replica does
-   * not lead or too many reads wait.
+   * Asks for an index that is safe to read at (ReadIndex, R1); a follower asks its leader (R10).
+   * The answer comes in `Ready.readStates` or `readsAborted`, once, with `requestId`. Rejected when
+   * no leader is known, too many reads wait, or this leader hands over.
    */
   readIndex(requestId: number): 'queued' | 'rejected' {
     return readIndex(this.#raft, requestId);
+  }
+
+  /**
+   * The commit index, if this leader may serve a read at it without asking anyone, at this very
+   * moment: it holds a lease (R6). To be asked again, in the same term, when the read is done.
+   */
+  leaseIndex(): number | undefined {
+    return leaseIndex(this.#raft);
   }
 
   /** The last message to the replica was probably lost. */
@@ -132,7 +193,17 @@ export class RawNode {
 
   /** Stops believing in the leader, without leaving its term: (pre-)votes are granted again. */
   forgetLeader(): void {
-    if (this.#raft.role === 'StateFollower') this.#raft.lead = NONE;
+    if (this.#raft.role === 'StateFollower') this.#raft.loseLeader();
+  }
+
+  /**
+   * The host has evidence that the leader's process is gone. Until the leader is heard from again,
+   * others' requests for votes are answered although an election timeout has not passed (E5); the
+   * host may `campaign` itself, after a jitter. Where the evidence was wrong nothing is lost but
+   * the leadership: promises to the leader are kept.
+   */
+  suspectLeader(): void {
+    if (this.#raft.role === 'StateFollower') this.#raft.leaderSuspected = true;
   }
 
   /** Sets the election timeout in force, until it is drawn again. For replays of known runs. */
@@ -220,7 +291,7 @@ export class RawNode {
 
   /** The state machine has applied up to `index`, which was handed out. May skip batches. */
   applied(index: number): void {
-    this.#raft.log.appliedTo(index);
+    appliedTo(this.#raft, index);
   }
 
   /** `persisted` and `applied` at once, for hosts that do both before they go on. */
@@ -331,11 +402,22 @@ export class RawNode {
     });
   }
 
+  /** What followers proposed, where the leader is to take such (A9). */
+  #stepProposals(message: Message): StepResult {
+    if (!this.#raft.config.forwardProposals) return 'dropped';
+    const results = message.entries.map(({ type, data }) => {
+      return type === 'EntryNormal'
+        ? this.propose(data)
+        : this.proposeConfChange(decodeConfChange(data), type);
+    });
+    return results.some((result) => result.kind === 'dropped') ? 'dropped' : 'ok';
+  }
+
   #stepStorage(message: Message): void {
     const { log } = this.#raft;
     if (message.type === 'MsgStorageApplyResp') {
       const last = message.entries.at(-1);
-      if (last !== undefined) log.appliedTo(last.index);
+      if (last !== undefined) appliedTo(this.#raft, last.index);
       return;
     }
     if (message.type !== 'MsgStorageAppendResp') return;

@@ -1,5 +1,16 @@
 import { type JointConfig, jointCommittedIndex } from './quorum.js';
-import type { ReadState, ReplicaId } from './types.js';
+import type { ReplicaId } from './types.js';
+
+/** Who wants to read: this replica's host, or a follower, under a number of its own (R10). */
+export interface ReadAsker {
+  readonly from: ReplicaId;
+  readonly requestId: number;
+}
+
+export interface PendingRead {
+  readonly asker: ReadAsker;
+  readonly index: number;
+}
 
 /**
  * A leader's reads that wait for the proof that it still leads (ReadIndex, thesis 6.4).
@@ -11,8 +22,8 @@ import type { ReadState, ReplicaId } from './types.js';
 export class ReadIndexQueue {
   readonly #maxPending: number;
   /** Came before the first commit of the term: the commit index may still be stale (R2). */
-  #early: number[] = [];
-  #pending: ReadState[] = [];
+  #early: ReadAsker[] = [];
+  #pending: PendingRead[] = [];
   /** Position of the last read that was confirmed. */
   #confirmed = 0;
   /** Newest position that a heartbeat carried. */
@@ -37,17 +48,17 @@ export class ReadIndexQueue {
   }
 
   /** Keeps a read until the leader has committed an entry of its own term. */
-  addEarly(requestId: number): void {
-    this.#early.push(requestId);
+  addEarly(asker: ReadAsker): void {
+    this.#early.push(asker);
   }
 
-  add(requestId: number, commit: number): void {
-    this.#pending.push({ requestId, index: commit });
+  add(asker: ReadAsker, commit: number): void {
+    this.#pending.push({ asker, index: commit });
   }
 
   /** The term has its first commit: the early reads take part from now on. */
   admitEarly(commit: number): void {
-    for (const requestId of this.#early) this.add(requestId, commit);
+    for (const asker of this.#early) this.add(asker, commit);
     this.#early = [];
   }
 
@@ -65,7 +76,7 @@ export class ReadIndexQueue {
   }
 
   /** Takes out the reads that a quorum of the voters, `self` among them, has confirmed (R1, R4). */
-  takeConfirmed(voters: JointConfig, self: ReplicaId): readonly ReadState[] {
+  takeConfirmed(voters: JointConfig, self: ReplicaId): readonly PendingRead[] {
     if (this.#pending.length === 0) return [];
     const newest = this.#newest();
     const position = jointCommittedIndex(voters, (id) =>
@@ -77,9 +88,9 @@ export class ReadIndexQueue {
     return this.#pending.splice(0, count);
   }
 
-  /** The term is over: forgets everything and returns the requests that got no answer (R5). */
-  abort(): number[] {
-    const aborted = [...this.#pending.map((read) => read.requestId), ...this.#early];
+  /** The term is over: forgets everything and returns who got no answer (R5). */
+  abort(): readonly ReadAsker[] {
+    const aborted = [...this.#pending.map((read) => read.asker), ...this.#early];
     this.#early = [];
     this.#pending = [];
     this.#confirmed = 0;

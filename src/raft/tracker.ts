@@ -1,3 +1,4 @@
+import { restore } from './confchange.js';
 import { Progress, type ProgressLimits } from './progress.js';
 import {
   type JointConfig,
@@ -16,35 +17,44 @@ export class Tracker {
   readonly #progress = new Map<ReplicaId, Progress>();
   readonly #votes = new Map<ReplicaId, boolean>();
   readonly #acked = (id: ReplicaId): number | undefined => this.#progress.get(id)?.match;
-  readonly #confState: ConfState;
   readonly #learners: ReadonlySet<ReplicaId>;
+  /** All lists ascend. */
+  readonly confState: ConfState;
   readonly voters: JointConfig;
   /** Everyone with a progress: voters of both halves and learners, ascending. */
   readonly ids: readonly ReplicaId[];
   /** Who is asked for votes, ascending. */
   readonly voterIds: readonly ReplicaId[];
 
+  /** Throws a `ConfChangeError` for a configuration that contradicts itself. */
   constructor(confState: ConfState, limits: ProgressLimits) {
     this.#limits = limits;
-    this.#learners = new Set(confState.learners);
-    this.voters = {
-      incoming: ascending(confState.voters),
-      outgoing: ascending(confState.votersOutgoing),
-    };
-    this.voterIds = ascending([...this.voters.incoming, ...this.voters.outgoing]);
-    this.ids = ascending([...this.voterIds, ...this.#learners]);
-    this.#confState = {
-      voters: this.voters.incoming,
-      votersOutgoing: this.voters.outgoing,
-      learners: ascending(confState.learners),
-      learnersNext: ascending(confState.learnersNext),
-      autoLeave: confState.autoLeave,
-    };
+    this.confState = restore(confState);
+    const { voters, votersOutgoing, learners } = this.confState;
+    this.#learners = new Set(learners);
+    this.voters = { incoming: voters, outgoing: votersOutgoing };
+    this.voterIds = ascending([...voters, ...votersOutgoing]);
+    this.ids = ascending([...this.voterIds, ...learners]);
     this.resetProgress(0);
   }
 
-  get confState(): ConfState {
-    return this.#confState;
+  /**
+   * The same group under another configuration. What is known of replicas that stay, and the votes,
+   * are kept. New ones are probed from the leader's `lastIndex`, and count as active until the next
+   * check of the quorum, since nobody could have heard from them yet.
+   */
+  reconfigured(confState: ConfState, lastIndex: number): Tracker {
+    const next = new Tracker(confState, this.#limits);
+    for (const id of next.ids)
+      next.#progress.set(id, this.#progress.get(id) ?? this.#new(lastIndex));
+    for (const [id, granted] of this.#votes) next.#votes.set(id, granted);
+    return next;
+  }
+
+  #new(lastIndex: number): Progress {
+    const progress = new Progress(this.#limits, Math.max(lastIndex, 1));
+    progress.recentActive = true;
+    return progress;
   }
 
   get(id: ReplicaId): Progress | undefined {
@@ -59,12 +69,13 @@ export class Tracker {
     return this.#learners.has(id);
   }
 
+  isVoter(id: ReplicaId): boolean {
+    return this.voterIds.includes(id);
+  }
+
   /** Forgets what was known of the replicas' logs: sending would begin after `lastIndex`. */
   resetProgress(lastIndex: number): void {
-    for (const id of this.ids) {
-      const isLearner = this.#learners.has(id);
-      this.#progress.set(id, new Progress(this.#limits, lastIndex + 1, isLearner));
-    }
+    for (const id of this.ids) this.#progress.set(id, new Progress(this.#limits, lastIndex + 1));
   }
 
   /** The highest index that both majorities hold durably (M1). */
@@ -97,7 +108,9 @@ export class Tracker {
   }
 
   progressStatus(): ProgressStatus[] {
-    return this.ids.flatMap((id) => this.#progress.get(id)?.status(id) ?? []);
+    return this.ids.flatMap((id) => {
+      return this.#progress.get(id)?.status(id, this.#learners.has(id)) ?? [];
+    });
   }
 }
 

@@ -50,6 +50,30 @@ export interface ConfState {
   readonly autoLeave: boolean;
 }
 
+/** `update` changes nothing in the core: it lets the host replicate facts about a replica. */
+export type ConfChangeKind = 'add-voter' | 'add-learner' | 'remove' | 'update';
+
+export interface ConfChangeStep {
+  readonly kind: ConfChangeKind;
+  /** Steps about `NONE` are ignored. */
+  readonly replicaId: ReplicaId;
+}
+
+/** A change of the configuration, as one entry of the log (M1). */
+export interface ConfChange {
+  /**
+   * - `auto`: one step takes effect at once; several go through a joint configuration, which is
+   *   left by itself (M5).
+   * - `joint-implicit`: through a joint configuration in any case, left by itself.
+   * - `joint-explicit`: the joint configuration stays until a change without steps leaves it.
+   */
+  readonly transition: 'auto' | 'joint-implicit' | 'joint-explicit';
+  /** Carried out in order. Empty: leave the joint configuration. */
+  readonly changes: readonly ConfChangeStep[];
+  /** Opaque to the core: the host's records of the members. */
+  readonly context: Uint8Array;
+}
+
 export interface SnapshotMeta {
   readonly index: number;
   readonly term: number;
@@ -94,22 +118,36 @@ export interface Message {
   readonly to: ReplicaId;
   readonly from: ReplicaId;
   readonly term: number;
-  /** Term of the entry at `index` (MsgApp), or of the hinted entry (rejected MsgAppResp). */
+  /**
+   * Term of the entry at `index` (MsgApp), of the hinted entry (rejected MsgAppResp), or of the one
+   * at `commit` (refused vote, M11).
+   */
   readonly logTerm: number;
   readonly index: number;
   readonly entries: readonly Entry[];
   readonly commit: number;
-  /** Vote in the HardState that a MsgStorageAppend carries. */
+  /** MsgStorageAppend: vote of its HardState. MsgTransferLeader: the replica that is to lead. */
   readonly vote: ReplicaId;
   readonly reject: boolean;
   readonly rejectHint: number;
   /**
    * MsgHeartbeat and its response: position of the newest pending read (R3), a number that the
-   * leader makes; 0 for none. MsgReadIndex and its response: the asking host's request id.
+   * leader makes; 0 for none. MsgReadIndex and its response: a number that the asking follower
+   * makes, never again after its restart either (R10).
    */
   readonly context: number;
   /** MsgVote: the sender campaigns because its leader told it to (transfer). */
   readonly campaignTransfer: boolean;
+  /**
+   * MsgHeartbeat: the leader's monotonic clock when it was made, in whole milliseconds;
+   * MsgHeartbeatResp gives it back (R6). 0 for none.
+   */
+  readonly sentAtMs: number;
+  /**
+   * MsgHeartbeat: how long who answers it promises to let no other leader commit; 0 without leases.
+   * MsgVoteResp: how long such promises of the voter still hold, counted from sending (R7).
+   */
+  readonly promiseMs: number;
   readonly snapshot?: Snapshot;
   /** Messages to hand on when a storage message has been carried out (asynchronous mode). */
   readonly responses?: readonly Message[];
@@ -126,8 +164,33 @@ export type ProposeResult =
   | { readonly kind: 'not-leader'; readonly lead: ReplicaId }
   | {
       readonly kind: 'dropped';
-      readonly why: 'uncommitted-limit' | 'transferring' | 'not-in-configuration';
+      readonly why: ProposalDropReason;
     };
+
+export type ProposalDropReason =
+  | 'uncommitted-limit'
+  /** A transfer of the leadership is under way (T1). */
+  | 'transferring'
+  | 'not-in-configuration'
+  /** An earlier configuration change is not applied here yet (M2), or the joint one not left. */
+  | 'conf-change-pending'
+  /** The leader has not committed an entry of its own term (M3). */
+  | 'term-not-committed'
+  /** The change does not apply to the configuration in force, or would leave no voter (M9). */
+  | 'conf-change-invalid';
+
+/** `forwarded`: the leader was asked. `refused`: not possible here, or not known whom to ask. */
+export type TransferResult = 'started' | 'forwarded' | 'refused';
+
+/** Leader leases: all replicas of a group should have the same (R6-R9). */
+export interface LeaseConfig {
+  /** How long after sending a heartbeat that a quorum answers the leader may read by itself. */
+  readonly durationMs: number;
+  /** How long after answering a heartbeat a voter keeps other leaders from committing. */
+  readonly promiseMs: number;
+  /** By how much clocks may run too fast or too slow, 0.05 for 5 %. */
+  readonly driftFraction: number;
+}
 
 /** Thrown when a local invariant is broken (a conflict below the commit index, say). */
 export class FatalRaftError extends Error {
@@ -186,7 +249,7 @@ export interface Ready {
   /** To apply, in order. May be applied before `persisted`; they are durable on a quorum. */
   readonly committed: readonly Entry[];
   readonly readStates: readonly ReadState[];
-  /** Reads that will never be answered: this replica lost its leadership (R5). */
+  /** Reads that will never be answered: the leader that was to confirm them is lost (R5, R10). */
   readonly readsAborted: readonly number[];
 }
 
@@ -214,12 +277,38 @@ export interface RaftConfig {
   readonly maxInflightBytes?: number;
   /** Bytes of entries appended by this leader and not committed. @default 64 MiB */
   readonly maxUncommittedBytes?: number;
-  /** Reads waiting for a quorum round or for the first commit of the term. @default 16384 */
+  /**
+   * Reads waiting for a quorum round or the first commit of the term, and at a follower those
+   * waiting for the leader's answer. @default 16384
+   */
   readonly maxPendingReads?: number;
   /** Storage as message targets, as in etcd; for the conformance replay. @default false */
   readonly asyncStorageWrites?: boolean;
   /** Whether a leader that is removed steps down at once. @default true */
   readonly stepDownOnRemoval?: boolean;
+  /**
+   * The node's monotonic clock in milliseconds, for leases alone. Needed by every replica of a
+   * group where any of them uses leases. @default () => 0
+   */
+  readonly nowMs?: () => number;
+  /** @default undefined: off; nothing waits and nobody is refused because of leases */
+  readonly leases?: LeaseConfig | undefined;
+  /**
+   * The group was open before on this disk: what was promised then is forgotten, so that with
+   * leases on no vote is given for `promiseMs` (R7). @default false
+   */
+  readonly restarted?: boolean;
+  /**
+   * What happens to a configuration change against the rules (M1-M4, M9): it is refused; as in
+   * etcd an empty entry takes its place; or nobody looks. The latter two are for the conformance
+   * replay. @default 'refuse'
+   */
+  readonly confChangeValidation?: 'refuse' | 'empty-entry' | 'none';
+  /**
+   * Whether followers hand proposals on to the leader, and leaders take such. Their fate is not
+   * told, and a lost one is lost: for the conformance replay (A9). @default false
+   */
+  readonly forwardProposals?: boolean;
   /** Where the core tells what it does; nothing of it is needed for correctness. */
   readonly trace?: (line: string) => void;
 }

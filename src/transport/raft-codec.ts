@@ -2,6 +2,10 @@
  * Raft messages of many groups as bytes. Heartbeats and their responses, which every pair of nodes
  * exchanges for all groups at every interval (G1), take six small numbers; all other messages are
  * written with every field, entries included.
+ *
+ * The two fields of leases came in the second version: messages that carry them have forms of
+ * their own, all others look as they did in the first one. So both versions understand each other
+ * while leases are off, and leases may be switched on when no node is left that cannot read them.
  */
 import type { ConfState, Entry, EntryType, Message, MessageType, Snapshot } from '../raft/types.js';
 import { assert } from '../shared/assert.js';
@@ -33,7 +37,9 @@ const TYPES = new Map(
 );
 const ENTRY_TYPES: readonly EntryType[] = ['EntryNormal', 'EntryConfChange', 'EntryConfChangeV2'];
 
-const FORM = { compact: 0, full: 1 } as const;
+/** The bits of a message's form. The first version knew 0 and 1. */
+const FORM = { full: 1, leased: 2 } as const;
+const FORMS_ALL = FORM.full | FORM.leased;
 const FLAG = { reject: 1, campaignTransfer: 2, snapshot: 4 } as const;
 const FLAGS_ALL = FLAG.reject | FLAG.campaignTransfer | FLAG.snapshot;
 
@@ -60,9 +66,11 @@ export function writeMessages(writer: ByteWriter, messages: readonly GroupMessag
     assert(code !== undefined, () => `${message.type} never goes to another node`);
     assert(message.responses === undefined, () => `${message.type} carries local responses`);
     const compact = isCompact(message);
-    writer.u8(compact ? FORM.compact : FORM.full).u8(code);
+    const leased = message.sentAtMs > 0 || message.promiseMs > 0;
+    writer.u8((compact ? 0 : FORM.full) | (leased ? FORM.leased : 0)).u8(code);
     writer.varint(groupId).varint(message.from).varint(message.to);
     writer.varint(message.term).varint(message.commit).varint(message.context);
+    if (leased) writer.varint(message.sentAtMs).varint(message.promiseMs);
     if (!compact) writeRest(writer, message);
   }
 }
@@ -72,18 +80,18 @@ export function readMessages(reader: ByteReader): GroupMessage[] {
   const messages: GroupMessage[] = [];
   for (let left = reader.varint(); left > 0; left--) {
     const form = reader.u8();
+    if (form > FORMS_ALL) throw new MalformedBytesError(`Raft message form ${form}`);
     const type = TYPES.get(reader.u8());
     if (type === undefined) throw new MalformedBytesError('unknown Raft message type');
     const groupId = reader.varint();
-    const head = readHead(reader, type);
-    if (form === FORM.compact) messages.push({ groupId, message: head });
-    else if (form === FORM.full) messages.push({ groupId, message: readRest(reader, head) });
-    else throw new MalformedBytesError(`Raft message form ${form}`);
+    const head = readHead(reader, type, (form & FORM.leased) !== 0);
+    const message = (form & FORM.full) === 0 ? head : readRest(reader, head);
+    messages.push({ groupId, message });
   }
   return messages;
 }
 
-/** Whether nothing but the heartbeat's own fields is set. */
+/** Whether nothing but the heartbeat's own fields is set; those of leases are its own as well. */
 function isCompact(message: Message): boolean {
   return (
     (message.type === 'MsgHeartbeat' || message.type === 'MsgHeartbeatResp') &&
@@ -98,7 +106,7 @@ function isCompact(message: Message): boolean {
   );
 }
 
-function readHead(reader: ByteReader, type: MessageType): Message {
+function readHead(reader: ByteReader, type: MessageType, leased: boolean): Message {
   const from = reader.varint();
   const to = reader.varint();
   const term = reader.varint();
@@ -118,6 +126,8 @@ function readHead(reader: ByteReader, type: MessageType): Message {
     rejectHint: 0,
     context,
     campaignTransfer: false,
+    sentAtMs: leased ? reader.varint() : 0,
+    promiseMs: leased ? reader.varint() : 0,
   };
 }
 

@@ -24,6 +24,18 @@ export class Network {
     return new Network(voters.map((id) => new TestReplica(id, { voters, ...options })));
   }
 
+  /** Replica 1 of the voters leads; the ids after them are replicas that know nothing. */
+  static withStrangers(voters: number, strangers: number, options: ReplicaOptions = {}): Network {
+    const inside = Network.of(voters, options).replicas;
+    const outside = Array.from({ length: strangers }, (_, position) => {
+      return new TestReplica(voters + position + 1, { ...options, voters: [] });
+    });
+    const network = new Network([...inside, ...outside]);
+    network.replica(1).node.campaign();
+    network.settle();
+    return network;
+  }
+
   /** Replica 1 leads, and everyone has applied its no-op. */
   static withLeader(size: number, options: ReplicaOptions = {}): Network {
     const network = Network.of(size, options);
@@ -52,6 +64,11 @@ export class Network {
   /** Cuts the link in both directions. */
   cut(a: ReplicaId, b: ReplicaId): void {
     this.#cut.add(`${a}-${b}`).add(`${b}-${a}`);
+  }
+
+  /** Cuts the link in one direction. */
+  cutOneWay(from: ReplicaId, to: ReplicaId): void {
+    this.#cut.add(`${from}-${to}`);
   }
 
   isolate(id: ReplicaId): void {
@@ -122,6 +139,7 @@ export class Network {
       this.held.push(message);
       return;
     }
-    this.replica(message.to).node.step(message);
+    // A group may know replicas that do not run.
+    this.replicas.find((replica) => replica.id === message.to)?.node.step(message);
   }
 }

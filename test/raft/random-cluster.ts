@@ -1,12 +1,17 @@
+import { describeConfState } from '../../src/raft/describe.js';
+import { jointVoteResult } from '../../src/raft/quorum.js';
 import {
+  type ConfChange,
+  type ConfState,
   type Entry,
+  type LeaseConfig,
   type Message,
   NONE,
   type ReadState,
   type Ready,
   type ReplicaId,
 } from '../../src/raft/types.js';
-import { confStateOf, seededRandom, TestReplica } from './replica.js';
+import { change, confStateOf, seededRandom, TestReplica } from './replica.js';
 
 /** How often each thing happens, relative to the others; every cluster varies it fourfold. */
 const EVENTS = {
@@ -19,16 +24,33 @@ const EVENTS = {
   tick: 40,
   propose: 12,
   read: 6,
-  crash: 0.6,
+  crash: 0.5,
   compact: 4,
   report: 2,
   isolate: 0.3,
   heal: 0.3,
   unreachable: 0.5,
+  change: 2,
+  transfer: 0.7,
+  lease: 10,
+  suspect: 0.25,
+  stepDown: 0.05,
 };
 type EventKind = keyof typeof EVENTS;
 
 const POOL_LIMIT = 300;
+
+export interface ClusterOptions {
+  /** Voters at the beginning: replicas 1 to `size`. */
+  readonly size: number;
+  /** Replicas that begin with nothing, and may be made voters or learners. @default 0 */
+  readonly strangers?: number;
+  readonly leases?: LeaseConfig | undefined;
+  /** How much faster or slower clocks run, at most. @default 0 */
+  readonly clockDrift?: number;
+  /** Events that are to happen more or less often than in `EVENTS`. */
+  readonly weights?: Partial<Record<EventKind, number>>;
+}
 
 interface Member {
   readonly replica: TestReplica;
@@ -40,6 +62,8 @@ interface Member {
   term: number;
   /** Receivers of snapshots that were sent and not reported yet (P2). */
   snapshotsSent: ReplicaId[];
+  /** Reads that were queued and neither answered nor aborted yet. */
+  readonly reads: Set<number>;
 }
 
 /**
@@ -50,7 +74,16 @@ interface Member {
  */
 export class RandomCluster {
   readonly members: readonly Member[];
-  readonly seen = { leaders: 0, crashes: 0, snapshots: 0, reads: 0, committed: 0 };
+  readonly seen = {
+    leaders: 0,
+    crashes: 0,
+    snapshots: 0,
+    reads: 0,
+    committed: 0,
+    configurations: 0,
+    leasedReads: 0,
+    transfers: 0,
+  };
   readonly #random: () => number;
   readonly #weights: readonly (readonly [EventKind, number])[];
   readonly #pool: Message[] = [];
@@ -58,35 +91,59 @@ export class RandomCluster {
   /** The history that led to each entry, by term and index (Log Matching). */
   readonly #histories = new Map<string, string>();
   readonly #committed: Entry[] = [];
+  /** The configuration from each index on at which it changed, ascending. */
+  readonly #configurations: { readonly index: number; readonly confState: ConfState }[];
   readonly #readFloors = new Map<number, number>();
+  readonly #size: number;
   #isolated: ReplicaId = NONE;
   #serial = 0;
+  #nowMs = 0;
 
-  constructor(seed: number, size: number) {
+  constructor(seed: number, options: ClusterOptions) {
     this.#random = seededRandom(seed);
-    this.#weights = (Object.entries(EVENTS) as [EventKind, number][]).map(([kind, weight]) => {
+    const weights = { ...EVENTS, ...options.weights };
+    this.#weights = (Object.entries(weights) as [EventKind, number][]).map(([kind, weight]) => {
       return [kind, weight * 4 ** (2 * this.#random() - 1)];
     });
-    const voters = Array.from({ length: size }, (_, position) => position + 1);
-    this.members = voters.map((id) => {
-      const replica = new TestReplica(id, {
-        voters,
-        random: this.#random,
-        electionTicks: 5,
-        // Safety must not hang on these two.
-        preVote: seed % 4 !== 0,
-        checkQuorum: seed % 3 !== 0,
-        maxSizePerMessageBytes: 20,
-        maxCommittedSizeBytes: 40,
-        maxInflightMessages: 4,
-        maxUncommittedBytes: 200,
-      });
-      return { replica, outstanding: undefined, applied: 0, commit: 0, term: 0, snapshotsSent: [] };
+    const { size, strangers = 0 } = options;
+    this.#size = size;
+    const ids = Array.from({ length: size + strangers }, (_, position) => position + 1);
+    const voters = ids.slice(0, size);
+    this.#configurations = [{ index: 0, confState: confStateOf(voters) }];
+    this.members = ids.map((id) => {
+      const replica = this.#newReplica(id, id <= size ? voters : [], seed, options);
+      const progress = { outstanding: undefined, applied: 0, commit: 0, term: 0 };
+      return { replica, ...progress, snapshotsSent: [], reads: new Set() };
+    });
+  }
+
+  #newReplica(
+    id: ReplicaId,
+    voters: readonly ReplicaId[],
+    seed: number,
+    { leases, clockDrift = 0 }: ClusterOptions,
+  ): TestReplica {
+    const rate = 1 + clockDrift * (2 * this.#random() - 1);
+    const startMs = 1_000 * this.#random();
+    return new TestReplica(id, {
+      voters,
+      random: this.#random,
+      electionTicks: 5,
+      // Safety must not hang on these two.
+      preVote: seed % 4 !== 0,
+      checkQuorum: seed % 3 !== 0,
+      maxSizePerMessageBytes: 20,
+      maxCommittedSizeBytes: 40,
+      maxInflightMessages: 4,
+      maxUncommittedBytes: 200,
+      leases,
+      nowMs: () => startMs + rate * this.#nowMs,
     });
   }
 
   /** Does something at random, then checks the replica that it happened to. */
   step(): void {
+    this.#nowMs += this.#random();
     const member = this.#pick(this.members);
     this.#happen(this.#pickEvent(), member);
     this.#check(member);
@@ -96,6 +153,7 @@ export class RandomCluster {
   converge(): void {
     this.#isolated = NONE;
     for (let round = 0; round < 3000; round += 1) {
+      this.#nowMs += 1;
       for (const member of this.members) {
         this.#finish(member);
         if (round % 10 === 0) member.replica.tick();
@@ -103,19 +161,38 @@ export class RandomCluster {
         if (member.replica.node.hasReady()) this.#take(member);
         this.#finish(member);
         this.#check(member);
+        // The host leaves what is not left by itself; until it was, others may be waited for.
+        if (round % 50 === 0) member.replica.proposeChange('');
+        if (round % 100 === 0) this.#compact(member, 0);
       }
-      for (const message of this.#pool.splice(0)) this.#deliver(message);
-      if (round > 600 && this.#isQuiet()) return;
+      for (const message of this.#pool.splice(0)) {
+        if (this.#isCounted(message.from)) this.#deliver(message);
+      }
+      if (round > 600 && this.#isQuiet()) {
+        const forgotten = this.members.flatMap(({ reads }) => [...reads]);
+        must(forgotten.length === 0, `reads ${forgotten} were forgotten (R5, R10)`);
+        return;
+      }
     }
     throw new Error('the cluster does not converge');
   }
 
+  get #insiders(): readonly Member[] {
+    const latest = this.#configurationAt(this.#committed.length);
+    return this.members.filter(({ replica }) => isIn(latest, replica.id));
+  }
+
+  /** Whether anyone in the group takes the replica for one of it: else its host would stop it. */
+  #isCounted(id: ReplicaId): boolean {
+    return this.#insiders.some(({ replica }) => isIn(replica.node.confState, id));
+  }
+
   #isQuiet(): boolean {
-    const ends = this.members.map(({ replica, applied }) => {
+    const ends = this.#insiders.map(({ replica, applied }) => {
       const { lastIndex, hardState } = replica.node.basicStatus();
       return `${lastIndex} ${hardState.commit} ${applied} ${hardState.term}`;
     });
-    const leaders = this.members.filter(({ replica }) => replica.isLeader);
+    const leaders = this.#insiders.filter(({ replica }) => replica.isLeader);
     return leaders.length === 1 && new Set(ends).size === 1;
   }
 
@@ -140,9 +217,9 @@ export class RandomCluster {
         this.#finish(member);
         return;
       case 'outbox': {
-        const { messages, readStates } = replica.node.takeOutbox();
+        const { messages, readStates, readsAborted } = replica.node.takeOutbox();
         this.#sendOf(member, messages);
-        this.#checkReads(readStates);
+        this.#settleReads(member, readStates, readsAborted);
         return;
       }
       case 'tick':
@@ -155,13 +232,13 @@ export class RandomCluster {
       case 'read':
         this.#serial += 1;
         this.#readFloors.set(this.#serial, this.#committed.length);
-        replica.node.readIndex(this.#serial);
+        if (replica.node.readIndex(this.#serial) === 'queued') member.reads.add(this.#serial);
         return;
       case 'crash':
         this.#crash(member);
         return;
       case 'compact':
-        this.#compact(member);
+        this.#compact(member, 2);
         return;
       case 'report':
         this.#reportSnapshots(member);
@@ -175,20 +252,87 @@ export class RandomCluster {
       case 'unreachable':
         replica.node.reportUnreachable(this.#pick(this.members).replica.id);
         return;
+      case 'change':
+        replica.node.proposeConfChange(this.#randomChange());
+        return;
+      case 'transfer': {
+        const result = replica.node.transferLeader(this.#pick(this.members).replica.id);
+        if (result === 'started') this.seen.transfers += 1;
+        return;
+      }
+      case 'lease':
+        this.#readByLease(member);
+        return;
+      case 'suspect':
+        for (const other of this.members)
+          if (this.#random() < 0.7) other.replica.node.suspectLeader();
+        replica.node.campaign();
+        return;
+      case 'stepDown':
+        replica.node.stepDown();
+        return;
     }
   }
 
+  /** One to three steps about anyone, which often do not fit and are refused. */
+  #randomChange(): ConfChange {
+    const steps = Array.from({ length: Math.floor(4 * this.#random()) }, () => {
+      return `${this.#pick(['v', 'v', 'l', 'r'])}${this.#pick(this.members).replica.id}`;
+    });
+    const transition = this.#pick(['auto', 'auto', 'joint-implicit', 'joint-explicit'] as const);
+    return change(steps.join(' '), transition);
+  }
+
+  /** Who reads by a lease sees all that anyone has committed by then (R6). */
+  #readByLease(member: Member): void {
+    const index = member.replica.node.leaseIndex();
+    if (index === undefined) return;
+    this.seen.leasedReads += 1;
+    const floor = this.#committed.length;
+    must(index >= floor, `replica ${member.replica.id} read by lease at ${index}, not ${floor}`);
+  }
+
+  /** What the host stored: strangers know no configuration before they get a snapshot. */
+  #configurationOf({ replica, applied }: Member): ConfState {
+    const isBlank = applied === 0 && replica.id > this.#size;
+    return isBlank ? confStateOf([]) : this.#configurationAt(applied);
+  }
+
+  #configurationAt(index: number): ConfState {
+    const found = this.#configurations.findLast((each) => each.index <= index);
+    if (found === undefined) throw new Error(`no configuration at ${index}`);
+    return found.confState;
+  }
+
   #take(member: Member): void {
-    const ready = member.replica.node.ready();
+    const { replica } = member;
+    const ready = replica.take();
     member.outstanding = ready;
     this.#sendOf(member, ready.messages);
-    this.#checkReads(ready.readStates);
+    this.#settleReads(member, ready.readStates, ready.readsAborted);
     this.#checkHistories(member, ready);
     if (ready.snapshot !== undefined) {
       this.seen.snapshots += 1;
       member.applied = ready.snapshot.meta.index;
     }
     for (const entry of ready.committed) this.#apply(member, entry);
+    this.#checkConfiguration(member, ready);
+  }
+
+  /** Everyone has the same configuration at the same index. */
+  #checkConfiguration({ replica, applied }: Member, { committed, snapshot }: Ready): void {
+    const isChanged = committed.some(({ type }) => type !== 'EntryNormal');
+    if (!isChanged && snapshot === undefined) return;
+    const { confState } = replica.node;
+    const newest = this.#configurations.at(-1)?.index ?? 0;
+    const changedAt = committed.findLast(({ type }) => type !== 'EntryNormal')?.index;
+    if (changedAt !== undefined && changedAt > newest) {
+      this.#configurations.push({ index: changedAt, confState });
+      this.seen.configurations += 1;
+    }
+    const known = describeConfState(this.#configurationAt(applied));
+    const own = describeConfState(confState);
+    must(own === known, `${own} at ${applied} instead of ${known}`);
   }
 
   #finish(member: Member): void {
@@ -229,19 +373,16 @@ export class RandomCluster {
     member.applied = base + Math.floor(this.#random() * (member.applied - base + 1));
     member.commit = 0;
     member.term = replica.storage.initialState().hardState.term;
-    replica.restart(member.applied);
+    member.reads.clear();
+    replica.restart(member.applied, this.#configurationOf(member));
   }
 
-  #compact(member: Member): void {
+  #compact(member: Member, trailing: number): void {
     const { storage } = member.replica;
     const durableCommit = storage.initialState().hardState.commit;
-    const index = Math.min(member.applied, durableCommit, storage.lastIndex()) - 2;
+    const index = Math.min(member.applied, durableCommit, storage.lastIndex()) - trailing;
     if (index < storage.firstIndex() || member.outstanding?.snapshot !== undefined) return;
-    storage.createSnapshot(
-      index,
-      confStateOf(this.members.map(({ replica }) => replica.id)),
-      new Uint8Array(),
-    );
+    storage.createSnapshot(index, this.#configurationAt(index), new Uint8Array());
     storage.compact(index);
   }
 
@@ -260,16 +401,24 @@ export class RandomCluster {
     this.seen.committed += 1;
   }
 
-  /** What is committed for the first time is on the disks of a majority (A2). */
+  /**
+   * What is committed for the first time is on the disks of a quorum (A2, M1): of the newest
+   * configuration, or of the one before, which was in force at the leader when it committed.
+   */
   #checkDurable(entry: Entry): void {
-    const holders = this.members.filter(({ replica: { storage } }) => {
-      if (entry.index < storage.firstIndex()) return true;
-      return entry.index <= storage.lastIndex() && storage.term(entry.index) === entry.term;
+    const holders = new Map<ReplicaId, boolean>();
+    for (const { replica } of this.members) {
+      const { storage } = replica;
+      const holds =
+        entry.index < storage.firstIndex() ||
+        (entry.index <= storage.lastIndex() && storage.term(entry.index) === entry.term);
+      holders.set(replica.id, holds);
+    }
+    const hasQuorum = this.#configurations.slice(-2).some(({ confState }) => {
+      const { voters: incoming, votersOutgoing: outgoing } = confState;
+      return jointVoteResult({ incoming, outgoing }, holders) === 'won';
     });
-    must(
-      holders.length > this.members.length / 2,
-      `${describe(entry)} committed with ${holders.length} copies`,
-    );
+    must(hasQuorum, `${describe(entry)} committed without a quorum of copies`);
   }
 
   /** Log Matching: equal index and term mean equal entries up to there. */
@@ -292,8 +441,11 @@ export class RandomCluster {
   }
 
   /** A read sees everything that was committed anywhere when it was asked for (R1). */
-  #checkReads(reads: readonly ReadState[]): void {
-    for (const { requestId, index } of reads) {
+  #settleReads(member: Member, answered: readonly ReadState[], aborted: readonly number[]): void {
+    for (const requestId of [...aborted, ...answered.map((read) => read.requestId)]) {
+      must(member.reads.delete(requestId), `read ${requestId} was settled twice`);
+    }
+    for (const { requestId, index } of answered) {
       const floor = this.#readFloors.get(requestId) ?? 0;
       must(index >= floor, `read ${requestId} at ${index} misses ${floor}`);
       this.seen.reads += 1;
@@ -356,6 +508,10 @@ export class RandomCluster {
     }
     return 'tick';
   }
+}
+
+function isIn({ voters, votersOutgoing, learners }: ConfState, id: ReplicaId): boolean {
+  return voters.includes(id) || votersOutgoing.includes(id) || learners.includes(id);
 }
 
 function describe(entry: Entry): string {

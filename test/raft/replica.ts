@@ -1,10 +1,14 @@
+import { decodeConfChange } from '../../src/raft/conf-change-codec.js';
 import { MemoryStorage } from '../../src/raft/memory-storage.js';
 import { createMessage, type MessageBody } from '../../src/raft/message.js';
 import { RawNode, type StepResult } from '../../src/raft/raw-node.js';
 import type {
+  ConfChange,
+  ConfChangeStep,
   ConfState,
   Entry,
   HardState,
+  LogReader,
   Message,
   MessageType,
   RaftConfig,
@@ -34,6 +38,19 @@ export function confStateOf(
 
 export function entry(term: number, index: number, text = ''): Entry {
   return { type: 'EntryNormal', term, index, data: Buffer.from(text) };
+}
+
+/** A change of these steps, written as in the interaction files: `v1 l2 r3`. */
+export function change(steps: string, transition: ConfChange['transition'] = 'auto'): ConfChange {
+  return { transition, changes: parseSteps(steps), context: new Uint8Array() };
+}
+
+function parseSteps(steps: string): ConfChangeStep[] {
+  const kinds = { v: 'add-voter', l: 'add-learner', r: 'remove' } as const;
+  const words = steps.split(' ').filter(Boolean);
+  return words.map((word): ConfChangeStep => {
+    return { kind: kinds[word[0] as keyof typeof kinds], replicaId: Number(word.slice(1)) };
+  });
 }
 
 /** Entries of these terms, from index `first` on. */
@@ -76,16 +93,19 @@ export class TestReplica {
   readonly aborted: number[] = [];
   node: RawNode;
   readonly #options: ReplicaOptions;
+  /** The configuration at the state machine's applied index, as its host would store it. */
+  #confState: ConfState;
 
   constructor(id: ReplicaId, options: ReplicaOptions = {}) {
     this.id = id;
     this.#options = options;
-    this.storage = new MemoryStorage(confStateOf(options.voters ?? [1, 2, 3], options.learners));
+    this.#confState = confStateOf(options.voters ?? [1, 2, 3], options.learners);
+    this.storage = new MemoryStorage(this.#confState);
     const entries = entriesOf(options.terms ?? []);
     const term = options.terms?.at(-1) ?? 0;
     this.storage.append(entries);
     this.storage.setHardState({ term, vote: 0, commit: 0, ...options.hardState });
-    this.node = this.#open(options.applied);
+    this.node = this.#open(options.applied, options.restarted ?? false);
   }
 
   get term(): number {
@@ -106,6 +126,10 @@ export class TestReplica {
 
   get lead(): ReplicaId {
     return this.node.basicStatus().softState.lead;
+  }
+
+  get voters(): readonly ReplicaId[] {
+    return this.node.confState.voters;
   }
 
   get isLeader(): boolean {
@@ -139,6 +163,17 @@ export class TestReplica {
     return this.node.propose(Buffer.from(text));
   }
 
+  proposeChange(...words: Parameters<typeof change>): ReturnType<RawNode['proposeConfChange']> {
+    return this.node.proposeConfChange(change(...words));
+  }
+
+  /** Keeps a snapshot of what is applied, and drops the log up to there but for `trailing`. */
+  compact(trailing = 0): void {
+    const { applied, confState } = this.node.basicStatus();
+    this.storage.createSnapshot(applied, confState, new Uint8Array());
+    this.storage.compact(applied - trailing);
+  }
+
   /** Ticks until an election begins; returns how many it took. */
   tickUntilCampaign(): number {
     const term = this.term;
@@ -149,10 +184,15 @@ export class TestReplica {
     throw new Error(`replica ${this.id} did not campaign`);
   }
 
-  /** Takes a Ready and notes what it hands out, without making it durable. */
+  /** Takes a Ready, notes and applies what it hands out, without making it durable. */
   take(): Ready {
     const ready = this.node.ready();
     this.committed.push(...ready.committed);
+    if (ready.snapshot !== undefined) this.#confState = ready.snapshot.meta.confState;
+    for (const { type, data } of ready.committed) {
+      if (type === 'EntryNormal') continue;
+      this.#confState = this.node.applyConfChange(decodeConfChange(data));
+    }
     this.reads.push(...ready.readStates);
     this.aborted.push(...ready.readsAborted);
     return ready;
@@ -177,13 +217,27 @@ export class TestReplica {
     return sent;
   }
 
-  /** Stops at once: what was not durable is gone. The state machine begins anew at `applied`. */
-  restart(applied = 0): void {
+  /**
+   * Stops at once: what was not durable is gone. The state machine begins anew at `applied`, where
+   * the configuration was `confState`: by default at the beginning, with the first one.
+   */
+  restart(applied = 0, confState = this.storage.initialState().confState): void {
     this.committed.length = 0;
-    this.node = this.#open(applied);
+    this.#confState = confState;
+    this.node = this.#open(applied, true);
   }
 
-  #open(applied: number | undefined): RawNode {
+  #open(applied: number | undefined, restarted: boolean): RawNode {
+    const { storage } = this;
+    const confState = this.#confState;
+    const reader: LogReader = {
+      initialState: () => ({ hardState: storage.initialState().hardState, confState }),
+      entries: (low, high, maxSizeBytes) => storage.entries(low, high, maxSizeBytes),
+      term: (index) => storage.term(index),
+      firstIndex: () => storage.firstIndex(),
+      lastIndex: () => storage.lastIndex(),
+      snapshot: () => storage.snapshot(),
+    };
     const { voters: _, learners: __, terms: ___, hardState: ____, ...config } = this.#options;
     return new RawNode({
       electionTicks: ELECTION_TICKS,
@@ -191,8 +245,9 @@ export class TestReplica {
       random: seededRandom(this.id),
       ...config,
       ...(applied !== undefined && { applied }),
+      restarted,
       id: this.id,
-      storage: this.storage,
+      storage: reader,
     });
   }
 }

@@ -3,7 +3,7 @@
  * queue of messages for all of them, and nothing that moves unless a directive says so.
  *
  * Same directives, same order of work and same output as etcd's environment; those
- * for reads, crashes and restarts are ours (../interaction/README.md).
+ * for reads, crashes, restarts and clocks are ours (../interaction/README.md).
  */
 
 import {
@@ -12,9 +12,10 @@ import {
   describeStatus,
 } from '../../../src/raft/describe.js';
 import { createMessage } from '../../../src/raft/message.js';
-import type { Message, ReplicaId } from '../../../src/raft/types.js';
+import { type Message, NONE, type ProposeResult, type ReplicaId } from '../../../src/raft/types.js';
+import { parseConfChange } from './conf-change-text.js';
 import { DirectiveError } from './directive-error.js';
-import { parseNodeOptions, parseWhole } from './node-options.js';
+import { parseFlag, parseNodeOptions, parseWhole } from './node-options.js';
 import { parseLogLevel, ReplayOutput } from './output.js';
 import type { Directive } from './parser.js';
 import { isLocalMessage, ReplayNode } from './replay-node.js';
@@ -73,6 +74,10 @@ function setElectionTimeout(node: ReplayNode, directive: Directive): void {
   node.core.setRandomizedElectionTicks(parseWhole(option(directive, 'timeout')?.[0], 'timeout'));
 }
 
+function setClock(node: ReplayNode, directive: Directive): void {
+  node.nowMs = wordNumber(directive, 1, 'the milliseconds');
+}
+
 export class InteractionEnvironment {
   readonly #nodes: ReplayNode[] = [];
   readonly #output = new ReplayOutput();
@@ -87,6 +92,7 @@ export class InteractionEnvironment {
     ['process-ready', (directive) => this.#forEachNode(directive, this.#ready)],
     ['raft-state', () => this.#printStates()],
     ['stabilize', (directive) => this.#stabilizeDirective(directive)],
+    ['transfer-leadership', (directive) => this.#transferLeadership(directive)],
   ]);
 
   /** Those whose first word is the replica that they are for. */
@@ -95,13 +101,18 @@ export class InteractionEnvironment {
     ['compact', (node, directive) => this.#compact(node, wordNumber(directive, 1, 'the index'))],
     ['crash', (node, directive) => this.#crash(node, directive)],
     ['forget-leader', (node) => node.core.forgetLeader()],
+    ['lease-index', (node) => this.#output.write(String(node.core.leaseIndex() ?? 'no lease'))],
     ['propose', (node, directive) => this.#propose(node, directive.arguments[1]?.key ?? '')],
+    ['propose-conf-change', (node, directive) => this.#proposeConfChange(node, directive)],
     ['raft-log', (node) => node.printLog(this.#output)],
     ['read-index', (node, directive) => this.#readIndex(node, directive)],
     ['report-unreachable', (node, directive) => reportUnreachable(node, directive)],
     ['restart', (node) => node.restart(this.#output)],
     ['send-snapshot', (node, directive) => this.#sendSnapshot(node, directive)],
+    ['set-clock', (node, directive) => setClock(node, directive)],
     ['set-randomized-election-timeout', (node, directive) => setElectionTimeout(node, directive)],
+    ['step-down', (node) => node.core.stepDown()],
+    ['suspect-leader', (node) => node.core.suspectLeader()],
     ['status', (node) => this.#output.write(describeProgressTable(node.core.status()))],
     ['tick-election', (node) => tick(node, node.config.electionTicks)],
     ['tick-heartbeat', (node) => tick(node, node.config.heartbeatTicks)],
@@ -164,8 +175,31 @@ export class InteractionEnvironment {
   }
 
   #propose(node: ReplayNode, text: string): void {
-    if (node.core.propose(Buffer.from(text)).kind !== 'accepted') {
-      this.#output.write('raft proposal dropped');
+    this.#printProposed(node, node.core.propose(Buffer.from(text)));
+  }
+
+  #proposeConfChange(node: ReplayNode, directive: Directive): void {
+    const isV1 = parseFlag(option(directive, 'v1')?.[0] ?? 'false', 'v1');
+    const change = parseConfChange(directive.input, option(directive, 'transition')?.[0] ?? 'auto');
+    const type = isV1 ? 'EntryConfChange' : 'EntryConfChangeV2';
+    this.#printProposed(node, node.core.proposeConfChange(change, type));
+  }
+
+  /** What a follower handed on to its leader shows as a message, as in etcd. */
+  #printProposed(node: ReplayNode, result: ProposeResult): void {
+    const isForwarded = result.kind === 'not-leader' && result.lead !== NONE;
+    if (result.kind === 'accepted' || (isForwarded && node.config.forwardProposals)) {
+      return;
+    }
+    const why = result.kind === 'dropped' && result.why;
+    const isOurs = node.config.confChangeValidation === 'refuse' && why;
+    this.#output.write(`raft proposal dropped${isOurs ? `: ${why}` : ''}`);
+  }
+
+  #transferLeadership(directive: Directive): void {
+    const id = (key: string) => parseWhole(option(directive, key)?.[0], key);
+    if (this.#node(id('from')).core.transferLeader(id('to')) === 'refused') {
+      this.#output.write('transfer refused');
     }
   }
 

@@ -1,6 +1,6 @@
 /** The options of `add-nodes`, as a configuration and the snapshot that the replicas begin with. */
 
-import type { Snapshot } from '../../../src/raft/types.js';
+import type { LeaseConfig, Snapshot } from '../../../src/raft/types.js';
 import { DirectiveError } from './directive-error.js';
 import type { Argument } from './parser.js';
 import type { ReplayConfig } from './replay-node.js';
@@ -22,7 +22,8 @@ export function parseWhole(text: string | undefined, what: string): number {
   return value;
 }
 
-function parseFlag(text: string | undefined, what: string): boolean {
+/** `true` or `false`. Throws a `DirectiveError` that names `what`. */
+export function parseFlag(text: string | undefined, what: string): boolean {
   if (text !== 'true' && text !== 'false') {
     throw new DirectiveError(`${what} must be true or false, not ${JSON.stringify(text)}`);
   }
@@ -36,7 +37,16 @@ function requireValue(text: string | undefined, known: string, what: string): vo
   }
 }
 
-/** etcd's stub: short timeouts, no limits, every option off. */
+/** `leases=(duration, promise, drift in percent)`, in milliseconds. */
+function parseLeases(values: readonly string[]): LeaseConfig {
+  const [durationMs, promiseMs, driftPercent] = values.map((value) => parseWhole(value, 'leases'));
+  if (durationMs === undefined || promiseMs === undefined || driftPercent === undefined) {
+    throw new DirectiveError('leases must be (duration, promise, drift percent)');
+  }
+  return { durationMs, promiseMs, driftFraction: driftPercent / 100 };
+}
+
+/** etcd's stub: short timeouts, no limits, every option off, and its ways with proposals. */
 function stubConfig(): Writable<ReplayConfig> {
   return {
     electionTicks: 3,
@@ -50,6 +60,8 @@ function stubConfig(): Writable<ReplayConfig> {
     maxUncommittedBytes: Number.MAX_SAFE_INTEGER,
     asyncStorageWrites: false,
     stepDownOnRemoval: false,
+    confChangeValidation: 'empty-entry',
+    forwardProposals: true,
   };
 }
 
@@ -97,7 +109,13 @@ export function parseNodeOptions(words: readonly Argument[]): NodeOptions {
         config.stepDownOnRemoval = parseFlag(value, key);
         break;
       case 'disable-conf-change-validation':
-        requireValue(value, 'false', key);
+        config.confChangeValidation = parseFlag(value, key) ? 'none' : 'empty-entry';
+        break;
+      case 'strict-conf-changes':
+        config.confChangeValidation = parseFlag(value, key) ? 'refuse' : 'empty-entry';
+        break;
+      case 'leases':
+        config.leases = parseLeases(values);
         break;
       case 'read-only':
         requireValue(value, 'safe', key);

@@ -6,6 +6,7 @@
  * A node survives the crash of its core: storage and state machine stay, everything else goes.
  */
 
+import { decodeConfChange } from '../../../src/raft/conf-change-codec.js';
 import {
   describeEntries,
   describeHardState,
@@ -31,7 +32,10 @@ import { DirectiveError } from './directive-error.js';
 import type { ReplayOutput } from './output.js';
 
 /** What a scenario chooses; the node adds its id, its storage and its source of randomness. */
-export type ReplayConfig = Omit<RaftConfig, 'id' | 'storage' | 'applied' | 'random'>;
+export type ReplayConfig = Omit<
+  RaftConfig,
+  'id' | 'storage' | 'applied' | 'random' | 'nowMs' | 'restarted'
+>;
 
 /** The snapshot of a replica that has never heard of anything. */
 export const EMPTY_SNAPSHOT: Snapshot = {
@@ -87,6 +91,8 @@ export class ReplayNode {
   readonly #history: Snapshot[];
   readonly #appendWork: Message[] = [];
   readonly #applyWork: Message[] = [];
+  /** The replica's monotonic clock. Only a directive moves it. */
+  nowMs = 0;
   #core: RawNode | undefined;
 
   /** A new replica; with a snapshot it begins as if that had been installed. */
@@ -97,7 +103,7 @@ export class ReplayNode {
     if (snapshot !== undefined) {
       this.#storage.applySnapshot(snapshot);
     }
-    this.#core = this.#open();
+    this.#core = this.#open(false);
   }
 
   /** Throws a `DirectiveError` between crash and restart. */
@@ -129,10 +135,11 @@ export class ReplayNode {
     return this.#history.at(-1) ?? EMPTY_SNAPSHOT;
   }
 
-  #open(): RawNode {
+  #open(restarted: boolean): RawNode {
     const storage = this.#storage;
+    const { confState } = this.snapshot.meta;
     const reader: LogReader = {
-      initialState: () => storage.initialState(),
+      initialState: () => ({ hardState: storage.initialState().hardState, confState }),
       entries: (low, high, maxSizeBytes) => storage.entries(low, high, maxSizeBytes),
       term: (index) => storage.term(index),
       firstIndex: () => storage.firstIndex(),
@@ -145,6 +152,8 @@ export class ReplayNode {
       storage: reader,
       applied: this.snapshot.meta.index,
       random: () => 0,
+      nowMs: () => this.nowMs,
+      restarted,
     });
   }
 
@@ -210,7 +219,7 @@ export class ReplayNode {
     if (this.#core !== undefined) {
       throw new DirectiveError(`replica ${this.id} is not down`);
     }
-    this.#core = this.#open();
+    this.#core = this.#open(true);
     const { hardState } = this.#storage.initialState();
     const applied = this.snapshot.meta.index;
     output.writeLine(`HardState ${describeHardState(hardState)}`);
@@ -251,9 +260,13 @@ export class ReplayNode {
   #apply(entries: readonly Entry[]): void {
     for (const entry of entries) {
       const { meta, data } = this.snapshot;
+      const isNormal = entry.type === 'EntryNormal';
+      const confState = isNormal
+        ? meta.confState
+        : this.core.applyConfChange(decodeConfChange(entry.data));
       this.#history.push({
-        meta: { index: entry.index, term: entry.term, confState: meta.confState },
-        data: Buffer.concat([data, entry.data]),
+        meta: { index: entry.index, term: entry.term, confState },
+        data: isNormal ? Buffer.concat([data, entry.data]) : data,
       });
     }
   }

@@ -1,9 +1,10 @@
 // Goal: elections end with one leader, and happen only where they should (S-01 to S-12).
 // Method: small networks driven by ticks, with links cut and replicas restarted.
 import { describe, expect, it } from 'vitest';
+import { encodeConfChange } from '../../../src/raft/conf-change-codec.js';
 import type { Message } from '../../../src/raft/types.js';
 import { Network } from '../network.js';
-import { ELECTION_TICKS, paperReplica, TestReplica } from '../replica.js';
+import { change, ELECTION_TICKS, paperReplica, TestReplica } from '../replica.js';
 
 describe('elections', () => {
   it.each([1, 3, 5, 7])(
@@ -217,6 +218,46 @@ describe('elections', () => {
     for (const replica of network.replicas) expect(replica.appliedTexts).toEqual(['kept']);
   });
 
+  it('S-13: a leader that is not heard, or does not hear, is replaced or steps down (E6)', () => {
+    for (const direction of ['from', 'to'] as const) {
+      const network = Network.withLeader(3);
+      for (const other of [2, 3]) {
+        if (direction === 'from') network.cutOneWay(1, other);
+        else network.cutOneWay(other, 1);
+      }
+      // Who only hears it still believes in it, until it has noticed that nobody answers.
+      const others = () => network.leaders.filter(({ id }) => id !== 1);
+      network.tickUntil(() => others().length === 1, 8 * ELECTION_TICKS);
+      expect(network.leader.propose('goes on').kind).toBe('accepted');
+      network.heal();
+      network.tick(2 * ELECTION_TICKS);
+      expect(network.leaders).toHaveLength(1);
+      expect(network.replica(1).appliedTexts).toEqual(['goes on']);
+    }
+  });
+
+  it('S-14: in a ring where each sees two neighbours, one leads and writes go on', () => {
+    const network = Network.withLeader(5);
+    for (const [a, b] of [
+      [1, 3],
+      [1, 4],
+      [2, 4],
+      [2, 5],
+      [3, 5],
+    ] as const) {
+      network.cut(a, b);
+    }
+    const { term } = network.leader;
+    network.tick(50 * ELECTION_TICKS);
+    expect(network.leader.term - term).toBeLessThan(50);
+    network.leader.propose('in the ring');
+    network.tick(ELECTION_TICKS);
+    network.heal();
+    network.tick(4 * ELECTION_TICKS);
+    expect(network.leaders).toHaveLength(1);
+    expect(new Set(network.replicas.map(({ logIds }) => logIds.join())).size).toBe(1);
+  });
+
   it('E5: while a leader is heard from, votes are ignored, but for a transfer', () => {
     const replica = new TestReplica(1);
     replica.step('MsgHeartbeat', 2, 1);
@@ -253,8 +294,9 @@ describe('elections', () => {
 
   it('E8: nobody campaigns over a committed configuration that it has not applied', () => {
     const replica = paperReplica(1);
-    const change = { type: 'EntryConfChange', term: 1, index: 1, data: new Uint8Array() } as const;
-    replica.step('MsgApp', 2, 1, { entries: [change], commit: 1 });
+    const data = encodeConfChange(change('l4'));
+    const entries = [{ type: 'EntryConfChangeV2', term: 1, index: 1, data }] as const;
+    replica.step('MsgApp', 2, 1, { entries, commit: 1 });
     const ready = replica.take();
     replica.storage.append(ready.entries);
     replica.node.persisted(ready);

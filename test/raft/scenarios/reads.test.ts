@@ -2,7 +2,7 @@
 // Method: networks with held-back heartbeat answers, and leaders driven by hand-made messages.
 import { describe, expect, it } from 'vitest';
 import { Network } from '../network.js';
-import { ELECTION_TICKS, leaderOf, paperReplica } from '../replica.js';
+import { ELECTION_TICKS, leaderOf, paperReplica, TestReplica } from '../replica.js';
 
 /** A leader of term 1 that has committed its no-op with the help of replica 2. */
 function readyLeader(options: Parameters<typeof leaderOf>[1] = {}) {
@@ -173,7 +173,7 @@ describe('ReadIndex', () => {
     expect(leader.reads.at(-1)).toEqual({ requestId: 3, index: 2 });
   });
 
-  it('R2: the reads that wait are bounded, and only a leader takes any', () => {
+  it('R2: the reads that wait are bounded, and need a leader', () => {
     const leader = readyLeader({ maxPendingReads: 2 });
     expect([1, 2, 3].map((id) => leader.node.readIndex(id))).toEqual([
       'queued',
@@ -181,6 +181,120 @@ describe('ReadIndex', () => {
       'rejected',
     ]);
     expect(paperReplica(1).node.readIndex(1)).toBe('rejected');
+  });
+
+  it('R10: a follower asks the leader, and reads at an index that is not stale', () => {
+    const network = Network.withLeader(3);
+    network.cut(1, 2);
+    network.leader.propose('unheard of by 2');
+    network.settle();
+    expect(network.replica(2).commit).toBe(1);
+    expect(network.replica(2).node.readIndex(5)).toBe('queued');
+    network.settle();
+    network.heal();
+    expect(network.replica(2).node.readIndex(6)).toBe('queued');
+    network.settle();
+    expect(network.replica(2).reads).toEqual([{ requestId: 6, index: 2 }]);
+  });
+
+  it('R10: a read whose question or answer was lost is aborted within an election timeout', () => {
+    const network = Network.withLeader(3);
+    const follower = network.replica(2);
+    for (const lost of ['MsgReadIndex', 'MsgReadIndexResp']) {
+      network.drop((each) => each.type === lost);
+      follower.node.readIndex(1);
+      network.tick(ELECTION_TICKS - 1);
+      expect(follower.aborted.splice(0)).toEqual([]);
+      network.tick(1);
+      expect(follower.aborted.splice(0)).toEqual([1]);
+    }
+    expect(follower.reads).toEqual([]);
+    expect(network.leader.id).toBe(1);
+  });
+
+  it('R10: reads are aborted when the leader is lost or another one comes, and only once', () => {
+    const network = Network.withLeader(3);
+    const follower = network.replica(2);
+    network.hold((each) => each.type === 'MsgReadIndexResp');
+    follower.node.readIndex(1);
+    network.settle();
+    follower.node.forgetLeader();
+    network.settle();
+    expect(follower.aborted).toEqual([1]);
+    network.tick(1);
+    follower.node.readIndex(2);
+    network.settle();
+    network.leader.node.transferLeader(3);
+    network.settle();
+    expect(follower.aborted).toEqual([1, 2]);
+    network.release();
+    expect(follower.reads).toEqual([]);
+    expect(follower.aborted).toEqual([1, 2]);
+  });
+
+  it('R10: an answer from before a restart answers no read of after it', () => {
+    const network = Network.withLeader(3);
+    network.hold((each) => each.type === 'MsgReadIndexResp');
+    const follower = network.replica(2);
+    follower.node.readIndex(1);
+    network.settle();
+    expect(network.held).toHaveLength(1);
+    let draws = 0;
+    const random = () => (draws++ % 7) / 7;
+    const again = new TestReplica(2, { random: () => 0.5 + random() / 3 });
+    again.step('MsgHeartbeat', 1, 1);
+    again.node.readIndex(1);
+    again.flush();
+    for (const late of network.held) again.node.step(late);
+    again.flush();
+    expect(again.reads).toEqual([]);
+  });
+
+  it('R10: what a follower may ask is bounded, and refused aloud where the leader is full', () => {
+    const network = Network.withLeader(3, { maxPendingReads: 2 });
+    network.cut(1, 3);
+    network.drop((each) => each.type === 'MsgHeartbeatResp');
+    const follower = network.replica(2);
+    expect([1, 2, 3].map((id) => follower.node.readIndex(id))).toEqual([
+      'queued',
+      'queued',
+      'rejected',
+    ]);
+    network.settle();
+    expect(follower.aborted).toEqual([]);
+    follower.node.forgetLeader();
+    network.tick(1);
+    expect(follower.aborted.splice(0)).toEqual([1, 2]);
+    follower.node.readIndex(4);
+    network.settle();
+    expect(follower.aborted).toEqual([4]);
+  });
+
+  it('R10: a leader that is alone answers no follower from what it believes', () => {
+    const network = Network.withLeader(3);
+    network.cut(1, 3);
+    network.cutOneWay(2, 1);
+    const old = network.replica(1);
+    network.replica(2).node.readIndex(1);
+    network.settle();
+    expect(network.replica(2).reads).toEqual([]);
+    expect(old.isLeader).toBe(true);
+  });
+
+  it('M1: reads that wait are answered when the group shrinks to who has answered', () => {
+    const leader = leaderOf([1, 2]);
+    leader.flush();
+    leader.step('MsgAppResp', 2, 1, { index: 1 });
+    leader.flush();
+    leader.proposeChange('r2');
+    leader.flush();
+    leader.node.readIndex(9);
+    leader.flush();
+    expect(leader.reads).toEqual([]);
+    leader.step('MsgAppResp', 2, 1, { index: 2 });
+    leader.flush();
+    expect(leader.voters).toEqual([1]);
+    expect(leader.reads).toEqual([{ requestId: 9, index: 1 }]);
   });
 
   it('G2: heartbeats and reads do not wait for a disk that is slow', () => {

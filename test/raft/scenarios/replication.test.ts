@@ -8,6 +8,7 @@ import {
   ELECTION_TICKS,
   entriesOf,
   entry,
+  HEARTBEAT_TICKS,
   idsOf,
   leaderOf,
   paperReplica,
@@ -212,6 +213,20 @@ describe('flow control', () => {
     expect(late.commit).toBe(leader.commit);
     expect(late.logIds).toEqual(leader.logIds.slice(-2));
     expect(statusOf(leader, 3)).toMatchObject({ state: 'StateReplicate', match: 11 });
+  });
+
+  it('S-21: a leader that has compacted its whole log still catches up a blank replica', () => {
+    const network = Network.withStrangers(3, 1);
+    network.leader.proposeChange('l4');
+    network.hold((each) => each.to === 4);
+    network.settle();
+    network.leader.compact();
+    expect(network.leader.log).toEqual([]);
+    network.heal();
+    // Nobody writes; the heartbeats alone get it there.
+    network.tick(2 * HEARTBEAT_TICKS);
+    expect(network.replica(4).commit).toBe(network.leader.commit);
+    expect(network.replica(4).node.confState.learners).toEqual([4]);
   });
 
   it('S-22: a window whose messages all were lost opens after one heartbeat (L7, L8)', () => {

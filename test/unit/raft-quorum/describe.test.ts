@@ -1,6 +1,7 @@
 // Goal: the core's values print in etcd's exact words, so that logs and replays can be compared.
 // Method: one value of each kind with everything set and with everything left out, line by line.
 import { describe, expect, it } from 'vitest';
+import { encodeConfChange } from '../../../src/raft/conf-change-codec.js';
 import {
   describeConfState,
   describeEntries,
@@ -25,6 +26,7 @@ import {
   type RaftStatus,
   type Ready,
 } from '../../../src/raft/types.js';
+import { change } from '../../raft/replica.js';
 
 function entry(index: number, text: string, type: Entry['type'] = 'EntryNormal'): Entry {
   return { type, term: 1, index, data: Buffer.from(text) };
@@ -45,6 +47,8 @@ function message(fields: Partial<Message>): Message {
     rejectHint: 0,
     context: 0,
     campaignTransfer: false,
+    sentAtMs: 0,
+    promiseMs: 0,
     ...fields,
   };
 }
@@ -119,6 +123,11 @@ describe('entries', () => {
 
   it('show an empty configuration change as its type alone', () => {
     expect(describeEntry(entry(5, '', 'EntryConfChangeV2'))).toBe('1/5 EntryConfChangeV2');
+    const data = encodeConfChange(change('v1 l22 r3'));
+    expect(describeEntry({ type: 'EntryConfChangeV2', term: 1, index: 5, data })).toBe(
+      '1/5 EntryConfChangeV2 v1 l22 r3',
+    );
+    expect(describeEntry(entry(5, '?', 'EntryConfChange'))).toBe('1/5 EntryConfChange "?"');
   });
 
   it('can be shown in the words of another formatter', () => {

@@ -9,7 +9,7 @@ import { FatalRaftError } from '../../../src/raft/types.js';
 const LIMITS = { maxInflightMessages: 3, maxInflightBytes: 100 };
 
 function progressAt(match: number, next: number): Progress {
-  const progress = new Progress(LIMITS, next, false);
+  const progress = new Progress(LIMITS, next);
   progress.maybeUpdate(match);
   return progress;
 }

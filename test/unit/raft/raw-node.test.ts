@@ -1,6 +1,7 @@
 // Goal: the contract between a core and its host: Ready, persisted, applied, status.
 // Method: one replica driven by hand; what each Ready holds is compared.
 import { describe, expect, it } from 'vitest';
+import { encodeConfChange } from '../../../src/raft/conf-change-codec.js';
 import { MemoryStorage } from '../../../src/raft/memory-storage.js';
 import { RawNode } from '../../../src/raft/raw-node.js';
 import {
@@ -10,6 +11,7 @@ import {
   type RaftConfig,
 } from '../../../src/raft/types.js';
 import {
+  change,
   confStateOf,
   entriesOf,
   entry,
@@ -110,11 +112,12 @@ describe('Ready', () => {
 
   it('EntryConfChange passes through the log untouched', () => {
     const follower = paperReplica(1);
-    const change = { type: 'EntryConfChangeV2', term: 1, index: 1, data: Buffer.of(7) } as const;
-    follower.step('MsgApp', 2, 1, { entries: [change], commit: 1 });
+    const data = encodeConfChange({ ...change('l4'), context: Buffer.of(7) });
+    const entry = { type: 'EntryConfChangeV2', term: 1, index: 1, data } as const;
+    follower.step('MsgApp', 2, 1, { entries: [entry], commit: 1 });
     const ready = follower.take();
-    expect(ready.entries).toEqual([change]);
-    expect(ready.committed).toEqual([change]);
+    expect(ready.entries).toEqual([entry]);
+    expect(ready.committed).toEqual([entry]);
   });
 });
 
@@ -236,7 +239,14 @@ describe('status', () => {
   });
 });
 
+const lease = (durationMs: number) => ({ durationMs, promiseMs: 1_000, driftFraction: 0.05 });
+
 describe('configuration', () => {
+  it('takes the longest lease that ends before its promise on the worst of clocks (R6)', () => {
+    const replica = new TestReplica(1, { leases: lease(904), nowMs: () => 0 });
+    expect(replica.node.leaseIndex()).toBeUndefined();
+  });
+
   it.each<[string, Partial<RaftConfig>]>([
     ['id', { id: 0 }],
     ['id', { id: LOCAL_APPEND_THREAD }],
@@ -248,6 +258,11 @@ describe('configuration', () => {
     ['maxCommittedSizeBytes', { maxCommittedSizeBytes: 0 }],
     ['maxUncommittedBytes', { maxUncommittedBytes: Number.NaN }],
     ['maxPendingReads', { maxPendingReads: 0.5 }],
+    ['nowMs', { leases: lease(750) }],
+    ['leases.durationMs', { leases: lease(0), nowMs: () => 0 }],
+    ['leases.promiseMs', { leases: { ...lease(1), promiseMs: 0.5 }, nowMs: () => 0 }],
+    ['leases.driftFraction', { leases: { ...lease(1), driftFraction: 1 }, nowMs: () => 0 }],
+    ['leases.durationMs', { leases: lease(905), nowMs: () => 0 }],
   ])('refuses a bad %s, and names it: %j', (field, config) => {
     const storage = new MemoryStorage(confStateOf([1]));
     const random = () => 0;

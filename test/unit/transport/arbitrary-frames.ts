@@ -65,6 +65,8 @@ const fullMessage: fc.Arbitrary<Message> = fc.record(
     rejectHint: number,
     context: number,
     campaignTransfer: fc.boolean(),
+    sentAtMs: number,
+    promiseMs: number,
     snapshot,
   },
   {
@@ -82,6 +84,8 @@ const fullMessage: fc.Arbitrary<Message> = fc.record(
       'rejectHint',
       'context',
       'campaignTransfer',
+      'sentAtMs',
+      'promiseMs',
     ],
   },
 );
@@ -95,6 +99,8 @@ export const heartbeat: fc.Arbitrary<Message> = fc
     term: number,
     commit: number,
     context: number,
+    sentAtMs: number,
+    promiseMs: number,
   } as const)
   .map((message) => ({
     ...message,
