@@ -1,7 +1,7 @@
 /** The key-value database on disk: LevelDB through `level`. The only file that imports it. */
 import { Level } from 'level';
 import { FlotillaError } from '../shared/errors.js';
-import type { Kv, KvEntry, KvOperation, KvOptions, KvRange } from '../shared/kv.js';
+import type { Kv, KvEntry, KvOperation, KvOptions, KvRange, KvSnapshot } from '../shared/kv.js';
 
 const MEBIBYTE = 1024 * 1024;
 const DEFAULT_PAGE_SIZE = 256;
@@ -79,26 +79,51 @@ export class LevelKv implements Kv {
     await this.#database.batch([...operations], { sync: options.sync });
   }
 
-  async *scan(range: KvRange, options: { pageSize?: number } = {}): AsyncGenerator<KvEntry[]> {
-    const iterator = this.#database.iterator({
-      gte: range.gte,
-      lt: range.lt,
-      reverse: range.reverse ?? false,
-      limit: range.limit ?? -1,
-      highWaterMarkBytes: PAGE_SIZE_MAX_BYTES,
-    });
-    try {
-      for (;;) {
-        const page = await iterator.nextv(options.pageSize ?? DEFAULT_PAGE_SIZE);
-        if (page.length === 0) return;
-        yield page.map(([key, value]) => ({ key: plain(key), value: plain(value) }));
-      }
-    } finally {
-      await iterator.close();
-    }
+  scan(range: KvRange, options: { pageSize?: number } = {}): AsyncIterable<KvEntry[]> {
+    return scanPages(this.#database, range, options);
+  }
+
+  snapshot(): KvSnapshot {
+    const pinned = this.#database.snapshot();
+    return {
+      scan: (range, options = {}) => {
+        return scanPages(this.#database, range, { ...options, snapshot: pinned });
+      },
+      close: () => pinned.close(),
+    };
   }
 
   async close(): Promise<void> {
     await this.#database.close();
+  }
+}
+
+interface ScanOptions {
+  readonly pageSize?: number;
+  /** @default one that is taken when iteration starts */
+  readonly snapshot?: ReturnType<Database['snapshot']>;
+}
+
+async function* scanPages(
+  database: Database,
+  range: KvRange,
+  { pageSize = DEFAULT_PAGE_SIZE, snapshot }: ScanOptions,
+): AsyncGenerator<KvEntry[]> {
+  const iterator = database.iterator({
+    gte: range.gte,
+    lt: range.lt,
+    reverse: range.reverse ?? false,
+    limit: range.limit ?? -1,
+    highWaterMarkBytes: PAGE_SIZE_MAX_BYTES,
+    ...(snapshot !== undefined && { snapshot }),
+  });
+  try {
+    for (;;) {
+      const page = await iterator.nextv(pageSize);
+      if (page.length === 0) return;
+      yield page.map(([key, value]) => ({ key: plain(key), value: plain(value) }));
+    }
+  } finally {
+    await iterator.close();
   }
 }

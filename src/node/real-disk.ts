@@ -1,11 +1,24 @@
 /** The disk of production: node:fs with the fsyncs that make a file and its name durable. */
-import { mkdir, open, readdir, readFile, rename, rm, stat, statfs } from 'node:fs/promises';
+import { randomBytes } from 'node:crypto';
+import {
+  type FileHandle,
+  mkdir,
+  open,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  stat,
+  statfs,
+} from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
-import type { Disk } from '../shared/environment.js';
+import type { Disk, DiskFile } from '../shared/environment.js';
 import type { Kv, KvOptions } from '../shared/kv.js';
 import { LevelKv } from './level-kv.js';
 
 const TEMPORARY_SUFFIX = '.tmp';
+/** Written at a time, with a sync each, when space is set aside: other syncs wait no longer. */
+const ALLOCATION_STEP_BYTES = 1024 * 1024;
 
 function hasCode(thrown: unknown, code: string): boolean {
   return thrown instanceof Error && 'code' in thrown && thrown.code === code;
@@ -56,6 +69,77 @@ async function isDirectory(path: string): Promise<boolean> {
   return found?.isDirectory() ?? false;
 }
 
+/** `undefined` where the file is there already. */
+async function createFile(path: string): Promise<FileHandle | undefined> {
+  try {
+    return await open(path, 'wx+');
+  } catch (thrown) {
+    if (hasCode(thrown, 'EEXIST')) return undefined;
+    throw thrown;
+  }
+}
+
+async function openForWriting(path: string): Promise<FileHandle> {
+  const created = await createFile(path);
+  if (created === undefined) return open(path, 'r+');
+  try {
+    await syncDirectory(dirname(path));
+    return created;
+  } catch (thrown) {
+    await created.close();
+    throw thrown;
+  }
+}
+
+class RealDiskFile implements DiskFile {
+  readonly #handle: FileHandle;
+  #sizeBytes: number;
+  #closing: Promise<void> | undefined;
+
+  constructor(handle: FileHandle, sizeBytes: number) {
+    this.#handle = handle;
+    this.#sizeBytes = sizeBytes;
+  }
+
+  get sizeBytes(): number {
+    return this.#sizeBytes;
+  }
+
+  async read(offset: number, lengthBytes: number): Promise<Uint8Array> {
+    const bytes = new Uint8Array(Math.max(0, Math.min(lengthBytes, this.#sizeBytes - offset)));
+    let length = 0;
+    while (length < bytes.length) {
+      const { bytesRead } = await this.#handle.read(
+        bytes,
+        length,
+        bytes.length - length,
+        offset + length,
+      );
+      if (bytesRead === 0) break;
+      length += bytesRead;
+    }
+    return bytes.subarray(0, length);
+  }
+
+  async write(offset: number, bytes: Uint8Array): Promise<void> {
+    for (let length = 0; length < bytes.length; ) {
+      const rest = bytes.length - length;
+      const { bytesWritten } = await this.#handle.write(bytes, length, rest, offset + length);
+      length += bytesWritten;
+      this.#sizeBytes = Math.max(this.#sizeBytes, offset + length);
+    }
+  }
+
+  async sync(): Promise<void> {
+    await this.#handle.datasync();
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#handle.close();
+    return this.#closing;
+  }
+}
+
 export class RealDisk implements Disk {
   async openKv(path: string, options?: KvOptions): Promise<Kv> {
     await this.makeDirectory(path);
@@ -79,6 +163,37 @@ export class RealDisk implements Disk {
     }
     await rename(temporary, path);
     await syncDirectory(dirname(path));
+  }
+
+  async openFile(path: string, mode: 'read' | 'write'): Promise<DiskFile> {
+    const handle = mode === 'read' ? await open(path, 'r') : await openForWriting(path);
+    try {
+      return new RealDiskFile(handle, (await handle.stat()).size);
+    } catch (thrown) {
+      await handle.close();
+      throw thrown;
+    }
+  }
+
+  async allocateFile(path: string, sizeBytes: number): Promise<void> {
+    const file = await this.openFile(path, 'write');
+    // Not zeros: a file system may give those no blocks.
+    const filler = randomBytes(ALLOCATION_STEP_BYTES);
+    try {
+      while (file.sizeBytes < sizeBytes) {
+        const rest = sizeBytes - file.sizeBytes;
+        await file.write(file.sizeBytes, filler.subarray(0, rest));
+        await file.sync();
+      }
+    } finally {
+      await file.close();
+    }
+  }
+
+  async rename(from: string, to: string): Promise<void> {
+    await rename(from, to);
+    await syncDirectory(dirname(to));
+    if (dirname(from) !== dirname(to)) await syncDirectory(dirname(from));
   }
 
   async list(path: string): Promise<string[]> {

@@ -47,6 +47,22 @@ export interface Disk {
   readFile(path: string): Promise<Uint8Array | undefined>;
   /** Replaces the file atomically: temp file, fsync, rename, fsync of the directory. */
   writeFile(path: string, bytes: Uint8Array): Promise<void>;
+  /**
+   * Opens a file piece by piece. 'write' also reads; it makes the file, its name durable, where
+   * there is none, and keeps the content of one that is there. 'read' rejects where there is none.
+   */
+  openFile(path: string, mode: 'read' | 'write'): Promise<DiskFile>;
+  /**
+   * Grows the file to at least `sizeBytes` of space that the file system has really set aside,
+   * durably; makes it where there is none. What is in it means nothing. Grown as far as it got
+   * when it rejects.
+   */
+  allocateFile(path: string, sizeBytes: number): Promise<void>;
+  /**
+   * Moves a file, over the one that may be at `to`, atomically; durable when it resolves. Only the
+   * name: content that was not synced before can still be lost.
+   */
+  rename(from: string, to: string): Promise<void>;
   /** Names (not paths) in a directory, sorted; empty where it does not exist. */
   list(path: string): Promise<string[]>;
   /** Creates a directory and its parents. */
@@ -55,6 +71,23 @@ export interface Disk {
   remove(path: string): Promise<void>;
   /** Bytes free for new data on the file system that holds `path`, and its size. */
   space(path: string): Promise<{ freeBytes: number; totalBytes: number }>;
+}
+
+/** An open file. Calls may overlap where their ranges do not. */
+export interface DiskFile {
+  /** Grows with the writes through this handle. */
+  readonly sizeBytes: number;
+  /** The bytes from `offset` on; fewer than asked for only at the end of the file. */
+  read(offset: number, lengthBytes: number): Promise<Uint8Array>;
+  /**
+   * Overwrites or extends; a gap reads as zeros. May be lost, in part too, until `sync` resolves.
+   * After a write or sync that failed, nothing since the last good sync is to be trusted (S6).
+   */
+  write(offset: number, bytes: Uint8Array): Promise<void>;
+  /** Makes what was written before the call durable. */
+  sync(): Promise<void>;
+  /** Does not sync. Idempotent. */
+  close(): Promise<void>;
 }
 
 /** One side of an open, ordered, reliable, message-preserving link between two nodes. */

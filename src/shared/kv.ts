@@ -25,6 +25,14 @@ export interface KvOptions {
   readonly writeBufferSizeBytes?: number;
 }
 
+/** The database as it was when the snapshot was taken, whatever is written since. */
+export interface KvSnapshot {
+  /** Pages of entries in key order, as `Kv.scan`. */
+  scan(range: KvRange, options?: { pageSize?: number }): AsyncIterable<KvEntry[]>;
+  /** To be called when it is no longer needed: it keeps old data alive. Idempotent. */
+  close(): Promise<void>;
+}
+
 /**
  * An ordered key-value database on one directory.
  *
@@ -41,6 +49,8 @@ export interface Kv {
   batch(operations: readonly KvOperation[], options: { sync: boolean }): Promise<void>;
   /** Pages of entries in key order, over a snapshot taken when iteration starts. */
   scan(range: KvRange, options?: { pageSize?: number }): AsyncIterable<KvEntry[]>;
-  /** Idempotent. */
+  /** Pinned in the call: has every batch that has resolved, and none that is begun later. */
+  snapshot(): KvSnapshot;
+  /** Closes snapshots and scans too. Idempotent. */
   close(): Promise<void>;
 }

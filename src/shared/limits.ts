@@ -41,6 +41,7 @@ export const LIMITS = {
   slots: limit(1_024, 'slots', 'slots of a placement'),
   sessionsMax: limit(4_096, 'clients', 'idempotency sessions remembered by a shard'),
   sessionRequestsMax: limit(1_024, 'requests', 'unanswered requests remembered for a client'),
+  sessionBytesMax: limit(32 * 1024 * 1024, 'bytes', 'all sessions that a shard remembers'),
   uncommittedBytesMax: limit(64 * 1024 * 1024, 'bytes', 'entries of a group not yet committed'),
   pendingReadsMax: limit(16_384, 'reads', 'reads of a group waiting for a quorum round'),
   inflightRequestsMax: limit(4_096, 'requests', 'requests that one node works on at once'),
@@ -49,6 +50,9 @@ export const LIMITS = {
     'bytes',
     'all requests that one node works on at once',
   ),
+  diskLowWaterPercent: limit(10, 'percent', 'free disk below which proposals are refused'),
+  diskLowWaterBytes: limit(1024 * 1024 * 1024, 'bytes', 'the same, where that is less'),
+  diskReserveBytes: limit(64 * 1024 * 1024, 'bytes', 'disk that is kept for opening a full store'),
 } as const satisfies Record<string, Limit>;
 
 export type LimitName = keyof typeof LIMITS;

@@ -1,7 +1,8 @@
 /** The memory twin of the disk: files and databases in one tree that survives its openers. */
 import { assert, defined } from './assert.js';
-import type { Disk } from './environment.js';
+import type { Disk, DiskFile } from './environment.js';
 import type { Kv } from './kv.js';
+import { MemoryFile } from './memory-file.js';
 import { MemoryKv, MemoryKvContent } from './memory-kv.js';
 
 /** `/a//b/./c` and `a/b/c` are the same place. */
@@ -17,7 +18,7 @@ function isBelow(path: string, parent: string): boolean {
 }
 
 export class MemoryDisk implements Disk {
-  readonly #files = new Map<string, Uint8Array>();
+  readonly #files = new Map<string, MemoryFile>();
   readonly #directories = new Set<string>();
   readonly #contents = new Map<string, MemoryKvContent>();
   readonly #open = new Map<string, MemoryKv>();
@@ -33,18 +34,20 @@ export class MemoryDisk implements Disk {
     return defined(this.#open.get(normalized(path)), `an open database at ${path}`);
   }
 
-  /** The next `writeFile` rejects with `error` and changes nothing. */
+  /** The next write to a file, whole or in part, rejects with `error` and changes nothing. */
   failNextFileWrite(error: Error): void {
     this.#fileFailure = error;
   }
 
   /**
    * The machine loses power. Every open database keeps only the first `keepBatches` of its
-   * unsynced batches, and its handle is dead; files under way are lost, others survive whole.
+   * unsynced batches, every file only as many of its unsynced writes; all handles are dead. Whole
+   * files and renames that were under way are lost, those that had resolved survive.
    */
   crash(keepBatches = 0): void {
     this.#crashes += 1;
     for (const kv of this.#open.values()) kv.crash(keepBatches);
+    for (const file of this.#files.values()) file.crash(keepBatches);
     this.#open.clear();
   }
 
@@ -59,19 +62,39 @@ export class MemoryDisk implements Disk {
   }
 
   async readFile(path: string): Promise<Uint8Array | undefined> {
-    const bytes = this.#files.get(normalized(path));
-    return bytes && new Uint8Array(bytes);
+    const file = this.#files.get(normalized(path));
+    return file?.read(0, file.sizeBytes);
   }
 
   async writeFile(path: string, bytes: Uint8Array): Promise<void> {
-    const failure = this.#fileFailure;
-    this.#fileFailure = undefined;
-    if (failure) throw failure;
-    const copy = new Uint8Array(bytes);
-    const crashes = this.#crashes;
-    await Promise.resolve();
-    if (crashes !== this.#crashes) throw new Error('the machine crashed during a file write');
-    this.#files.set(normalized(path), copy);
+    const file = new MemoryFile(bytes);
+    await this.#fileWrite();
+    this.#files.set(normalized(path), file);
+  }
+
+  async openFile(path: string, mode: 'read' | 'write'): Promise<DiskFile> {
+    const place = normalized(path);
+    const found = this.#files.get(place);
+    if (found === undefined && mode === 'read') throw new Error(`there is no file ${path}`);
+    const file = found ?? new MemoryFile();
+    this.#files.set(place, file);
+    return this.#handleOf(file, mode);
+  }
+
+  async allocateFile(path: string, sizeBytes: number): Promise<void> {
+    await this.#fileWrite();
+    const place = normalized(path);
+    const file = this.#files.get(place) ?? new MemoryFile();
+    file.allocate(sizeBytes);
+    this.#files.set(place, file);
+  }
+
+  async rename(from: string, to: string): Promise<void> {
+    await this.#fileWrite();
+    const file = this.#files.get(normalized(from));
+    if (file === undefined) throw new Error(`there is no file ${from}`);
+    this.#files.delete(normalized(from));
+    this.#files.set(normalized(to), file);
   }
 
   async list(path: string): Promise<string[]> {
@@ -99,6 +122,57 @@ export class MemoryDisk implements Disk {
 
   async space(): Promise<{ freeBytes: number; totalBytes: number }> {
     return { freeBytes: this.freeBytes, totalBytes: 2 ** 40 };
+  }
+
+  #handleOf(file: MemoryFile, mode: 'read' | 'write'): DiskFile {
+    const crashes = this.#crashes;
+    let isClosed = false;
+    const assertUsable = (): void => {
+      if (crashes !== this.#crashes) throw new Error('the machine crashed under this file');
+      if (isClosed) throw new Error('the file is closed');
+    };
+    return {
+      get sizeBytes(): number {
+        return file.sizeBytes;
+      },
+      read: async (offset, lengthBytes) => {
+        assertUsable();
+        return file.read(offset, lengthBytes);
+      },
+      write: async (offset, bytes) => {
+        assertUsable();
+        assert(mode === 'write', 'the file is open for reading');
+        this.#failOnDemand();
+        file.write(offset, bytes);
+        // A crash between here and the next turn finds the bytes written and not synced.
+        await Promise.resolve();
+        assertUsable();
+      },
+      sync: async () => {
+        assertUsable();
+        const mark = file.mark();
+        await Promise.resolve();
+        assertUsable();
+        if (mark !== undefined) file.markSynced(mark);
+      },
+      close: async () => {
+        isClosed = true;
+      },
+    };
+  }
+
+  /** What is done to a file as a whole is done a turn later, unless the machine crashes. */
+  async #fileWrite(): Promise<void> {
+    this.#failOnDemand();
+    const crashes = this.#crashes;
+    await Promise.resolve();
+    if (crashes !== this.#crashes) throw new Error('the machine crashed during a file write');
+  }
+
+  #failOnDemand(): void {
+    const failure = this.#fileFailure;
+    this.#fileFailure = undefined;
+    if (failure) throw failure;
   }
 
   *#places(): Iterable<string> {

@@ -3,9 +3,9 @@
  *
  * What an open handle writes goes to a `MemoryKvContent`, which outlives the handle as files
  * outlive a process. Point reads cost O(1), a batch O(log n) per operation plus a move of the key
- * list, a scan O(range) when it starts.
+ * list, a scan O(range) when it starts, a snapshot O(n).
  */
-import type { Kv, KvEntry, KvOperation, KvRange } from './kv.js';
+import type { Kv, KvEntry, KvOperation, KvRange, KvSnapshot } from './kv.js';
 
 const DEFAULT_PAGE_SIZE = 256;
 
@@ -64,6 +64,14 @@ export class MemoryKvContent {
   get(key: Uint8Array): Uint8Array | undefined {
     const value = this.#values.get(textOf(key));
     return value && copyOf(value);
+  }
+
+  /** All entries as they are now; values are never changed in place, so they are shared. */
+  copy(): MemoryKvContent {
+    const copy = new MemoryKvContent();
+    for (const [key, value] of this.#values) copy.#values.set(key, value);
+    for (const key of this.#keys) copy.#keys.push(key);
+    return copy;
   }
 
   /** The entries of a range, as they are now. */
@@ -150,21 +158,42 @@ export class MemoryKv implements Kv {
     if (options.sync) this.#content.markSynced(mark);
   }
 
-  async *scan(range: KvRange, options: { pageSize?: number } = {}): AsyncGenerator<KvEntry[]> {
+  scan(range: KvRange, options: { pageSize?: number } = {}): AsyncIterable<KvEntry[]> {
+    return this.#pages(this.#content, range, options);
+  }
+
+  snapshot(): KvSnapshot {
     this.#assertOpen();
-    const pageSize = options.pageSize ?? DEFAULT_PAGE_SIZE;
-    const entries = this.#content.entries(range);
-    for (let at = 0; at < entries.length; at += pageSize) {
-      this.#assertOpen();
-      const page = entries.slice(at, at + pageSize);
-      yield page.map(({ key, value }) => ({ key: bytesOf(key), value: copyOf(value) }));
-    }
+    let pinned: MemoryKvContent | undefined = this.#content.copy();
+    return {
+      scan: (range, options = {}) => {
+        if (pinned === undefined) throw new Error('the snapshot is closed');
+        return this.#pages(pinned, range, options);
+      },
+      close: async () => {
+        pinned = undefined;
+      },
+    };
   }
 
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = new Error('the database is closed');
     this.#onClose();
+  }
+
+  async *#pages(
+    content: MemoryKvContent,
+    range: KvRange,
+    { pageSize = DEFAULT_PAGE_SIZE }: { pageSize?: number },
+  ): AsyncGenerator<KvEntry[]> {
+    this.#assertOpen();
+    const entries = content.entries(range);
+    for (let at = 0; at < entries.length; at += pageSize) {
+      this.#assertOpen();
+      const page = entries.slice(at, at + pageSize);
+      yield page.map(({ key, value }) => ({ key: bytesOf(key), value: copyOf(value) }));
+    }
   }
 
   #assertOpen(): void {

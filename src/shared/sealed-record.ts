@@ -10,7 +10,7 @@ import { MalformedBytesError } from './bytes.js';
 import { crc32c } from './crc32c.js';
 import { FlotillaError } from './errors.js';
 
-/** Version of every format that is written now. */
+/** Version of a format that has not changed since it was first written. */
 const VERSION = 1;
 const CHECKSUM_AT = 1;
 
@@ -35,22 +35,23 @@ function viewOf(record: Uint8Array): DataView {
 }
 
 /** Fills the first `SEAL_SIZE_BYTES` of `record`, whose body is written already. */
-export function sealInPlace(record: Uint8Array, context: Uint8Array): void {
-  const checksum = crc32c(record.subarray(SEAL_SIZE_BYTES), crc32c(context, VERSION_CHECKSUM));
-  record[0] = VERSION;
+export function sealInPlace(record: Uint8Array, context: Uint8Array, version = VERSION): void {
+  const seed = version === VERSION ? VERSION_CHECKSUM : crc32c(Uint8Array.of(version));
+  const checksum = crc32c(record.subarray(SEAL_SIZE_BYTES), crc32c(context, seed));
+  record[0] = version;
   viewOf(record).setUint32(CHECKSUM_AT, checksum, true);
 }
 
 /** A record with a copy of `body`. */
-export function seal(body: Uint8Array, context: Uint8Array): Uint8Array {
+export function seal(body: Uint8Array, context: Uint8Array, version = VERSION): Uint8Array {
   const record = new Uint8Array(SEAL_SIZE_BYTES + body.length);
   record.set(body, SEAL_SIZE_BYTES);
-  sealInPlace(record, context);
+  sealInPlace(record, context, version);
   return record;
 }
 
-/** The body, a view of `record`. Throws a `RecordError`. */
-export function unseal(record: Uint8Array, context: Uint8Array): Uint8Array {
+/** The body, a view of `record`, of any version up to `versionMax`. Throws a `RecordError`. */
+export function unseal(record: Uint8Array, context: Uint8Array, versionMax = VERSION): Uint8Array {
   if (record.length < SEAL_SIZE_BYTES) {
     throw new RecordError('checksum', `a record of ${record.length} bytes is cut short`);
   }
@@ -59,21 +60,27 @@ export function unseal(record: Uint8Array, context: Uint8Array): Uint8Array {
   if (viewOf(record).getUint32(CHECKSUM_AT, true) !== checksum) {
     throw new RecordError('checksum', 'the checksum does not match');
   }
-  if (record[0] !== VERSION) {
-    throw new RecordError('unsupported-version', `version ${record[0]}, this node reads 1`);
+  const version = record[0] as number;
+  if (version < VERSION || version > versionMax) {
+    const message = `version ${version}, this node reads up to ${versionMax}`;
+    throw new RecordError('unsupported-version', message);
   }
   return body;
 }
 
-/** Reads an unsealed body; one that does not have the form of its version counts as damage. */
+/**
+ * Reads an unsealed body, of any version up to `versionMax`; one that does not have the form of its
+ * version counts as damage.
+ */
 export function decodeBody<T>(
   record: Uint8Array,
   context: Uint8Array,
-  decode: (body: Uint8Array) => T,
+  decode: (body: Uint8Array, version: number) => T,
+  versionMax = VERSION,
 ): T {
-  const body = unseal(record, context);
+  const body = unseal(record, context, versionMax);
   try {
-    return decode(body);
+    return decode(body, record[0] as number);
   } catch (thrown) {
     if (!(thrown instanceof MalformedBytesError)) throw thrown;
     throw new RecordError('checksum', `the record is malformed: ${thrown.message}`);

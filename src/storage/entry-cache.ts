@@ -97,6 +97,13 @@ export class EntryCache {
     this.#evict();
   }
 
+  /** Drops the entries of a group. O(entries). */
+  drop(groupId: number): void {
+    const cached = this.#groups.get(groupId);
+    if (cached) this.#removeFrom(cached, 0);
+    this.#groups.delete(groupId);
+  }
+
   #removeFrom(cached: Queue<Entry>, index: number): void {
     let last = cached.at(cached.length - 1);
     while (last && last.index >= index) {

@@ -4,11 +4,13 @@
  */
 import type { Kv, KvEntry } from '../shared/kv.js';
 import { RecordError } from '../shared/sealed-record.js';
+import { decodeConfiguration } from './configuration-record.js';
 import { decodeEntry } from './entry-codec.js';
 import { decodeGenesis } from './genesis-record.js';
-import { entryKey, genesisKey, indexOfKey, metaKey } from './keys.js';
-import type { LogState } from './log-state.js';
-import type { GroupDamage, GroupGenesis } from './log-store.js';
+import { configurationKey, entryRange, genesisKey, indexOfKey, metaKey } from './keys.js';
+import { LogSizes } from './log-sizes.js';
+import { type LogState, newLogState } from './log-state.js';
+import type { GroupConfiguration, GroupDamage, GroupGenesis } from './log-store.js';
 import { behind, type LowWaterMark } from './low-water-file.js';
 import { decodeMeta, type GroupMeta } from './meta-record.js';
 import { TermRuns } from './term-runs.js';
@@ -18,6 +20,7 @@ const SCAN_PAGE_ENTRIES = 1024;
 export interface IntactGroup {
   readonly genesis: GroupGenesis;
   readonly state: LogState;
+  readonly sizes: LogSizes;
 }
 
 /** Why a group cannot be used. */
@@ -32,22 +35,41 @@ export class DamageError extends Error {
 }
 
 /**
- * Reads a group and checks all of it: checksums and versions, first to last entry without a gap,
- * terms that do not decrease and end as the meta record says, nothing behind the low-water mark
+ * Reads a group and checks all of it: checksums and versions, the replica that IDENTITY says (0
+ * where it does not know), first to last entry without a gap, terms that do not decrease and end
+ * as the meta record says, the configuration that it says, nothing behind the low-water mark
  * (which every group has from its creation on). Throws a `DamageError`. Reads every entry of the
  * log once, a page at a time.
  */
 export async function checkGroup(
   kv: Kv,
   groupId: number,
+  replicaId: number,
   mark: LowWaterMark | undefined,
 ): Promise<IntactGroup> {
   const genesis = readRecord(kv, genesisKey(groupId), decodeGenesis);
+  if (replicaId !== 0 && genesis.replicaId !== replicaId) {
+    const message = `the database has replica ${genesis.replicaId}, created was ${replicaId}`;
+    throw new DamageError('meta-mismatch', message);
+  }
   const meta = readRecord(kv, metaKey(groupId), decodeMeta);
   const lost = mark ? behind(mark, meta) : 'the LOW-WATER file does not know the group';
   if (lost !== undefined) throw new DamageError('meta-mismatch', lost);
   checkMeta(meta);
-  return { genesis, state: { meta, terms: await checkEntries(kv, groupId, meta) } };
+  const configuration = readConfiguration(kv, genesis, meta);
+  const { terms, sizes } = await checkEntries(kv, groupId, meta);
+  return { genesis, state: { meta, terms, configuration }, sizes };
+}
+
+/** The configuration of the genesis, unless the meta record tells of a later one. */
+function readConfiguration(kv: Kv, genesis: GroupGenesis, meta: GroupMeta): GroupConfiguration {
+  const { configurationIndex } = meta;
+  if (configurationIndex === undefined) return newLogState(genesis).configuration;
+  const key = configurationKey(genesis.groupId);
+  const configuration = readRecord(kv, key, decodeConfiguration);
+  if (configuration.index === configurationIndex) return configuration;
+  const message = `the configuration is of ${configuration.index}, not of ${configurationIndex}`;
+  throw new DamageError('meta-mismatch', message);
 }
 
 type Decode<T> = (key: Uint8Array, record: Uint8Array) => T;
@@ -94,20 +116,25 @@ function decodeAs<T>(
 
 function checkMeta(meta: GroupMeta): void {
   const { term, commit, firstIndex, previousTerm, lastIndex, lastTerm } = meta;
+  const { configurationIndex } = meta;
   const ordered =
     firstIndex >= 1 &&
     lastIndex >= firstIndex - 1 &&
+    commit >= firstIndex - 1 &&
     commit <= lastIndex &&
+    (configurationIndex ?? 0) <= lastIndex &&
     previousTerm <= lastTerm &&
     lastTerm <= term;
   if (!ordered) throw new DamageError('meta-mismatch', JSON.stringify(meta));
 }
 
-async function checkEntries(kv: Kv, groupId: number, meta: GroupMeta): Promise<TermRuns> {
-  const range = {
-    gte: entryKey(groupId, meta.firstIndex),
-    lt: entryKey(groupId, meta.lastIndex + 1),
-  };
+async function checkEntries(
+  kv: Kv,
+  groupId: number,
+  meta: GroupMeta,
+): Promise<Pick<IntactGroup['state'], 'terms'> & Pick<IntactGroup, 'sizes'>> {
+  const range = entryRange(groupId, meta.firstIndex, meta.lastIndex + 1);
+  const sizes = new LogSizes();
   let terms = TermRuns.after(meta.firstIndex - 1, meta.previousTerm);
   let lastTerm = meta.previousTerm;
   let next = meta.firstIndex;
@@ -115,7 +142,9 @@ async function checkEntries(kv: Kv, groupId: number, meta: GroupMeta): Promise<T
     for (const { key, value } of page) {
       const index = indexOfKey(key);
       if (index !== next) throw missing(next, meta);
-      const { term } = decodeAs('entry-checksum', decodeEntry, key, value);
+      const entry = decodeAs('entry-checksum', decodeEntry, key, value);
+      const { term } = entry;
+      sizes.put([entry]);
       if (term < lastTerm) {
         throw new DamageError('entry-terms', `term ${term} at ${index} follows term ${lastTerm}`);
       }
@@ -129,7 +158,7 @@ async function checkEntries(kv: Kv, groupId: number, meta: GroupMeta): Promise<T
     const message = `the last entry has term ${lastTerm}, the meta record says ${meta.lastTerm}`;
     throw new DamageError('entry-terms', message);
   }
-  return terms;
+  return { terms, sizes };
 }
 
 function missing(index: number, meta: GroupMeta): DamageError {

@@ -37,7 +37,8 @@ export class GroupReader implements LogReader {
   /** What is durable at the time of the call; a group is opened by asking. */
   initialState(): { readonly hardState: HardState; readonly confState: ConfState } {
     const { term, vote, commit } = this.#state.meta;
-    return { hardState: { term, vote, commit }, confState: this.genesis.confState };
+    const { confState } = this.#state.configuration;
+    return { hardState: { term, vote, commit }, confState };
   }
 
   entries(low: number, high: number, maxSizeBytes: number): readonly Entry[] {
@@ -75,7 +76,7 @@ export class GroupReader implements LogReader {
     return this.#state.meta.lastIndex;
   }
 
-  /** Snapshots are not kept by this store yet. */
+  /** Snapshot files are the host's, which wraps this reader. */
   snapshot(): Snapshot | undefined {
     return undefined;
   }

@@ -3,7 +3,9 @@
  * All of a group lies together, its entries in the order of their indexes.
  */
 import { assert } from '../shared/assert.js';
+import type { KvRange } from '../shared/kv.js';
 
+const CONFIGURATION = 0x63;
 const ENTRY = 0x65;
 const GENESIS = 0x67;
 const META = 0x6d;
@@ -49,5 +51,19 @@ export function metaKey(groupId: number): Uint8Array {
   return keyOf(groupId, META);
 }
 
+export function configurationKey(groupId: number): Uint8Array {
+  return keyOf(groupId, CONFIGURATION);
+}
+
+/** The entries with `first <= index < end`. */
+export function entryRange(groupId: number, first: number, end: number): KvRange {
+  return { gte: entryKey(groupId, first), lt: entryKey(groupId, end) };
+}
+
+/** Every key of one group. */
+export function groupRange(groupId: number): KvRange {
+  return { gte: keyOf(groupId, 0), lt: keyOf(groupId + 1, 0) };
+}
+
 /** Every key of every group. */
-export const ALL_KEYS = { gte: keyOf(0, 0), lt: keyOf(0xffff_ffff, 0) };
+export const ALL_KEYS: KvRange = { gte: keyOf(0, 0), lt: keyOf(0xffff_ffff, 0) };

@@ -6,22 +6,25 @@
  * batch, and a share of one sync. A batch that changes a term or vote also waits for LOW-WATER.
  */
 import { type Entry, type LogReader, UnavailableError } from '../raft/types.js';
-import { defined } from '../shared/assert.js';
+import { assert, defined } from '../shared/assert.js';
 import type { Timer } from '../shared/environment.js';
 import { FlotillaError } from '../shared/errors.js';
-import type { Kv, KvOperation } from '../shared/kv.js';
+import type { Kv } from '../shared/kv.js';
 import type { Logger } from '../shared/logger.js';
 import { recordFailure } from '../shared/sealed-record.js';
 import { assertBlobName, type BlobFiles } from './blob-files.js';
+import { isDiskFull } from './disk-full.js';
 import type { EntryCache } from './entry-cache.js';
-import { decodeEntry, encodeEntries } from './entry-codec.js';
-import { assertSameGenesis, encodeGenesis } from './genesis-record.js';
+import { decodeEntry } from './entry-codec.js';
+import { assertSameGenesis } from './genesis-record.js';
 import type { IntactGroup } from './group-check.js';
 import { GroupReader } from './group-reader.js';
-import type { IdentityFile, IdentityRecord } from './identity-file.js';
-import { assertGroupId, entryKey, genesisKey, metaKey } from './keys.js';
-import { advance, type LogState, NEW_LOG_STATE } from './log-state.js';
+import type { IdentityFile, IdentityRecord, KnownGroup } from './identity-file.js';
+import { assertGroupId, entryKey } from './keys.js';
+import { LogSizes } from './log-sizes.js';
+import { newLogState } from './log-state.js';
 import type {
+  GroupConfiguration,
   GroupDamage,
   GroupGenesis,
   GroupWrite,
@@ -29,66 +32,80 @@ import type {
   StoreIdentity,
 } from './log-store.js';
 import type { LowWaterFile } from './low-water-file.js';
-import { encodeMeta, type GroupMeta } from './meta-record.js';
+import { damagedError, refuseUsedReplica } from './replica-ids.js';
+import type { SpaceGuard } from './space-guard.js';
+import { groupIn, isUrgent, publish, StoreBatch, type StoredGroup } from './store-batch.js';
+import { Sweeper } from './sweeper.js';
 import { WriteLoop } from './write-loop.js';
+
+/** What an earlier run did not come to delete. */
+export type Leftover =
+  | {
+      readonly kind: 'entries';
+      readonly groupId: number;
+      readonly first: number;
+      readonly end: number;
+    }
+  | { readonly kind: 'group'; readonly groupId: number };
+
+/** The files beside the database. */
+export interface KvLogStoreFiles {
+  readonly identityFile: IdentityFile;
+  readonly lowWater: LowWaterFile;
+  readonly blobs: BlobFiles;
+}
 
 export interface KvLogStoreParts {
   readonly kv: Kv;
   readonly cache: EntryCache;
-  readonly files: {
-    readonly identityFile: IdentityFile;
-    readonly lowWater: LowWaterFile;
-    readonly blobs: BlobFiles;
-  };
+  readonly files: KvLogStoreFiles;
   readonly identity: IdentityRecord;
   readonly groups: readonly IntactGroup[];
   readonly damaged: readonly GroupDamage[];
+  readonly leftovers: readonly Leftover[];
+  readonly space: SpaceGuard;
+  /** Gives the reserve of disk space back. */
+  readonly releaseReserve: () => Promise<unknown>;
   readonly logger: Logger;
-  /** Calls its argument again and again, to write the low-water file. */
+  /** Calls its argument again and again, to write the low-water file and to look at the space. */
   readonly everyPeriod: (task: () => void) => Timer;
 }
 
 /** Puts a change into a batch, or throws and leaves the batch as it was. */
-type Job = (batch: Batch) => void;
-
-/** A group's part of a batch. */
-interface StagedGroup {
-  readonly group: GroupReader;
-  readonly created: boolean;
-  /** As written, one array a write. */
-  readonly entries: (readonly Entry[])[];
-  state: LogState;
-}
-
-interface Batch {
-  readonly operations: KvOperation[];
-  readonly staged: Map<number, StagedGroup>;
-  readonly blobs: Map<string, Uint8Array>;
-  sync: boolean;
-}
+type Job = (batch: StoreBatch) => void;
 
 export class KvLogStore implements LogStore {
   readonly #parts: KvLogStoreParts;
-  readonly #groups = new Map<number, GroupReader>();
-  readonly #loop: WriteLoop<Job, Batch>;
-  readonly #lowWaterTimer: Timer;
+  readonly #groups = new Map<number, StoredGroup>();
+  readonly #damaged = new Map<number, GroupDamage>();
+  readonly #loop: WriteLoop<Job, StoreBatch>;
+  readonly #sweeper: Sweeper;
+  /** Groups whose old entries are still being deleted: a new log must not begin before. */
+  readonly #clearing = new Map<number, Promise<void>>();
+  readonly #timer: Timer;
   #identity: IdentityRecord;
-  #committing: Batch | undefined;
+  #committing: StoreBatch | undefined;
   #closing: Promise<void> | undefined;
 
   constructor(parts: KvLogStoreParts) {
     this.#parts = parts;
     this.#identity = parts.identity;
-    for (const { genesis, state } of parts.groups) {
-      this.#groups.set(genesis.groupId, this.#newReader(genesis, state));
+    for (const damage of parts.damaged) this.#damaged.set(damage.groupId, damage);
+    for (const { genesis, state, sizes } of parts.groups) {
+      const reader = this.#newReader(genesis, state);
+      const keysEnd = state.meta.lastIndex + 1;
+      this.#groups.set(genesis.groupId, { reader, sizes, keysEnd });
     }
     this.#loop = new WriteLoop({
-      begin: newBatch,
+      begin: () => new StoreBatch(),
       add: (batch, job) => job(batch),
       commit: (batch) => this.#commit(batch),
     });
-    this.#lowWaterTimer = parts.everyPeriod(() => {
+    this.#sweeper = new Sweeper(parts.kv, parts.logger, () => this.poisoned === undefined);
+    for (const leftover of parts.leftovers) this.#sweep(leftover);
+    this.#timer = parts.everyPeriod(() => {
       parts.files.lowWater.save().catch((thrown: unknown) => this.#poison(thrown));
+      void parts.space.sample();
     });
   }
 
@@ -97,34 +114,73 @@ export class KvLogStore implements LogStore {
     return { storeId, incarnation };
   }
 
+  get space(): LogStore['space'] {
+    return this.#parts.space.state;
+  }
+
   get poisoned(): Error | undefined {
     return this.#loop.poisoned;
   }
 
   groups(): readonly GroupGenesis[] {
     return [...this.#groups.values()]
-      .map((group) => group.genesis)
+      .map(({ reader }) => reader.genesis)
       .sort((a, b) => a.groupId - b.groupId);
   }
 
   damaged(): readonly GroupDamage[] {
-    return this.#parts.damaged;
+    return [...this.#damaged.values()];
   }
 
   async createGroup(genesis: GroupGenesis): Promise<void> {
-    assertGroupId(genesis.groupId);
+    const { groupId } = genesis;
+    assertGroupId(groupId);
+    const clearing = this.#clearing.get(groupId);
+    if (clearing) await clearing;
     await this.#loop.submit((batch) => this.#addGroup(batch, genesis), 0);
   }
 
+  async replaceGroup(genesis: GroupGenesis): Promise<void> {
+    const { groupId, replicaId } = genesis;
+    assertGroupId(groupId);
+    const existing = this.#groups.get(groupId)?.reader.genesis;
+    if (existing?.replicaId !== replicaId) {
+      const known = this.#identity.groups.get(groupId);
+      refuseUsedReplica(genesis, known?.replicaId);
+      if (known?.isRemoved === false) await this.removeGroup(groupId);
+    }
+    await this.createGroup(genesis);
+  }
+
+  removeGroup(groupId: number): Promise<void> {
+    let isRemoved = false;
+    const removed = this.#loop.submit((batch) => {
+      isRemoved = this.#removeGroup(batch, groupId);
+    }, 0);
+    const swept = removed.then(() => (isRemoved ? this.#sweepGroup(groupId) : undefined));
+    this.#setClearing(groupId, swept);
+    return removed;
+  }
+
   reader(groupId: number): LogReader {
-    this.#refuseDamaged(groupId);
-    return defined(this.#groups.get(groupId), `group ${groupId}`);
+    return this.#group(groupId).reader;
+  }
+
+  configuration(groupId: number): GroupConfiguration {
+    return this.#group(groupId).reader.state.configuration;
+  }
+
+  logSizeBytes(groupId: number): number {
+    return this.#group(groupId).sizes.totalBytes;
   }
 
   write(write: GroupWrite): Promise<void> {
     let sizeBytes = 0;
     for (const entry of write.entries) sizeBytes += entry.data.length;
-    return this.#loop.submit((batch) => this.#addWrite(batch, write), sizeBytes);
+    return this.#loop.submit((batch) => {
+      this.#refuseDamaged(write.groupId);
+      batch.write(groupIn(batch, this.#groups, write.groupId), write);
+    }, sizeBytes);
   }
 
   async putBlob(name: string, bytes: Uint8Array): Promise<void> {
@@ -147,47 +203,44 @@ export class KvLogStore implements LogStore {
   }
 
   async #close(): Promise<void> {
-    const { kv, files, logger } = this.#parts;
+    const { kv, files, logger, space } = this.#parts;
     await this.#loop.close();
-    this.#lowWaterTimer.cancel();
+    this.#timer.cancel();
+    await this.#sweeper.close();
+    await space.close();
     await files.lowWater.save().catch((error: unknown) => {
       logger.warn({ error }, 'the low-water file stays behind what the database holds');
     });
     await kv.close();
+    // The next open writes before it can read: without this it would find no room for that.
+    if (isDiskFull(this.poisoned)) await this.#parts.releaseReserve();
   }
 
-  #addWrite(batch: Batch, write: GroupWrite): void {
-    const { groupId } = write;
-    this.#refuseDamaged(groupId);
-    const staged = batch.staged.get(groupId) ?? this.#stage(groupId);
-    const state = advance(staged.state, write);
-    staged.entries.push(encodeEntries(groupId, write.entries, batch.operations));
-    staged.state = state;
-    batch.staged.set(groupId, staged);
-    if (write.mustSync) batch.sync = true;
-  }
-
-  #addGroup(batch: Batch, genesis: GroupGenesis): void {
+  #addGroup(batch: StoreBatch, genesis: GroupGenesis): void {
     const { groupId } = genesis;
     this.#refuseDamaged(groupId);
-    const existing = batch.staged.get(groupId)?.group ?? this.#groups.get(groupId);
+    assert(!batch.removed.has(groupId), () => `group ${groupId} is being removed`);
+    const existing = (batch.staged.get(groupId)?.group ?? this.#groups.get(groupId))?.reader;
     if (existing) {
       assertSameGenesis(existing.genesis, genesis);
       return;
     }
-    const group = this.#newReader(genesis, NEW_LOG_STATE);
-    const key = genesisKey(groupId);
-    batch.operations.push({ type: 'put', key, value: encodeGenesis(genesis) });
-    batch.staged.set(groupId, { group, created: true, entries: [], state: group.state });
-    batch.sync = true;
+    refuseUsedReplica(genesis, this.#identity.groups.get(groupId)?.replicaId);
+    const reader = this.#newReader(genesis, newLogState(genesis));
+    batch.create({ reader, sizes: new LogSizes(), keysEnd: 0 });
   }
 
-  #stage(groupId: number): StagedGroup {
-    const group = defined(this.#groups.get(groupId), `group ${groupId}`);
-    return { group, created: false, entries: [], state: group.state };
+  /** Returns false where the group is removed already. */
+  #removeGroup(batch: StoreBatch, groupId: number): boolean {
+    if (batch.removed.has(groupId)) return false;
+    const known = this.#identity.groups.get(groupId);
+    const created = batch.staged.get(groupId)?.group.reader.genesis;
+    if (!created && defined(known, `group ${groupId}`).isRemoved) return false;
+    batch.remove(groupId, created?.replicaId ?? known?.replicaId ?? 0);
+    return true;
   }
 
-  async #commit(batch: Batch): Promise<void> {
+  async #commit(batch: StoreBatch): Promise<void> {
     this.#committing = batch;
     try {
       await this.#persist(batch);
@@ -199,48 +252,93 @@ export class KvLogStore implements LogStore {
     this.#publish(batch);
   }
 
-  /** Database first: the files only ever claim what it has synced. */
-  async #persist(batch: Batch): Promise<void> {
+  /**
+   * Database first: the files only ever claim what it has synced. But what is removed is so in
+   * IDENTITY before the database forgets it: a group without its records is taken for damaged.
+   */
+  async #persist(batch: StoreBatch): Promise<void> {
     const { kv, files } = this.#parts;
-    for (const [groupId, staged] of batch.staged) {
-      staged.state = nextInSequence(staged.state);
-      const value = encodeMeta(groupId, staged.state.meta);
-      batch.operations.push({ type: 'put', key: metaKey(groupId), value });
-    }
-    if (batch.operations.length > 0) await kv.batch(batch.operations, { sync: batch.sync });
-    if (batch.sync) await this.#raiseLowWater(batch);
-    const created = [...batch.staged].filter(([, staged]) => staged.created);
-    if (created.length > 0) {
-      const groups = new Set([...this.#identity.groups, ...created.map(([groupId]) => groupId)]);
-      this.#identity = { ...this.#identity, groups };
-      await files.identityFile.write(this.#identity);
-    }
+    if (batch.removed.size > 0) await this.#identify(removedGroups(batch), batch.removed);
+    batch.finish();
+    if (batch.operations.length > 0) await kv.batch(batch.operations, { sync: batch.mustSync });
+    if (batch.mustSync) await this.#raiseLowWater(batch);
+    const created = createdGroups(batch);
+    if (created.length > 0) await this.#identify(created);
     for (const [name, bytes] of batch.blobs) await files.blobs.write(name, bytes);
+  }
+
+  /** Writes down what has become of groups. */
+  async #identify(
+    changed: readonly (readonly [number, KnownGroup])[],
+    removed: ReadonlyMap<number, unknown> = new Map(),
+  ): Promise<void> {
+    const { groups, quarantined } = this.#identity;
+    this.#identity = {
+      ...this.#identity,
+      groups: new Map([...groups, ...changed]),
+      quarantined: new Map([...quarantined].filter(([groupId]) => !removed.has(groupId))),
+    };
+    await this.#parts.files.identityFile.write(this.#identity);
   }
 
   /**
    * Only groups of this batch: LevelDB syncs the log file that it writes to, and a batch of
    * another group that was not synced may be in the file before.
    */
-  async #raiseLowWater(batch: Batch): Promise<void> {
+  async #raiseLowWater(batch: StoreBatch): Promise<void> {
     const { lowWater } = this.#parts.files;
-    let urgent = false;
-    for (const [groupId, { group, created, state }] of batch.staged) {
-      lowWater.note(groupId, state.meta);
-      urgent ||= created || changesBallot(group.state.meta, state.meta);
+    let urgent = batch.removed.size > 0;
+    for (const groupId of batch.removed.keys()) lowWater.forget(groupId);
+    for (const [groupId, staged] of batch.staged) {
+      lowWater.note(groupId, staged.state.meta);
+      urgent ||= isUrgent(staged);
     }
     if (urgent) await lowWater.save();
   }
 
-  #publish(batch: Batch): void {
-    for (const [groupId, { group, state, entries }] of batch.staged) {
-      group.publish(state);
-      for (const written of entries) this.#parts.cache.put(groupId, written);
-      this.#groups.set(groupId, group);
+  #publish(batch: StoreBatch): void {
+    const { cache } = this.#parts;
+    for (const groupId of batch.removed.keys()) {
+      this.#groups.delete(groupId);
+      this.#damaged.delete(groupId);
+      cache.drop(groupId);
+    }
+    for (const [groupId, staged] of batch.staged) {
+      const { first, end } = publish(staged);
+      for (const { isReset, entries } of staged.written) {
+        if (isReset) cache.drop(groupId);
+        cache.put(groupId, entries);
+      }
+      this.#groups.set(groupId, staged.group);
+      if (first < end) this.#sweep({ kind: 'entries', groupId, first, end });
     }
   }
 
-  #newReader(genesis: GroupGenesis, state: LogState): GroupReader {
+  #sweep(leftover: Leftover): void {
+    const { groupId } = leftover;
+    if (leftover.kind === 'group') {
+      this.#setClearing(groupId, this.#sweepGroup(groupId));
+      return;
+    }
+    const { first, end } = leftover;
+    this.#sweeper
+      .deleteEntries(groupId, first, end)
+      .catch((thrown: unknown) => this.#poison(thrown));
+  }
+
+  #sweepGroup(groupId: number): Promise<void> {
+    return this.#sweeper.deleteGroup(groupId).catch((thrown: unknown) => this.#poison(thrown));
+  }
+
+  /** `swept` may reject with what the caller of a removal hears anyway. */
+  #setClearing(groupId: number, swept: Promise<void>): void {
+    const clearing = Promise.allSettled([this.#clearing.get(groupId), swept]).then(() => {
+      if (this.#clearing.get(groupId) === clearing) this.#clearing.delete(groupId);
+    });
+    this.#clearing.set(groupId, clearing);
+  }
+
+  #newReader(genesis: GroupGenesis, state: GroupReader['state']): GroupReader {
     const { groupId } = genesis;
     const group = new GroupReader(
       genesis,
@@ -269,11 +367,14 @@ export class KvLogStore implements LogStore {
     throw new FlotillaError('LOG_DAMAGED', `${what} has term ${entry.term} in the database`);
   }
 
+  #group(groupId: number): StoredGroup {
+    this.#refuseDamaged(groupId);
+    return defined(this.#groups.get(groupId), `group ${groupId}`);
+  }
+
   #refuseDamaged(groupId: number): void {
-    const damage = this.#parts.damaged.find((candidate) => candidate.groupId === groupId);
-    if (!damage) return;
-    const message = `the log of group ${groupId} is damaged (${damage.reason}): ${damage.message}`;
-    throw new FlotillaError('LOG_DAMAGED', message);
+    const damage = this.#damaged.get(groupId);
+    if (damage) throw damagedError(damage);
   }
 
   #poison(thrown: unknown): void {
@@ -283,14 +384,18 @@ export class KvLogStore implements LogStore {
   }
 }
 
-function newBatch(): Batch {
-  return { operations: [], staged: new Map(), blobs: new Map(), sync: false };
+function removedGroups(batch: StoreBatch): [number, KnownGroup][] {
+  return [...batch.removed].map(([groupId, replicaId]) => [
+    groupId,
+    { replicaId, isRemoved: true },
+  ]);
 }
 
-function nextInSequence({ meta, terms }: LogState): LogState {
-  return { meta: { ...meta, batchSequence: meta.batchSequence + 1 }, terms };
-}
-
-function changesBallot(before: GroupMeta, after: GroupMeta): boolean {
-  return after.term !== before.term || after.vote !== before.vote;
+function createdGroups(batch: StoreBatch): [number, KnownGroup][] {
+  return [...batch.staged]
+    .filter(([, { created }]) => created)
+    .map(([groupId, { group }]) => [
+      groupId,
+      { replicaId: group.reader.genesis.replicaId, isRemoved: false },
+    ]);
 }

@@ -2,10 +2,11 @@
  * The file LOW-WATER: for each group a state that the database is known to have synced. A database
  * that is behind it has lost something: it came back without an error and must not vote.
  *
- * Terms and votes are in the file before their write is acknowledged. The batch sequence and the
- * last index follow at most `LOW_WATER_PERIOD_MS` later and at an orderly close: when the machine
- * stops inside this window *and* the end of the database's log is destroyed, entries that were
- * acknowledged in it are missing without a trace. A quorum's other members have them.
+ * Terms, votes, snapshots and compaction points are in the file before their write is
+ * acknowledged. The batch sequence and the last index of other writes follow at most
+ * `LOW_WATER_PERIOD_MS` later and at an orderly close: when the machine stops inside this window
+ * *and* the end of the database's log is destroyed, entries that were acknowledged in it are
+ * missing without a trace. A quorum's other members have them.
  */
 import { ByteReader, ByteWriter, utf8 } from '../shared/bytes.js';
 import type { Disk } from '../shared/environment.js';
@@ -65,6 +66,11 @@ export class LowWaterFile {
   note(groupId: number, mark: LowWaterMark): void {
     this.#marks.set(groupId, mark);
     this.#dirty = true;
+  }
+
+  /** Forgets a group that was removed, with the next `save`. */
+  forget(groupId: number): void {
+    if (this.#marks.delete(groupId)) this.#dirty = true;
   }
 
   /** Writes what was noted before the call; nothing when there is nothing new. */

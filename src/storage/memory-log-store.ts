@@ -8,26 +8,33 @@ import { assertBlobName } from './blob-files.js';
 import { assertSameGenesis } from './genesis-record.js';
 import { GroupReader } from './group-reader.js';
 import { assertGroupId } from './keys.js';
-import { advance, type LogState, NEW_LOG_STATE } from './log-state.js';
+import { LogSizes } from './log-sizes.js';
+import { advance, type LogState, newLogState } from './log-state.js';
 import type {
+  GroupConfiguration,
   GroupDamage,
   GroupGenesis,
   GroupWrite,
   LogStore,
   StoreIdentity,
 } from './log-store.js';
+import { damagedError, refuseUsedReplica } from './replica-ids.js';
 import { WriteLoop } from './write-loop.js';
 
 interface MemoryGroup {
   readonly reader: GroupReader;
-  /** The entry of index i is at i - 1. */
-  readonly entries: Entry[];
+  /** By index; only those from first to last index count. */
+  readonly entries: Map<number, Entry>;
+  readonly sizes: LogSizes;
 }
 
 /** What a store holds, handed from one incarnation to the next. */
 interface MemoryContent {
   readonly groups: Map<number, MemoryGroup>;
   readonly blobs: Map<string, Uint8Array>;
+  readonly damaged: Map<number, GroupDamage>;
+  /** The highest replica id that each group has had. */
+  readonly replicaIds: Map<number, number>;
 }
 
 /** Puts a change into a batch, or throws. */
@@ -36,25 +43,33 @@ type Job = (batch: Batch) => void;
 interface Batch {
   /** States of groups after what is in the batch. */
   readonly states: Map<number, LogState>;
-  readonly created: Map<number, MemoryGroup>;
+  /** Groups that the batch creates, and undefined for those that it removes. */
+  readonly changed: Map<number, MemoryGroup | undefined>;
   /** Makes the batch visible, in order. */
   readonly effects: (() => void)[];
 }
 
 export class MemoryLogStore implements LogStore {
   readonly identity: StoreIdentity;
+  /** Tests change it. */
+  space: LogStore['space'] = 'ok';
   readonly #content: MemoryContent;
   readonly #loop: WriteLoop<Job, Batch>;
   #failure: Error | undefined;
 
   constructor(
     identity: StoreIdentity = { storeId: 'memory', incarnation: 1 },
-    content: MemoryContent = { groups: new Map(), blobs: new Map() },
+    content: MemoryContent = {
+      groups: new Map(),
+      blobs: new Map(),
+      damaged: new Map(),
+      replicaIds: new Map(),
+    },
   ) {
     this.identity = identity;
     this.#content = content;
     this.#loop = new WriteLoop({
-      begin: () => ({ states: new Map(), created: new Map(), effects: [] }),
+      begin: () => ({ states: new Map(), changed: new Map(), effects: [] }),
       add: (batch, job) => job(batch),
       commit: (batch) => this.#commit(batch),
     });
@@ -71,6 +86,14 @@ export class MemoryLogStore implements LogStore {
     this.#failure = error;
   }
 
+  /** The group is damaged from now on, as if an open had found it so. */
+  damage(groupId: number, reason: GroupDamage['reason'] = 'entry-checksum'): void {
+    const { genesis } = this.#group(groupId).reader;
+    const { replicaId } = genesis;
+    this.#content.damaged.set(groupId, { groupId, replicaId, reason, message: 'as told' });
+    this.#content.groups.delete(groupId);
+  }
+
   get poisoned(): Error | undefined {
     return this.#loop.poisoned;
   }
@@ -82,7 +105,7 @@ export class MemoryLogStore implements LogStore {
   }
 
   damaged(): readonly GroupDamage[] {
-    return [];
+    return [...this.#content.damaged.values()];
   }
 
   async createGroup(genesis: GroupGenesis): Promise<void> {
@@ -90,8 +113,37 @@ export class MemoryLogStore implements LogStore {
     await this.#loop.submit((batch) => this.#addGroup(batch, genesis), 0);
   }
 
+  async replaceGroup(genesis: GroupGenesis): Promise<void> {
+    const { groupId, replicaId } = genesis;
+    assertGroupId(groupId);
+    await this.#loop.submit((batch) => {
+      const existing = this.#find(batch, groupId);
+      if (existing?.reader.genesis.replicaId !== replicaId) {
+        refuseUsedReplica(genesis, this.#content.replicaIds.get(groupId));
+        this.#remove(batch, groupId);
+      }
+      this.#addGroup(batch, genesis);
+    }, 0);
+  }
+
+  async removeGroup(groupId: number): Promise<void> {
+    await this.#loop.submit((batch) => {
+      const replicaId = this.#content.replicaIds.get(groupId);
+      defined(this.#find(batch, groupId) ?? replicaId, `group ${groupId}`);
+      this.#remove(batch, groupId);
+    }, 0);
+  }
+
   reader(groupId: number): LogReader {
-    return defined(this.#content.groups.get(groupId), `group ${groupId}`).reader;
+    return this.#group(groupId).reader;
+  }
+
+  configuration(groupId: number): GroupConfiguration {
+    return this.#group(groupId).reader.state.configuration;
+  }
+
+  logSizeBytes(groupId: number): number {
+    return this.#group(groupId).sizes.totalBytes;
   }
 
   write(write: GroupWrite): Promise<void> {
@@ -115,30 +167,69 @@ export class MemoryLogStore implements LogStore {
     return this.#loop.close();
   }
 
+  #group(groupId: number): MemoryGroup {
+    const damage = this.#content.damaged.get(groupId);
+    if (damage) throw damagedError(damage);
+    return defined(this.#content.groups.get(groupId), `group ${groupId}`);
+  }
+
+  #find(batch: Batch, groupId: number): MemoryGroup | undefined {
+    if (batch.changed.has(groupId)) return batch.changed.get(groupId);
+    return this.#content.groups.get(groupId);
+  }
+
   #addGroup(batch: Batch, genesis: GroupGenesis): void {
-    const { groupId } = genesis;
-    const existing = batch.created.get(groupId) ?? this.#content.groups.get(groupId);
+    const { groupId, replicaId } = genesis;
+    const existing = this.#find(batch, groupId);
     if (existing) {
       assertSameGenesis(existing.reader.genesis, genesis);
       return;
     }
-    const entries: Entry[] = [];
-    const entryAt = (index: number): Entry => defined(entries[index - 1], `entry ${index}`);
-    const group = { reader: new GroupReader(genesis, NEW_LOG_STATE, entryAt), entries };
-    batch.created.set(groupId, group);
-    batch.effects.push(() => this.#content.groups.set(groupId, group));
+    if (!batch.changed.has(groupId)) this.#refuseDamaged(groupId);
+    refuseUsedReplica(genesis, this.#content.replicaIds.get(groupId));
+    const entries = new Map<number, Entry>();
+    const entryAt = (index: number): Entry => defined(entries.get(index), `entry ${index}`);
+    const state = newLogState(genesis);
+    const reader = new GroupReader(genesis, state, entryAt);
+    const group = { reader, entries, sizes: new LogSizes() };
+    batch.changed.set(groupId, group);
+    batch.states.set(groupId, state);
+    batch.effects.push(() => {
+      this.#content.groups.set(groupId, group);
+      this.#content.replicaIds.set(groupId, replicaId);
+    });
+  }
+
+  #remove(batch: Batch, groupId: number): void {
+    batch.changed.set(groupId, undefined);
+    batch.states.delete(groupId);
+    batch.effects.push(() => {
+      this.#content.groups.delete(groupId);
+      this.#content.damaged.delete(groupId);
+    });
+  }
+
+  #refuseDamaged(groupId: number): void {
+    const damage = this.#content.damaged.get(groupId);
+    if (damage) throw damagedError(damage);
   }
 
   #addWrite(batch: Batch, write: GroupWrite): void {
-    const { groupId, entries } = write;
-    const found = batch.created.get(groupId) ?? this.#content.groups.get(groupId);
-    const group = defined(found, `group ${groupId}`);
+    const { groupId, entries, snapshot } = write;
+    if (!batch.changed.has(groupId)) this.#refuseDamaged(groupId);
+    const group = defined(this.#find(batch, groupId), `group ${groupId}`);
     const state = advance(batch.states.get(groupId) ?? group.reader.state, write);
     batch.states.set(groupId, state);
     batch.effects.push(() => {
-      if (entries[0]) group.entries.length = entries[0].index - 1;
-      for (const entry of entries) group.entries.push(entry);
+      const before = group.reader.firstIndex();
+      if (snapshot) group.entries.clear();
+      for (const entry of entries) group.entries.set(entry.index, entry);
+      if (snapshot) group.sizes.dropBefore(Number.MAX_SAFE_INTEGER);
+      group.sizes.put(entries);
+      group.sizes.dropBefore(state.meta.firstIndex);
       group.reader.publish(state);
+      if (snapshot) return;
+      for (let index = before; index < state.meta.firstIndex; index++) group.entries.delete(index);
     });
   }
 

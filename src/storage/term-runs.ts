@@ -3,7 +3,7 @@
  *
  * Immutable, so that readers keep one version while the next one is being written.
  */
-import { assert } from '../shared/assert.js';
+import { assert, defined } from '../shared/assert.js';
 
 interface Run {
   readonly term: number;
@@ -57,6 +57,13 @@ export class TermRuns {
     }
     if (added.length === 0 && kept === this.#runs.length) return this;
     return new TermRuns([...this.#runs.slice(0, kept), ...added]);
+  }
+
+  /** These runs from `index` on, which must be in the log or the one before it. O(runs). */
+  dropBefore(index: number): TermRuns {
+    const position = this.#position(index);
+    const { term } = defined(this.#runs[position], `the term of index ${index}`);
+    return new TermRuns([{ term, start: index }, ...this.#runs.slice(position + 1)]);
   }
 
   /** Position of the run that holds `index`; -1 before the first one. */

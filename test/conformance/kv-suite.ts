@@ -103,6 +103,35 @@ export function kvSuite(name: string, makePlace: () => Promise<KvPlace>): void {
       await kv.close();
     });
 
+    it('pins a snapshot in the call, for any number of scans', async () => {
+      const kv = await (await newPlace()).open();
+      await kv.batch([put('a', '1'), put('b', '1')], { sync: false });
+      const snapshot = kv.snapshot();
+      const later = kv.batch([put('a', '2'), del('b'), put('c', '2')], { sync: true });
+      expect(await collect(snapshot.scan(EVERYTHING))).toEqual(['a=1', 'b=1']);
+      await later;
+      expect(await collect(snapshot.scan(EVERYTHING, { pageSize: 1 }))).toEqual(['a=1', 'b=1']);
+      const range = { ...EVERYTHING, reverse: true, limit: 1 };
+      expect(await collect(snapshot.scan(range))).toEqual(['b=1']);
+      const second = kv.snapshot();
+      await snapshot.close();
+      await snapshot.close();
+      expect(await collect(second.scan(EVERYTHING))).toEqual(['a=2', 'c=2']);
+      await second.close();
+      await kv.close();
+    });
+
+    it('closes with a snapshot and a scan of it open, which end then', async () => {
+      const kv = await (await newPlace()).open();
+      await kv.batch([put('a', '1'), put('b', '1')], { sync: false });
+      const snapshot = kv.snapshot();
+      const pages = snapshot.scan(EVERYTHING, { pageSize: 1 })[Symbol.asyncIterator]();
+      await pages.next();
+      await kv.close();
+      await expect(pages.next()).rejects.toThrow();
+      await snapshot.close();
+    });
+
     it('leaves an iteration that is given up in the middle', async () => {
       const kv = await (await newPlace()).open();
       await kv.batch([put('a', '1'), put('b', '1')], { sync: false });

@@ -6,6 +6,7 @@ import { InvariantError } from '../../src/shared/assert.js';
 import { isFlotillaError } from '../../src/shared/errors.js';
 import type { LogStore } from '../../src/storage/log-store.js';
 import {
+  configurationOf,
   described,
   entriesOf,
   entry,
@@ -250,6 +251,234 @@ export function logStoreSuite(name: string, makePlace: () => Promise<LogStorePla
       expect(() => store.reader(8)).toThrow(InvariantError);
       await expect(store.write(writeOf(8, []))).rejects.toThrow(InvariantError);
       await expect(store.createGroup(genesisOf(2 ** 32))).rejects.toThrow(InvariantError);
+      await store.close();
+    });
+
+    it('starts after a compaction where it was told to, and keeps the rest (S9)', async () => {
+      const place = await newPlace();
+      const store = await place.open();
+      await store.createGroup(genesisOf(7));
+      const entries = [...entriesOf(1, 400, 1), ...entriesOf(401, 600, 2)];
+      await store.write(writeOf(7, entries, hardStateOf(2, 0, 590)));
+      const whole = store.logSizeBytes(7);
+      await store.write({ ...writeOf(7, []), compactedIndex: 500 });
+      const check = (opened: LogStore): void => {
+        const reader = opened.reader(7);
+        expect(reader.firstIndex()).toBe(501);
+        expect(reader.lastIndex()).toBe(600);
+        expect(reader.term(500)).toBe(2);
+        expect(() => reader.term(499)).toThrow(CompactedError);
+        expect(() => reader.entries(500, 502, ALL)).toThrow(CompactedError);
+        expect(everything(opened, 7)).toEqual(entriesOf(501, 600, 2));
+        expect(opened.logSizeBytes(7)).toBeLessThan(whole / 4);
+        expect(opened.logSizeBytes(7)).toBeGreaterThan(whole / 8);
+      };
+      check(store);
+      // Again, and further back: nothing happens.
+      await store.write({ ...writeOf(7, []), compactedIndex: 400 });
+      check(store);
+      await store.close();
+      const again = await place.open();
+      check(again);
+      await again.write(writeOf(7, entriesOf(601, 601, 2)));
+      await again.write({ ...writeOf(7, [], hardStateOf(2, 0, 601)), compactedIndex: 601 });
+      expect([again.reader(7).firstIndex(), again.reader(7).lastIndex()]).toEqual([602, 601]);
+      expect(again.reader(7).term(601)).toBe(2);
+      expect(again.logSizeBytes(7)).toBe(0);
+      await again.close();
+      const third = await place.open();
+      expect([third.reader(7).firstIndex(), third.reader(7).lastIndex()]).toEqual([602, 601]);
+      await third.write(writeOf(7, entriesOf(602, 603, 2)));
+      expect(described(everything(third, 7))).toEqual(['602@2', '603@2']);
+      await third.close();
+    });
+
+    it('refuses to compact what is not committed', async () => {
+      const store = await newStore();
+      await store.write(writeOf(7, entriesOf(1, 9, 1), hardStateOf(1, 0, 5)));
+      for (const compactedIndex of [6, 10, -1, 2.5]) {
+        const refused = store.write({ ...writeOf(7, []), compactedIndex });
+        await expect(refused).rejects.toThrow(InvariantError);
+      }
+      expect(store.reader(7).firstIndex()).toBe(1);
+      await store.close();
+    });
+
+    it('drops the whole log for a snapshot, also what is beyond it (P4, S-36)', async () => {
+      const place = await newPlace();
+      const store = await place.open();
+      await store.createGroup(genesisOf(7));
+      await store.write(writeOf(7, entriesOf(1, 40, 1), hardStateOf(1, 2, 10)));
+      const configuration = configurationOf(20);
+      const snapshot = { index: 25, term: 3, configuration };
+      await store.write({ ...writeOf(7, [], hardStateOf(4, 0, 25)), snapshot });
+      const check = (opened: LogStore, last: number): void => {
+        const reader = opened.reader(7);
+        expect([reader.firstIndex(), reader.lastIndex()]).toEqual([26, last]);
+        expect(reader.term(25)).toBe(3);
+        const { hardState, confState } = reader.initialState();
+        expect(hardState).toEqual(hardStateOf(4, 0, 25));
+        expect(confState).toEqual(configuration.confState);
+        expect(opened.configuration(7)).toEqual(configuration);
+      };
+      check(store, 25);
+      expect(store.logSizeBytes(7)).toBe(0);
+      await store.close();
+      const again = await place.open();
+      expect(again.damaged()).toEqual([]);
+      check(again, 25);
+      await again.write(writeOf(7, entriesOf(26, 28, 4)));
+      expect(described(everything(again, 7))).toEqual(['26@4', '27@4', '28@4']);
+      await again.close();
+      const third = await place.open();
+      check(third, 28);
+      expect(described(everything(third, 7))).toEqual(['26@4', '27@4', '28@4']);
+      await third.close();
+    });
+
+    it('takes a snapshot, its hard state and what follows it in one write', async () => {
+      const store = await newStore();
+      await store.write(writeOf(7, entriesOf(1, 3, 1), hardStateOf(1)));
+      await store.write({
+        ...writeOf(7, entriesOf(1_001, 1_002, 5), hardStateOf(5, 1, 1_001)),
+        snapshot: { index: 1_000, term: 5, configuration: configurationOf(0) },
+        configuration: configurationOf(1_001),
+      });
+      const reader = store.reader(7);
+      expect([reader.firstIndex(), reader.lastIndex()]).toEqual([1_001, 1_002]);
+      expect(reader.initialState().hardState).toEqual(hardStateOf(5, 1, 1_001));
+      expect(store.configuration(7).index).toBe(1_001);
+      await store.close();
+    });
+
+    it('commits at least what a snapshot stands for', async () => {
+      const store = await newStore();
+      const snapshot = { index: 10, term: 1, configuration: configurationOf(0) };
+      await store.write({ ...writeOf(7, [], hardStateOf(2)), snapshot });
+      expect(store.reader(7).initialState().hardState).toEqual(hardStateOf(2, 0, 10));
+      expect(store.configuration(7)).toEqual(configurationOf(0));
+      await store.close();
+    });
+
+    it.each([
+      ['behind the commit index', { index: 4, term: 1 }],
+      ['of a term that is not persisted', { index: 9, term: 3 }],
+      ['of nothing', { index: 0, term: 0 }],
+      ['at no whole number', { index: 9.5, term: 1 }],
+    ])('refuses a snapshot %s', async (_, { index, term }) => {
+      const store = await newStore();
+      await store.write(writeOf(7, entriesOf(1, 6, 1), hardStateOf(2, 0, 5)));
+      const snapshot = { index, term, configuration: configurationOf(0) };
+      await expect(store.write({ ...writeOf(7, []), snapshot })).rejects.toThrow(InvariantError);
+      expect(described(everything(store, 7))).toHaveLength(6);
+      await store.close();
+    });
+
+    it('refuses entries that begin inside a snapshot, or leave a gap after it', async () => {
+      const store = await newStore();
+      await store.write(writeOf(7, entriesOf(1, 6, 1), hardStateOf(2, 0, 5)));
+      const snapshot = { index: 9, term: 1, configuration: configurationOf(0) };
+      for (const index of [9, 11]) {
+        const refused = store.write({ ...writeOf(7, [entry(index, 2)]), snapshot });
+        await expect(refused).rejects.toThrow(InvariantError);
+      }
+      await store.write({ ...writeOf(7, [entry(10, 2)]), snapshot });
+      expect(described(everything(store, 7))).toEqual(['10@2']);
+      await store.close();
+    });
+
+    it('keeps the newest configuration, beginning with the genesis', async () => {
+      const place = await newPlace();
+      const store = await place.open();
+      await store.createGroup(genesisOf(7));
+      const { confState, members } = genesisOf(7);
+      expect(store.configuration(7)).toEqual({ index: 0, confState, members });
+      await store.write(writeOf(7, entriesOf(1, 9, 1), hardStateOf(1, 0, 9)));
+      await store.write({ ...writeOf(7, []), configuration: configurationOf(4) });
+      await store.write({ ...writeOf(7, []), configuration: configurationOf(8) });
+      expect(store.configuration(7)).toEqual(configurationOf(8));
+      for (const index of [7, 10]) {
+        const refused = store.write({ ...writeOf(7, []), configuration: configurationOf(index) });
+        await expect(refused).rejects.toThrow(InvariantError);
+      }
+      await store.close();
+      const again = await place.open();
+      expect(again.configuration(7)).toEqual(configurationOf(8));
+      expect(again.reader(7).initialState().confState).toEqual(configurationOf(8).confState);
+      expect(again.groups()).toEqual([genesisOf(7)]);
+      await again.close();
+    });
+
+    it('removes a group for ever, and never takes its replica id again (M8)', async () => {
+      const place = await newPlace();
+      const store = await place.open();
+      await store.createGroup(genesisOf(7, 3));
+      await store.createGroup(genesisOf(8));
+      await store.write(writeOf(7, entriesOf(1, 600, 1), hardStateOf(1)));
+      await store.write(writeOf(8, entriesOf(1, 2, 1), hardStateOf(1)));
+      await store.removeGroup(7);
+      const check = async (opened: LogStore): Promise<void> => {
+        expect(opened.groups()).toEqual([genesisOf(8)]);
+        expect(() => opened.reader(7)).toThrow(InvariantError);
+        await expect(opened.write(writeOf(7, []))).rejects.toThrow(InvariantError);
+        await opened.removeGroup(7);
+        for (const replicaId of [1, 3]) {
+          const again = opened.createGroup(genesisOf(7, replicaId));
+          expect(await reasonOf(again)).toBe('SETTINGS_MISMATCH');
+          const replaced = opened.replaceGroup(genesisOf(7, replicaId));
+          expect(await reasonOf(replaced)).toBe('SETTINGS_MISMATCH');
+        }
+      };
+      await check(store);
+      await expect(store.removeGroup(9)).rejects.toThrow(InvariantError);
+      await store.close();
+      const again = await place.open();
+      await check(again);
+      await again.createGroup(genesisOf(7, 4));
+      expect(again.reader(7).lastIndex()).toBe(0);
+      await again.write(writeOf(7, entriesOf(1, 2, 1), hardStateOf(1)));
+      await again.close();
+      const third = await place.open();
+      expect(third.damaged()).toEqual([]);
+      expect(described(everything(third, 7))).toEqual(['1@1', '2@1']);
+      expect(third.reader(8).lastIndex()).toBe(2);
+      await third.close();
+    });
+
+    it('removes and creates a group again although nobody waited', async () => {
+      const store = await newStore();
+      await store.write(writeOf(7, entriesOf(1, 600, 1), hardStateOf(1)));
+      const removed = [store.removeGroup(7), store.removeGroup(7)];
+      await Promise.all([...removed, store.createGroup(genesisOf(7, 2))]);
+      await store.write(writeOf(7, entriesOf(1, 5, 3), hardStateOf(3)));
+      expect(described(everything(store, 7))).toEqual(['1@3', '2@3', '3@3', '4@3', '5@3']);
+      await store.close();
+    });
+
+    it('replaces a group under a new replica id, and starts it empty (M8)', async () => {
+      const place = await newPlace();
+      const store = await place.open();
+      await store.createGroup(genesisOf(7, 3));
+      await store.write(writeOf(7, entriesOf(1, 600, 1), hardStateOf(1, 2, 9)));
+      expect(await reasonOf(store.replaceGroup(genesisOf(7, 2)))).toBe('SETTINGS_MISMATCH');
+      await store.replaceGroup(genesisOf(7, 5));
+      await store.replaceGroup(genesisOf(7, 5));
+      expect(store.groups()).toEqual([genesisOf(7, 5)]);
+      expect(store.reader(7).lastIndex()).toBe(0);
+      expect(store.reader(7).initialState().hardState).toEqual(hardStateOf(0));
+      await store.write(writeOf(7, entriesOf(1, 2, 4), hardStateOf(4)));
+      await store.close();
+      const again = await place.open();
+      expect(again.damaged()).toEqual([]);
+      expect(described(everything(again, 7))).toEqual(['1@4', '2@4']);
+      await again.replaceGroup(genesisOf(9, 1));
+      expect(again.groups()).toEqual([genesisOf(7, 5), genesisOf(9, 1)]);
+      await again.close();
+    });
+
+    it('says whether there is room', async () => {
+      const store = await newStore();
+      expect(store.space).toBe('ok');
       await store.close();
     });
 

@@ -3,6 +3,7 @@
 import {
   closeSync,
   cpSync,
+  existsSync,
   openSync,
   readdirSync,
   readFileSync,
@@ -21,12 +22,20 @@ import { isFlotillaError } from '../../../src/shared/errors.js';
 import type { KvOperation } from '../../../src/shared/kv.js';
 import { silentLogger } from '../../../src/shared/logger.js';
 import { MemoryDisk } from '../../../src/shared/memory-disk.js';
+import { encodeConfiguration } from '../../../src/storage/configuration-record.js';
 import { encodeEntries } from '../../../src/storage/entry-codec.js';
-import { entryKey, genesisKey, metaKey } from '../../../src/storage/keys.js';
-import type { LogStore } from '../../../src/storage/log-store.js';
+import {
+  configurationKey,
+  entryKey,
+  genesisKey,
+  groupRange,
+  metaKey,
+} from '../../../src/storage/keys.js';
+import type { GroupDamage, LogStore } from '../../../src/storage/log-store.js';
 import { encodeMeta } from '../../../src/storage/meta-record.js';
 import { openLogStore } from '../../../src/storage/open-log-store.js';
 import {
+  configurationOf,
   entriesOf,
   entry,
   environmentOn,
@@ -41,10 +50,10 @@ function open(disk: Disk, directory: string): Promise<LogStore> {
 }
 
 /** The record with a version that this node does not know, and a checksum that holds. */
-function ofVersion2(key: Uint8Array, record: Uint8Array): Uint8Array {
+function ofVersion9(key: Uint8Array, record: Uint8Array): Uint8Array {
   const changed = Uint8Array.from(record);
-  changed[0] = 2;
-  const checksum = crc32c(changed.subarray(5), crc32c(key, crc32c(Uint8Array.of(2))));
+  changed[0] = 9;
+  const checksum = crc32c(changed.subarray(5), crc32c(key, crc32c(Uint8Array.of(9))));
   new DataView(changed.buffer).setUint32(1, checksum, true);
   return changed;
 }
@@ -57,7 +66,12 @@ function flipped(record: Uint8Array): Uint8Array {
 }
 
 describe('a group whose records were changed', () => {
-  const META = { ...hardStateOf(2, 3, 4), firstIndex: 1, previousTerm: 0 };
+  const META = {
+    ...hardStateOf(2, 3, 4),
+    firstIndex: 1,
+    previousTerm: 0,
+    configurationIndex: undefined,
+  };
 
   /** Group 1 with entries 1 to 6 of terms 1 and 2 beside group 2, closed in good order. */
   async function closedStore(): Promise<MemoryDisk> {
@@ -108,7 +122,7 @@ describe('a group whose records were changed', () => {
     [
       'an entry of a newer version',
       'unsupported-version',
-      changed(entryKey(1, 3), (r) => ofVersion2(entryKey(1, 3), r)),
+      changed(entryKey(1, 3), (r) => ofVersion9(entryKey(1, 3), r)),
     ],
     ['a flipped bit in its meta record', 'meta-checksum', changed(metaKey(1), flipped)],
     ['a flipped bit in its genesis', 'meta-checksum', changed(genesisKey(1), flipped)],
@@ -116,7 +130,7 @@ describe('a group whose records were changed', () => {
     [
       'a meta record of a newer version',
       'unsupported-version',
-      changed(metaKey(1), (r) => ofVersion2(metaKey(1), r)),
+      changed(metaKey(1), (r) => ofVersion9(metaKey(1), r)),
     ],
     ['no meta record', 'meta-mismatch', () => [{ type: 'del', key: metaKey(1) }]],
     ['no genesis', 'meta-mismatch', () => [{ type: 'del', key: genesisKey(1) }]],
@@ -179,12 +193,129 @@ describe('a group whose records were changed', () => {
     await store.close();
   });
 
+  it('stays damaged when what was found is no longer to be seen', async () => {
+    const disk = await closedStore();
+    const kv = await disk.openKv('d/log');
+    const good = kv.getSync(entryKey(1, 3)) as Uint8Array;
+    await kv.batch([put(entryKey(1, 3), flipped(good))], { sync: true });
+    await kv.close();
+    await (await open(disk, 'd')).close();
+    const healed = await disk.openKv('d/log');
+    await healed.batch([put(entryKey(1, 3), good)], { sync: true });
+    await healed.close();
+    const store = await open(disk, 'd');
+    expect(store.damaged()).toMatchObject([{ groupId: 1, replicaId: 1, reason: 'entry-checksum' }]);
+    await store.close();
+  });
+
+  it('of a newer version is read again as soon as it can be', async () => {
+    const disk = await closedStore();
+    const kv = await disk.openKv('d/log');
+    const good = kv.getSync(metaKey(1)) as Uint8Array;
+    await kv.batch([put(metaKey(1), ofVersion9(metaKey(1), good))], { sync: true });
+    await kv.close();
+    await (await open(disk, 'd')).close();
+    const upgraded = await disk.openKv('d/log');
+    await upgraded.batch([put(metaKey(1), good)], { sync: true });
+    await upgraded.close();
+    const store = await open(disk, 'd');
+    expect(store.damaged()).toEqual([]);
+    await store.close();
+  });
+
+  it.each([
+    ['replaced', (store: LogStore) => store.replaceGroup(genesisOf(1, 8)), [genesisOf(1, 8)]],
+    ['removed', (store: LogStore) => store.removeGroup(1), []],
+  ])(
+    'is well for good once it is %s, and its replica never comes back (M8, S-44)',
+    async (_, mend, left) => {
+      const disk = await closedStore();
+      await disk.remove('d/log');
+      for (let opens = 0; opens < 2; opens++) {
+        const store = await open(disk, 'd');
+        if (opens === 0) {
+          expect(store.damaged()).toHaveLength(2);
+          await expect(store.replaceGroup(genesisOf(1, 1))).rejects.toMatchObject({
+            reason: 'SETTINGS_MISMATCH',
+          });
+          await mend(store);
+        }
+        expect(store.damaged()).toMatchObject([{ groupId: 2, reason: 'meta-mismatch' }]);
+        expect(store.groups()).toEqual(left);
+        await expect(store.createGroup(genesisOf(1, 1))).rejects.toMatchObject({
+          reason: 'SETTINGS_MISMATCH',
+        });
+        await store.close();
+      }
+    },
+  );
+
+  it('has its old replica in the database again, and is damaged (M8)', async () => {
+    const disk = await closedStore();
+    const before = await disk.openKv('d/log');
+    const records: KvOperation[] = [];
+    for await (const page of before.scan(groupRange(1))) {
+      for (const { key, value } of page) records.push(put(key, value));
+    }
+    await before.close();
+    const store = await open(disk, 'd');
+    await store.replaceGroup(genesisOf(1, 8));
+    await store.close();
+    const kv = await disk.openKv('d/log');
+    await kv.batch(records, { sync: true });
+    await kv.close();
+    const back = await open(disk, 'd');
+    expect(back.damaged()).toMatchObject([{ groupId: 1, replicaId: 8, reason: 'meta-mismatch' }]);
+    await back.close();
+  });
+
+  it('whose configuration was lost, or is another one, is damaged', async () => {
+    const key = configurationKey(1);
+    const cases: [GroupDamage['reason'], KvOperation][] = [
+      ['meta-mismatch', { type: 'del', key }],
+      ['meta-mismatch', put(key, encodeConfiguration(1, configurationOf(2)))],
+      ['meta-checksum', put(key, encodeConfiguration(2, configurationOf(3)))],
+    ];
+    for (const [reason, change] of cases) {
+      const disk = await closedStore();
+      const store = await open(disk, 'd');
+      await store.write({ ...writeOf(1, []), configuration: configurationOf(3) });
+      await store.close();
+      const kv = await disk.openKv('d/log');
+      await kv.batch([change], { sync: true });
+      await kv.close();
+      const damaged = await open(disk, 'd');
+      expect(damaged.damaged()).toMatchObject([{ groupId: 1, reason }]);
+      await damaged.close();
+    }
+  });
+
+  it('whose log is from before a compaction, or a snapshot, is damaged', async () => {
+    const snapshot = { index: 9, term: 2, configuration: configurationOf(0) };
+    for (const more of [{ compactedIndex: 3 }, { snapshot }]) {
+      const disk = await closedStore();
+      const kv = await disk.openKv('d/log');
+      const old = kv.getSync(metaKey(1)) as Uint8Array;
+      await kv.close();
+      const store = await open(disk, 'd');
+      await store.write({ ...writeOf(1, []), ...more });
+      // No close in good order: LOW-WATER has it from the write itself.
+      disk.crash();
+      const damaged = await disk.openKv('d/log');
+      await damaged.batch([put(metaKey(1), old)], { sync: true });
+      await damaged.close();
+      const again = await open(disk, 'd');
+      expect(again.damaged()).toMatchObject([{ groupId: 1, reason: 'meta-mismatch' }]);
+      await again.close();
+    }
+  });
+
   it.each(['IDENTITY', 'LOW-WATER'])('a %s file that is damaged refuses the open', async (name) => {
     const disk = await closedStore();
     const bytes = (await disk.readFile(`d/${name}`)) as Uint8Array;
     await disk.writeFile(`d/${name}`, flipped(bytes));
     await expect(open(disk, 'd')).rejects.toMatchObject({ reason: 'LOG_DAMAGED' });
-    await disk.writeFile(`d/${name}`, ofVersion2(new TextEncoder().encode(name), bytes));
+    await disk.writeFile(`d/${name}`, ofVersion9(new TextEncoder().encode(name), bytes));
     await expect(open(disk, 'd')).rejects.toMatchObject({ reason: 'UNSUPPORTED_VERSION' });
     await disk.writeFile(`d/${name}`, bytes);
     const store = await open(disk, 'd');
@@ -335,6 +466,67 @@ describe('a real LevelDB', () => {
     expect(await outcomeOf(copyOf(directory))).toBe('whole');
   });
 
+  describe.each([
+    ['compaction', { compactedIndex: 150 }, 151],
+    ['snapshot', { snapshot: { index: 250, term: 4, configuration: configurationOf(9) } }, 251],
+  ])('whose log begins with a %s', (name, more, first) => {
+    const from = `${root.path}/begins-with-${name}`;
+
+    beforeAll(async () => {
+      cpSync(CLOSED, from, { recursive: true });
+      const store = await open(disk, from);
+      await store.write({ ...writeOf(1, []), ...more });
+      const last = store.reader(1).lastIndex();
+      await store.write(writeOf(1, entriesOf(last + 1, last + 20, 4)));
+      await store.close();
+    });
+
+    async function beginningOf(directory: string): Promise<number | string> {
+      let store: LogStore;
+      try {
+        store = await open(disk, directory);
+      } catch (thrown) {
+        expect(isFlotillaError(thrown) && thrown.reason).toBe('LOG_DAMAGED');
+        return 'refused';
+      }
+      const [damage] = store.damaged();
+      if (!damage) {
+        const reader = store.reader(1);
+        expect(reader.entries(first, reader.lastIndex() + 1, 1e9)).toHaveLength(
+          reader.lastIndex() + 1 - first,
+        );
+        expect(reader.lastIndex()).toBe(first === 151 ? ENTRIES + 20 : 270);
+      }
+      await store.close();
+      return damage?.reason ?? store.reader(1).firstIndex();
+    }
+
+    it('opens clean', async () => {
+      expect(await beginningOf(copyOf(from))).toBe(first);
+    });
+
+    const changes: [string, (path: string, sizeBytes: number) => void][] = [
+      ['flipped at 25 %', (path, size) => flip(path, Math.floor(size * 0.25))],
+      ['flipped at 50 %', (path, size) => flip(path, Math.floor(size * 0.5))],
+      ['flipped at 90 %', (path, size) => flip(path, Math.floor(size * 0.9))],
+      ['cut in half', (path, size) => truncateSync(path, Math.floor(size * 0.5))],
+      ['zeroed at its end', (path, size) => zeroTail(path, Math.min(size, 4_096))],
+      ['deleted', (path) => rmSync(path)],
+    ];
+
+    it.each(changes)('is never silent about a file that is %s', async (_, change) => {
+      for (const ending of ['.log', '.ldb', /^MANIFEST/]) {
+        const copy = copyOf(from);
+        const path = fileIn(copy, ending);
+        change(path, statSync(path).size);
+        const outcome = await beginningOf(copy);
+        // Bytes of a table that hold nothing any more may change without harm.
+        if (ending !== '.ldb') expect(outcome, String(ending)).not.toBe(first);
+        rmSync(copy, { recursive: true });
+      }
+    });
+  });
+
   it.each([0.25, 0.5, 0.9])('with a byte of its log flipped at %d is damaged', async (share) => {
     const copy = copyOf(CLOSED);
     const log = fileIn(copy, '.log');
@@ -351,6 +543,33 @@ describe('a real LevelDB', () => {
     expect(readFileSync(fileIn(copy, /^LOG$/), 'utf8')).not.toMatch(/dropping/);
     expect(await outcomeOf(copy)).toBe('database-log');
   });
+
+  it.each([1, 2, 3])(
+    'is damaged also when %d opens before did not come to their end',
+    async (opens) => {
+      const copy = copyOf(LIVE);
+      zeroTail(fileIn(copy, '.log'), 4_096);
+      for (let cut = 0; cut < opens; cut++) {
+        // The one that meets the damage, and those after it, stop early, or before IDENTITY.
+        const stopped = new RealDisk();
+        if (cut % 2 === 0) {
+          const openKv = stopped.openKv.bind(stopped);
+          stopped.openKv = async (path, options) => {
+            await (await openKv(path, options)).close();
+            throw new Error('EIO');
+          };
+        } else {
+          stopped.writeFile = (path, bytes) =>
+            path.endsWith('IDENTITY')
+              ? Promise.reject(new Error('EIO'))
+              : disk.writeFile(path, bytes);
+        }
+        await expect(open(stopped, copy)).rejects.toThrow('EIO');
+      }
+      expect(await outcomeOf(copy)).toBe('database-log');
+      expect(existsSync(`${copy}/OPENING`)).toBe(false);
+    },
+  );
 
   it.each([0.1, 0.5, 0.99])('with its log cut off at %d is damaged', async (share) => {
     const copy = copyOf(CLOSED);

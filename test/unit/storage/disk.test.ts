@@ -63,6 +63,64 @@ describe.each(kinds)('%s', (_, make) => {
     await disk.remove(`${root}/never/there`);
   });
 
+  it('reads and writes a file piece by piece, and keeps what was there', async () => {
+    const { disk, root } = make();
+    await disk.makeDirectory(root);
+    await expect(disk.openFile(`${root}/file`, 'read')).rejects.toThrow();
+    const file = await disk.openFile(`${root}/file`, 'write');
+    expect(file.sizeBytes).toBe(0);
+    const bytes = Uint8Array.of(1, 2, 3);
+    await file.write(0, bytes);
+    bytes.fill(9);
+    await file.write(5, Uint8Array.of(6));
+    await file.sync();
+    expect(file.sizeBytes).toBe(6);
+    expect(await file.read(0, 100)).toEqual(Uint8Array.of(1, 2, 3, 0, 0, 6));
+    expect(await file.read(1, 2)).toEqual(Uint8Array.of(2, 3));
+    expect(await file.read(6, 1)).toEqual(new Uint8Array());
+    expect(await file.read(9, 1)).toEqual(new Uint8Array());
+    await file.close();
+    await file.close();
+    await expect(file.write(0, Uint8Array.of(1))).rejects.toThrow();
+    const again = await disk.openFile(`${root}/file`, 'write');
+    expect(again.sizeBytes).toBe(6);
+    await again.write(1, Uint8Array.of(8));
+    await again.sync();
+    await again.close();
+    expect(await disk.readFile(`${root}/file`)).toEqual(Uint8Array.of(1, 8, 3, 0, 0, 6));
+    const reading = await disk.openFile(`${root}/file`, 'read');
+    expect(reading.sizeBytes).toBe(6);
+    await expect(reading.write(0, Uint8Array.of(1))).rejects.toThrow();
+    await reading.close();
+  });
+
+  it('renames a file, over another one too', async () => {
+    const { disk, root } = make();
+    await disk.makeDirectory(`${root}/a`);
+    await disk.writeFile(`${root}/a/from`, Uint8Array.of(1));
+    await disk.writeFile(`${root}/to`, Uint8Array.of(2));
+    await disk.rename(`${root}/a/from`, `${root}/to`);
+    expect(await disk.readFile(`${root}/to`)).toEqual(Uint8Array.of(1));
+    expect(await disk.list(`${root}/a`)).toEqual([]);
+    await expect(disk.rename(`${root}/a/from`, `${root}/to`)).rejects.toThrow();
+    expect(await disk.readFile(`${root}/to`)).toEqual(Uint8Array.of(1));
+  });
+
+  it('sets space aside for a file, and never less than there is', async () => {
+    const { disk, root } = make();
+    await disk.makeDirectory(root);
+    for (const [asked, expected] of [
+      [1_500_000, 1_500_000],
+      [1_000, 1_500_000],
+      [2_500_000, 2_500_000],
+    ] as const) {
+      await disk.allocateFile(`${root}/file`, asked);
+      const file = await disk.openFile(`${root}/file`, 'read');
+      expect(file.sizeBytes).toBe(expected);
+      await file.close();
+    }
+  });
+
   it('says how much space there is', async () => {
     const { disk, root } = make();
     await disk.makeDirectory(root);
@@ -121,5 +179,47 @@ describe('MemoryDisk', () => {
     expect(await disk.readFile('a')).toBeUndefined();
     await disk.writeFile('a', Uint8Array.of(2));
     expect(await disk.readFile('a')).toEqual(Uint8Array.of(2));
+  });
+
+  it('loses what was written to an open file and not synced, also under another name', async () => {
+    const disk = new MemoryDisk();
+    const file = await disk.openFile('a', 'write');
+    await file.write(0, Uint8Array.of(1, 1, 1));
+    await file.sync();
+    await file.write(1, Uint8Array.of(2, 2, 2));
+    await file.write(0, Uint8Array.of(3));
+    await disk.rename('a', 'b');
+    expect(await disk.readFile('b')).toEqual(Uint8Array.of(3, 2, 2, 2));
+    disk.crash();
+    expect(await disk.readFile('a')).toBeUndefined();
+    expect(await disk.readFile('b')).toEqual(Uint8Array.of(1, 1, 1));
+    await expect(file.read(0, 1)).rejects.toThrow('crashed');
+    const again = await disk.openFile('b', 'write');
+    await again.write(0, Uint8Array.of(4));
+    await again.write(1, Uint8Array.of(5));
+    disk.crash(1);
+    expect(await disk.readFile('b')).toEqual(Uint8Array.of(4, 1, 1));
+  });
+
+  it('keeps only what was written before the sync began', async () => {
+    const disk = new MemoryDisk();
+    const file = await disk.openFile('a', 'write');
+    await file.write(0, Uint8Array.of(1));
+    const syncing = file.sync();
+    await file.write(1, Uint8Array.of(2));
+    await syncing;
+    disk.crash();
+    expect(await disk.readFile('a')).toEqual(Uint8Array.of(1));
+  });
+
+  it('loses a sync or a rename that was under way', async () => {
+    const disk = new MemoryDisk();
+    const file = await disk.openFile('a', 'write');
+    await file.write(0, Uint8Array.of(1));
+    const underWay = [file.sync(), disk.rename('a', 'b')];
+    disk.crash();
+    for (const lost of underWay) await expect(lost).rejects.toThrow('crashed');
+    expect(await disk.list('')).toEqual(['a']);
+    expect(await disk.readFile('a')).toEqual(new Uint8Array());
   });
 });

@@ -5,7 +5,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Entry, HardState } from '../../../src/raft/types.js';
 import type { Disk, Environment, Timer } from '../../../src/shared/environment.js';
-import type { GroupGenesis, GroupWrite } from '../../../src/storage/log-store.js';
+import type {
+  GroupConfiguration,
+  GroupGenesis,
+  GroupWrite,
+} from '../../../src/storage/log-store.js';
 
 /** Timers that fire by hand. */
 export class ManualScheduler {
@@ -61,6 +65,16 @@ export function genesisOf(groupId: number, replicaId = 1): GroupGenesis {
       autoLeave: false,
     },
     members: [1, 2, 3, 4].map((id) => ({ replicaId: id, nodeId: id, storeId: `s${id}` })),
+  };
+}
+
+/** A configuration that is another one for each index. */
+export function configurationOf(index: number): GroupConfiguration {
+  const sets = { votersOutgoing: [1], learners: [], learnersNext: [2], autoLeave: true };
+  return {
+    index,
+    confState: { voters: [1, index + 2], ...sets },
+    members: [{ replicaId: index + 2, nodeId: 9, storeId: `s${index}` }],
   };
 }
 

@@ -3,13 +3,16 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import { RealDisk } from '../../../src/node/real-disk.js';
 import type { Disk } from '../../../src/shared/environment.js';
+import type { Kv } from '../../../src/shared/kv.js';
 import { silentLogger } from '../../../src/shared/logger.js';
 import { MemoryDisk } from '../../../src/shared/memory-disk.js';
+import { entryRange } from '../../../src/storage/keys.js';
 import type { LogStore } from '../../../src/storage/log-store.js';
 import { MemoryLogStore } from '../../../src/storage/memory-log-store.js';
 import { openLogStore } from '../../../src/storage/open-log-store.js';
 import { type LogStorePlace, logStoreSuite } from '../../conformance/log-store-suite.js';
 import {
+  configurationOf,
   described,
   entriesOf,
   environmentOn,
@@ -195,6 +198,98 @@ describe('the log store over a database', () => {
       expect(again.reader(1).lastIndex()).toBe(2);
       await again.close();
     }
+  });
+
+  /** Keys of entries in the database, whatever the meta record says of them. */
+  async function entryKeys(kv: Kv): Promise<number> {
+    let count = 0;
+    for await (const page of kv.scan(entryRange(1, 0, 2 ** 50))) count += page.length;
+    return count;
+  }
+
+  it('deletes what was compacted in small unsynced batches, once that is durable', async () => {
+    const disk = new MemoryDisk();
+    const store = await newStore(disk);
+    await store.write(writeOf(1, entriesOf(1, 1_000, 1), hardStateOf(1, 0, 1_000)));
+    const kv = disk.kv('d/log');
+    const batches: string[] = [];
+    const batch = kv.batch.bind(kv);
+    kv.batch = (operations, options) => {
+      const deletes = operations.filter(({ type }) => type === 'del').length;
+      batches.push(`${operations.length - deletes} put, ${deletes} deleted, ${options.sync}`);
+      return batch(operations, options);
+    };
+    await store.write({ ...writeOf(1, [], undefined, false), compactedIndex: 700 });
+    await expect.poll(() => entryKeys(kv)).toBe(300);
+    expect(batches).toEqual([
+      '1 put, 0 deleted, true',
+      '0 put, 256 deleted, false',
+      '0 put, 256 deleted, false',
+      '0 put, 188 deleted, false',
+    ]);
+    expect(store.reader(1).firstIndex()).toBe(701);
+    await store.close();
+  });
+
+  it('goes on with the deletes at the next open', async () => {
+    const disk = new MemoryDisk();
+    const store = await newStore(disk);
+    await store.write(writeOf(1, entriesOf(1, 1_000, 1), hardStateOf(1, 0, 1_000)));
+    await store.write({ ...writeOf(1, []), compactedIndex: 900 });
+    disk.crash();
+    await store.close();
+    const kv = await disk.openKv('d/log');
+    expect(await entryKeys(kv)).toBe(1_000);
+    await kv.close();
+    const again = await openOn(disk);
+    expect(again.reader(1).firstIndex()).toBe(901);
+    await expect.poll(() => entryKeys(disk.kv('d/log'))).toBe(100);
+    await again.close();
+  });
+
+  it('replaces a group whose old log cannot be read any more', async () => {
+    const disk = new MemoryDisk();
+    const store = await newStore(disk);
+    await store.write(writeOf(1, entriesOf(1, 600, 1), hardStateOf(1, 0, 600)));
+    const kv = disk.kv('/d/log');
+    kv.scan = () => {
+      throw new Error('Corruption: bad block');
+    };
+    await store.replaceGroup(genesisOf(1, 2));
+    await store.write(writeOf(1, entriesOf(1, 3, 2), hardStateOf(2)));
+    expect(store.poisoned).toBeUndefined();
+    await store.close();
+    const again = await openOn(disk);
+    expect(described(again.reader(1).entries(1, 4, 1e9))).toEqual(['1@2', '2@2', '3@2']);
+    await again.close();
+  });
+
+  it('refuses a configuration that no record can hold, alone', async () => {
+    const disk = new MemoryDisk();
+    const store = await newStore(disk);
+    const good = store.write(writeOf(1, entriesOf(1, 3, 1), hardStateOf(1)));
+    const { confState } = configurationOf(1);
+    const configuration = { index: 1, confState: { ...confState, voters: [-1] }, members: [] };
+    await expect(store.write({ ...writeOf(1, []), configuration })).rejects.toThrow(RangeError);
+    await good;
+    await store.write(writeOf(1, entriesOf(4, 4, 1)));
+    expect(store.configuration(1).index).toBe(0);
+    await store.close();
+  });
+
+  it('is poisoned by a delete that fails', async () => {
+    const disk = new MemoryDisk();
+    const store = await newStore(disk);
+    await store.write(writeOf(1, entriesOf(1, 10, 1), hardStateOf(1, 0, 10)));
+    const kv = disk.kv('d/log');
+    const batch = kv.batch.bind(kv);
+    kv.batch = (operations, options) => {
+      const isSweep = operations.some(({ type }) => type === 'del');
+      return isSweep ? Promise.reject(new Error('EIO')) : batch(operations, options);
+    };
+    await store.write({ ...writeOf(1, []), compactedIndex: 9 });
+    await expect.poll(() => store.poisoned?.message ?? '').toContain('EIO');
+    await store.close();
   });
 
   it('reads what is being replaced from memory, and never the half of a new suffix', async () => {

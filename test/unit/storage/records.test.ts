@@ -30,6 +30,7 @@ const metaOf: fc.Arbitrary<GroupMeta> = fc.record({
   lastIndex: safe,
   lastTerm: safe,
   batchSequence: safe,
+  configurationIndex: fc.option(fc.nat(), { nil: undefined }),
 });
 
 describe('records', () => {
