@@ -1,5 +1,7 @@
 /**
  * What is searched in a collection: derived data, made anew from the point store at each open.
+ * After a snapshot was installed the records are known at once, and the graph is filled with them
+ * meanwhile: until it has all of them it finds less than there is.
  *
  * Removed points stay in a graph and cost memory and time. When they are more than half of it, a
  * second graph is built beside the first from a scan of the store, while writes go to both.
@@ -24,6 +26,9 @@ export class CollectionIndex {
   readonly #createIndex: VectorIndexFactory;
   #graph: LabeledGraph;
   #rebuild: Rebuild | undefined;
+  /** Stored records that the graph does not have yet. */
+  readonly #awaited = new Set<RecordName>();
+  #isFilling = false;
   #disposed = false;
 
   constructor(config: CollectionConfig, createIndex: VectorIndexFactory) {
@@ -34,7 +39,12 @@ export class CollectionIndex {
 
   /** Live records. */
   get size(): number {
-    return this.#graph.records;
+    return this.#graph.records + this.#awaited.size;
+  }
+
+  /** Whether the graph has all records, so that a search of it counts. */
+  get isComplete(): boolean {
+    return this.#awaited.size === 0;
   }
 
   /** Points in the graph that is searched, removed ones included. */
@@ -47,21 +57,46 @@ export class CollectionIndex {
   }
 
   has(name: RecordName): boolean {
-    return this.#graph.has(name);
+    return this.#graph.has(name) || this.#awaited.has(name);
   }
 
   /** Adds the record or replaces it. Returns whether it was there. */
   put(name: RecordName, version: Version, vector: Float32Array): boolean {
     this.#rebuild?.touched.add(name);
     this.#rebuild?.graph.put(name, version, vector);
-    return this.#graph.put(name, version, vector);
+    const wasAwaited = this.#awaited.delete(name);
+    return this.#graph.put(name, version, vector) || wasAwaited;
   }
 
   /** Returns whether the record was there. */
   remove(name: RecordName): boolean {
     this.#rebuild?.touched.add(name);
     this.#rebuild?.graph.remove(name);
-    return this.#graph.remove(name);
+    return this.#awaited.delete(name) || this.#graph.remove(name);
+  }
+
+  /** Notes a stored record that the graph gets later. */
+  expect(name: RecordName): void {
+    this.#awaited.add(name);
+  }
+
+  get wantsFilling(): boolean {
+    return !this.isComplete && !this.#isFilling && !this.#disposed;
+  }
+
+  /** To be called before a scan of all stored records begins. */
+  beginFilling(): void {
+    this.#isFilling = true;
+  }
+
+  /** Takes a record of the scan over, unless it was written since. */
+  fill(name: RecordName, version: Version, vector: Float32Array): void {
+    if (this.#awaited.delete(name)) this.#graph.put(name, version, vector);
+  }
+
+  finishFilling(): void {
+    assert(this.isComplete, () => `${this.#awaited.size} records are nowhere to be found`);
+    this.#isFilling = false;
   }
 
   /** See `LabeledGraph.search`. */
@@ -72,7 +107,7 @@ export class CollectionIndex {
   get wantsRebuild(): boolean {
     const { removedPoints, records } = this.#graph;
     const isWorn = removedPoints >= REBUILD_REMOVED_MIN && removedPoints > records;
-    return isWorn && this.#rebuild === undefined && !this.#disposed;
+    return isWorn && this.isComplete && this.#rebuild === undefined && !this.#disposed;
   }
 
   /** To be called in the same turn in which a scan of all stored records begins. */

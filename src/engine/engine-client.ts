@@ -1,9 +1,10 @@
 /** The engine in a thread of its own, as the rest of the node uses it. */
 import { defined } from '../shared/assert.js';
 import { FlotillaError } from '../shared/errors.js';
-import type { CommittedEntry } from '../shared/state-machine.js';
+import type { CommittedEntry, WrittenSnapshot } from '../shared/state-machine.js';
 import { type BytePacker, unpack } from './byte-packer.js';
 import type {
+  AppliedState,
   CommandResult,
   Engine,
   EngineStats,
@@ -83,9 +84,9 @@ export class ThreadEngine implements Engine {
     });
   }
 
-  async open(): Promise<{ readonly appliedIndex: number }> {
+  async open(): Promise<AppliedState> {
     const { answer } = await this.#call('open', () => ({ kind: 'open' }));
-    return { appliedIndex: answer.appliedIndex };
+    return answer.applied;
   }
 
   async apply(entries: readonly CommittedEntry[], lastIndex: number): Promise<CommandResult[]> {
@@ -124,6 +125,17 @@ export class ThreadEngine implements Engine {
   async stats(): Promise<EngineStats> {
     const { answer } = await this.#call('stats', () => ({ kind: 'stats' }));
     return answer.stats;
+  }
+
+  async writeSnapshot(path: string): Promise<WrittenSnapshot> {
+    const { answer } = await this.#call('writeSnapshot', () => ({ kind: 'writeSnapshot', path }));
+    return answer.written;
+  }
+
+  async installSnapshot(path: string): Promise<AppliedState> {
+    const call = { kind: 'installSnapshot', path } as const;
+    const { answer } = await this.#call('installSnapshot', () => call);
+    return answer.applied;
   }
 
   /** Resolves when the thread has ended. Idempotent. */

@@ -65,8 +65,8 @@ async function callEngine(
 ): Promise<(packer: BytePacker) => EngineAnswer> {
   switch (call.kind) {
     case 'open': {
-      const { appliedIndex } = await engine.open();
-      return () => ({ kind: 'open', appliedIndex });
+      const applied = await engine.open();
+      return () => ({ kind: 'open', applied });
     }
     case 'apply': {
       const entries = call.entries.map((entry) => ({ ...entry, data: unpack(bytes, entry.data) }));
@@ -97,6 +97,14 @@ async function callEngine(
     case 'stats': {
       const stats = await engine.stats();
       return () => ({ kind: 'stats', stats });
+    }
+    case 'writeSnapshot': {
+      const written = await engine.writeSnapshot(call.path);
+      return () => ({ kind: 'writeSnapshot', written });
+    }
+    case 'installSnapshot': {
+      const applied = await engine.installSnapshot(call.path);
+      return () => ({ kind: 'installSnapshot', applied });
     }
     case 'close':
       await engine.close();

@@ -77,11 +77,20 @@ export interface EngineStats {
   readonly sessions: number;
 }
 
+/** How far a replica's state goes. */
+export interface AppliedState {
+  readonly appliedIndex: number;
+  /** The highest version of an applied entry, deletes too; 0 for none. Leaders go on above it. */
+  readonly lastVersion: Version;
+}
+
 /**
  * Reads see all that was applied before the call. They reject with `FlotillaError`:
  * COLLECTION_NOT_FOUND, STALE_TOPOLOGY (another ownership version), DIMENSION_MISMATCH.
  */
 export interface Engine extends StateMachine<CommandResult> {
+  open(): Promise<AppliedState>;
+  installSnapshot(path: string): Promise<AppliedState>;
   /** One array of hits per query, each ascending by distance, then id. */
   search(scope: ReadScope, queries: readonly SearchQuery[]): Promise<Hit[][]>;
   /** One element per key, `undefined` where there is no such record. */

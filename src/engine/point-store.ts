@@ -8,8 +8,10 @@
  */
 import type { ByteReader } from '../shared/bytes.js';
 import type { Kv, KvEntry } from '../shared/kv.js';
+import type { Version } from '../shared/types.js';
 import type { RecordKey } from './engine.js';
-import { openValue, sealValue } from './sealed-value.js';
+import { PinnedStore } from './pinned-store.js';
+import { checkValue, openValue, sealValue } from './sealed-value.js';
 import {
   type CollectionState,
   readCollectionState,
@@ -24,6 +26,7 @@ import {
   collectionIdOf,
   collectionKey,
   type KeyRange,
+  LAST_VERSION_KEY,
   recordKey,
   recordKeyParts,
   recordsRange,
@@ -54,6 +57,11 @@ export class PointStore {
 
   appliedIndex(): number {
     return this.#read(APPLIED_INDEX_KEY, (body) => body.varint()) ?? 0;
+  }
+
+  /** The highest version of an applied entry; 0 where none was applied. */
+  lastVersion(): Version {
+    return this.#read(LAST_VERSION_KEY, (body) => body.u64()) ?? 0n;
   }
 
   /** Makes a new store this shard's, with nothing applied. */
@@ -108,6 +116,20 @@ export class PointStore {
     return this.#kv.getSync(key);
   }
 
+  /** Pins what is stored now: a consistent view, where no commit is under way. */
+  pin(): PinnedStore {
+    return new PinnedStore(this.#kv.snapshot(), this.appliedIndex());
+  }
+
+  /** Stores entries of another store's pinned view in a new store, durably. */
+  async restore(entries: readonly KvEntry[]): Promise<void> {
+    for (const { key, value } of entries) checkValue(key, value);
+    await this.#kv.batch(
+      entries.map(({ key, value }) => ({ type: 'put', key, value })),
+      { sync: true },
+    );
+  }
+
   /** Stores the batch and the applied index, all or nothing. An index alone may be lost. */
   async commit(batch: WriteBatch, appliedIndex: number): Promise<void> {
     const changes = batch.operations();
@@ -143,6 +165,13 @@ export class PointStore {
     const value = this.#kv.getSync(key);
     return value === undefined ? undefined : openValue(key, value, read);
   }
+}
+
+export function putLastVersion(batch: WriteBatch, version: Version): void {
+  batch.put(
+    LAST_VERSION_KEY,
+    sealValue(LAST_VERSION_KEY, (body) => body.u64(version)),
+  );
 }
 
 export function putCollection(

@@ -5,6 +5,7 @@ import {
   recordFailure,
   SEAL_SIZE_BYTES,
   sealInPlace,
+  unseal,
 } from '../shared/sealed-record.js';
 
 const NO_SEAL_YET = new Uint8Array(SEAL_SIZE_BYTES);
@@ -32,7 +33,20 @@ export function openValue<T>(key: Uint8Array, value: Uint8Array, read: (body: By
   try {
     return decodeBody(value, key, (body) => read(new ByteReader(body)));
   } catch (thrown) {
-    const name = Buffer.from(key).toString('hex');
-    throw recordFailure(`the value of ${name} in the point store`, thrown);
+    throw valueFailure(key, thrown);
   }
+}
+
+/** Checks a value that is only passed on. Throws as `openValue` does. */
+export function checkValue(key: Uint8Array, value: Uint8Array): void {
+  try {
+    unseal(value, key);
+  } catch (thrown) {
+    throw valueFailure(key, thrown);
+  }
+}
+
+function valueFailure(key: Uint8Array, thrown: unknown): unknown {
+  const name = Buffer.from(key).toString('hex');
+  return recordFailure(`the value of ${name} in the point store`, thrown);
 }

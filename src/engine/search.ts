@@ -17,7 +17,7 @@ export const EF_DEFAULT = 64;
 /**
  * The nearest `k` records, ascending by distance, then id. Reads as of the turn in which it is
  * called. `slices` paces the exact scan that follows where the graph gives fewer hits than there
- * are; its cost is one distance per record.
+ * are, or does not have all records yet; its cost is one distance per record.
  */
 export async function searchCollection(
   collection: Collection,
@@ -28,6 +28,9 @@ export async function searchCollection(
   const vector = queryVector(collection, query);
   const wanted = Math.min(query.k, collection.index.size);
   if (wanted === 0) return [];
+  if (!collection.index.isComplete) {
+    return scanCollection(vector, collection, records, query, slices);
+  }
   const found = collection.index.search(vector, wanted, query.ef || EF_DEFAULT);
   if (found.length < wanted) return scanCollection(vector, collection, records, query, slices);
   return attachRecords(sorted(found, query), records, query);

@@ -3,7 +3,7 @@
  * client's requests by ordinal, as part of the replicated state. Everything here follows from the
  * log alone: who is forgotten, and when, is the same on all replicas.
  */
-import { ByteReader } from '../shared/bytes.js';
+import { ByteReader, utf8Length } from '../shared/bytes.js';
 import type { RequestKey } from '../shared/codec/command.js';
 import type { Version, WriteOutcome } from '../shared/types.js';
 import type { PointStore } from './point-store.js';
@@ -31,6 +31,11 @@ export interface SessionLimits {
   readonly clientsMax: number;
   /** Requests remembered of one client; the lowest sequence is forgotten first. */
   readonly requestsMax: number;
+  /**
+   * Size of all that is remembered, as `bytes` counts it. Clients are forgotten as above; the one
+   * that wrote last stays, and forgets its lowest sequences where it alone is too much.
+   */
+  readonly bytesMax: number;
 }
 
 /** What one entry did for a request. Kept encoded: only a retry ever reads it. */
@@ -49,6 +54,13 @@ interface Client {
   readonly requests: Map<number, Chunk[]>;
 }
 
+/**
+ * What a client, and what one entry did for a request, weighs besides its name and its bytes: about
+ * what both take in memory. Part of what replicas agree on; never to be changed.
+ */
+const CLIENT_BYTES = 64;
+const CHUNK_BYTES = 64;
+
 /** Nobody was forgotten yet. */
 const NO_WATERMARK = -1;
 
@@ -58,6 +70,7 @@ export class Sessions {
   readonly #clients = new Map<string, Client>();
   /** The highest creation stamp of a client that was forgotten. */
   #watermarkMs = NO_WATERMARK;
+  #bytes = 0;
 
   constructor(limits: SessionLimits) {
     this.#limits = limits;
@@ -66,6 +79,11 @@ export class Sessions {
   /** Clients remembered. */
   get size(): number {
     return this.#clients.size;
+  }
+
+  /** What is remembered weighs: follows from the state alone, whichever way it came about. */
+  get bytes(): number {
+    return this.#bytes;
   }
 
   /** Reads all sessions from the store, once, into an object that is new. */
@@ -82,13 +100,13 @@ export class Sessions {
       }
     }
     clients.sort(([, a], [, b]) => a.lastUsedIndex - b.lastUsedIndex);
-    for (const [clientId, client] of clients) this.#clients.set(clientId, client);
+    for (const [clientId, client] of clients) this.#addClient(clientId, client);
     for await (const page of store.pages(SESSION_OUTCOMES_RANGE)) {
       for (const { key, value } of page) {
         const { clientId, sequence, index } = sessionOutcomesOfKey(key);
         const encoded = openValue(key, value, (body) => body.raw(body.remaining));
         const client = this.#clients.get(clientId);
-        if (client !== undefined) addChunk(client, sequence, chunkOf(index, encoded));
+        if (client !== undefined) this.#addChunk(client, sequence, chunkOf(index, encoded));
       }
     }
   }
@@ -129,7 +147,7 @@ export class Sessions {
     const client = this.#touch(key, index);
     if (outcomes.length > 0) {
       const chunk = chunkOf(index, encodeOutcomes(version, outcomes));
-      addChunk(client, key.sequence, chunk);
+      this.#addChunk(client, key.sequence, chunk);
       const chunkKey = sessionOutcomesKey(key.clientId, key.sequence, index);
       batch.put(
         chunkKey,
@@ -137,61 +155,91 @@ export class Sessions {
       );
     }
     if (key.lowestUnanswered > client.lowestKnown) {
-      forgetBelow(key.clientId, client, key.lowestUnanswered, batch);
+      this.#forgetBelow(key.clientId, client, key.lowestUnanswered, batch);
     }
     while (client.requests.size > this.#limits.requestsMax) {
-      forgetBelow(key.clientId, client, Math.min(...client.requests.keys()) + 1, batch);
+      this.#forgetLowest(key.clientId, client, batch);
+    }
+    this.#evictOthers(key.clientId, batch);
+    while (client.requests.size > 0 && this.#bytes > this.#limits.bytesMax) {
+      this.#forgetLowest(key.clientId, client, batch);
     }
     const clientKey = sessionClientKey(key.clientId);
     batch.put(
       clientKey,
       sealValue(clientKey, (body) => writeClient(body, client)),
     );
-    this.#evict(batch);
   }
 
   /** The client, made the most recently used one. */
   #touch(key: RequestKey, index: number): Client {
-    const client = this.#clients.get(key.clientId) ?? {
-      stampMs: key.clientStampMs,
-      lastUsedIndex: index,
-      lowestKnown: 0,
-      requests: new Map(),
-    };
-    client.lastUsedIndex = index;
+    const known = this.#clients.get(key.clientId);
+    if (known === undefined) {
+      return this.#addClient(key.clientId, {
+        stampMs: key.clientStampMs,
+        lastUsedIndex: index,
+        lowestKnown: 0,
+        requests: new Map(),
+      });
+    }
+    known.lastUsedIndex = index;
     this.#clients.delete(key.clientId);
-    this.#clients.set(key.clientId, client);
+    this.#clients.set(key.clientId, known);
+    return known;
+  }
+
+  #addClient(clientId: string, client: Client): Client {
+    this.#clients.set(clientId, client);
+    this.#bytes += clientBytes(clientId);
     return client;
   }
 
-  #evict(batch: WriteBatch): void {
-    for (const [clientId, client] of this.#clients) {
-      if (this.#clients.size <= this.#limits.clientsMax) return;
-      this.#clients.delete(clientId);
-      forgetBelow(clientId, client, Number.POSITIVE_INFINITY, batch);
-      batch.delete(sessionClientKey(clientId));
-      this.#watermarkMs = Math.max(this.#watermarkMs, client.stampMs);
+  #addChunk(client: Client, sequence: number, chunk: Chunk): void {
+    const chunks = client.requests.get(sequence);
+    if (chunks === undefined) client.requests.set(sequence, [chunk]);
+    else chunks.push(chunk);
+    this.#bytes += chunkBytes(chunk);
+  }
+
+  /** Forgets clients, the least recently used first, while there is too much of anything. */
+  #evictOthers(clientId: string, batch: WriteBatch): void {
+    const { clientsMax, bytesMax } = this.#limits;
+    for (const [otherId, other] of this.#clients) {
+      if (this.#clients.size <= clientsMax && this.#bytes <= bytesMax) return;
+      if (otherId === clientId) return;
+      this.#forgetBelow(otherId, other, Number.POSITIVE_INFINITY, batch);
+      this.#clients.delete(otherId);
+      this.#bytes -= clientBytes(otherId);
+      batch.delete(sessionClientKey(otherId));
+      this.#watermarkMs = Math.max(this.#watermarkMs, other.stampMs);
       const value = sealValue(SESSION_WATERMARK_KEY, (body) => body.varint(this.#watermarkMs));
       batch.put(SESSION_WATERMARK_KEY, value);
     }
   }
-}
 
-function addChunk(client: Client, sequence: number, chunk: Chunk): void {
-  const chunks = client.requests.get(sequence);
-  if (chunks === undefined) client.requests.set(sequence, [chunk]);
-  else chunks.push(chunk);
-}
+  #forgetLowest(clientId: string, client: Client, batch: WriteBatch): void {
+    this.#forgetBelow(clientId, client, Math.min(...client.requests.keys()) + 1, batch);
+  }
 
-function forgetBelow(clientId: string, client: Client, sequence: number, batch: WriteBatch): void {
-  client.lowestKnown = sequence;
-  for (const [requestSequence, chunks] of client.requests) {
-    if (requestSequence >= sequence) continue;
-    client.requests.delete(requestSequence);
-    for (const chunk of chunks) {
-      batch.delete(sessionOutcomesKey(clientId, requestSequence, chunk.index));
+  #forgetBelow(clientId: string, client: Client, sequence: number, batch: WriteBatch): void {
+    client.lowestKnown = sequence;
+    for (const [requestSequence, chunks] of client.requests) {
+      if (requestSequence >= sequence) continue;
+      client.requests.delete(requestSequence);
+      for (const chunk of chunks) {
+        this.#bytes -= chunkBytes(chunk);
+        batch.delete(sessionOutcomesKey(clientId, requestSequence, chunk.index));
+      }
     }
   }
+}
+
+function clientBytes(clientId: string): number {
+  return CLIENT_BYTES + utf8Length(clientId);
+}
+
+function chunkBytes({ encoded }: Chunk): number {
+  return CHUNK_BYTES + encoded.length;
 }
 
 function chunkOf(index: number, encoded: Uint8Array): Chunk {

@@ -13,7 +13,7 @@ import type { Collection } from './collection.js';
 import { CollectionIndex } from './collection-index.js';
 import type { CollectionStats, CommandResult, ReadScope } from './engine.js';
 import type { VectorIndexFactory } from './index/vector-index.js';
-import { type PointStore, putCollection } from './point-store.js';
+import { type PointStore, putCollection, type StoredEntry } from './point-store.js';
 import { recordName } from './record-name.js';
 import { Sessions } from './sessions.js';
 import type { Slices } from './slices.js';
@@ -41,12 +41,18 @@ export class ShardData {
     this.#createIndex = createIndex;
   }
 
-  /** Loads everything into a new object and builds the graphs: an insert a stored record. */
-  async load(store: PointStore, slices: Slices): Promise<void> {
+  /**
+   * Loads everything into a new object. Building the graphs is an insert a stored record; without,
+   * the collections are left to be filled.
+   */
+  async load(store: PointStore, slices: Slices, graphs: 'built' | 'later'): Promise<void> {
     await this.#sessions.load(store);
     for (const [collectionId, state] of await store.collections()) {
       if (state.kind === 'active') {
-        await this.#loadCollection(collectionId, state.config, store, slices);
+        const { index } = this.#addCollection(collectionId, state.config);
+        for await (const page of slices.between(store.allRecords(collectionId))) {
+          await loadPage(index, page, slices, graphs);
+        }
         continue;
       }
       this.#dropped.add(collectionId);
@@ -117,21 +123,6 @@ export class ShardData {
     this.#collections.clear();
   }
 
-  async #loadCollection(
-    collectionId: number,
-    config: CollectionConfig,
-    store: PointStore,
-    slices: Slices,
-  ): Promise<void> {
-    const { index } = this.#addCollection(collectionId, config);
-    for await (const page of store.allRecords(collectionId)) {
-      for (const { key, value } of page) {
-        index.put(recordName(key), value.version, floatsOf(value.values));
-        if (slices.isOver) await slices.pause();
-      }
-    }
-  }
-
   #write(index: number, version: Version, command: WriteCommand, batch: WriteBatch): CommandResult {
     const ownsAll = command.operations.every(({ slot }) => this.#slots.has(slot));
     if (command.ownershipVersion !== this.#state.ownershipVersion || !ownsAll) {
@@ -188,6 +179,19 @@ export class ShardData {
       message: `shard ${shardId} has ownership version ${ownershipVersion}, asked for ${asked}`,
       details: { shardId: String(shardId), ownershipVersion: String(ownershipVersion) },
     };
+  }
+}
+
+async function loadPage(
+  index: CollectionIndex,
+  page: readonly StoredEntry[],
+  slices: Slices,
+  graphs: 'built' | 'later',
+): Promise<void> {
+  for (const { key, value } of page) {
+    if (graphs === 'later') index.expect(recordName(key));
+    else index.put(recordName(key), value.version, floatsOf(value.values));
+    if (slices.isOver) await slices.pause();
   }
 }
 

@@ -4,12 +4,14 @@
  * A search sees each entry whole or not at all: an entry changes indexes, collections and the
  * pending batch in one turn, and a read looks at all of them in one turn.
  */
-import { assert, defined, InvariantError } from '../shared/assert.js';
+import { defined, InvariantError } from '../shared/assert.js';
 import type { Environment } from '../shared/environment.js';
 import { FlotillaError, isFlotillaError } from '../shared/errors.js';
+import type { Kv } from '../shared/kv.js';
 import { LIMITS } from '../shared/limits.js';
-import type { CommittedEntry } from '../shared/state-machine.js';
+import type { CommittedEntry, WrittenSnapshot } from '../shared/state-machine.js';
 import type {
+  AppliedState,
   CommandResult,
   Engine,
   EngineStats,
@@ -20,17 +22,16 @@ import type {
   ShardGenesis,
   StoredRecord,
 } from './engine.js';
+import { type BuiltGeneration, buildGeneration } from './generation-builder.js';
+import { Generations } from './generations.js';
 import { HnswIndex } from './index/hnsw-index.js';
 import type { VectorIndexFactory } from './index/vector-index.js';
-import { PointStore } from './point-store.js';
-import { recordName } from './record-name.js';
-import { type Include, RecordView, storedRecord } from './record-view.js';
-import { searchCollection } from './search.js';
+import { OpenShard, type OpenShardOptions } from './open-shard.js';
+import type { PointStore } from './point-store.js';
+import type { Include } from './record-view.js';
 import type { SessionLimits } from './sessions.js';
-import { ShardData } from './shard-data.js';
 import { Slices } from './slices.js';
-import { Upkeep } from './upkeep.js';
-import { WriteBatch } from './write-batch.js';
+import type { ShardState } from './state-codec.js';
 
 /** What an engine needs of the world. */
 export type EngineEnvironment = Pick<Environment, 'clock' | 'scheduler' | 'disk'>;
@@ -43,42 +44,39 @@ export interface ShardEngineOptions {
   readonly genesis: ShardGenesis;
   /** @default HNSW */
   readonly createIndex?: VectorIndexFactory;
-  /** Taken by a new store, and kept. @default LIMITS.sessionsMax, LIMITS.sessionRequestsMax */
+  /** Taken by a new store, and kept. @default what LIMITS says of sessions */
   readonly sessionLimits?: SessionLimits;
 }
 
 const SESSION_LIMITS: SessionLimits = {
   clientsMax: LIMITS.sessionsMax.value,
   requestsMax: LIMITS.sessionRequestsMax.value,
+  bytesMax: LIMITS.sessionBytesMax.value,
 };
-
-/** Reads of values come from here when they are warm; vectors do not compress. */
-const KV_OPTIONS = { cacheSizeBytes: 32 * 1024 * 1024, writeBufferSizeBytes: 16 * 1024 * 1024 };
-
-/** What there is once the engine is open. */
-interface OpenShard {
-  readonly store: PointStore;
-  readonly data: ShardData;
-  readonly upkeep: Upkeep;
-}
 
 /**
  * Opening costs one graph insert a stored record; reads that come before wait for it.
  *
  * A failure of the disk or the graph, damage found by a checksum and a broken invariant are final:
  * the call rejects, and so does every later one. A new engine over the same path starts over from
- * what is stored.
+ * what is stored. Only a snapshot that cannot be written or built leaves everything as it was.
+ *
+ * Installing a snapshot writes and reads each record once, and needs the disk of both states while
+ * it lasts: reads are answered from the old one until the new one takes its place. The graphs of
+ * the new one are built afterwards, beside the requests; until then searches are exact scans.
  */
 export class ShardEngine implements Engine {
   readonly #options: ShardEngineOptions;
-  #opening: Promise<OpenShard> | undefined;
+  readonly #generations: Generations;
+  #opening: Promise<void> | undefined;
   /** Reads that came before `open` wait here. */
-  readonly #whenOpen: Promise<OpenShard>;
-  #settleOpen: (shard: OpenShard | Promise<OpenShard>) => void = () => undefined;
-  #appliedIndex = 0;
-  /** What the apply call under way has changed and the store does not have yet. */
-  #pending: WriteBatch | undefined;
-  #applying: Promise<unknown> = Promise.resolve();
+  readonly #whenOpen: Promise<void>;
+  #settleOpen: (opening: Promise<void>) => void = () => undefined;
+  #shard: OpenShard | undefined;
+  /** The apply or install under way; it never rejects. */
+  #changing: Promise<void> | undefined;
+  /** The end of a state that a snapshot has replaced; it never rejects. */
+  #retiring: Promise<void> = Promise.resolve();
   #failure: FlotillaError | undefined;
   #closing: Promise<void> | undefined;
   /** Aborted by `close`: ends what is long. */
@@ -86,6 +84,7 @@ export class ShardEngine implements Engine {
 
   constructor(options: ShardEngineOptions) {
     this.#options = options;
+    this.#generations = new Generations(options.environment.disk, options.path);
     this.#whenOpen = new Promise((resolve) => {
       this.#settleOpen = resolve;
     });
@@ -93,34 +92,30 @@ export class ShardEngine implements Engine {
     this.#whenOpen.catch(() => undefined);
   }
 
-  async open(): Promise<{ readonly appliedIndex: number }> {
+  async open(): Promise<AppliedState> {
     this.#assertUsable();
     if (this.#opening === undefined) {
       this.#opening = this.#open();
       this.#settleOpen(this.#opening);
     }
     await this.#opening;
-    return { appliedIndex: this.#appliedIndex };
+    return this.#current.applied;
   }
 
   apply(entries: readonly CommittedEntry[], lastIndex: number): Promise<CommandResult[]> {
-    const applying = this.#apply(entries, lastIndex);
-    this.#applying = applying.catch(() => undefined);
-    return applying;
+    return this.#change(async () => {
+      await this.#whenOpen;
+      this.#assertUsable();
+      try {
+        return await this.#current.apply(entries, lastIndex);
+      } catch (error) {
+        throw this.#fail(error);
+      }
+    });
   }
 
   search(scope: ReadScope, queries: readonly SearchQuery[]): Promise<Hit[][]> {
-    return this.#read(async ({ data, store }) => {
-      const slices = new Slices(this.#options.environment, this.#stop.signal);
-      const hits: Hit[][] = [];
-      for (const query of queries) {
-        if (slices.isOver) await slices.pause();
-        const collection = data.collectionFor(scope);
-        const records = new RecordView(store, this.#pending, scope.collectionId);
-        hits.push(await searchCollection(collection, records, query, slices));
-      }
-      return hits;
-    });
+    return this.#read((shard) => shard.search(scope, queries));
   }
 
   fetch(
@@ -128,64 +123,93 @@ export class ShardEngine implements Engine {
     keys: readonly RecordKey[],
     include: Include,
   ): Promise<(StoredRecord | undefined)[]> {
-    return this.#read(async ({ data, store }) => {
-      const { index } = data.collectionFor(scope);
-      const names = keys.map(recordName);
-      const existing = names.filter((name) => index.has(name));
-      const values = await new RecordView(store, this.#pending, scope.collectionId).read(existing);
-      const found = new Map(existing.map((name, at) => [name, values[at]]));
-      return names.map((name) => {
-        if (!found.has(name)) return undefined;
-        const value = defined(found.get(name), `stored record of ${name}`);
-        return storedRecord(name, value, include);
-      });
-    });
+    return this.#read((shard) => shard.fetch(scope, keys, include));
   }
 
   count(scope: ReadScope): Promise<number> {
-    return this.#read(async ({ data }) => data.collectionFor(scope).index.size);
+    return this.#read(async (shard) => shard.count(scope));
   }
 
   stats(): Promise<EngineStats> {
-    return this.#read(async ({ data }) => ({
-      appliedIndex: this.#appliedIndex,
-      ownershipVersion: data.ownershipVersion,
-      collections: data.collectionStats(),
-      sessions: data.sessions,
-    }));
+    return this.#read(async (shard) => shard.stats());
   }
 
-  /** Waits for the apply call under way; reads and loading are broken off. Idempotent. */
+  /** A full disk or the like rejects with STORE_POISONED, and the engine goes on. */
+  async writeSnapshot(path: string): Promise<WrittenSnapshot> {
+    this.#assertUsable();
+    await this.#whenOpen;
+    this.#assertUsable();
+    try {
+      const { disk } = this.#options.environment;
+      return await this.#current.writeSnapshot(disk, path, this.#machine);
+    } catch (error) {
+      if (isDamage(error) || error instanceof InvariantError) throw this.#fail(error);
+      throw this.#passing(error, 'a snapshot cannot be written');
+    }
+  }
+
+  installSnapshot(path: string): Promise<AppliedState> {
+    return this.#change(async () => {
+      if (this.#opening !== undefined) await this.#whenOpen;
+      await this.#retiring;
+      this.#assertUsable();
+      const built = await this.#build(path);
+      const next = this.#shard && (await this.#load(built));
+      if (next === undefined) await built.kv.close();
+      await this.#makeCurrent(built.number, next);
+      return { appliedIndex: built.appliedIndex, lastVersion: built.lastVersion };
+    });
+  }
+
+  /** Waits for the apply call under way; all else is broken off. Idempotent. */
   close(): Promise<void> {
     this.#stop.abort(closedError());
     this.#closing ??= this.#close();
     return this.#closing;
   }
 
-  async #open(): Promise<OpenShard> {
-    const { environment, path, genesis } = this.#options;
-    const store = new PointStore(await environment.disk.openKv(path, KV_OPTIONS));
+  get #current(): OpenShard {
+    return defined(this.#shard, 'the open shard');
+  }
+
+  /** Whose state the snapshots are. */
+  get #machine(): string {
+    return `shard ${this.#options.genesis.shardId}`;
+  }
+
+  async #open(): Promise<void> {
+    await this.#changing;
     try {
-      const data = await this.#load(store);
-      this.#appliedIndex = store.appliedIndex();
-      const onFailure = (error: unknown): void => {
-        this.#fail(error);
-      };
-      const upkeep = new Upkeep({ environment, store, data, onFailure });
-      if (this.#closing === undefined) upkeep.begin();
-      return { store, data, upkeep };
+      this.#assertUsable();
+      const { kv, mayBeNew } = await this.#generations.open();
+      this.#shard = await this.#loadShard(kv, {
+        stateOf: (store) => this.#stateOf(store, mayBeNew),
+        graphs: 'built',
+      });
+      if (this.#closing === undefined) this.#shard.beginUpkeep();
     } catch (error) {
-      await store.close();
-      throw this.#fail(error, `the point store of shard ${genesis.shardId} cannot be opened`);
+      const { shardId } = this.#options.genesis;
+      throw this.#fail(error, `the point store of shard ${shardId} cannot be opened`);
     }
   }
 
-  async #load(store: PointStore): Promise<ShardData> {
-    const { environment, genesis, createIndex, sessionLimits } = this.#options;
+  #loadShard(kv: Kv, how: Pick<OpenShardOptions, 'stateOf' | 'graphs'>): Promise<OpenShard> {
+    const { environment, createIndex = (options) => new HnswIndex(options) } = this.#options;
+    const onFailure = (error: unknown): void => void this.#fail(error);
+    const { signal } = this.#stop;
+    return OpenShard.load({ environment, kv, ...how, createIndex, signal, onFailure });
+  }
+
+  /** The state of a store; what a new one starts from is made. */
+  async #stateOf(store: PointStore, mayBeNew: boolean): Promise<ShardState> {
+    const { genesis, sessionLimits = SESSION_LIMITS } = this.#options;
     let state = store.shardState();
-    if (state === undefined) {
-      state = { ...genesis, sessionLimits: sessionLimits ?? SESSION_LIMITS };
+    if (state === undefined && mayBeNew) {
+      state = { ...genesis, sessionLimits };
       await store.initialize(state);
+    }
+    if (state === undefined) {
+      throw new FlotillaError('LOG_DAMAGED', 'the point store is empty, and it was not when made');
     }
     if (state.shardId !== genesis.shardId) {
       throw new FlotillaError(
@@ -193,70 +217,98 @@ export class ShardEngine implements Engine {
         `the point store belongs to shard ${state.shardId}, not to ${genesis.shardId}`,
       );
     }
-    const data = new ShardData(state, createIndex ?? ((options) => new HnswIndex(options)));
-    await data.load(store, new Slices(environment, this.#stop.signal));
-    return data;
+    return state;
   }
 
-  async #apply(entries: readonly CommittedEntry[], lastIndex: number): Promise<CommandResult[]> {
-    this.#assertUsable();
-    const { data, store, upkeep } = await this.#whenOpen;
-    this.#assertUsable();
+  async #build(path: string): Promise<BuiltGeneration> {
+    const { environment } = this.#options;
     try {
-      assert(this.#pending === undefined, 'apply was called while another call was under way');
-      this.#assertOrder(entries, lastIndex);
-      const batch = new WriteBatch();
-      this.#pending = batch;
-      const slices = new Slices(this.#options.environment);
-      const results: CommandResult[] = [];
-      for (const entry of entries) {
-        if (slices.isOver) await slices.pause();
-        results.push(data.applyEntry(entry, batch));
-      }
-      await store.commit(batch, lastIndex);
-      this.#appliedIndex = lastIndex;
-      this.#pending = undefined;
-      if (this.#closing === undefined) upkeep.begin();
-      return results;
+      return await buildGeneration({
+        generations: this.#generations,
+        disk: environment.disk,
+        path,
+        machine: this.#machine,
+        slices: new Slices(environment, this.#stop.signal),
+      });
     } catch (error) {
+      throw this.#passing(error, 'a snapshot cannot be installed');
+    }
+  }
+
+  async #load({ kv, number }: BuiltGeneration): Promise<OpenShard> {
+    try {
+      return await this.#loadShard(kv, {
+        stateOf: (store) => this.#stateOf(store, false),
+        graphs: 'later',
+      });
+    } catch (error) {
+      await this.#generations.discard(number);
+      throw this.#passing(error, 'a snapshot cannot be loaded');
+    }
+  }
+
+  /** The point of no return; from here on reads see the new state. */
+  async #makeCurrent(number: number, next: OpenShard | undefined): Promise<void> {
+    try {
+      await this.#generations.commit(number);
+    } catch (error) {
+      await next?.close();
+      // Nobody knows which of the two counts now.
       throw this.#fail(error);
     }
+    const old = this.#shard;
+    this.#shard = next;
+    next?.beginUpkeep();
+    this.#retiring = this.#retire(old, number);
+    if (old === undefined) await this.#retiring;
   }
 
-  /** An entry applied twice, or left out, would be a bug of the caller that no replica survives. */
-  #assertOrder(entries: readonly CommittedEntry[], lastIndex: number): void {
-    let previous = this.#appliedIndex;
-    for (const { index } of entries) {
-      assert(index > previous, `entry ${index} comes after ${previous}`);
-      previous = index;
+  /** Ends a state when the last read of it has. */
+  async #retire(old: OpenShard | undefined, kept: number): Promise<void> {
+    try {
+      await old?.close();
+      await this.#generations.removeAllBut(kept);
+    } catch (error) {
+      this.#fail(error);
     }
-    assert(lastIndex >= previous, `the last index ${lastIndex} is before ${previous}`);
   }
 
   async #read<T>(read: (shard: OpenShard) => Promise<T>): Promise<T> {
     this.#assertUsable();
-    const shard = await this.#whenOpen;
+    await this.#whenOpen;
     this.#assertUsable();
     try {
-      return await read(shard);
+      return await read(this.#current);
     } catch (error) {
-      if (isFlotillaError(error) && error.reason !== 'LOG_DAMAGED') throw error;
+      if (isFlotillaError(error) && !isDamage(error)) throw error;
       throw this.#fail(error);
     }
   }
 
-  async #close(): Promise<void> {
-    const opening = this.#opening;
-    if (opening === undefined) {
-      this.#settleOpen(Promise.reject(closedError()));
-      return;
+  /** Runs what changes the state, one at a time: the caller sees to that. */
+  async #change<T>(work: () => Promise<T>): Promise<T> {
+    this.#assertUsable();
+    if (this.#changing !== undefined) {
+      throw this.#fail(new InvariantError('apply or install was called while one was under way'));
     }
-    const shard = await opening.catch(() => undefined);
-    if (shard === undefined) return;
-    await this.#applying;
-    await shard.upkeep.stop();
-    await shard.store.close();
-    shard.data.dispose();
+    const finish = async (): Promise<T> => {
+      try {
+        return await work();
+      } finally {
+        this.#changing = undefined;
+      }
+    };
+    const changing = finish();
+    this.#changing = changing.then(ignore, ignore);
+    return changing;
+  }
+
+  async #close(): Promise<void> {
+    if (this.#opening === undefined) this.#settleOpen(Promise.reject(closedError()));
+    await this.#opening?.catch(ignore);
+    await this.#changing;
+    await this.#retiring;
+    await this.#shard?.close();
   }
 
   #assertUsable(): void {
@@ -270,6 +322,17 @@ export class ShardEngine implements Engine {
     this.#failure ??= fatalError(error, context);
     return this.#failure;
   }
+
+  /** The error to answer with, where the engine goes on. */
+  #passing(error: unknown, context: string): FlotillaError {
+    return this.#closing === undefined ? fatalError(error, context) : closedError();
+  }
+}
+
+function ignore(): void {}
+
+function isDamage(error: unknown): boolean {
+  return isFlotillaError(error) && error.reason === 'LOG_DAMAGED';
 }
 
 function closedError(): FlotillaError {

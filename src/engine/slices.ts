@@ -31,4 +31,12 @@ export class Slices {
     this.#signal?.throwIfAborted();
     this.#startedMs = this.#environment.clock.monotonicMs();
   }
+
+  /** The same pages; pauses after a page where the slice is used up. */
+  async *between<T>(pages: AsyncIterable<T>): AsyncGenerator<T> {
+    for await (const page of pages) {
+      yield page;
+      if (this.isOver) await this.pause();
+    }
+  }
 }

@@ -24,7 +24,8 @@ const KINDS = ['active', 'dropping', 'dropped'] as const;
 export function writeShardState(writer: ByteWriter, state: ShardState): void {
   writer.varint(state.shardId).varint(state.ownershipVersion).varint(state.slots.length);
   for (const slot of state.slots) writer.varint(slot);
-  writer.varint(state.sessionLimits.clientsMax).varint(state.sessionLimits.requestsMax);
+  const { clientsMax, requestsMax, bytesMax } = state.sessionLimits;
+  writer.varint(clientsMax).varint(requestsMax).varint(bytesMax);
 }
 
 export function readShardState(reader: ByteReader): ShardState {
@@ -32,7 +33,10 @@ export function readShardState(reader: ByteReader): ShardState {
   const ownershipVersion = reader.varint();
   const slots: number[] = [];
   for (let left = reader.varint(); left > 0; left--) slots.push(reader.varint());
-  const sessionLimits = { clientsMax: reader.varint(), requestsMax: reader.varint() };
+  const [clientsMax, requestsMax] = [reader.varint(), reader.varint()];
+  // The first release had no such limit, and what a shard began with it keeps.
+  const bytesMax = reader.remaining > 0 ? reader.varint() : Number.MAX_SAFE_INTEGER;
+  const sessionLimits = { clientsMax, requestsMax, bytesMax };
   return { shardId, ownershipVersion, slots, sessionLimits };
 }
 

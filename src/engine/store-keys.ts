@@ -12,6 +12,7 @@ const TABLE = {
   sessionWatermark: 4,
   sessionClient: 5,
   sessionOutcomes: 6,
+  lastVersion: 7,
   record: 16,
 } as const;
 
@@ -31,11 +32,18 @@ export interface KeyRange {
 
 export const SHARD_KEY = Uint8Array.of(TABLE.shard);
 export const APPLIED_INDEX_KEY = Uint8Array.of(TABLE.appliedIndex);
+export const LAST_VERSION_KEY = Uint8Array.of(TABLE.lastVersion);
 export const SESSION_WATERMARK_KEY = Uint8Array.of(TABLE.sessionWatermark);
 
 export const COLLECTIONS_RANGE = tableRange(TABLE.collection);
 export const SESSION_CLIENTS_RANGE = tableRange(TABLE.sessionClient);
 export const SESSION_OUTCOMES_RANGE = tableRange(TABLE.sessionOutcomes);
+
+/** All tables but the records. */
+export const SHARD_TABLES_RANGE: KeyRange = {
+  gte: Uint8Array.of(0),
+  lt: Uint8Array.of(TABLE.record),
+};
 
 function tableRange(table: number): KeyRange {
   return { gte: Uint8Array.of(table), lt: Uint8Array.of(table + 1) };
@@ -46,6 +54,11 @@ export function collectionKey(collectionId: number): Uint8Array {
   key[0] = TABLE.collection;
   key.writeUInt32BE(collectionId, 1);
   return key;
+}
+
+/** Whether the key is one that `collectionKey` makes. */
+export function isCollectionKey(key: Uint8Array): boolean {
+  return key[0] === TABLE.collection;
 }
 
 export function collectionIdOf(key: Uint8Array): number {

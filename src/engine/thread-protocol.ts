@@ -2,9 +2,11 @@
  * What an engine's thread and the thread that uses it say to each other. Calls carry ids and are
  * answered in any order; what waits in the same turn travels as one message with one buffer.
  */
+import type { WrittenSnapshot } from '../shared/state-machine.js';
 import type { ErrorBody } from '../shared/types.js';
 import type { ByteRange } from './byte-packer.js';
 import type {
+  AppliedState,
   CommandResult,
   EngineStats,
   Hit,
@@ -59,16 +61,21 @@ export type EngineCall =
     }
   | { readonly kind: 'count'; readonly scope: ReadScope }
   | { readonly kind: 'stats' }
+  /** Files do not cross: the thread reads and writes them itself. */
+  | { readonly kind: 'writeSnapshot'; readonly path: string }
+  | { readonly kind: 'installSnapshot'; readonly path: string }
   /** The last call: the thread ends by itself after it. */
   | { readonly kind: 'close' };
 
 export type EngineAnswer =
-  | { readonly kind: 'open'; readonly appliedIndex: number }
+  | { readonly kind: 'open'; readonly applied: AppliedState }
   | { readonly kind: 'apply'; readonly results: readonly CommandResult[] }
   | { readonly kind: 'search'; readonly hits: readonly (readonly Packed<Hit>[])[] }
   | { readonly kind: 'fetch'; readonly records: readonly (Packed<StoredRecord> | undefined)[] }
   | { readonly kind: 'count'; readonly count: number }
   | { readonly kind: 'stats'; readonly stats: EngineStats }
+  | { readonly kind: 'writeSnapshot'; readonly written: WrittenSnapshot }
+  | { readonly kind: 'installSnapshot'; readonly applied: AppliedState }
   | { readonly kind: 'close' }
   | { readonly kind: 'error'; readonly error: ErrorBody };
 

@@ -1,8 +1,12 @@
-/** What the engine does beside its requests: erasing dropped collections, renewing worn graphs. */
+/**
+ * What the engine does beside its requests: erasing dropped collections, filling graphs after a
+ * snapshot, renewing worn ones.
+ */
 import { floatsOf } from '../shared/bytes.js';
+import type { Version } from '../shared/types.js';
 import type { Collection } from './collection.js';
 import type { PointStore } from './point-store.js';
-import { recordName } from './record-name.js';
+import { type RecordName, recordName } from './record-name.js';
 import type { ShardData } from './shard-data.js';
 import { type SliceEnvironment, Slices } from './slices.js';
 
@@ -30,7 +34,8 @@ export class Upkeep {
       this.#run(store.erase(collectionId, () => !this.#stopped));
     }
     for (const collection of data.collections()) {
-      if (collection.index.wantsRebuild) this.#run(this.#rebuild(collection));
+      if (collection.index.wantsFilling) this.#run(this.#fill(collection));
+      else if (collection.index.wantsRebuild) this.#run(this.#rebuild(collection));
     }
   }
 
@@ -49,19 +54,38 @@ export class Upkeep {
     this.#running.add(settled);
   }
 
-  /** An insert a record. The scan's snapshot and the rebuild begin in the same turn. */
-  async #rebuild({ collectionId, index }: Collection): Promise<void> {
+  async #fill(collection: Collection): Promise<void> {
+    const { index } = collection;
+    index.beginFilling();
+    const isDone = await this.#scan(collection, (...record) => index.fill(...record));
+    if (isDone) index.finishFilling();
+  }
+
+  async #rebuild(collection: Collection): Promise<void> {
+    const { index } = collection;
+    index.beginRebuild();
+    const isDone = await this.#scan(collection, (...record) => index.addScanned(...record));
+    if (isDone) index.finishRebuild();
+  }
+
+  /**
+   * Hands out all stored records, as they are in the turn in which it is called. An insert a
+   * record. Returns whether it came to the end before it had to stop.
+   */
+  async #scan(
+    { collectionId, index }: Collection,
+    take: (name: RecordName, version: Version, vector: Float32Array) => void,
+  ): Promise<boolean> {
     const { environment, store } = this.#options;
     const slices = new Slices(environment);
     const mustStop = (): boolean => this.#stopped || index.disposed;
-    index.beginRebuild();
     for await (const page of store.allRecords(collectionId)) {
       for (const { key, value } of page) {
         if (slices.isOver) await slices.pause();
-        if (mustStop()) return;
-        index.addScanned(recordName(key), value.version, floatsOf(value.values));
+        if (mustStop()) return false;
+        take(recordName(key), value.version, floatsOf(value.values));
       }
     }
-    if (!mustStop()) index.finishRebuild();
+    return !mustStop();
   }
 }

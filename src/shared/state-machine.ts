@@ -7,6 +7,15 @@ export interface CommittedEntry {
   readonly data: Uint8Array;
 }
 
+/** A snapshot file that a state machine has written. */
+export interface WrittenSnapshot {
+  /** What the file's state was applied up to. */
+  readonly appliedIndex: number;
+  readonly sizeBytes: number;
+  /** Of the whole file. */
+  readonly crc32c: number;
+}
+
 /**
  * A deterministic state machine. `Result` is what applying one entry answers to its proposer.
  *
@@ -19,9 +28,30 @@ export interface StateMachine<Result> {
   open(): Promise<{ readonly appliedIndex: number }>;
   /**
    * Applies entries in log order; the batch and `lastIndex` become visible and stored together
-   * (A3). `lastIndex` may lie beyond the last entry where no-ops follow. One result per entry.
+   * (A3). `lastIndex` may lie beyond the last entry where no-ops follow. One result per entry. What
+   * entries have changed is on disk when the promise resolves, of a machine that keeps its state
+   * there: the log behind it may go. A `lastIndex` without entries may be lost again.
    * Called again only when the promise before has settled.
    */
   apply(entries: readonly CommittedEntry[], lastIndex: number): Promise<Result[]>;
+  /**
+   * Writes a view of exactly what was applied when it is called into a new file, which is durable
+   * when the promise resolves. The view is pinned before an apply that is called later takes
+   * effect; it must not be called while an apply is under way. Applying and reading go on
+   * meanwhile. A failure leaves an unfinished file that no reader takes for whole; removing it is
+   * the caller's.
+   *
+   * Replicas with the same applied index write the same bytes, where they run the same version.
+   */
+  writeSnapshot(path: string): Promise<WrittenSnapshot>;
+  /**
+   * Replaces the whole state by the file's: whole or not at all, also when the machine crashes. Not
+   * to be called while an apply is under way, nor the other way round; reads go on. Doing it again
+   * comes to the same. Also allowed before `open`.
+   *
+   * Rejects with LOG_DAMAGED when the file is damaged or incomplete, UNSUPPORTED_VERSION when a
+   * newer version wrote it, SETTINGS_MISMATCH when it is another machine's: the old state stays.
+   */
+  installSnapshot(path: string): Promise<{ readonly appliedIndex: number }>;
   close(): Promise<void>;
 }

@@ -5,6 +5,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { FlatIndex } from '../../src/engine/index/flat-index.js';
 import { defined } from '../../src/shared/assert.js';
 import { floatsOf } from '../../src/shared/bytes.js';
+import { commandVersion } from '../../src/shared/codec/command.js';
 import { decodeStruct } from '../../src/shared/codec/struct.js';
 import { METRICS } from '../../src/shared/types.js';
 import {
@@ -20,6 +21,8 @@ import {
   upsert,
 } from '../unit/engine/shard-driver.js';
 import { addAll, clusteredVectors, seededRandom } from '../unit/engine/vectors.js';
+
+const LIMITLESS = { clientsMax: 1_000, requestsMax: 1_000, bytesMax: 2 ** 40 };
 
 export function engineSuite(name: string, createHarness: () => Promise<EngineHarness>): void {
   describe(`${name}: Engine`, () => {
@@ -321,7 +324,7 @@ export function engineSuite(name: string, createHarness: () => Promise<EngineHar
         await shard.engine.close();
         await harness.cleanup();
         harness = await createHarness();
-        shard = new ShardDriver(harness, { clientsMax: 2, requestsMax: 100 });
+        shard = new ShardDriver(harness, { ...LIMITLESS, clientsMax: 2 });
         await shard.open();
         await shard.createCollection();
         const request = [upsert('a', [1, 2], { ordinal: 0 })];
@@ -346,7 +349,7 @@ export function engineSuite(name: string, createHarness: () => Promise<EngineHar
         await shard.engine.close();
         await harness.cleanup();
         harness = await createHarness();
-        shard = new ShardDriver(harness, { clientsMax: 2, requestsMax: 100 });
+        shard = new ShardDriver(harness, { ...LIMITLESS, clientsMax: 2 });
         await shard.open();
         await shard.createCollection();
         const request = [upsert('a', [1, 2], { ordinal: 0 })];
@@ -364,7 +367,7 @@ export function engineSuite(name: string, createHarness: () => Promise<EngineHar
         await shard.engine.close();
         await harness.cleanup();
         harness = await createHarness();
-        shard = new ShardDriver(harness, { clientsMax: 10, requestsMax: 3 });
+        shard = new ShardDriver(harness, { ...LIMITLESS, requestsMax: 3 });
         await shard.open();
         await shard.createCollection();
         const request = [upsert('a', [1, 2], { ordinal: 0 })];
@@ -390,6 +393,19 @@ export function engineSuite(name: string, createHarness: () => Promise<EngineHar
         const after = await shard.engine.stats();
         expect({ ...after, collections: [] }).toEqual({ ...before, collections: [] });
         expect(after.collections).toEqual([{ collectionId: 1, records: 2, graphPoints: 2 }]);
+      });
+
+      it('tells the highest version that was applied, which may be that of a delete', async () => {
+        await shard.createCollection();
+        await shard.write([upsert('a', [1, 1])]);
+        await shard.write([remove('a')]);
+        const lastVersion = commandVersion(defined(shard.log.at(-1), 'entry').data);
+        await shard.reopen();
+        const opened = await shard.engine.open();
+        expect(opened).toEqual({ appliedIndex: shard.log.length, lastVersion });
+        const path = harness.snapshotPath('versions');
+        await shard.engine.writeSnapshot(path);
+        expect(await shard.engine.installSnapshot(path)).toEqual(opened);
       });
 
       it('takes note of indexes without entries', async () => {

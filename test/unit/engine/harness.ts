@@ -37,6 +37,8 @@ export function engineEnvironment(disk: Disk): EngineEnvironment {
 export interface MemoryHarness extends EngineHarness {
   readonly disk: MemoryDisk;
   readonly path: string;
+  /** The database of a replica that has installed no snapshot yet. */
+  readonly storePath: string;
   crash(keepBatches: number): Promise<void>;
 }
 
@@ -47,6 +49,8 @@ export async function memoryHarness(createIndex?: VectorIndexFactory): Promise<M
   return {
     disk,
     path,
+    storePath: `${path}/points-1`,
+    snapshotPath: (name) => `snapshots/${name}`,
     create: (options) =>
       new ShardEngine({
         environment: engineEnvironment(disk),
@@ -62,11 +66,15 @@ export async function memoryHarness(createIndex?: VectorIndexFactory): Promise<M
 
 /** In this thread, on LevelDB. */
 export async function levelHarness(): Promise<EngineHarness> {
-  const path = await mkdtemp(join(tmpdir(), 'flotilla-engine-'));
-  const environment = engineEnvironment(new RealDisk());
+  const directory = await mkdtemp(join(tmpdir(), 'flotilla-engine-'));
+  const disk = new RealDisk();
+  const environment = engineEnvironment(disk);
+  const path = join(directory, 'points');
   return {
+    disk,
+    snapshotPath: (name) => join(directory, name),
     create: (options) => new ShardEngine({ environment, path, genesis: GENESIS, ...options }),
-    cleanup: () => rm(path, { recursive: true }),
+    cleanup: () => rm(directory, { recursive: true }),
   };
 }
 
@@ -78,10 +86,13 @@ export function spawnThread(data: EngineThreadData): EngineThread {
 
 /** In a worker thread, on LevelDB. */
 export async function threadHarness(): Promise<EngineHarness> {
-  const path = await mkdtemp(join(tmpdir(), 'flotilla-engine-'));
+  const directory = await mkdtemp(join(tmpdir(), 'flotilla-engine-'));
+  const path = join(directory, 'points');
   return {
+    disk: new RealDisk(),
+    snapshotPath: (name) => join(directory, name),
     create: (options) =>
       new ThreadEngine({ spawn: spawnThread, path, genesis: GENESIS, ...options }),
-    cleanup: () => rm(path, { recursive: true }),
+    cleanup: () => rm(directory, { recursive: true }),
   };
 }

@@ -18,6 +18,7 @@ import {
   type WriteOperation,
 } from '../../../src/shared/codec/command.js';
 import { encodeStruct, type JsonObject } from '../../../src/shared/codec/struct.js';
+import type { Disk } from '../../../src/shared/environment.js';
 import type { CommittedEntry } from '../../../src/shared/state-machine.js';
 import type { CollectionConfig, WriteOutcome } from '../../../src/shared/types.js';
 
@@ -31,6 +32,10 @@ export const SCOPE: ReadScope = { collectionId: 1, ownershipVersion: 7 };
 
 /** Where engines of a test live: what one leaves behind, the next one finds. */
 export interface EngineHarness {
+  /** Where the engines' files lie, and snapshots with them. */
+  readonly disk: Disk;
+  /** A path for the snapshot of that name. */
+  snapshotPath(name: string): string;
   create(options?: { sessionLimits?: SessionLimits }): Engine;
   /**
    * The machine loses power and the engine is dead: of the batches that were not synced only the
@@ -139,6 +144,11 @@ export class ShardDriver {
     return this.open();
   }
 
+  /** Goes on with the log of another replica, of which a snapshot up to `index` is installed. */
+  follow(other: ShardDriver, index: number): void {
+    this.log.splice(0, this.log.length, ...other.log.slice(0, index));
+  }
+
   /** Appends to the log without applying: what a replica that crashes now has to replay. */
   append(command: Command): CommittedEntry {
     const data = encodeCommand(command);
@@ -184,6 +194,17 @@ export class ShardDriver {
     const [hits] = await this.engine.search(scope, [one]);
     return defined(hits, 'hits');
   }
+}
+
+/** Carries a snapshot file to where the engines of another harness can read it. */
+export async function sendSnapshot(
+  name: string,
+  from: EngineHarness,
+  to: EngineHarness,
+): Promise<string> {
+  const bytes = await from.disk.readFile(from.snapshotPath(name));
+  await to.disk.writeFile(to.snapshotPath(name), defined(bytes, 'the snapshot file'));
+  return to.snapshotPath(name);
 }
 
 export function outcomesOf(result: CommandResult): WriteOutcome[] {

@@ -23,7 +23,7 @@ async function start(createIndex?: VectorIndexFactory): Promise<void> {
 
 async function storedKeys(range: KvRange): Promise<Uint8Array[]> {
   const keys: Uint8Array[] = [];
-  for await (const page of harness.disk.kv(harness.path).scan(range)) {
+  for await (const page of harness.disk.kv(harness.storePath).scan(range)) {
     keys.push(...page.map(({ key }) => key));
   }
   return keys;
@@ -38,7 +38,7 @@ beforeEach(() => start());
 
 describe('a failing store', () => {
   it('rejects all calls after a failed write, until a new engine opens', async () => {
-    harness.disk.kv(harness.path).failNextBatch(new Error('ENOSPC'));
+    harness.disk.kv(harness.storePath).failNextBatch(new Error('ENOSPC'));
     const poisoned = { reason: 'STORE_POISONED' };
     await expect(shard.write([upsert('a', [1, 2])])).rejects.toMatchObject(poisoned);
     await expect(shard.engine.apply([], 9)).rejects.toMatchObject(poisoned);
@@ -49,7 +49,7 @@ describe('a failing store', () => {
 
   it('stops when it reads a record that does not match its checksum (P-8)', async () => {
     await shard.write([upsert('a', [1, 2])]);
-    const kv = harness.disk.kv(harness.path);
+    const kv = harness.disk.kv(harness.storePath);
     const key = recordKey(1, { slot: slotOf('a'), tenant: '', id: 'a' });
     const value = defined(kv.getSync(key), 'record');
     const last = value.length - 1;
@@ -65,7 +65,7 @@ describe('a failing store', () => {
 
   it('does not take a record that lies under the key of another', async () => {
     await shard.write([upsert('a', [1, 2]), upsert('b', [3, 4])]);
-    const kv = harness.disk.kv(harness.path);
+    const kv = harness.disk.kv(harness.storePath);
     const [keyA, keyB] = ['a', 'b'].map((id) => recordKey(1, { slot: slotOf(id), tenant: '', id }));
     const value = defined(kv.getSync(defined(keyA, 'key')), 'record');
     await kv.batch([{ type: 'put', key: defined(keyB, 'key'), value }], { sync: false });

@@ -1,0 +1,44 @@
+/** Makes the store of a new generation from a snapshot file, beside the store that is in use. */
+import type { Disk } from '../shared/environment.js';
+import { SnapshotFileReader } from '../shared/snapshot-file.js';
+import type { AppliedState } from './engine.js';
+import type { Generations, NewGeneration } from './generations.js';
+import { PointStore } from './point-store.js';
+import type { Slices } from './slices.js';
+
+export interface BuildOptions {
+  readonly generations: Generations;
+  readonly disk: Disk;
+  /** Of the snapshot file. */
+  readonly path: string;
+  /** Whose state the file must hold. */
+  readonly machine: string;
+  readonly slices: Slices;
+}
+
+export type BuiltGeneration = NewGeneration & AppliedState;
+
+/**
+ * An open and durable store of the file's state, which does not count yet. A page of the file is in
+ * memory at a time, and is one synced batch: between two files of LevelDB's own log a power loss
+ * could take what was not synced, and nothing would replay it. Leaves nothing where it rejects.
+ */
+export async function buildGeneration(options: BuildOptions): Promise<BuiltGeneration> {
+  const { generations, disk, path, machine, slices } = options;
+  const reader = await SnapshotFileReader.open(disk, path, machine);
+  try {
+    const generation = await generations.create();
+    try {
+      const store = new PointStore(generation.kv);
+      for await (const page of slices.between(reader.pages())) await store.restore(page);
+      const { appliedIndex } = reader.header;
+      return { ...generation, appliedIndex, lastVersion: store.lastVersion() };
+    } catch (error) {
+      await generation.kv.close();
+      await generations.discard(generation.number);
+      throw error;
+    }
+  } finally {
+    await reader.close();
+  }
+}
