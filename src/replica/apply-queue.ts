@@ -3,7 +3,8 @@
  *
  * Handing a batch to an engine's thread and syncing its store cost the same for one entry as for
  * many. Where nobody waits for the result, as on followers, entries may linger for a moment, so
- * that several share a batch.
+ * that several share a batch. A configuration change ends its batch: nothing behind it is applied
+ * before it is in force.
  */
 import type { Entry } from '../raft/types.js';
 import { assert } from '../shared/assert.js';
@@ -11,7 +12,7 @@ import type { Scheduler, Timer } from '../shared/environment.js';
 import type { CommittedEntry, StateMachine } from '../shared/state-machine.js';
 
 export interface ApplyQueueOptions<Result> {
-  readonly stateMachine: StateMachine<Result>;
+  readonly stateMachine: Pick<StateMachine<Result>, 'apply'>;
   readonly scheduler: Scheduler;
   /** How long entries that are not urgent may wait. 0 for not at all. */
   readonly lingerMs: number;
@@ -31,6 +32,8 @@ export class ApplyQueue<Result> {
   #waitingBytes = 0;
   #lingering: Timer | undefined;
   #running: Promise<void> | undefined;
+  /** What waits for a moment in which nothing is being applied. */
+  #quietTasks: (() => void)[] = [];
   #stopped = false;
 
   constructor(options: ApplyQueueOptions<Result>) {
@@ -58,11 +61,39 @@ export class ApplyQueue<Result> {
     this.#running ??= this.#run();
   }
 
+  /** Runs `task` as soon as no batch is under way: between two, or at once. */
+  whenQuiet(task: () => void): void {
+    if (this.#running === undefined) task();
+    else this.#quietTasks.push(task);
+  }
+
+  /**
+   * Replaces the state by one that covers all that waits: drops that, lets the batch under way
+   * finish, then runs `install`, unless the queue has stopped by then. Nothing may be pushed until
+   * it settles, as `install` does.
+   */
+  async replaceState(install: () => Promise<void>): Promise<void> {
+    this.#dropWaiting();
+    await this.#running;
+    if (this.#stopped) return;
+    const installed = install();
+    this.#running = installed.catch(() => undefined).then(() => this.#becomeQuiet());
+    await installed;
+  }
+
   /** Drops what waits, and resolves when the batch under way is through. Idempotent. */
   async stop(): Promise<void> {
     this.#stopped = true;
-    this.#lingering?.cancel();
+    this.#dropWaiting();
+    this.#quietTasks = [];
     await this.#running;
+  }
+
+  #dropWaiting(): void {
+    this.#lingering?.cancel();
+    this.#lingering = undefined;
+    this.#waiting = [];
+    this.#waitingBytes = 0;
   }
 
   #linger(): void {
@@ -73,17 +104,34 @@ export class ApplyQueue<Result> {
   async #run(): Promise<void> {
     try {
       while (this.#waiting.length > 0 && !this.#stopped) {
-        const entries = this.#waiting;
-        this.#waiting = [];
-        this.#waitingBytes = 0;
-        await this.#apply(entries);
+        await this.#apply(this.#takeBatch());
+        this.#runQuietTasks();
       }
     } catch (error) {
       this.#stopped = true;
       this.#options.onError(error);
     } finally {
-      this.#running = undefined;
+      this.#becomeQuiet();
     }
+  }
+
+  #becomeQuiet(): void {
+    this.#running = undefined;
+    this.#runQuietTasks();
+  }
+
+  #takeBatch(): readonly Entry[] {
+    const change = this.#waiting.findIndex(isConfChange);
+    const count = change < 0 ? this.#waiting.length : change + 1;
+    const batch = this.#waiting.splice(0, count);
+    for (const { data } of batch) this.#waitingBytes -= data.length;
+    return batch;
+  }
+
+  #runQuietTasks(): void {
+    const tasks = this.#quietTasks;
+    this.#quietTasks = [];
+    for (const task of tasks) task();
   }
 
   async #apply(entries: readonly Entry[]): Promise<void> {
@@ -96,6 +144,10 @@ export class ApplyQueue<Result> {
     );
     this.#options.onApplied(entries, results);
   }
+}
+
+export function isConfChange(entry: Entry): boolean {
+  return entry.type !== 'EntryNormal';
 }
 
 /** Whether the entry means something to the state machine: no-ops and configurations do not. */

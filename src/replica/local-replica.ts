@@ -1,5 +1,6 @@
 /** A shard replica on this node: its Raft group, its engine, and the clock that stamps versions. */
 import type {
+  AppliedState,
   CommandResult,
   Engine,
   Hit,
@@ -9,12 +10,14 @@ import type {
   StoredRecord,
 } from '../engine/engine.js';
 import type { Entry, LogReader } from '../raft/types.js';
-import { commandVersion, stampCommand } from '../shared/codec/command.js';
+import { unreachable } from '../shared/assert.js';
+import { commandVersion, decodeCommand, stampCommand } from '../shared/codec/command.js';
 import { withDeadline } from '../shared/deadline.js';
 import type { Environment } from '../shared/environment.js';
 import type { ErrorReason } from '../shared/error-codes.js';
 import { type FlotillaError, toFlotillaError } from '../shared/errors.js';
 import { HybridClock } from '../shared/hlc.js';
+import type { StateMachine } from '../shared/state-machine.js';
 import type { GroupGenesis, LogStore } from '../storage/log-store.js';
 import type { RaftGroup } from './group.js';
 import type { ReplicaHost } from './host.js';
@@ -30,6 +33,8 @@ export interface LocalReplicaOptions {
   readonly host: ReplicaHost;
   readonly logStore: LogStore;
   readonly environment: Environment;
+  /** Whether leased reads use leases (R6). @default false */
+  readonly leases?: boolean;
 }
 
 /** Followers serve no reads: what they apply a moment later, nobody misses. */
@@ -58,9 +63,10 @@ export class LocalReplica implements ShardReplica {
     const observe = (entries: readonly Entry[]): void => {
       for (const entry of entries) clock.observe(commandVersion(entry.data));
     };
-    const group = await host.addGroup(genesis, engine, {
+    const group = await host.addGroup(genesis, observed(engine, clock), {
       onAppend: observe,
       applyLingerMs: FOLLOWER_APPLY_LINGER_MS,
+      leases: options.leases ?? false,
     });
     return new LocalReplica(options, group, clock);
   }
@@ -83,14 +89,21 @@ export class LocalReplica implements ShardReplica {
   }
 
   async propose(commands: readonly Uint8Array[], context: CallContext): Promise<ProposalAnswer[]> {
+    const sizeBytes = commands.reduce((sum, command) => sum + command.length, 0);
+    const release = await this.#group.admit(sizeBytes, context);
     const answers: Promise<ProposalAnswer>[] = [];
-    for (const command of commands) {
-      try {
-        answers.push(this.#answer(this.#proposeOne(command), context));
-      } catch (error) {
-        if (answers.length === 0) throw error;
-        answers.push(Promise.resolve({ kind: 'not-applied', error: toFlotillaError(error).body }));
+    try {
+      for (const command of commands) {
+        try {
+          answers.push(this.#answer(this.#proposeOne(command), context));
+        } catch (error) {
+          if (answers.length === 0) throw error;
+          const { body } = toFlotillaError(error);
+          answers.push(Promise.resolve({ kind: 'not-applied', error: body }));
+        }
       }
+    } finally {
+      release();
     }
     return Promise.all(answers);
   }
@@ -139,8 +152,12 @@ export class LocalReplica implements ShardReplica {
 
   /** Barrier and read share one deadline: timers and abort listeners cost more than either. */
   async #read<T>(read: () => Promise<T>, context: CallContext): Promise<T> {
+    const isLeased = context.consistency === 'leased';
     try {
-      return await this.#bounded(this.#group.readBarrier().then(read), context);
+      return await this.#bounded(
+        isLeased ? this.#readLeased(read) : this.#readStrong(read),
+        context,
+      );
     } catch (thrown) {
       const error = toFlotillaError(thrown);
       if (ENGINE_LOST.has(error.reason)) this.fail(error);
@@ -148,9 +165,28 @@ export class LocalReplica implements ShardReplica {
     }
   }
 
+  async #readStrong<T>(read: () => Promise<T>): Promise<T> {
+    await this.#group.readBarrier();
+    return read();
+  }
+
+  /**
+   * The lease has to hold, in the same term, from before the state is read until after it was: the
+   * process may have been stopped in between (P-5). Where it does not, the read begins anew as a
+   * strong one, never weaker.
+   */
+  async #readLeased<T>(read: () => Promise<T>): Promise<T> {
+    const { leasedIndex, term } = this.#group;
+    if (leasedIndex === undefined) return this.#readStrong(read);
+    await this.#group.waitApplied(leasedIndex);
+    const result = await read();
+    const stillHeld = this.#group.leasedIndex !== undefined && this.#group.term === term;
+    return stillHeld ? result : this.#readStrong(read);
+  }
+
   #proposeOne(command: Uint8Array): Promise<ProposalOutcome<CommandResult>> {
     stampCommand(command, this.#clock.next(this.#environment.clock.wallMs()));
-    return this.#group.propose(command);
+    return this.#group.propose(command, () => freesSpace(command));
   }
 
   async #answer(
@@ -178,6 +214,39 @@ export class LocalReplica implements ShardReplica {
   #bounded<T>(work: Promise<T>, context: CallContext): Promise<T> {
     return withDeadline(this.#environment.scheduler, work, context, `shard ${this.shardId}`);
   }
+}
+
+/** Whether what the command does makes room: it drops a collection, or only deletes records. */
+function freesSpace(bytes: Uint8Array): boolean {
+  const { command } = decodeCommand(bytes);
+  switch (command.kind) {
+    case 'write':
+      return command.operations.every(({ kind }) => kind === 'delete');
+    case 'dropCollection':
+      return true;
+    case 'createCollection':
+      return false;
+    default:
+      return unreachable(command);
+  }
+}
+
+/**
+ * The engine as the group drives it. The clock goes on above the versions of each state that is
+ * opened or installed: behind a snapshot the log says nothing about them any more.
+ */
+function observed(engine: Engine, clock: HybridClock): StateMachine<CommandResult> {
+  const note = (applied: AppliedState): AppliedState => {
+    clock.observe(applied.lastVersion);
+    return applied;
+  };
+  return {
+    open: async () => note(await engine.open()),
+    apply: (entries, lastIndex) => engine.apply(entries, lastIndex),
+    writeSnapshot: (path) => engine.writeSnapshot(path),
+    installSnapshot: async (path) => note(await engine.installSnapshot(path)),
+    close: () => engine.close(),
+  };
 }
 
 /** The highest version in the log: that of its last command, since versions grow along the log. */

@@ -49,9 +49,20 @@ export class Proposals<Result> {
     waiter.settle(waiter.term === term ? { kind: 'applied', index, result } : { kind: 'lost' });
   }
 
-  /** An entry without a result (a no-op) was applied at `index`. */
+  /** An entry of another kind (a no-op, say) was applied at `index`. */
   passed(index: number): void {
     this.#take(index)?.settle({ kind: 'lost' });
+  }
+
+  /**
+   * A snapshot has taken the place of all entries up to `index`: which of them came to pass is not
+   * to be seen any more.
+   */
+  covered(index: number): void {
+    const error = new FlotillaError('OUTCOME_UNKNOWN', 'A snapshot has replaced the log');
+    for (const covered of [...this.#waiters.keys()].filter((at) => at <= index)) {
+      this.#take(covered)?.settle({ kind: 'unknown', error });
+    }
   }
 
   /** Nothing more will be learned here, in time, of what is pending. */

@@ -66,8 +66,8 @@ export class RemoteReplica implements ShardReplica {
   }
 
   #call(call: ReplicaCall, context: CallContext): Promise<Uint8Array> {
-    const { epoch, timeoutMs } = context;
-    const payload = encodeCall({ groupId: this.#groupId, epoch, timeoutMs, call });
+    const { epoch, timeoutMs, consistency = 'strong' } = context;
+    const payload = encodeCall({ groupId: this.#groupId, epoch, timeoutMs, consistency, call });
     return this.#transport.request(this.nodeId, payload, {
       timeoutMs: context.timeoutMs,
       ...(context.signal !== undefined && { signal: context.signal }),

@@ -14,7 +14,8 @@ import type {
   StoredRecord,
 } from '../engine/engine.js';
 import type { ProgressStatus, Role } from '../raft/types.js';
-import type { ErrorBody } from '../shared/types.js';
+import type { ErrorBody, ReadConsistency } from '../shared/types.js';
+import type { TransferProgress } from './transfer-meter.js';
 
 /** Travels with every internal call. */
 export interface CallContext {
@@ -23,6 +24,11 @@ export interface CallContext {
   /** What is left of the caller's deadline, counted from the call. */
   readonly timeoutMs: number;
   readonly signal?: AbortSignal;
+  /**
+   * How a read is confirmed. A `leased` one asks nobody while the leader holds a lease, and is a
+   * strong one where it holds none. @default 'strong'
+   */
+  readonly consistency?: ReadConsistency;
 }
 
 /** What became of one proposed command; in the order of the request's commands. */
@@ -51,6 +57,8 @@ export interface ReplicaStatus {
   readonly engine: EngineStats | undefined;
   /** Why the replica does not take part, where it does not. */
   readonly fault: string | undefined;
+  /** The snapshot that arrives for it. */
+  readonly receiving?: TransferProgress;
 }
 
 export interface FollowerStatus extends ProgressStatus {
@@ -59,6 +67,8 @@ export interface FollowerStatus extends ProgressStatus {
   readonly lagEntries: number;
   /** How long ago the follower last had everything that was committed then. */
   readonly lagMs: number;
+  /** The snapshot that is being sent to it. */
+  readonly snapshot?: TransferProgress;
 }
 
 export interface ShardReplica {

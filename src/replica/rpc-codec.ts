@@ -1,6 +1,7 @@
 /**
  * The calls between a router and a replica on another node, as bytes: service byte, format byte,
- * method byte, group, epoch, what is left of the deadline, then the method's own fields.
+ * method byte, group, epoch, what is left of the deadline, consistency byte, then the method's own
+ * fields.
  */
 import type {
   CollectionStats,
@@ -17,8 +18,9 @@ import { unreachable } from '../shared/assert.js';
 import { ByteReader, ByteWriter, MalformedBytesError } from '../shared/bytes.js';
 import { readErrorBody, writeErrorBody } from '../shared/codec/error-body.js';
 import { SERVICE } from '../shared/codec/services.js';
-import type { WriteOutcome } from '../shared/types.js';
+import { READ_CONSISTENCIES, type ReadConsistency, type WriteOutcome } from '../shared/types.js';
 import type { FollowerStatus, ProposalAnswer, ReplicaStatus } from './replica.js';
+import type { TransferProgress } from './transfer-meter.js';
 
 export const RPC_FORMAT = 1;
 
@@ -52,10 +54,12 @@ export interface AddressedCall {
   readonly groupId: number;
   readonly epoch: number;
   readonly timeoutMs: number;
+  readonly consistency: ReadConsistency;
   readonly call: ReplicaCall;
 }
 
-export function encodeCall({ groupId, epoch, timeoutMs, call }: AddressedCall): Uint8Array {
+export function encodeCall(addressed: AddressedCall): Uint8Array {
+  const { groupId, epoch, timeoutMs, consistency, call } = addressed;
   const writer = new ByteWriter(call.method === 'propose' ? sizeHint(call.commands) : 1024);
   writer
     .u8(SERVICE.replica)
@@ -63,7 +67,7 @@ export function encodeCall({ groupId, epoch, timeoutMs, call }: AddressedCall): 
     .u8(METHODS.indexOf(call.method))
     .varint(groupId)
     .varint(epoch);
-  writer.varint(Math.max(0, Math.floor(timeoutMs)));
+  writer.varint(Math.max(0, Math.floor(timeoutMs))).u8(READ_CONSISTENCIES.indexOf(consistency));
   switch (call.method) {
     case 'propose':
       writeList(writer, call.commands, (command) => writer.bytes(command));
@@ -101,9 +105,10 @@ export function decodeCall(bytes: Uint8Array): AddressedCall {
   const groupId = reader.varint();
   const epoch = reader.varint();
   const timeoutMs = reader.varint();
+  const consistency = memberAt(READ_CONSISTENCIES, reader.u8(), 'consistency');
   const call = readCall(reader, method);
   reader.end();
-  return { groupId, epoch, timeoutMs, call };
+  return { groupId, epoch, timeoutMs, consistency, call };
 }
 
 function readCall(reader: ByteReader, method: ReplicaCall['method']): ReplicaCall {
@@ -224,11 +229,20 @@ export function encodeStatus(status: ReplicaStatus): Uint8Array {
   writeList(writer, status.followers, (follower) => writeFollower(writer, follower));
   writeOptional(writer, status.engine, (engine) => writeEngineStats(writer, engine));
   writeOptional(writer, status.fault, (fault) => writer.string(fault));
+  writeOptional(writer, status.receiving, (progress) => writeTransfer(writer, progress));
   return writer.finish();
 }
 
 export function decodeStatus(bytes: Uint8Array): ReplicaStatus {
-  return readAnswer(bytes, (reader) => ({
+  return readAnswer(bytes, (reader) => {
+    const status = readStatus(reader);
+    const receiving = readOptional(reader, () => readTransfer(reader));
+    return { ...status, ...(receiving !== undefined && { receiving }) };
+  });
+}
+
+function readStatus(reader: ByteReader): ReplicaStatus {
+  return {
     groupId: reader.varint(),
     shardId: reader.varint(),
     replicaId: reader.varint(),
@@ -243,7 +257,7 @@ export function decodeStatus(bytes: Uint8Array): ReplicaStatus {
     followers: readList(reader, () => readFollower(reader)),
     engine: readOptional(reader, () => readEngineStats(reader)),
     fault: readOptional(reader, () => reader.string()),
-  }));
+  };
 }
 
 function readAnswer<T>(bytes: Uint8Array, read: (reader: ByteReader) => T): T {
@@ -368,10 +382,11 @@ function writeFollower(writer: ByteWriter, follower: FollowerStatus): void {
   writer.bool(follower.isLearner).bool(follower.recentActive).bool(follower.paused);
   writer.varint(follower.pendingSnapshot).varint(follower.inflightCount);
   writer.bool(follower.inflightFull).varint(follower.lagEntries).f64(follower.lagMs);
+  writeOptional(writer, follower.snapshot, (progress) => writeTransfer(writer, progress));
 }
 
 function readFollower(reader: ByteReader): FollowerStatus {
-  return {
+  const follower = {
     id: reader.varint(),
     nodeId: reader.varint(),
     match: reader.varint(),
@@ -385,6 +400,20 @@ function readFollower(reader: ByteReader): FollowerStatus {
     inflightFull: reader.bool(),
     lagEntries: reader.varint(),
     lagMs: reader.f64(),
+  };
+  const snapshot = readOptional(reader, () => readTransfer(reader));
+  return { ...follower, ...(snapshot !== undefined && { snapshot }) };
+}
+
+function writeTransfer(writer: ByteWriter, progress: TransferProgress): void {
+  writer.varint(progress.doneBytes).varint(progress.sizeBytes).f64(progress.bytesPerSecond);
+}
+
+function readTransfer(reader: ByteReader): TransferProgress {
+  return {
+    doneBytes: reader.varint(),
+    sizeBytes: reader.varint(),
+    bytesPerSecond: reader.f64(),
   };
 }
 

@@ -20,7 +20,7 @@ export function serveReplicaCall(
   replicaOf: (groupId: number) => ShardReplica | undefined,
   signal: AbortSignal,
 ): Promise<Uint8Array> {
-  const { groupId, epoch, timeoutMs, call } = decodeCall(payload);
+  const { groupId, epoch, timeoutMs, consistency, call } = decodeCall(payload);
   const replica = replicaOf(groupId);
   if (replica === undefined) {
     throw new FlotillaError(
@@ -28,7 +28,7 @@ export function serveReplicaCall(
       `This node holds no open replica of group ${groupId}`,
     );
   }
-  return carryOut(replica, call, { epoch, timeoutMs, signal });
+  return carryOut(replica, call, { epoch, timeoutMs, consistency, signal });
 }
 
 async function carryOut(

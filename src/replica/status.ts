@@ -21,13 +21,18 @@ export function groupStatusOf<Result>(
     leaderChanges: status.leaderChanges,
     followers: status.progress
       .filter((progress) => progress.id !== group.replicaId)
-      .map((progress) => ({
-        ...progress,
-        nodeId: group.memberNodeId(progress.id),
-        lagEntries: Math.max(0, status.lastIndex - progress.match),
-        lagMs: status.lagMs.get(progress.id) ?? 0,
-      })),
+      .map((progress) => {
+        const snapshot = status.sending.get(progress.id);
+        return {
+          ...progress,
+          nodeId: group.memberNodeId(progress.id),
+          lagEntries: Math.max(0, status.lastIndex - progress.match),
+          lagMs: status.lagMs.get(progress.id) ?? 0,
+          ...(snapshot !== undefined && { snapshot }),
+        };
+      }),
     engine: undefined,
     fault: status.fault,
+    ...(status.receiving !== undefined && { receiving: status.receiving }),
   };
 }

@@ -26,6 +26,7 @@ import type {
 import { channelOptions, serverOptions } from '../shared/grpc/channel-options.js';
 import { forceClose } from '../shared/grpc/force-close.js';
 import { checkFrameSize } from './frame-size.js';
+import { ConnectionRefusedError } from './link-end.js';
 
 /** Above this many bytes not yet handed to the socket, `send` answers false. */
 const HIGH_WATER_BYTES = 1024 * 1024;
@@ -110,7 +111,12 @@ export class GrpcNetwork implements Network {
         timer.cancel();
         stream.off('error', fail).cancel();
         client.close();
-        reject(new Error(`cannot reach ${address}: ${error.message}`, { cause: error }));
+        const message = `cannot reach ${address}: ${error.message}`;
+        const isRefused = error.message.includes('ECONNREFUSED');
+        const options = { cause: error };
+        reject(
+          isRefused ? new ConnectionRefusedError(message, options) : new Error(message, options),
+        );
       };
       const timer = this.#scheduler.after(options.timeoutMs, () =>
         fail(new Error(`no answer within ${options.timeoutMs} ms`)),

@@ -14,6 +14,7 @@ import type {
   Scheduler,
 } from '../shared/environment.js';
 import { checkFrameSize } from './frame-size.js';
+import { ConnectionRefusedError } from './link-end.js';
 
 export interface MemoryNetworkOptions {
   readonly scheduler: Scheduler;
@@ -127,18 +128,20 @@ export class MemoryNetwork {
         this.#waiting.delete(attempt);
         act();
       };
-      const refuse = (why: string): void =>
+      const fail = (why: string): void =>
         settle(() => reject(new Error(`cannot reach ${address}: ${why}`)));
+      const refuse = (): void =>
+        settle(() => reject(new ConnectionRefusedError(`cannot reach ${address}: refused`)));
       const attempt = (): void => {
         const bound = this.#listeners.get(address);
         const mode = bound && this.#worstCut(host, bound.host);
-        if (bound === undefined) refuse('connection refused');
-        else if (mode === 'break') refuse('the link is cut');
+        if (bound === undefined) refuse();
+        else if (mode === 'break') fail('the link is cut');
         else if (mode === 'hold') this.#waiting.add(attempt);
         else settle(() => resolve(this.#connect(host, address, bound)));
       };
       const timer = this.#scheduler.after(timeoutMs, () =>
-        refuse(`no answer within ${timeoutMs} ms`),
+        fail(`no answer within ${timeoutMs} ms`),
       );
       this.#scheduler.soon(attempt);
     });

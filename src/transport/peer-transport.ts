@@ -152,8 +152,8 @@ class PeerTransport implements Transport {
         this.#refusals.delete(peer.nodeId);
         handlers.onPeerUp(peer);
       },
-      onPeerDown: (nodeId) => {
-        if (!this.#closed) handlers.onPeerDown(nodeId);
+      onPeerDown: (nodeId, evidence) => {
+        if (!this.#closed) handlers.onPeerDown(nodeId, evidence);
       },
       onPeerRefused: (nodeId, error) => handlers.onPeerRefused(nodeId, error),
     };

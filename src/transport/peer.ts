@@ -4,6 +4,7 @@ import type { Logger } from '../shared/logger.js';
 import { Dialer, type TransportEnvironment } from './dialer.js';
 import type { Hello } from './frame.js';
 import { Link, type LinkContext } from './link.js';
+import { evidenceOf } from './link-end.js';
 import { noLink, type RequestOptions } from './pending-requests.js';
 import type { RecordChannel } from './record-channel.js';
 import { checkPayloadSize } from './served-requests.js';
@@ -24,6 +25,8 @@ export class Peer {
   readonly #dialer: Dialer | undefined;
   #link: Link | undefined;
   #clockAheadMs: number | undefined;
+  /** Of its last greeting; 0 before the first. */
+  #incarnation = 0;
   #closed = false;
 
   constructor(address: PeerAddress, context: PeerContext) {
@@ -46,7 +49,7 @@ export class Peer {
 
   /** Takes over a link whose greeting was accepted. It replaces the one before. */
   adopt(channel: RecordChannel, hello: Hello): void {
-    this.#link?.close(new Error('the peer opened a newer link'));
+    this.#replaceLink(hello.identity.incarnation);
     const link = new Link(channel, hello, this.#context, (error) => this.#broken(link, error));
     this.#link = link;
     this.#clockAheadMs = hello.wallMs - this.#context.environment.clock.wallMs();
@@ -85,19 +88,31 @@ export class Peer {
     this.#link?.close();
   }
 
+  /** Makes way for a link to the peer's process of that incarnation. */
+  #replaceLink(incarnation: number): void {
+    const replaced = this.#link;
+    const hasRestarted = this.#incarnation > 0 && incarnation > this.#incarnation;
+    this.#link = undefined;
+    this.#incarnation = incarnation;
+    replaced?.close(new Error('the peer opened a newer link'));
+    if (replaced === undefined && !hasRestarted) return;
+    const evidence = hasRestarted ? 'newer-incarnation' : 'other';
+    this.#context.handlers.onPeerDown(this.address.nodeId, evidence);
+  }
+
   #broken(link: Link, error: Error | undefined): void {
     if (this.#link !== link) return;
     this.#link = undefined;
     this.#context.logger.info({ ...this.#fields(), error: error?.message }, 'link to peer broke');
     if (isFlotillaError(error)) this.#context.onRefused(this.address.nodeId, error);
     if (!this.#closed) this.#dialer?.linkBroke();
-    this.#context.handlers.onPeerDown(this.address.nodeId);
+    this.#context.handlers.onPeerDown(this.address.nodeId, evidenceOf(error));
   }
 
   #failed(error: Error): void {
     const fields = { ...this.#fields(), error: error.message };
     this.#context.logger.debug(fields, 'cannot open link to peer');
-    this.#context.handlers.onPeerDown(this.address.nodeId);
+    this.#context.handlers.onPeerDown(this.address.nodeId, evidenceOf(error));
   }
 
   #fields(): object {

@@ -1,6 +1,7 @@
 import { MalformedBytesError } from '../shared/bytes.js';
 import type { Connection } from '../shared/environment.js';
 import { decodeFrame, type FrameRecord } from './frame.js';
+import { LinkResetError } from './link-end.js';
 
 export interface RecordReceiver {
   onRecord(record: FrameRecord): void;
@@ -27,7 +28,10 @@ export class RecordChannel {
     connection.start({
       onFrame: (frame) => this.#onFrame(frame),
       onDrain: () => this.#receiver.onDrain(),
-      onClose: (error) => this.#receiver.onClose(this.#closeError ?? error),
+      onClose: (error) => {
+        const reset = error && new LinkResetError(error.message, { cause: error });
+        this.#receiver.onClose(this.#closeError ?? reset);
+      },
     });
   }
 

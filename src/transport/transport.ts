@@ -19,6 +19,13 @@ export interface GroupMessage {
   readonly message: Message;
 }
 
+/**
+ * What the end of a link says about the peer's process. `reset`: the connection ended without
+ * either side closing it. `refused`: nobody listens there. `newer-incarnation`: it has restarted.
+ * None proves that the process which was there is dead; `other` does not even suggest it.
+ */
+export type PeerDownEvidence = 'reset' | 'refused' | 'newer-incarnation' | 'other';
+
 export interface TransportHandlers {
   /**
    * Raft messages from a peer whose identity was checked, in the order of sending per group but
@@ -34,9 +41,9 @@ export interface TransportHandlers {
   onPeerUp(peer: PeerIdentity): void;
   /**
    * The link broke, or could not be opened (called for each attempt of the side that dials, the
-   * one with the lower node id). Says nothing about the peer's process.
+   * one with the lower node id), or the peer greets as a process that has restarted since.
    */
-  onPeerDown(nodeId: number): void;
+  onPeerDown(nodeId: number, evidence: PeerDownEvidence): void;
   /**
    * One of the two does not accept the other: wrong cluster, wrong store, protocols that do not
    * meet. Called once for as long as the reason stays the same.

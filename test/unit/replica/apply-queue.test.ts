@@ -20,13 +20,11 @@ function setup(lingerMs = LINGER_MS) {
   const gate = { wait: Promise.resolve() };
   const queue = new ApplyQueue<string>({
     stateMachine: {
-      open: async () => ({ appliedIndex: 0 }),
       apply: async (entries: readonly CommittedEntry[]) => {
         batches.push(entries.map(({ index }) => index));
         await gate.wait;
         return entries.map(({ index }) => `result ${index}`);
       },
-      close: async () => undefined,
     },
     scheduler: environment.scheduler,
     lingerMs,

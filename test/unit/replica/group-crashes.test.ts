@@ -3,7 +3,12 @@
 import { describe, expect, it } from 'vitest';
 import type { ProposalOutcome } from '../../../src/replica/proposals.js';
 import { defined } from '../../../src/shared/assert.js';
-import { ELECTION_TIMEOUT_MS, ToyCluster, type ToyNode } from './toy-cluster.js';
+import {
+  ELECTION_TIMEOUT_MS,
+  ToyCluster,
+  type ToyClusterOptions,
+  type ToyNode,
+} from './toy-cluster.js';
 
 interface Proposal {
   readonly text: string;
@@ -12,16 +17,19 @@ interface Proposal {
 
 class RandomRun {
   readonly #cluster: ToyCluster;
+  /** Then nothing could replay what is lost of synced batches. */
+  readonly #isLogCut: boolean;
   readonly #proposals: Proposal[] = [];
   /** The text of each index, from whichever replica applied it first. */
   readonly #history = new Map<number, string>();
 
-  static async start(seed: number, nodes: number): Promise<RandomRun> {
-    return new RandomRun(await ToyCluster.start({ seed, nodes }));
+  static async start(options: ToyClusterOptions): Promise<RandomRun> {
+    return new RandomRun(await ToyCluster.start(options), options.compaction !== undefined);
   }
 
-  private constructor(cluster: ToyCluster) {
+  private constructor(cluster: ToyCluster, isLogCut: boolean) {
     this.#cluster = cluster;
+    this.#isLogCut = isLogCut;
   }
 
   get applied(): number {
@@ -36,7 +44,8 @@ class RandomRun {
     else if (dice < 0.8) await this.#bootOne();
     else if (dice < 0.86) cluster.isolate(this.#pick(cluster.nodes).nodeId);
     else if (dice < 0.9) this.#cutOneWay();
-    else if (dice < 0.97) cluster.heal();
+    else if (dice < 0.95) cluster.heal();
+    else if (dice < 0.97) this.#transferSomewhere();
     else this.#pick(cluster.nodes).diskDelayMs = this.#random() < 0.5 ? 0 : 300;
     cluster.lossShare = this.#random() < 0.2 ? 0.2 : 0;
     cluster.delayShare = this.#random() < 0.2 ? 0.3 : 0;
@@ -68,12 +77,29 @@ class RandomRun {
     const leaders = this.#cluster.alive.filter((node) => node.group().isLeader);
     if (leaders.length === 0) return;
     const proposal: Proposal = { text: `p${this.#proposals.length}`, outcome: undefined };
+    const group = this.#pick(leaders).group();
+    let answer: Promise<ProposalOutcome<string>>;
+    try {
+      answer = group.propose(Buffer.from(proposal.text));
+    } catch (error) {
+      // Nothing is taken while the leadership is handed over.
+      expect(error).toMatchObject({ reason: 'NO_LEADER' });
+      return;
+    }
     this.#proposals.push(proposal);
-    const answer = this.#pick(leaders).group().propose(Buffer.from(proposal.text));
     answer.then((outcome) => {
       expect(proposal.outcome).toBeUndefined();
       proposal.outcome = outcome;
     });
+  }
+
+  #transferSomewhere(): void {
+    const leader = this.#cluster.alive.find((node) => node.group().isLeader);
+    const { nodeId } = this.#pick(this.#cluster.nodes);
+    leader
+      ?.group()
+      .transferLeadership(nodeId, { timeoutMs: 5_000 })
+      .catch(() => undefined);
   }
 
   async #crash(): Promise<void> {
@@ -83,7 +109,7 @@ class RandomRun {
     const victims = this.#random() < 0.2 ? alive : [this.#pick(alive)];
     for (const { nodeId } of victims) {
       const keepBatches = Math.floor(this.#random() * 3);
-      const loseApplied = Math.floor(this.#random() * 4);
+      const loseApplied = this.#isLogCut ? 'unsynced' : Math.floor(this.#random() * 4);
       await this.#cluster.crash(nodeId, { keepBatches, loseApplied });
     }
   }
@@ -137,13 +163,33 @@ describe('random runs', () => {
     it(`of ${nodes} nodes keep every answer that was given (S-40, S-43, S-45)`, async () => {
       let applied = 0;
       for (let seed = 1; seed <= 12; seed++) {
-        const run = await RandomRun.start(1_000 * nodes + seed, nodes);
+        const run = await RandomRun.start({ seed: 1_000 * nodes + seed, nodes });
         for (let step = 0; step < 120; step++) await run.step();
         await run.finish();
         applied += run.applied;
       }
       expect(applied).toBeGreaterThan(100);
     });
+  }
+});
+
+describe('random runs with logs that are cut', () => {
+  const compaction = { thresholdEntries: 8, thresholdBytes: 2 ** 30, trailingEntries: 4 };
+  const snapshotSender = { chunkSizeBytes: 200, stalledTimeoutMs: 4_000 };
+
+  for (const isDurable of [true, false]) {
+    const state = isDurable ? 'on disk' : 'in memory';
+    it(`of a state ${state} keep every answer that was given (S-39, S-41)`, async () => {
+      let applied = 0;
+      for (let seed = 1; seed <= 6; seed++) {
+        const options = { seed: 500 + seed, nodes: 3, compaction, snapshotSender, isDurable };
+        const run = await RandomRun.start(options);
+        for (let step = 0; step < 150; step++) await run.step();
+        await run.finish();
+        applied += run.applied;
+      }
+      expect(applied).toBeGreaterThan(50);
+    }, 60_000);
   }
 });
 

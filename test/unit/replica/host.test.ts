@@ -142,9 +142,9 @@ describe('a host', () => {
         .status()
         .progress.find(({ id }) => id === follower.nodeId)?.state;
     expect(stateOf()).toBe('StateReplicate');
-    leader.running.host.peerDown(follower.nodeId);
+    leader.running.host.peerDown(follower.nodeId, 'other');
     expect(stateOf()).toBe('StateProbe');
-    follower.running.host.peerDown(leader.nodeId);
+    follower.running.host.peerDown(leader.nodeId, 'other');
     await cluster.environment.advance(2 * HEARTBEAT_MS);
     expect(stateOf()).toBe('StateReplicate');
     await cluster.close();

@@ -1,7 +1,7 @@
 // Goal: a local replica stamps versions that only grow, reads behind a barrier, and is never late.
 // Method: one voter in virtual time over a memory log, and an engine that notes what it is asked.
 import { describe, expect, it } from 'vitest';
-import type { CommandResult, Engine } from '../../../src/engine/engine.js';
+import type { AppliedState, CommandResult, Engine } from '../../../src/engine/engine.js';
 import { ReplicaHost } from '../../../src/replica/host.js';
 import { LocalReplica } from '../../../src/replica/local-replica.js';
 import { deriveTiming } from '../../../src/replica/timing.js';
@@ -25,9 +25,11 @@ class NotingEngine implements Engine {
   statsError: Error | undefined;
   readError: FlotillaError | undefined;
   appliedIndex = 0;
+  /** Of the state that it opens with. */
+  lastVersion = 0n;
 
-  async open(): Promise<{ appliedIndex: number }> {
-    return { appliedIndex: 0 };
+  async open(): Promise<AppliedState> {
+    return { appliedIndex: 0, lastVersion: this.lastVersion };
   }
 
   async apply(entries: readonly CommittedEntry[], lastIndex: number): Promise<CommandResult[]> {
@@ -56,6 +58,14 @@ class NotingEngine implements Engine {
   async stats() {
     if (this.statsError !== undefined) throw this.statsError;
     return { appliedIndex: this.appliedIndex, ownershipVersion: 1, collections: [], sessions: 3 };
+  }
+
+  writeSnapshot(): Promise<never> {
+    return Promise.reject(new Error('no snapshots here'));
+  }
+
+  installSnapshot(): Promise<never> {
+    return Promise.reject(new Error('no snapshots here'));
   }
 
   async close(): Promise<void> {}
@@ -91,6 +101,7 @@ async function open(
   onFault = (error: FlotillaError): unknown => {
     throw error;
   },
+  lastVersion = 0n,
 ): Promise<Setup> {
   const genesis = genesisWith(voters);
   const host = new ReplicaHost({
@@ -103,6 +114,7 @@ async function open(
   });
   await logStore.createGroup(genesis);
   const engine = new NotingEngine();
+  engine.lastVersion = lastVersion;
   const options = { shardId: 4, nodeId: 10, genesis, engine, host, logStore, environment };
   const replica = await LocalReplica.open(options);
   host.start();
@@ -145,6 +157,15 @@ describe('proposals', () => {
     const versions = again.engine.versions;
     expect(versions).toHaveLength(2);
     expect(defined(versions.at(-1), 'version') > before).toBe(true);
+  });
+
+  it('go on above the state where a snapshot has taken the place of the log', async () => {
+    const environment = new VirtualEnvironment({ wallMs: 1_000_000_000_000 });
+    const applied = BigInt(2_000_000_000_000) << 16n;
+    const setup = await open(environment, undefined, undefined, undefined, applied);
+    await elect(setup);
+    await environment.settle(setup.replica.propose([command()], CONTEXT));
+    expect(defined(setup.engine.versions[0], 'version') > applied).toBe(true);
   });
 
   it('are refused as a whole by a replica that does not lead', async () => {

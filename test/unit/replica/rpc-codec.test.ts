@@ -92,7 +92,25 @@ const answer: fc.Arbitrary<ProposalAnswer> = fc.oneof(
   }),
 );
 
-const status: fc.Arbitrary<ReplicaStatus> = fc.record({
+const transfer = fc.record({ doneBytes: count, sizeBytes: count, bytesPerSecond: float });
+
+const follower = fc.record({
+  id: count,
+  nodeId: count,
+  match: count,
+  next: count,
+  state: fc.constantFrom('StateProbe' as const, 'StateReplicate' as const),
+  isLearner: fc.boolean(),
+  recentActive: fc.boolean(),
+  paused: fc.boolean(),
+  pendingSnapshot: count,
+  inflightCount: count,
+  inflightFull: fc.boolean(),
+  lagEntries: count,
+  lagMs: float,
+});
+
+const wholeStatus: fc.Arbitrary<ReplicaStatus> = fc.record({
   groupId: count,
   shardId: count,
   replicaId: count,
@@ -105,21 +123,10 @@ const status: fc.Arbitrary<ReplicaStatus> = fc.record({
   lastIndex: count,
   leaderChanges: count,
   followers: fc.array(
-    fc.record({
-      id: count,
-      nodeId: count,
-      match: count,
-      next: count,
-      state: fc.constantFrom('StateProbe' as const, 'StateReplicate' as const),
-      isLearner: fc.boolean(),
-      recentActive: fc.boolean(),
-      paused: fc.boolean(),
-      pendingSnapshot: count,
-      inflightCount: count,
-      inflightFull: fc.boolean(),
-      lagEntries: count,
-      lagMs: float,
-    }),
+    fc.oneof(
+      follower,
+      fc.tuple(follower, transfer).map(([one, snapshot]) => ({ ...one, snapshot })),
+    ),
     { maxLength: 3 },
   ),
   engine: fc.option(
@@ -136,10 +143,21 @@ const status: fc.Arbitrary<ReplicaStatus> = fc.record({
   ),
   fault: fc.option(text, { nil: undefined }),
 });
+const status = fc.oneof(
+  wholeStatus,
+  fc.tuple(wholeStatus, transfer).map(([one, receiving]) => ({ ...one, receiving })),
+);
 
 describe('replica calls as bytes', () => {
   it('keeps every call', () => {
-    const addressed = fc.record({ groupId: count, epoch: count, timeoutMs: count, call });
+    const consistency = fc.constantFrom('strong' as const, 'leased' as const);
+    const addressed = fc.record({
+      groupId: count,
+      epoch: count,
+      timeoutMs: count,
+      consistency,
+      call,
+    });
     fc.assert(
       fc.property(addressed, (value) => {
         expect(codec.decodeCall(codec.encodeCall(value))).toEqual(value);
@@ -179,7 +197,8 @@ describe('replica calls as bytes', () => {
   it('refuses every truncation of a call instead of misreading it', () => {
     fc.assert(
       fc.property(call, (value) => {
-        const whole = codec.encodeCall({ groupId: 3, epoch: 9, timeoutMs: 5, call: value });
+        const addressed = { groupId: 3, epoch: 9, timeoutMs: 5, consistency: 'strong' } as const;
+        const whole = codec.encodeCall({ ...addressed, call: value });
         for (let length = 0; length < whole.length; length++) {
           expect(() => codec.decodeCall(whole.subarray(0, length))).toThrow(MalformedBytesError);
         }
@@ -193,6 +212,7 @@ describe('replica calls as bytes', () => {
       groupId: 1,
       epoch: 1,
       timeoutMs: 1,
+      consistency: 'strong',
       call: { method: 'propose', commands: [new Uint8Array([1, 2, 3])] },
     });
     const { call: decoded } = codec.decodeCall(encoded);

@@ -3,15 +3,24 @@
 import type { Message } from '../../../src/raft/types.js';
 import type { RaftGroup } from '../../../src/replica/group.js';
 import { ReplicaHost } from '../../../src/replica/host.js';
+import type { CompactionPolicy } from '../../../src/replica/log-compaction.js';
 import type { ProposalOutcome } from '../../../src/replica/proposals.js';
+import type { SnapshotSenderSettings } from '../../../src/replica/snapshot-sender.js';
 import { deriveTiming } from '../../../src/replica/timing.js';
 import { defined } from '../../../src/shared/assert.js';
-import type { FlotillaError } from '../../../src/shared/errors.js';
+import { withDeadline } from '../../../src/shared/deadline.js';
+import { FlotillaError } from '../../../src/shared/errors.js';
 import { silentLogger } from '../../../src/shared/logger.js';
 import { MemoryDisk } from '../../../src/shared/memory-disk.js';
-import type { GroupGenesis, LogStore } from '../../../src/storage/log-store.js';
+import type { GroupGenesis, GroupMember, LogStore } from '../../../src/storage/log-store.js';
 import { openLogStore } from '../../../src/storage/open-log-store.js';
-import type { GroupMessage, PeerIdentity } from '../../../src/transport/transport.js';
+import { SnapshotFiles } from '../../../src/storage/snapshot-files.js';
+import type {
+  GroupMessage,
+  PeerDownEvidence,
+  PeerIdentity,
+  PeerStatus,
+} from '../../../src/transport/transport.js';
 import { drainPromises, VirtualEnvironment } from '../../support/virtual-environment.js';
 import { PausableScheduler } from './pausable-scheduler.js';
 import { itemsOf, type ToyContent, type ToyItem, ToyMachine } from './toy-machine.js';
@@ -25,7 +34,22 @@ export interface ToyClusterOptions {
   readonly nodes?: number;
   /** All have a replica on every node. @default 1 */
   readonly groups?: number;
+  /** The first so many nodes begin as voters, the others blank. @default all */
+  readonly voters?: number;
+  readonly compaction?: CompactionPolicy;
+  readonly snapshotSender?: Partial<SnapshotSenderSettings>;
+  /** @default false */
+  readonly leases?: boolean;
+  /** Whether the machines keep what they applied over a restart. @default true */
+  readonly isDurable?: boolean;
+  /** A node whose wall clock is a minute ahead of the others'. @default none */
+  readonly clockAheadNodeId?: number;
+  /** @default 1,000 */
+  readonly electionTimeoutMs?: number;
 }
+
+/** What becomes of a request on its way; see `ToyCluster.onRequest`. */
+export type RequestFate = Uint8Array | 'lost' | 'answer-lost';
 
 export interface ToyFault {
   readonly groupId: number;
@@ -40,6 +64,10 @@ export class ToyNode {
   disk = new MemoryDisk();
   /** How long each write of the log takes. */
   diskDelayMs = 0;
+  /** Called before each operation on the disk, of whatever kind; may throw. */
+  onDiskOperation: () => void = () => undefined;
+  /** What the log store says of its disk. */
+  space: LogStore['space'] = 'ok';
   process: ToyProcess | undefined;
 
   constructor(nodeId: number) {
@@ -71,6 +99,7 @@ export class ToyNode {
 export interface ToyProcess {
   readonly scheduler: PausableScheduler;
   readonly logStore: LogStore;
+  readonly files: SnapshotFiles;
   readonly host: ReplicaHost;
   readonly groups: Map<number, RaftGroup<string>>;
   readonly machines: Map<number, ToyMachine>;
@@ -79,6 +108,7 @@ export interface ToyProcess {
 export class ToyCluster {
   readonly environment: VirtualEnvironment;
   readonly nodes: readonly ToyNode[];
+  readonly #options: ToyClusterOptions;
   readonly #groupIds: readonly number[];
   readonly #cuts = new Set<string>();
   #storeIds: readonly string[] = [];
@@ -88,6 +118,8 @@ export class ToyCluster {
   messagesSent = 0;
   /** Sees each batch of messages that a host hands to its transport. */
   onSend: ((from: number, to: number, messages: readonly GroupMessage[]) => void) | undefined;
+  /** Decides what becomes of each request between nodes. */
+  onRequest: ((from: number, to: number, payload: Uint8Array) => RequestFate) | undefined;
 
   static async start(options: ToyClusterOptions = {}): Promise<ToyCluster> {
     const cluster = new ToyCluster(options);
@@ -101,7 +133,9 @@ export class ToyCluster {
     return cluster;
   }
 
-  private constructor({ seed = 1, nodes = 3, groups = 1 }: ToyClusterOptions) {
+  private constructor(options: ToyClusterOptions) {
+    const { seed = 1, nodes = 3, groups = 1 } = options;
+    this.#options = options;
     this.environment = new VirtualEnvironment({ seed });
     this.nodes = Array.from({ length: nodes }, (_, at) => new ToyNode(at + 1));
     this.#groupIds = Array.from({ length: groups }, (_, at) => at + 1);
@@ -121,13 +155,21 @@ export class ToyCluster {
     const scheduler = new PausableScheduler(this.environment.scheduler);
     const logStore = this.#slowed(node, await this.#openStore(node, scheduler));
     const { clock, random } = this.environment;
-    const environment = { clock, random, scheduler, disk: node.disk, network: noNetwork };
+    const disk = tapped(node.disk, () => node.onDiskOperation());
+    const environment = { clock, random, scheduler, disk, network: noNetwork };
+    const { compaction, snapshotSender, leases = false, isDurable = true } = this.#options;
+    const files = await SnapshotFiles.open(disk, `${DIRECTORY}/snapshots`);
     const host = new ReplicaHost({
       environment,
       logStore,
-      timing: deriveTiming(ELECTION_TIMEOUT_MS),
+      timing: deriveTiming(this.#options.electionTimeoutMs ?? ELECTION_TIMEOUT_MS),
       logger: silentLogger,
+      snapshotFiles: files,
+      peers: () => this.#peersOf(nodeId),
+      ...(compaction !== undefined && { compaction }),
+      ...(snapshotSender !== undefined && { snapshotSender }),
       send: (to, messages) => this.#send(process, node, to, messages),
+      request: (to, payload, options) => this.#request(process, node, to, payload, options),
       onFault: (groupId, error) => {
         if (node.process === process) node.faults.push({ groupId, error });
       },
@@ -135,6 +177,7 @@ export class ToyCluster {
     const process: ToyProcess = {
       scheduler,
       logStore,
+      files,
       host,
       groups: new Map(),
       machines: new Map(),
@@ -144,9 +187,12 @@ export class ToyCluster {
       await logStore.createGroup(genesis);
       const content = node.contents.get(groupId) ?? { batches: [] };
       node.contents.set(groupId, content);
-      const machine = new ToyMachine(content, () => logStore.reader(groupId).lastIndex());
+      if (!isDurable) content.batches = [];
+      const durableIndex = (): number => logStore.reader(groupId).lastIndex();
+      const machine = new ToyMachine(content, durableIndex, disk);
       process.machines.set(groupId, machine);
-      process.groups.set(groupId, await host.addGroup(genesis, machine));
+      const group = await host.addGroup(genesis, machine, { leases, isDurable });
+      process.groups.set(groupId, group);
     }
     node.process = process;
     host.start();
@@ -154,31 +200,45 @@ export class ToyCluster {
 
   genesis(groupId: number, replicaId: number): GroupGenesis {
     const ids = this.nodes.map(({ nodeId }) => nodeId);
+    const voters = ids.slice(0, this.#options.voters ?? ids.length);
     const none = { votersOutgoing: [], learners: [], learnersNext: [], autoLeave: false };
     return {
       groupId,
       replicaId,
-      confState: { voters: ids, ...none },
-      members: ids.map((id) => ({
-        replicaId: id,
-        nodeId: id,
-        storeId: defined(this.#storeIds[id - 1], `store of node ${id}`),
-      })),
+      confState: { voters: voters.includes(replicaId) ? voters : [], ...none },
+      members: [...new Set([...voters, replicaId])].map((id) => this.member(id)),
+    };
+  }
+
+  member(id: number): GroupMember {
+    return {
+      replicaId: id,
+      nodeId: id,
+      storeId: defined(this.#storeIds[id - 1], `store of node ${id}`),
     };
   }
 
   /**
    * The machine loses power: of what was not synced only the first `keepBatches` writes of the log
-   * survive, and all but the newest `loseApplied` applied batches.
+   * survive, and all but the newest `loseApplied` applied batches, or those at the end that no
+   * entry made worth a sync.
    */
-  async crash(nodeId: number, { keepBatches = 0, loseApplied = 0 } = {}): Promise<void> {
+  async crash(
+    nodeId: number,
+    {
+      keepBatches = 0,
+      loseApplied = 0,
+    }: { readonly keepBatches?: number; readonly loseApplied?: number | 'unsynced' } = {},
+  ): Promise<void> {
     const node = this.node(nodeId);
     const { host, machines } = node.running;
     node.process = undefined;
     for (const machine of machines.values()) machine.isDead = true;
     node.disk.crash(keepBatches);
     for (const content of node.contents.values()) {
-      content.batches = content.batches.slice(0, content.batches.length - loseApplied);
+      const synced = content.batches.findLastIndex(({ items }) => items.length > 0) + 1;
+      const kept = loseApplied === 'unsynced' ? synced : content.batches.length - loseApplied;
+      content.batches = content.batches.slice(0, Math.max(0, kept));
     }
     // The process is gone; closing only stops its clock. Nobody waits for its dead machines.
     void host.close();
@@ -238,9 +298,17 @@ export class ToyCluster {
 
   /** Proposes at the leader, whoever it is, until the entry is applied. */
   async write(text: string, groupId = 1): Promise<ProposalOutcome<string>> {
-    const leader = await this.electedLeader(groupId);
-    const outcome = leader.group(groupId).propose(Buffer.from(text));
-    return this.environment.settle(outcome, 60_000);
+    for (;;) {
+      const leader = await this.electedLeader(groupId);
+      try {
+        const outcome = leader.group(groupId).propose(Buffer.from(text));
+        return await this.environment.settle(outcome, 60_000);
+      } catch (error) {
+        // It hands the leadership over, or has just lost it.
+        if (!(error instanceof FlotillaError) || error.reason !== 'NO_LEADER') throw error;
+        await this.environment.advance(10);
+      }
+    }
   }
 
   async converged(groupId = 1): Promise<void> {
@@ -257,7 +325,8 @@ export class ToyCluster {
 
   #openStore(node: ToyNode, scheduler: VirtualEnvironment['scheduler']): Promise<LogStore> {
     const { random } = this.environment;
-    const environment = { disk: node.disk, scheduler, random };
+    const disk = tapped(node.disk, () => node.onDiskOperation());
+    const environment = { disk, scheduler, random };
     return openLogStore({ environment, directory: DIRECTORY, logger: silentLogger });
   }
 
@@ -270,13 +339,20 @@ export class ToyCluster {
       groups: () => store.groups(),
       damaged: () => store.damaged(),
       createGroup: (genesis) => store.createGroup(genesis),
+      replaceGroup: (genesis) => store.replaceGroup(genesis),
+      removeGroup: (groupId) => store.removeGroup(groupId),
       reader: (groupId) => store.reader(groupId),
+      configuration: (groupId) => store.configuration(groupId),
+      logSizeBytes: (groupId) => store.logSizeBytes(groupId),
       write: async (write) => {
         if (node.diskDelayMs > 0) await delay();
         return store.write(write);
       },
       putBlob: (name, bytes) => store.putBlob(name, bytes),
       getBlob: (name) => store.getBlob(name),
+      get space() {
+        return node.space;
+      },
       get poisoned() {
         return store.poisoned;
       },
@@ -297,6 +373,54 @@ export class ToyCluster {
     scheduler.after(delayMs, () => this.deliver(from, to, messages));
   }
 
+  #peersOf(nodeId: number): PeerStatus[] {
+    const aheadMs = (id: number): number => (id === this.#options.clockAheadNodeId ? 60_000 : 0);
+    return this.nodes
+      .filter((node) => node.nodeId !== nodeId)
+      .map((node) => ({
+        nodeId: node.nodeId,
+        connected: true,
+        queuedBytes: 0,
+        clockAheadMs: aheadMs(node.nodeId) - aheadMs(nodeId),
+      }));
+  }
+
+  async #request(
+    process: ToyProcess,
+    node: ToyNode,
+    to: number,
+    payload: Uint8Array,
+    { timeoutMs }: { timeoutMs: number },
+  ): Promise<Uint8Array> {
+    const { scheduler } = this.environment;
+    const fate = this.onRequest?.(node.nodeId, to, payload) ?? payload;
+    const target = this.node(to);
+    const isReachable = (): boolean =>
+      node.process === process &&
+      target.process !== undefined &&
+      !this.#cuts.has(`${node.nodeId}>${to}`) &&
+      !this.#cuts.has(`${to}>${node.nodeId}`);
+    await new Promise<void>((resolve) => scheduler.after(1, resolve));
+    if (!isReachable() || fate === 'lost') throw noAnswer('SHARD_UNAVAILABLE');
+    const receiving = target.running;
+    const { storeId, incarnation } = process.logStore.identity;
+    const from = { clusterId: 'toy', nodeId: node.nodeId, storeId, incarnation };
+    const request = fate === 'answer-lost' ? payload : fate;
+    const served = receiving.host.serve(from, request);
+    const answer = await withDeadline(scheduler, served, { timeoutMs }, 'a request');
+    await new Promise<void>((resolve) => scheduler.after(1, resolve));
+    const isLost = !isReachable() || target.process !== receiving || fate === 'answer-lost';
+    if (isLost) throw noAnswer('OUTCOME_UNKNOWN');
+    return answer;
+  }
+
+  /** All other nodes see evidence that the node's process is gone. */
+  tellDown(nodeId: number, evidence: PeerDownEvidence): void {
+    for (const node of this.alive) {
+      if (node.nodeId !== nodeId) node.running.host.peerDown(nodeId, evidence);
+    }
+  }
+
   deliver(from: PeerIdentity, to: number, messages: readonly GroupMessage[]): void {
     const { process } = this.node(to);
     if (process === undefined || this.#cuts.has(`${from.nodeId}>${to}`)) return;
@@ -306,6 +430,34 @@ export class ToyCluster {
 
 export function typesOf(messages: readonly GroupMessage[]): Message['type'][] {
   return messages.map(({ message }) => message.type);
+}
+
+/** The disk with a probe before each operation on it, and on the files and databases it opens. */
+function tapped<T extends object>(target: T, probe: () => void): T {
+  return new Proxy(target, {
+    get(object, name) {
+      const member: unknown = Reflect.get(object, name, object);
+      if (typeof member !== 'function') return member;
+      return (...args: unknown[]) => {
+        const isSync = name === 'getSync' || name === 'scan' || name === 'snapshot';
+        try {
+          if (name !== 'close') probe();
+        } catch (error) {
+          if (isSync) throw error;
+          return Promise.reject(error);
+        }
+        const result: unknown = Reflect.apply(member, object, args);
+        const opens = name === 'openKv' || name === 'openFile';
+        return opens && result instanceof Promise
+          ? result.then((opened: object) => tapped(opened, probe))
+          : result;
+      };
+    },
+  });
+}
+
+function noAnswer(reason: 'SHARD_UNAVAILABLE' | 'OUTCOME_UNKNOWN'): FlotillaError {
+  return new FlotillaError(reason, 'the toy network lost it');
 }
 
 const noNetwork = {

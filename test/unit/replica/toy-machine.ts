@@ -1,6 +1,16 @@
 // Goal: a state machine that shows each mistake of its driver.
 // Method: an append-only list that checks order on apply and outlives its process, as a disk does.
-import type { CommittedEntry, StateMachine } from '../../../src/shared/state-machine.js';
+import { utf8 } from '../../../src/shared/bytes.js';
+import type { Disk } from '../../../src/shared/environment.js';
+import { MemoryDisk } from '../../../src/shared/memory-disk.js';
+import { SnapshotFileReader, writeSnapshotFile } from '../../../src/shared/snapshot-file.js';
+import type {
+  CommittedEntry,
+  StateMachine,
+  WrittenSnapshot,
+} from '../../../src/shared/state-machine.js';
+
+const MACHINE = 'toy';
 
 export interface ToyItem {
   readonly index: number;
@@ -19,6 +29,7 @@ export function itemsOf({ batches }: ToyContent): ToyItem[] {
 export class ToyMachine implements StateMachine<string> {
   readonly #content: ToyContent;
   readonly #durableIndex: () => number;
+  readonly #disk: Disk;
   /** Set by tests: what the next batches wait for. */
   gate: Promise<void> | undefined;
   /** Set by tests: the next batch rejects with it. */
@@ -27,10 +38,13 @@ export class ToyMachine implements StateMachine<string> {
   isDead = false;
   isClosed = false;
 
-  /** `durableIndex` tells up to where the replica's own log is durable. */
-  constructor(content: ToyContent, durableIndex: () => number) {
+  /**
+   * `durableIndex` tells up to where the replica's own log is durable; snapshots lie on `disk`.
+   */
+  constructor(content: ToyContent, durableIndex: () => number, disk: Disk = new MemoryDisk()) {
     this.#content = content;
     this.#durableIndex = durableIndex;
+    this.#disk = disk;
   }
 
   get appliedIndex(): number {
@@ -54,6 +68,31 @@ export class ToyMachine implements StateMachine<string> {
     const items = entries.map(({ index, data }) => ({ index, text: Buffer.from(data).toString() }));
     this.#content.batches.push({ lastIndex, items });
     return items.map(({ text }) => `did ${text}`);
+  }
+
+  writeSnapshot(path: string): Promise<WrittenSnapshot> {
+    if (this.isClosed) throw new Error('writeSnapshot after close');
+    const header = { machine: MACHINE, appliedIndex: this.appliedIndex };
+    const entries = this.items.map(({ index, text }) => {
+      return { key: utf8(String(index)), value: utf8(text) };
+    });
+    return writeSnapshotFile(this.#disk, path, header, [entries]);
+  }
+
+  async installSnapshot(path: string): Promise<{ appliedIndex: number }> {
+    if (this.isClosed) throw new Error('installSnapshot after close');
+    const reader = await SnapshotFileReader.open(this.#disk, path, MACHINE);
+    const items: ToyItem[] = [];
+    for await (const page of reader.pages()) {
+      for (const { key, value } of page) {
+        items.push({ index: Number(Buffer.from(key)), text: Buffer.from(value).toString() });
+      }
+    }
+    await reader.close();
+    if (this.isDead) return new Promise(() => undefined);
+    const { appliedIndex } = reader.header;
+    this.#content.batches = [{ lastIndex: appliedIndex, items }];
+    return { appliedIndex };
   }
 
   async close(): Promise<void> {

@@ -40,6 +40,8 @@ const message = (fields: Partial<Message>): Message => ({
   rejectHint: 0,
   context: 0,
   campaignTransfer: false,
+  sentAtMs: 0,
+  promiseMs: 0,
   ...fields,
 });
 
@@ -125,17 +127,34 @@ describe('frames', () => {
 });
 
 describe('raft messages in frames', () => {
-  it('take six numbers for a heartbeat and its response (G1)', () => {
+  it('take six numbers for a heartbeat and its response, eight with leases (G1, R6)', () => {
     fc.assert(
       fc.property(heartbeat, (beat) => {
         const empty = raftFrame().length;
         const varints = new ByteWriter();
-        for (const value of [7, beat.from, beat.to, beat.term, beat.commit, beat.context]) {
+        const { from, to, term, commit, context, sentAtMs, promiseMs } = beat;
+        const leased = sentAtMs > 0 || promiseMs > 0 ? [sentAtMs, promiseMs] : [];
+        for (const value of [7, from, to, term, commit, context, ...leased]) {
           varints.varint(value);
         }
         expect(raftFrame(beat).length - empty).toBe(2 + varints.length);
       }),
     );
+  });
+
+  it('without leases are, byte by byte, those that the first version wrote and reads', () => {
+    const heartbeatBytes = [FRAME_FORMAT, 3, 1, 0, 1, 7, 1, 2, 5, 3, 9];
+    const beat = message({ type: 'MsgHeartbeat', term: 5, commit: 3, context: 9 });
+    expect([...raftFrame(beat)]).toEqual(heartbeatBytes);
+    expect(raftFrame(message({ type: 'MsgVoteResp' }))[3]).toBe(1);
+    expect(raftFrame(message({ type: 'MsgHeartbeat', sentAtMs: 1 }))[3]).toBe(2);
+    expect(raftFrame(message({ type: 'MsgVoteResp', promiseMs: 1 }))[3]).toBe(3);
+  });
+
+  it('of a form that nobody writes are refused', () => {
+    const frame = Uint8Array.from(raftFrame(message({})));
+    frame[3] = 4;
+    expect(() => decodeFrame(frame)).toThrow('Raft message form 4');
   });
 
   it('of the kinds that stay within a replica are never written, nor read', () => {

@@ -22,6 +22,8 @@ export function raftMessage(fields: Partial<Message> & { type: MessageType }): M
     rejectHint: 0,
     context: 0,
     campaignTransfer: false,
+    sentAtMs: 0,
+    promiseMs: 0,
     ...fields,
   };
 }

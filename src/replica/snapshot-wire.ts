@@ -1,0 +1,188 @@
+/**
+ * The transfer of a snapshot between two nodes, as bytes. Three calls, each answered with the
+ * offset that the receiver wants next (P3):
+ *
+ *     begin   the MsgSnap that the file belongs to, and the file's identity
+ *     chunk   a piece of the file, with its own checksum
+ *     finish  the whole file was sent: check it and hand the MsgSnap to the receiver's core
+ *
+ * Request: service byte, format byte, method byte, the file's identity, the method's own fields.
+ */
+
+import { createMessage } from '../raft/message.js';
+import type { ConfState, Message } from '../raft/types.js';
+import { unreachable } from '../shared/assert.js';
+import { ByteReader, ByteWriter, MalformedBytesError } from '../shared/bytes.js';
+import { SERVICE } from '../shared/codec/services.js';
+import type { SnapshotId } from '../storage/snapshot-files.js';
+
+const FORMAT = 1;
+const METHODS = ['begin', 'chunk', 'finish'] as const;
+const ANSWERS = ['wanted', 'unknown', 'done', 'refused'] as const;
+
+export type SnapshotCall =
+  | { readonly method: 'begin'; readonly id: SnapshotId; readonly message: Message }
+  | {
+      readonly method: 'chunk';
+      readonly id: SnapshotId;
+      readonly offset: number;
+      readonly crc32c: number;
+      readonly bytes: Uint8Array;
+    }
+  | { readonly method: 'finish'; readonly id: SnapshotId };
+
+export type SnapshotAnswer =
+  /** Go on from there. The sender obeys, whatever it thought. */
+  | { readonly kind: 'wanted'; readonly offset: number }
+  /** No such transfer is under way here: begin. */
+  | { readonly kind: 'unknown' }
+  /** The receiver's core has the snapshot, or has no use for it. */
+  | { readonly kind: 'done' }
+  /** This sender is out of date, or does not belong to the group. */
+  | { readonly kind: 'refused'; readonly why: string };
+
+export function encodeSnapshotCall(call: SnapshotCall): Uint8Array {
+  const sizeHint = call.method === 'chunk' ? call.bytes.length + 256 : 512;
+  const writer = new ByteWriter(sizeHint).u8(SERVICE.snapshot).u8(FORMAT);
+  writer.u8(METHODS.indexOf(call.method));
+  writeId(writer, call.id);
+  switch (call.method) {
+    case 'begin':
+      writeSnapshotMessage(writer, call.message);
+      break;
+    case 'chunk':
+      writer.varint(call.offset).u32(call.crc32c).bytes(call.bytes);
+      break;
+    case 'finish':
+      break;
+    default:
+      unreachable(call);
+  }
+  return writer.finish();
+}
+
+/** The bytes of a chunk are a view into `payload`. */
+export function decodeSnapshotCall(payload: Uint8Array): SnapshotCall {
+  const reader = new ByteReader(payload);
+  const service = reader.u8();
+  const format = reader.u8();
+  if (service !== SERVICE.snapshot || format !== FORMAT) {
+    throw new MalformedBytesError(`snapshot call of service ${service}, format ${format}`);
+  }
+  const method = memberAt(METHODS, reader.u8());
+  const id = readId(reader);
+  const call = readCall(reader, method, id);
+  reader.end();
+  return call;
+}
+
+function readCall(
+  reader: ByteReader,
+  method: SnapshotCall['method'],
+  id: SnapshotId,
+): SnapshotCall {
+  switch (method) {
+    case 'begin':
+      return { method, id, message: readSnapshotMessage(reader, id) };
+    case 'chunk':
+      return {
+        method,
+        id,
+        offset: reader.varint(),
+        crc32c: reader.u32(),
+        bytes: reader.bytes(),
+      };
+    case 'finish':
+      return { method, id };
+    default:
+      return unreachable(method);
+  }
+}
+
+export function encodeSnapshotAnswer(answer: SnapshotAnswer): Uint8Array {
+  const writer = new ByteWriter(64).u8(FORMAT).u8(ANSWERS.indexOf(answer.kind));
+  if (answer.kind === 'wanted') writer.varint(answer.offset);
+  if (answer.kind === 'refused') writer.string(answer.why);
+  return writer.finish();
+}
+
+export function decodeSnapshotAnswer(bytes: Uint8Array): SnapshotAnswer {
+  const reader = new ByteReader(bytes);
+  const format = reader.u8();
+  if (format !== FORMAT) throw new MalformedBytesError(`snapshot answer of format ${format}`);
+  const kind = memberAt(ANSWERS, reader.u8());
+  const answer = readAnswer(reader, kind);
+  reader.end();
+  return answer;
+}
+
+function readAnswer(reader: ByteReader, kind: SnapshotAnswer['kind']): SnapshotAnswer {
+  switch (kind) {
+    case 'wanted':
+      return { kind, offset: reader.varint() };
+    case 'refused':
+      return { kind, why: reader.string() };
+    case 'unknown':
+    case 'done':
+      return { kind };
+    default:
+      return unreachable(kind);
+  }
+}
+
+function writeId(writer: ByteWriter, id: SnapshotId): void {
+  writer.varint(id.groupId).varint(id.index).varint(id.term).string(id.sourceId);
+  writer.varint(id.sizeBytes).u32(id.crc32c);
+}
+
+function readId(reader: ByteReader): SnapshotId {
+  return {
+    groupId: reader.varint(),
+    index: reader.varint(),
+    term: reader.varint(),
+    sourceId: reader.string(),
+    sizeBytes: reader.varint(),
+    crc32c: reader.u32(),
+  };
+}
+
+/** What of a MsgSnap is not in the file's identity. */
+function writeSnapshotMessage(writer: ByteWriter, message: Message): void {
+  const { snapshot } = message;
+  if (snapshot === undefined) throw new MalformedBytesError('a MsgSnap without a snapshot');
+  writer.varint(message.from).varint(message.to).varint(message.term);
+  const { confState } = snapshot.meta;
+  for (const ids of idLists(confState)) {
+    writer.varint(ids.length);
+    for (const id of ids) writer.varint(id);
+  }
+  writer.bool(confState.autoLeave).bytes(snapshot.data);
+}
+
+function readSnapshotMessage(reader: ByteReader, { index, term }: SnapshotId): Message {
+  const from = reader.varint();
+  const to = reader.varint();
+  const messageTerm = reader.varint();
+  const ids = (): number[] => Array.from({ length: reader.varint() }, () => reader.varint());
+  const confState: ConfState = {
+    voters: ids(),
+    votersOutgoing: ids(),
+    learners: ids(),
+    learnersNext: ids(),
+    autoLeave: reader.bool(),
+  };
+  const snapshot = { meta: { index, term, confState }, data: reader.bytes().slice() };
+  return createMessage('MsgSnap', from, to, messageTerm, { snapshot });
+}
+
+function idLists(confState: ConfState): readonly (readonly number[])[] {
+  const { voters, votersOutgoing, learners, learnersNext } = confState;
+  return [voters, votersOutgoing, learners, learnersNext];
+}
+
+function memberAt<T>(values: readonly T[], index: number): T {
+  const value = values[index];
+  if (value === undefined)
+    throw new MalformedBytesError(`snapshot call or answer of kind ${index}`);
+  return value;
+}
