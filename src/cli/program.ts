@@ -7,7 +7,9 @@ import { addConfigCommand } from './commands/config.js';
 import { addDemoCommand } from './commands/demo.js';
 import { addDevCommand } from './commands/dev.js';
 import { addImportCommand } from './commands/import.js';
+import { addLeaderCommand } from './commands/leader.js';
 import { addNodeCommand } from './commands/node.js';
+import { addReplicaCommand } from './commands/replica.js';
 import { addSearchCommand } from './commands/search.js';
 import { addStatusCommand } from './commands/status.js';
 import type { CliContext } from './context.js';
@@ -57,6 +59,8 @@ export function createProgram(context: CliContext, finish: (code: ExitCode) => v
   addDevCommand(program, context, finish);
   addClusterCommand(program, context, finish);
   addStatusCommand(program, context, finish);
+  addReplicaCommand(program, context, finish);
+  addLeaderCommand(program, context, finish);
   addCollectionCommand(program, context, finish);
   addImportCommand(program, context, finish);
   addSearchCommand(program, context, finish);

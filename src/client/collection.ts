@@ -12,7 +12,7 @@ import type {
 import { decodeStruct, encodeStruct, type JsonObject } from '../shared/codec/struct.js';
 import type { ErrorReason } from '../shared/error-codes.js';
 import { FlotillaError, isFlotillaError } from '../shared/errors.js';
-import type { WriteOutcome } from '../shared/types.js';
+import { READ_CONSISTENCIES, type ReadConsistency, type WriteOutcome } from '../shared/types.js';
 import type { Caller } from './caller.js';
 import type { CallOptions } from './options.js';
 
@@ -87,14 +87,25 @@ export type Query = QueryOptions &
     | { readonly id: string; readonly vector?: never }
   );
 
-export interface FetchOptions extends CallOptions {
+export interface ReadOptions extends CallOptions {
+  /**
+   * `strong` reads see every write that was acknowledged before they began; a quorum confirms the
+   * leader for each. `leased` reads see the same as long as the clocks of the nodes run equally
+   * fast (5 % apart at most), and pay where the cluster setting `leases` is on: they then take no
+   * round trip between nodes, which counts when reads are many or nodes far apart. Where the
+   * setting is off they are strong. @default 'strong'
+   */
+  readonly consistency?: ReadConsistency;
+}
+
+export interface FetchOptions extends ReadOptions {
   /** @default true */
   readonly includeValues?: boolean;
   /** @default true */
   readonly includeMetadata?: boolean;
 }
 
-export interface SearchOptions extends CallOptions {
+export interface SearchOptions extends ReadOptions {
   /** Answer from the shards that could be reached instead of failing. @default false */
   readonly allowPartial?: boolean;
 }
@@ -166,8 +177,10 @@ export class Collection<M extends Metadata> {
   /** The records that exist, in the order of `ids`. */
   async fetch(ids: readonly string[], options: FetchOptions = {}): Promise<StoredRecord<M>[]> {
     const { includeValues, includeMetadata } = options;
+    const consistency = checkedConsistency(options);
     const checked = ids.map((id, index) => wellFormed(id, `ids[${index}]`));
-    const request = { collection: this.name, ids: checked, includeValues, includeMetadata };
+    const include = { includeValues, includeMetadata };
+    const request = { collection: this.name, ids: checked, ...include, consistency };
     const { records } = await this.#caller.call(API.fetch, request, options, READ);
     return records.map((record) => storedRecord<M>(record));
   }
@@ -178,6 +191,7 @@ export class Collection<M extends Metadata> {
       collection: this.name,
       query: queryMessage(query, 'query'),
       allowPartial: options.allowPartial ?? false,
+      consistency: checkedConsistency(options),
     };
     const answer = await this.#caller.call(API.search, request, options, READ);
     return { hits: answer.hits.map((found) => hit<M>(found)), ...sourceOf(answer) };
@@ -192,6 +206,7 @@ export class Collection<M extends Metadata> {
       collection: this.name,
       queries: queries.map((query, index) => queryMessage(query, `queries[${index}]`)),
       allowPartial: options.allowPartial ?? false,
+      consistency: checkedConsistency(options),
     };
     const answer = await this.#caller.call(API.searchBatch, request, options, READ);
     const results = answer.results.map((hits) => hits.map((found) => hit<M>(found)));
@@ -199,10 +214,18 @@ export class Collection<M extends Metadata> {
   }
 
   /** Number of records. */
-  async count(options: CallOptions = {}): Promise<number> {
-    const request = { collection: this.name };
+  async count(options: ReadOptions = {}): Promise<number> {
+    const request = { collection: this.name, consistency: checkedConsistency(options) };
     return (await this.#caller.call(API.count, request, options, READ)).count;
   }
+}
+
+/** On the wire a word that is not known would look like the default. */
+function checkedConsistency({ consistency }: ReadOptions): ReadConsistency | undefined {
+  if (consistency === undefined || READ_CONSISTENCIES.includes(consistency)) return consistency;
+  const words = READ_CONSISTENCIES.join(', ');
+  const message = `consistency is "${consistency}", it must be one of ${words}`;
+  throw new FlotillaError('INVALID_REQUEST', message, { field: 'consistency' });
 }
 
 function queryMessage(query: Query, field: string): SearchQueryMessage {

@@ -1,6 +1,12 @@
 /** The client of a Flotilla cluster. */
 import type { ClusterStatus, CollectionInfo } from '../shared/codec/admin-messages.js';
 import { API } from '../shared/codec/public-api.js';
+import type {
+  GroupRequest,
+  LeaderResponse,
+  ReadmitNodeResponse,
+  ReplicaResponse,
+} from '../shared/codec/replica-messages.js';
 import { FlotillaError } from '../shared/errors.js';
 import { type IndexedField, METRICS, type Metric } from '../shared/types.js';
 import { Caller } from './caller.js';
@@ -23,7 +29,26 @@ export interface NewCollection {
   readonly indexedFields?: readonly IndexedField[];
 }
 
+/** A Raft group: a shard by its number, or the topology's. */
+export type GroupPlace =
+  | { readonly shardId: number; readonly topology?: never }
+  | { readonly topology: true; readonly shardId?: never };
+
+export type ReplicaPlace = GroupPlace & { readonly nodeId: number };
+export type LeaderPlace = GroupPlace & { readonly nodeId?: number };
+
 const READ = { kind: 'repeatable', writes: false } as const;
+/** Sent twice it could undo or redo what somebody else has done in between. */
+const CHANGE = { kind: 'once', writes: true } as const;
+
+function groupRequest(where: GroupPlace & { readonly nodeId?: number }): GroupRequest {
+  const { shardId, topology = false, nodeId = 0 } = where;
+  return {
+    shardId: shardId === undefined ? undefined : wholeNumber(shardId, 'shardId'),
+    topology,
+    nodeId: wholeNumber(nodeId, 'nodeId'),
+  };
+}
 
 /**
  * Talks to any node of the cluster; with several addresses round robin, failing over to the next
@@ -99,6 +124,49 @@ export class Flotilla {
   /** Nodes, shards and replicas as the node that answers sees them. */
   status(options: CallOptions = {}): Promise<ClusterStatus> {
     return this.#caller.call(API.getStatus, undefined, options, READ);
+  }
+
+  /**
+   * Gives a shard one more replica, on a node that has none of it. Like the other changes of
+   * replicas it resolves when the change has begun; `status` shows how it goes on.
+   */
+  addReplica(where: ReplicaPlace, options: CallOptions = {}): Promise<ReplicaResponse> {
+    return this.#caller.call(API.addReplica, groupRequest(where), options, CHANGE);
+  }
+
+  /** Takes a shard's replica away from a node. Refused while the others are no majority. */
+  removeReplica(where: ReplicaPlace, options: CallOptions = {}): Promise<ReplicaResponse> {
+    return this.#caller.call(API.removeReplica, groupRequest(where), options, CHANGE);
+  }
+
+  /** Replaces a damaged or lost replica by a new one on the same node, filled by the others. */
+  resetReplica(where: ReplicaPlace, options: CallOptions = {}): Promise<ReplicaResponse> {
+    return this.#caller.call(API.resetReplica, groupRequest(where), options, CHANGE);
+  }
+
+  /** Gives up a change of replicas, as long as the new replica does not vote. */
+  cancelReplicaChange(group: GroupPlace, options: CallOptions = {}): Promise<ReplicaResponse> {
+    return this.#caller.call(API.cancelReplicaChange, groupRequest(group), options, CHANGE);
+  }
+
+  /** Hands the leadership over, to the replica on `nodeId` or to the fittest. */
+  transferLeadership(where: LeaderPlace, options: CallOptions = {}): Promise<LeaderResponse> {
+    return this.#caller.call(API.transferLeadership, groupRequest(where), options, CHANGE);
+  }
+
+  /** Makes the leader give up its office; resolves when there is a leader again. */
+  stepDown(group: GroupPlace, options: CallOptions = {}): Promise<LeaderResponse> {
+    return this.#caller.call(API.stepDown, groupRequest(group), options, CHANGE);
+  }
+
+  /** Makes the replica on `nodeId`, or any, seek the leadership. A majority has to agree. */
+  elect(where: LeaderPlace, options: CallOptions = {}): Promise<LeaderResponse> {
+    return this.#caller.call(API.elect, groupRequest(where), options, CHANGE);
+  }
+
+  /** Takes a node in again that has lost its data directory, under its old id and with new ones. */
+  readmitNode(nodeId: number, options: CallOptions = {}): Promise<ReadmitNodeResponse> {
+    return this.#caller.call(API.readmitNode, wholeNumber(nodeId, 'nodeId'), options, CHANGE);
   }
 
   /** Closes all connections. Idempotent. */

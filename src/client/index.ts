@@ -7,10 +7,22 @@ export type {
   ReplicaStatus,
   ShardStatus,
 } from '../shared/codec/admin-messages.js';
+export type {
+  LeaderResponse,
+  ReadmitNodeResponse,
+  ReplicaChangeStatus,
+  ReplicaResponse,
+} from '../shared/codec/replica-messages.js';
 export type { ShardSummary } from '../shared/codec/search-messages.js';
 export type { ErrorCode, ErrorOutcome, ErrorReason } from '../shared/error-codes.js';
 export { FlotillaError, isFlotillaError } from '../shared/errors.js';
-export type { CollectionConfig, FieldType, IndexedField, Metric } from '../shared/types.js';
+export type {
+  CollectionConfig,
+  FieldType,
+  IndexedField,
+  Metric,
+  ReadConsistency,
+} from '../shared/types.js';
 export {
   Collection,
   type FetchOptions,
@@ -18,6 +30,7 @@ export {
   type Metadata,
   type NewRecord,
   type Query,
+  type ReadOptions,
   type RecordOutcome,
   type SearchBatchResult,
   type SearchOptions,
@@ -26,5 +39,11 @@ export {
   type StoredRecord,
   type WriteResult,
 } from './collection.js';
-export { Flotilla, type NewCollection } from './flotilla.js';
+export {
+  Flotilla,
+  type GroupPlace,
+  type LeaderPlace,
+  type NewCollection,
+  type ReplicaPlace,
+} from './flotilla.js';
 export type { CallOptions, FlotillaOptions, RetryOptions } from './options.js';

@@ -26,6 +26,8 @@ export interface ClusterOptions {
   readonly dir?: string;
   /** @default 1000 */
   readonly electionTimeoutMs?: number;
+  /** Whether reads that say `leased` need no round to a quorum. @default false */
+  readonly leases?: boolean;
   /**
    * Serve clients and HTTP on the well-known ports (7700 and 7702, plus 10 for each further node)
    * instead of free ones. @default false
@@ -126,16 +128,17 @@ export class Cluster {
   }
 
   /**
-   * Starts a stopped node on its data. Resolves when it is ready. Rejects as `Node.start` does, and
-   * with WRONG_STORE when its directory is not the one that the cluster knows: it is stopped then.
+   * Starts a stopped node on its data. Resolves when it is ready, also where it runs already.
+   * Rejects as `Node.start` does, and with WRONG_STORE when its directory is not the one that the
+   * cluster knows: it runs on then, and waits for `readmitNode` of a client.
    */
   async startNode(nodeId: number): Promise<void> {
-    if (this.#nodes.has(nodeId)) return;
-    const node = await this.#start(nodeId);
+    const node = this.#nodes.get(nodeId) ?? (await this.#start(nodeId));
     try {
       await node.ready;
     } catch (error) {
-      if (this.#nodes.get(nodeId) === node) await this.stopNode(nodeId);
+      const isWaiting = node.obstacle !== undefined;
+      if (!isWaiting && this.#nodes.get(nodeId) === node) await this.stopNode(nodeId);
       throw error;
     }
   }
@@ -208,6 +211,7 @@ export class Cluster {
         replicationFactor: this.#options.replicationFactor ?? Math.min(3, nodes),
         virtualNodes: VIRTUAL_NODES,
         electionTimeoutMs,
+        leases: this.#options.leases ?? false,
       },
       timing: deriveTiming(electionTimeoutMs),
       logLevel: 'info',

@@ -94,7 +94,7 @@ export function assertKnownStores(genesis: TopologyDocument, cards: readonly Nod
         ? `Node ${node.nodeId} is not part of cluster ${genesis.clusterId}`
         : `The data directory of node ${node.nodeId} is new (store ${node.storeId}), but cluster ` +
             `${genesis.clusterId} knows the node by store ${entry.storeId}. Bring the old ` +
-            'directory back, or replace the node by one with a new id',
+            `directory back; if it is lost, run: flotilla node readmit --node ${node.nodeId}`,
     );
   }
 }

@@ -1,8 +1,19 @@
-/** What operators ask of the cluster: collections come and go, and how is everything. */
+/** What operators ask of the cluster: collections come and go, replicas too; how is everything. */
 import type { Router } from '../router/router.js';
-import type { CallOptions, ClusterAdmin } from '../server/backend.js';
-import { defined } from '../shared/assert.js';
+import type {
+  CallOptions,
+  ClusterAdmin,
+  GroupName,
+  LeaderAction,
+  ReplicaAction,
+} from '../server/backend.js';
+import { assert, defined } from '../shared/assert.js';
 import type { ClusterStatus, CollectionInfo } from '../shared/codec/admin-messages.js';
+import type {
+  LeaderResponse,
+  ReadmitNodeResponse,
+  ReplicaResponse,
+} from '../shared/codec/replica-messages.js';
 import { type Deadline, withDeadline } from '../shared/deadline.js';
 import type { Environment } from '../shared/environment.js';
 import { FlotillaError, isFlotillaError } from '../shared/errors.js';
@@ -10,11 +21,14 @@ import type { CollectionConfig } from '../shared/types.js';
 import type { CollectionEntry, TopologyCommand, TopologyDocument } from '../topology/document.js';
 import type { TopologyGroup } from '../topology/topology-group.js';
 import type { TopologyView } from '../topology/view.js';
+import type { GroupCalls } from './group-calls.js';
+import { ReplicaAdmin } from './replica-admin.js';
 
 export interface NodeAdminOptions {
   readonly router: Router;
   readonly view: TopologyView;
   readonly topology: () => TopologyGroup | undefined;
+  readonly groups: GroupCalls;
   readonly status: (timeoutMs: number) => Promise<ClusterStatus>;
   readonly environment: Environment;
 }
@@ -24,9 +38,13 @@ const STATUS_TIMEOUT_MAX_MS = 2_000;
 
 export class NodeAdmin implements ClusterAdmin {
   readonly #options: NodeAdminOptions;
+  readonly #replicas: ReplicaAdmin;
 
   constructor(options: NodeAdminOptions) {
+    const { view, groups, environment } = options;
     this.#options = options;
+    const topology = (): TopologyGroup => this.#topology();
+    this.#replicas = new ReplicaAdmin({ view, topology, groups, environment });
   }
 
   async createCollection(config: CollectionConfig, options: CallOptions): Promise<CollectionInfo> {
@@ -71,6 +89,28 @@ export class NodeAdmin implements ClusterAdmin {
     return this.#options.status(Math.min(options.timeoutMs / 2, STATUS_TIMEOUT_MAX_MS));
   }
 
+  changeReplicas(
+    action: ReplicaAction,
+    group: GroupName,
+    nodeId: number,
+    options: CallOptions,
+  ): Promise<ReplicaResponse> {
+    return this.#replicas.changeReplicas(action, group, nodeId, options);
+  }
+
+  changeLeader(
+    action: LeaderAction,
+    group: GroupName,
+    nodeId: number,
+    options: CallOptions,
+  ): Promise<LeaderResponse> {
+    return this.#replicas.changeLeader(action, group, nodeId, options);
+  }
+
+  readmitNode(nodeId: number, options: CallOptions): Promise<ReadmitNodeResponse> {
+    return this.#replicas.readmitNode(nodeId, options);
+  }
+
   async #count(entry: CollectionEntry, options: CallOptions): Promise<number | undefined> {
     if (entry.state !== 'active') return undefined;
     try {
@@ -93,6 +133,7 @@ export class NodeAdmin implements ClusterAdmin {
   async #change(command: TopologyCommand, options: CallOptions): Promise<CollectionEntry> {
     const result = await this.#topology().propose(command, options);
     if (result.kind === 'refused') throw FlotillaError.fromBody(result.error);
+    assert(result.kind === 'ok', `${command.kind} is about a collection`);
     return result.collection;
   }
 

@@ -6,8 +6,16 @@ import type {
   ReplicaStatus as PublicReplicaStatus,
   ShardStatus,
 } from '../shared/codec/admin-messages.js';
-import type { ReplicaEntry, TopologyDocument } from '../topology/document.js';
-import { TOPOLOGY_GROUP_ID } from './shards.js';
+import type { ReplicaChangeStatus } from '../shared/codec/replica-messages.js';
+import { toFlotillaError } from '../shared/errors.js';
+import {
+  TOPOLOGY_GROUP_ID,
+  type TopologyDocument,
+  type TopologyReplicaEntry,
+} from '../topology/document.js';
+import type { GroupState } from '../topology/group-control.js';
+import { type ReplicaGroup, replicaGroups, replicaOn } from '../topology/replica-group.js';
+import { changeStatus } from './change-status.js';
 
 export interface ClusterStatusOptions {
   readonly document: TopologyDocument;
@@ -15,17 +23,14 @@ export interface ClusterStatusOptions {
   /** Nodes with an open link; this node counts as reachable. */
   readonly connected: ReadonlySet<number>;
   readonly replicaOf: (group: GroupAddress, nodeId: number) => ShardReplica;
+  /** A group as its leader sees it; asked for where a change is under way. */
+  readonly stateOf: (groupId: number) => Promise<GroupState>;
   readonly timeoutMs: number;
 }
 
 export interface GroupAddress {
   readonly shardId: number;
   readonly groupId: number;
-}
-
-interface GroupEntry extends GroupAddress {
-  readonly slots: number;
-  readonly replicas: readonly (ReplicaEntry & { readonly learner?: boolean })[];
 }
 
 const STATES = {
@@ -38,20 +43,14 @@ const STATES = {
 /** Asks all replicas at once; one that does not answer in time is listed as unreachable. */
 export async function clusterStatus(options: ClusterStatusOptions): Promise<ClusterStatus> {
   const { document, nodeId, connected } = options;
-  const [topology, ...shards] = await Promise.all([
-    groupStatus(options, {
-      shardId: 0,
-      groupId: TOPOLOGY_GROUP_ID,
-      slots: 0,
-      replicas: document.topologyReplicas,
-    }),
-    ...document.shards.map((shard) =>
-      groupStatus(options, {
-        ...shard,
-        slots: document.slotTable.filter((owner) => owner === shard.shardId).length,
-      }),
-    ),
-  ]);
+  const groups = replicaGroups(document);
+  const slotsOf = (group: ReplicaGroup): number =>
+    group.groupId === TOPOLOGY_GROUP_ID
+      ? 0
+      : document.slotTable.filter((owner) => owner === group.shardId).length;
+  const [topology, ...shards] = await Promise.all(
+    groups.map((group) => groupStatus(options, group, slotsOf(group))),
+  );
   const nodes = document.nodes.map(
     (node): NodeStatus => ({
       nodeId: node.nodeId,
@@ -67,22 +66,38 @@ export async function clusterStatus(options: ClusterStatusOptions): Promise<Clus
     answeredBy: nodeId,
     nodes,
     shards,
-    topology,
-    healthy: [topology, ...shards].every(isHealthy),
+    topology: topology as ShardStatus,
+    healthy: [topology as ShardStatus, ...shards].every(isHealthy),
   };
 }
 
 function isHealthy(group: ShardStatus): boolean {
   return (
     group.leaderNodeId !== 0 &&
+    (group.change === undefined || isHarmless(group.change)) &&
     group.replicas.every((replica) => replica.state !== 'unreachable' && replica.fault === '')
   );
 }
 
-async function groupStatus(options: ClusterStatusOptions, group: GroupEntry): Promise<ShardStatus> {
-  const answers = await Promise.all(
-    group.replicas.map(async (entry) => ({ entry, status: await ask(options, group, entry) })),
-  );
+/** A replica that is replaced on its node is missing until the new one votes. */
+function isHarmless(change: ReplicaChangeStatus): boolean {
+  return change.problem === '' && change.addNodeId !== change.removeNodeId;
+}
+
+async function groupStatus(
+  options: ClusterStatusOptions,
+  group: ReplicaGroup,
+  slots: number,
+): Promise<ShardStatus> {
+  const [answers, change] = await Promise.all([
+    Promise.all(
+      shownReplicas(group).map(async (entry) => ({
+        entry,
+        status: await ask(options, group, entry),
+      })),
+    ),
+    changeOf(options, group),
+  ]);
   const leader = answers
     .flatMap(({ status }) => (status?.role === 'StateLeader' ? [status] : []))
     .reduce<ReplicaStatus | undefined>(
@@ -94,18 +109,41 @@ async function groupStatus(options: ClusterStatusOptions, group: GroupEntry): Pr
     shardId: group.shardId,
     leaderNodeId: leader?.nodeId ?? 0,
     term: leader?.term ?? 0,
-    slots: group.slots,
+    slots,
     recordCount: records ?? 0,
     replicas: answers
       .map(({ entry, status }) => publicStatus(entry, status, leader))
       .sort((a, b) => a.nodeId - b.nodeId),
+    ...(change !== undefined && { change }),
   };
+}
+
+/** Those of the document, and the one that is being added: it takes the place of its node's. */
+function shownReplicas(group: ReplicaGroup): TopologyReplicaEntry[] {
+  const added = group.change?.add;
+  const there = group.replicas.map((replica) => {
+    const wanted = replicaOn(group, replica.nodeId);
+    return wanted?.replicaId === added?.replicaId && added !== undefined
+      ? { ...added, learner: true }
+      : replica;
+  });
+  const isShown = there.some(({ nodeId }) => nodeId === added?.nodeId);
+  return added === undefined || isShown ? there : [...there, { ...added, learner: true }];
+}
+
+async function changeOf(
+  { stateOf }: ClusterStatusOptions,
+  group: ReplicaGroup,
+): Promise<ReplicaChangeStatus | undefined> {
+  const { change, groupId } = group;
+  if (change === undefined) return undefined;
+  return changeStatus(group, change, await stateOf(groupId).catch(toFlotillaError));
 }
 
 async function ask(
   options: ClusterStatusOptions,
-  group: GroupEntry,
-  entry: ReplicaEntry,
+  group: ReplicaGroup,
+  entry: TopologyReplicaEntry,
 ): Promise<ReplicaStatus | undefined> {
   const { document, timeoutMs } = options;
   try {
@@ -117,7 +155,7 @@ async function ask(
 }
 
 function publicStatus(
-  entry: ReplicaEntry & { readonly learner?: boolean },
+  entry: TopologyReplicaEntry,
   status: ReplicaStatus | undefined,
   leader: ReplicaStatus | undefined,
 ): PublicReplicaStatus {
@@ -126,7 +164,7 @@ function publicStatus(
     const none = { term: 0, commitIndex: 0, appliedIndex: 0, lastIndex: 0, lagEntries: 0 };
     return { nodeId, replicaId, state: 'unreachable', ...none, fault: '' };
   }
-  const isLearner = entry.learner === true && status.role === 'StateFollower';
+  const isLearner = entry.learner && status.role === 'StateFollower';
   const follower = leader?.followers.find((one) => one.id === replicaId);
   return {
     nodeId,

@@ -263,6 +263,7 @@ function clusterSettingsOf(values: Values): ClusterSettings {
     replicationFactor: values.require('cluster.replicationFactor'),
     virtualNodes: values.require('cluster.virtualNodes'),
     electionTimeoutMs: values.require('cluster.electionTimeoutMs'),
+    leases: values.require('cluster.leases'),
   };
 }
 

@@ -13,6 +13,8 @@ export interface NodeCard {
   readonly node: NodeEntry;
   /** The document that the node was bootstrapped with, if it was. */
   readonly genesis: TopologyDocument | undefined;
+  /** The newest document that the node has seen; nodes of an earlier version do not say. */
+  readonly document?: TopologyDocument | undefined;
 }
 
 export type ControlRequest =
@@ -27,7 +29,12 @@ export interface ControlHandler {
 }
 
 type Answer =
-  | { readonly ok: true; readonly node: NodeEntry; readonly genesis: string | null }
+  | {
+      readonly ok: true;
+      readonly node: NodeEntry;
+      readonly genesis: string | null;
+      readonly document?: string | null;
+    }
   | { readonly ok: false; readonly error: ErrorBody };
 
 export function encodeControlRequest(request: ControlRequest): Uint8Array {
@@ -45,8 +52,8 @@ export async function serveControl(
     const request = decodeControlRequest(payload);
     const card =
       request.kind === 'identify' ? handler.identify() : await handler.join(request.genesis);
-    const genesis = card.genesis === undefined ? null : toBase64(card.genesis);
-    answer = { ok: true, node: card.node, genesis };
+    const { node, genesis, document } = card;
+    answer = { ok: true, node, genesis: toBase64(genesis), document: toBase64(document) };
   } catch (error) {
     answer = { ok: false, error: toFlotillaError(error).body };
   }
@@ -59,7 +66,8 @@ export function decodeControlAnswer(payload: Uint8Array): NodeCard {
   if (!answer.ok) throw FlotillaError.fromBody(answer.error);
   return {
     node: answer.node,
-    genesis: answer.genesis === null ? undefined : fromBase64(answer.genesis),
+    genesis: fromBase64(answer.genesis),
+    document: fromBase64(answer.document),
   };
 }
 
@@ -67,7 +75,7 @@ function decodeControlRequest(payload: Uint8Array): ControlRequest {
   const request = parse(payload) as { readonly kind?: unknown; readonly genesis?: unknown };
   if (request.kind === 'identify') return { kind: 'identify' };
   if (request.kind === 'join' && typeof request.genesis === 'string') {
-    return { kind: 'join', genesis: fromBase64(request.genesis) };
+    return { kind: 'join', genesis: decodeTopology(Buffer.from(request.genesis, 'base64')) };
   }
   throw new MalformedBytesError('control request of an unknown kind');
 }
@@ -80,10 +88,10 @@ function parse(payload: Uint8Array): unknown {
   }
 }
 
-function toBase64(document: TopologyDocument): string {
-  return Buffer.from(encodeTopology(document)).toString('base64');
+function toBase64(document: TopologyDocument | undefined): string | null {
+  return document === undefined ? null : Buffer.from(encodeTopology(document)).toString('base64');
 }
 
-function fromBase64(text: string): TopologyDocument {
-  return decodeTopology(Buffer.from(text, 'base64'));
+function fromBase64(text: string | null | undefined): TopologyDocument | undefined {
+  return typeof text === 'string' ? decodeTopology(Buffer.from(text, 'base64')) : undefined;
 }

@@ -23,11 +23,25 @@ export interface EndpointsOptions {
   readonly readiness: () => Readiness;
 }
 
+/** What clients and operators talk to. The parts of it are closed through the lifecycle. */
+export interface Endpoints {
+  /** host:port for clients, as really bound. */
+  readonly clientAddress: string;
+  /** host:port of metrics and health, as really bound. */
+  readonly httpAddress: string;
+  /** Whether load balancers should send requests here. */
+  setServing(serving: boolean): void;
+}
+
+/** Opens a node's endpoints. The simulator opens others: it has no sockets. */
+export type EndpointsFactory = (
+  options: EndpointsOptions,
+  lifecycle: Lifecycle,
+) => Promise<Endpoints>;
+
 /** A registry per node: several nodes may live in one process. */
 export function nodeMetrics(nodeId: number): ServerMetrics {
-  const registry = new Registry();
-  addProcessMetrics(registry);
-  return new ServerMetrics({ registry, version: VERSION, nodeId });
+  return new ServerMetrics({ registry: new Registry(), version: VERSION, nodeId });
 }
 
 export function routerHooks(metrics: ServerMetrics): RouterHooks {
@@ -40,11 +54,9 @@ export function routerHooks(metrics: ServerMetrics): RouterHooks {
 }
 
 /** Starts both servers; the gRPC health service says NOT_SERVING until told otherwise. */
-export async function startEndpoints(
-  options: EndpointsOptions,
-  lifecycle: Lifecycle,
-): Promise<{ readonly grpc: GrpcServer; readonly http: HttpServer }> {
+export const startEndpoints: EndpointsFactory = async (options, lifecycle) => {
   const { config, environment, logger, metrics, records, admin } = options;
+  addProcessMetrics(metrics.registry);
   new ClusterMetrics(metrics.registry, options.raftMetrics);
   const http = await HttpServer.start({
     address: config.listen.http,
@@ -63,5 +75,9 @@ export async function startEndpoints(
     metrics,
   });
   lifecycle.add('grpc', () => grpc.close(config.shutdownTimeoutMs / 2));
-  return { grpc, http };
-}
+  return {
+    clientAddress: grpc.address,
+    httpAddress: http.address,
+    setServing: (serving) => grpc.setServing(serving),
+  };
+};

@@ -6,8 +6,8 @@ import type {
   RaftMetricsSource,
 } from '../server/cluster-metrics.js';
 import type { Environment } from '../shared/environment.js';
+import { TOPOLOGY_GROUP_ID } from '../topology/document.js';
 import type { TopologyView } from '../topology/view.js';
-import { TOPOLOGY_GROUP_ID } from './shards.js';
 
 export interface NodeMetricsOptions {
   readonly view: TopologyView;

@@ -5,14 +5,10 @@
  * serves when it is ready.
  */
 import type { Engine, ShardGenesis } from '../engine/engine.js';
-import type { RaftGroup } from '../replica/group.js';
 import { ReplicaHost } from '../replica/host.js';
-import type { ReplicaStatus } from '../replica/replica.js';
+import type { CompactionPolicy } from '../replica/log-compaction.js';
 import { serveReplicaCall } from '../replica/rpc-server.js';
-import { groupStatusOf } from '../replica/status.js';
-import { StatusOnlyReplica } from '../replica/status-only-replica.js';
 import { Router } from '../router/router.js';
-import type { GrpcServer } from '../server/grpc-server.js';
 import type { ServerMetrics } from '../server/metrics.js';
 import { defined } from '../shared/assert.js';
 import type { ClusterStatus } from '../shared/codec/admin-messages.js';
@@ -22,26 +18,34 @@ import { FlotillaError, toFlotillaError } from '../shared/errors.js';
 import type { Logger } from '../shared/logger.js';
 import type { LogStore } from '../storage/log-store.js';
 import { openLogStore } from '../storage/open-log-store.js';
+import { SnapshotFiles } from '../storage/snapshot-files.js';
 import { CollectionDriver } from '../topology/collection-driver.js';
 import type { TopologyDocument } from '../topology/document.js';
-import { TopologyGroup } from '../topology/topology-group.js';
-import { TopologyMachine } from '../topology/topology-machine.js';
-import type { TopologyResult } from '../topology/transitions.js';
+import { ReplicaDriver } from '../topology/replica-driver.js';
+import type { TopologyGroup } from '../topology/topology-group.js';
 import { TopologyHolder } from '../topology/view.js';
 import { createTransport } from '../transport/peer-transport.js';
-import type { Transport } from '../transport/transport.js';
+import type { PeerIdentity, Transport } from '../transport/transport.js';
 import { NodeAdmin } from './cluster-admin.js';
 import { clusterStatus } from './cluster-status.js';
 import type { NodeAddresses, NodeConfig } from './config.js';
 import { serveControl } from './control.js';
-import { nodeMetrics, routerHooks, startEndpoints } from './endpoints.js';
+import {
+  type Endpoints,
+  type EndpointsFactory,
+  nodeMetrics,
+  routerHooks,
+  startEndpoints,
+} from './endpoints.js';
+import { GroupCalls } from './group-calls.js';
 import { Lifecycle } from './lifecycle.js';
-import { Membership } from './membership.js';
+import { type KnownCluster, Membership } from './membership.js';
 import { NodeMetrics } from './node-metrics.js';
 import { Readiness } from './readiness.js';
 import { RouterBackend } from './records-backend.js';
 import { ReplicaDirectory } from './replica-directory.js';
-import { groupGenesis, openShards, TOPOLOGY_GROUP_ID } from './shards.js';
+import { ShardReplicas } from './shard-replicas.js';
+import { TopologyReplica } from './topology-replica.js';
 
 /** `onLost` is called if the engine ends without having been closed. */
 export type EngineFactory = (
@@ -56,6 +60,10 @@ export interface NodeOptions {
   readonly environment: Environment;
   /** Makes the engine of a shard replica whose data live in `directory`; see `EngineFactory`. */
   readonly createEngine: EngineFactory;
+  /** @default gRPC and HTTP servers on sockets */
+  readonly openEndpoints?: EndpointsFactory;
+  /** How long the logs of groups get. @default COMPACTION_DEFAULTS */
+  readonly compaction?: CompactionPolicy;
 }
 
 /** The time that a call between topology groups gets at the one that answers. */
@@ -69,11 +77,12 @@ export class Node {
   readonly #stopping = new AbortController();
   readonly #view = new TopologyHolder();
   readonly #readiness: Readiness;
-  #topology: TopologyGroup | undefined;
-  #topologyRaft: RaftGroup<TopologyResult> | undefined;
+  #topology: TopologyReplica | undefined;
   #joining: Promise<void> | undefined;
   #parts: Parts | undefined;
   #settleClosed: (error?: FlotillaError) => void = () => undefined;
+  #noteObstacle: (error: FlotillaError) => void = () => undefined;
+  readonly #obstructed: Promise<never>;
   #failure: FlotillaError | undefined;
   /** Resolves after an orderly stop; rejects with what made the node stop by itself. */
   readonly closed: Promise<void>;
@@ -109,8 +118,12 @@ export class Node {
     this.closed = new Promise((resolve, reject) => {
       this.#settleClosed = (error) => (error === undefined ? resolve() : reject(error));
     });
+    this.#obstructed = new Promise((_, reject) => {
+      this.#noteObstacle = reject;
+    });
     // Whoever does not ask how the node ended must not be ended by the answer.
     this.closed.catch(() => undefined);
+    this.#obstructed.catch(() => undefined);
   }
 
   /** Addresses as really bound. */
@@ -120,19 +133,32 @@ export class Node {
 
   /**
    * Resolves the first time that every shard of the cluster serves. Rejects when the node stops
-   * before that: as `closed` does, or with NODE_NOT_READY after an orderly stop.
+   * before that: as `closed` does, or with NODE_NOT_READY after an orderly stop. Rejects with
+   * WRONG_STORE while the node runs and waits to be readmitted; see `obstacle`.
    */
   get ready(): Promise<void> {
     const stopped = this.closed.then(() => {
       throw new FlotillaError('NODE_NOT_READY', 'The node was stopped before it was ready');
     });
-    return Promise.race([this.#readiness.firstReady, stopped]);
+    const hasJoined = this.#view.current() !== undefined;
+    const obstructed = hasJoined ? [] : [this.#obstructed];
+    return Promise.race([this.#readiness.firstReady, stopped, ...obstructed]);
   }
 
-  /** Drains requests, then stops everything, the last started first. Idempotent. */
+  /** What keeps the node out of its cluster: it has lost its data directory. */
+  get obstacle(): FlotillaError | undefined {
+    return this.#parts?.membership.obstacle;
+  }
+
+  /**
+   * Hands over what this node leads, drains requests, then stops everything, the last started
+   * first. Idempotent.
+   */
   async stop(): Promise<void> {
     this.#stopping.abort();
     await this.#joining?.catch(() => undefined);
+    const { shutdownTimeoutMs } = this.#options.config;
+    await this.#parts?.host.handOver({ timeoutMs: shutdownTimeoutMs / 2 });
     await this.#lifecycle.stop();
     this.#settleClosed(this.#failure);
   }
@@ -142,7 +168,7 @@ export class Node {
   }
 
   async #open(): Promise<Parts> {
-    const { config, environment } = this.#options;
+    const { config, environment, compaction } = this.#options;
     const lifecycle = this.#lifecycle;
     const logger = this.#logger;
     const logStore = await openLogStore({
@@ -152,6 +178,10 @@ export class Node {
       cacheSizeBytes: config.logCacheSizeBytes,
     });
     lifecycle.add('log store', () => logStore.close());
+    const snapshotFiles = await SnapshotFiles.open(
+      environment.disk,
+      `${config.directory}/snapshots`,
+    );
     const transport = await this.#openTransport();
     lifecycle.add('transport', () => transport.close());
     const host = new ReplicaHost({
@@ -160,9 +190,20 @@ export class Node {
       timing: config.timing,
       logger,
       send: (nodeId, messages) => transport.send(nodeId, messages),
+      request: (nodeId, payload, options) => transport.request(nodeId, payload, options),
+      snapshotFiles,
+      peers: () => transport.peers(),
       onFault: (_groupId, error) => this.#noteFault(error),
+      ...(compaction !== undefined && { compaction }),
     });
     lifecycle.add('replicas', () => host.close());
+    const groups = new GroupCalls({
+      nodeId: config.nodeId,
+      view: this.#view,
+      transport,
+      environment,
+      groupOf: (groupId) => host.group(groupId),
+    });
     const directory = new ReplicaDirectory(config.nodeId, transport);
     const metrics = nodeMetrics(config.nodeId);
     const router = new Router({
@@ -173,8 +214,9 @@ export class Node {
       hooks: routerHooks(metrics),
       localNodeId: config.nodeId,
     });
-    const { grpc, http } = await this.#openEndpoints({ transport, directory, router, metrics });
-    const addresses = { client: grpc.address, peer: transport.address, http: http.address };
+    const endpoints = await this.#openEndpoints({ transport, directory, router, metrics, groups });
+    const { clientAddress, httpAddress } = endpoints;
+    const addresses = { client: clientAddress, peer: transport.address, http: httpAddress };
     const membership = await Membership.open({
       config,
       node: {
@@ -185,34 +227,37 @@ export class Node {
         httpAddress: withPort(config.advertise.http, addresses.http),
       },
       logStore,
+      view: this.#view,
       environment,
       logger,
+      onObstacle: (error) => this.#noteObstacle(error),
     });
-    return { logStore, transport, host, directory, router, grpc, addresses, membership };
+    const parts = { logStore, transport, host, directory, router, groups, endpoints };
+    return { ...parts, addresses, membership };
   }
 
-  #openEndpoints(parts: EndpointParts): ReturnType<typeof startEndpoints> {
-    const { config, environment } = this.#options;
-    const { router, metrics, directory } = parts;
+  #openEndpoints(parts: EndpointParts): Promise<Endpoints> {
+    const { config, environment, openEndpoints = startEndpoints } = this.#options;
+    const { router, metrics, directory, groups } = parts;
     const view = this.#view;
-    const topology = (): TopologyGroup | undefined => this.#topology;
+    const topology = (): TopologyGroup | undefined => this.#topology?.group;
     const status = (timeoutMs: number): Promise<ClusterStatus> => this.#status(parts, timeoutMs);
-    return startEndpoints(
+    return openEndpoints(
       {
         config,
         environment,
         logger: this.#logger,
         metrics,
         records: new RouterBackend({ router, view, topology }),
-        admin: new NodeAdmin({ router, view, topology, environment, status }),
+        admin: new NodeAdmin({ router, view, topology, groups, environment, status }),
         raftMetrics: new NodeMetrics({
           view,
           environment,
-          topologyStatus: () => this.#topologyStatus(),
+          topologyStatus: () => this.#topology?.status(),
           replicas: directory.local,
           serving: () => this.#readiness.ready,
         }),
-        readiness: () => ({ ready: this.#readiness.ready, missing: this.#readiness.missing }),
+        readiness: () => ({ ready: this.#readiness.ready, missing: this.#missing() }),
       },
       this.#lifecycle,
     );
@@ -228,15 +273,15 @@ export class Node {
       logger,
       handlers: {
         onMessages: (from, messages) => this.#parts?.host.receive(from, messages),
-        onRequest: (_from, payload, signal) => this.#serve(payload, signal),
+        onRequest: (from, payload, signal) => this.#serve(from, payload, signal),
         onPeerUp: ({ nodeId }) => {
           linked.add(nodeId);
           logger.info({ peer: nodeId }, 'linked to a node');
         },
-        onPeerDown: (nodeId) => {
+        onPeerDown: (nodeId, evidence) => {
           // Also told of each dial that fails; only the change is worth a line.
           if (linked.delete(nodeId)) logger.info({ peer: nodeId }, 'the link to a node is down');
-          this.#parts?.host.peerDown(nodeId);
+          this.#parts?.host.peerDown(nodeId, evidence);
         },
         onPeerRefused: (nodeId, error) =>
           logger.warn({ peer: nodeId, error: error.message }, 'a node was refused'),
@@ -250,89 +295,117 @@ export class Node {
 
   /** Waits to belong to a cluster, then opens the groups that the cluster puts on this node. */
   async #join(): Promise<void> {
-    const { config } = this.#options;
-    const { membership, transport, host, logStore, directory } = this.#running;
-    const genesis = await membership.wait(this.#stopping.signal);
-    const { storeId, incarnation } = logStore.identity;
-    const { clusterId } = genesis;
-    await this.#openTopology(genesis);
+    const { membership, host } = this.#running;
+    const known = await membership.wait(this.#stopping.signal);
+    this.#view.publish(known.newest);
+    await this.#openTopology(known.genesis);
     host.start();
-    transport.configure(
-      { clusterId, nodeId: config.nodeId, storeId, incarnation },
-      genesis.nodes.map(({ nodeId, peerAddress, storeId: peerStoreId }) => ({
-        nodeId,
-        address: peerAddress,
-        storeId: peerStoreId,
-      })),
-    );
+    this.#followNodes(known);
     this.#readiness.start();
     this.#lifecycle.add('readiness', () => this.#readiness.close());
-    await openShards(
-      {
-        document: genesis,
-        nodeId: config.nodeId,
-        host,
-        logStore,
-        environment: this.#options.environment,
-        logger: this.#logger,
-        createEngine: (shard, onLost) =>
-          this.#options.createEngine(shard, `${config.directory}/shards/${shard.shardId}`, onLost),
-      },
-      (groupId, replica) => directory.local.set(groupId, replica),
-    );
+    await this.#openShards(known.genesis);
   }
 
   async #openTopology(genesis: TopologyDocument): Promise<void> {
     const { environment } = this.#options;
-    const { logStore, host, transport, router, directory } = this.#running;
-    const own = groupGenesis(genesis, this.nodeId, TOPOLOGY_GROUP_ID, genesis.topologyReplicas);
-    const damage = logStore.damaged().find(({ groupId }) => groupId === TOPOLOGY_GROUP_ID);
-    if (damage !== undefined) {
-      throw new FlotillaError('LOG_DAMAGED', `The topology log is damaged: ${damage.message}`);
-    }
-    await logStore.createGroup(defined(own, `node ${this.nodeId} in the topology group`));
-    const machine = new TopologyMachine(genesis, (document) => this.#view.publish(document));
-    const group = await host.addGroup(defined(own, 'the topology replica'), machine);
-    const { nodeId } = this;
-    this.#topologyRaft = group;
-    this.#topology = new TopologyGroup({ group, nodeId, transport, environment });
-    directory.local.set(
-      TOPOLOGY_GROUP_ID,
-      new StatusOnlyReplica({
-        shardId: 0,
-        nodeId,
-        why: 'The topology group is no shard',
-        status: () => groupStatusOf(group, { shardId: 0, nodeId }),
-      }),
-    );
-    const driver = new CollectionDriver({
+    const { logStore, host, transport, directory, membership } = this.#running;
+    this.#topology = new TopologyReplica({
+      nodeId: this.nodeId,
+      genesis,
       view: this.#view,
-      topology: this.#topology,
+      host,
+      logStore,
+      transport,
       environment,
       logger: this.#logger,
+      startDrivers: (topology) => this.#startDrivers(topology),
+      newestElsewhere: () => membership.newestElsewhere(),
+      opened: (groupId, replica) => void directory.local.set(groupId, replica),
+    });
+    const replica = this.#topology;
+    this.#lifecycle.add('topology replica', () => replica.close());
+    await replica.open();
+  }
+
+  #startDrivers(topology: TopologyGroup): () => void {
+    const { router, groups } = this.#running;
+    const { environment } = this.#options;
+    const common = { view: this.#view, topology, environment, logger: this.#logger };
+    const collections = new CollectionDriver({
+      ...common,
       proposeToShard: (shardId, command, timeoutMs) =>
         router.command(shardId, command, { timeoutMs }),
     });
-    this.#lifecycle.add('collection driver', () => driver.close());
+    const replicas = new ReplicaDriver({ ...common, control: groups });
+    return () => {
+      collections.close();
+      replicas.close();
+    };
+  }
+
+  async #openShards(genesis: TopologyDocument): Promise<void> {
+    const { config, environment, createEngine } = this.#options;
+    const { host, logStore, directory } = this.#running;
+    const shards = new ShardReplicas({
+      nodeId: this.nodeId,
+      genesis,
+      view: this.#view,
+      host,
+      logStore,
+      environment,
+      logger: this.#logger,
+      directory: `${config.directory}/shards`,
+      createEngine,
+      opened: (groupId, replica) => void directory.local.set(groupId, replica),
+      removed: (groupId) => void directory.local.delete(groupId),
+    });
+    this.#lifecycle.add('shard replicas', () => shards.close());
+    await shards.open();
+  }
+
+  /** Links to the nodes that the topology names, by the stores that it knows them by. */
+  #followNodes({ genesis, newest }: KnownCluster): void {
+    const { membership, transport, logStore } = this.#running;
+    const { storeId, incarnation } = logStore.identity;
+    const self = { clusterId: genesis.clusterId, nodeId: this.nodeId, storeId, incarnation };
+    let linked = '';
+    const link = ({ nodes }: TopologyDocument): void => {
+      const peers = nodes.map((node) => ({
+        nodeId: node.nodeId,
+        address: node.peerAddress,
+        storeId: node.storeId,
+      }));
+      if (JSON.stringify(peers) === linked) return;
+      linked = JSON.stringify(peers);
+      transport.configure(self, peers);
+    };
+    link(this.#view.current() ?? newest);
+    const stopWatching = this.#view.onChange((document) => {
+      link(document);
+      membership.remember(document).catch((error: unknown) => this.#fail(toFlotillaError(error)));
+    });
+    this.#lifecycle.add('links', stopWatching);
   }
 
   /** Answers a request of another node. */
-  async #serve(payload: Uint8Array, signal: AbortSignal): Promise<Uint8Array> {
-    const { directory } = this.#running;
+  async #serve(from: PeerIdentity, payload: Uint8Array, signal: AbortSignal): Promise<Uint8Array> {
+    const { directory, groups, host } = this.#running;
     if (payload[0] === SERVICE.replica) {
       return serveReplicaCall(payload, (groupId) => directory.local.get(groupId), signal);
     }
-    if (payload[0] === SERVICE.topology && this.#topology !== undefined) {
-      return this.#topology.serve(payload, { timeoutMs: TOPOLOGY_CALL_TIMEOUT_MS, signal });
+    if (payload[0] === SERVICE.membership) return groups.serve(payload);
+    const topology = this.#topology?.group;
+    if (payload[0] === SERVICE.topology && topology !== undefined) {
+      return topology.serve(payload, { timeoutMs: TOPOLOGY_CALL_TIMEOUT_MS, signal });
     }
-    throw new FlotillaError('NODE_NOT_READY', `This node does not serve calls of ${payload[0]}`);
+    return host.serve(from, payload);
   }
 
   async #status(parts: EndpointParts, timeoutMs: number): Promise<ClusterStatus> {
-    const { transport, directory } = parts;
+    const { transport, directory, groups } = parts;
     const document = this.#view.current();
     if (document === undefined) {
-      throw new FlotillaError('NODE_NOT_READY', 'This node has not joined a cluster yet');
+      throw new FlotillaError('NODE_NOT_READY', this.#missing().join('; '));
     }
     const connected = transport.peers().filter((peer) => peer.connected);
     return clusterStatus({
@@ -340,17 +413,19 @@ export class Node {
       nodeId: this.nodeId,
       connected: new Set(connected.map((peer) => peer.nodeId)),
       replicaOf: (group, nodeId) => directory.replicaOf(group, nodeId),
+      stateOf: (groupId) => groups.state(groupId, { timeoutMs }),
       timeoutMs,
     });
   }
 
-  #topologyStatus(): ReplicaStatus | undefined {
-    const group = this.#topologyRaft;
-    return group && groupStatusOf(group, { shardId: 0, nodeId: this.nodeId });
+  /** What this node waits for, a sentence each; a lost disk before all else. */
+  #missing(): readonly string[] {
+    const { obstacle } = this;
+    return obstacle === undefined ? this.#readiness.missing : [obstacle.message];
   }
 
   #noteReady(ready: boolean): void {
-    this.#parts?.grpc.setServing(ready);
+    this.#parts?.endpoints.setServing(ready);
     if (this.#stopping.signal.aborted) return;
     if (ready) this.#logger.info({ nodeId: this.nodeId }, 'ready: every shard serves');
     else this.#logger.warn({ missing: this.#readiness.missing }, 'not ready any more');
@@ -374,13 +449,14 @@ interface EndpointParts {
   readonly transport: Transport;
   readonly directory: ReplicaDirectory;
   readonly router: Router;
+  readonly groups: GroupCalls;
   readonly metrics: ServerMetrics;
 }
 
 interface Parts extends Omit<EndpointParts, 'metrics'> {
   readonly logStore: LogStore;
   readonly host: ReplicaHost;
-  readonly grpc: GrpcServer;
+  readonly endpoints: Endpoints;
   readonly addresses: NodeAddresses;
   readonly membership: Membership;
 }

@@ -7,6 +7,7 @@ import type {
   BackendQuery,
   CallOptions,
   NewRecord,
+  ReadOptions,
   RecordsBackend,
   SearchAnswer,
   SearchOptions,
@@ -68,7 +69,7 @@ export class RouterBackend implements RecordsBackend {
     collection: string,
     ids: readonly string[],
     include: { readonly values: boolean; readonly metadata: boolean },
-    options: CallOptions,
+    options: ReadOptions,
   ): Promise<readonly (StoredRecord | undefined)[]> {
     const answer = await this.#fresh(options, () =>
       this.#options.router.fetch(collection, ids, include, options),
@@ -88,7 +89,7 @@ export class RouterBackend implements RecordsBackend {
     return { ...answer, shards: { total, ok, failed: failed.map(({ shardId }) => shardId) } };
   }
 
-  async count(collection: string, options: CallOptions): Promise<number> {
+  async count(collection: string, options: ReadOptions): Promise<number> {
     const answer = await this.#fresh(options, () =>
       this.#options.router.count(collection, options),
     );

@@ -219,6 +219,14 @@ export const SETTINGS = {
       'Minimum election timeout, from which all other times of consensus derive. 300 fits a fast ' +
       'local network. The same on all nodes.',
   }),
+  'cluster.leases': setting({
+    kind: boolean,
+    default: false,
+    doc:
+      'Lets leaders answer reads that ask for `leased` without a round to the other replicas. ' +
+      'The clocks of the nodes must run equally fast, and a failover takes up to three quarters ' +
+      'of the election timeout longer. The same on all nodes.',
+  }),
   'log.level': setting<LogLevel>({
     kind: choice(LOG_LEVELS),
     default: 'info',

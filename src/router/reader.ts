@@ -4,6 +4,7 @@ import { defined } from '../shared/assert.js';
 import { floatBytes } from '../shared/bytes.js';
 import type { Environment } from '../shared/environment.js';
 import { FlotillaError, isFlotillaError } from '../shared/errors.js';
+import type { ReadConsistency } from '../shared/types.js';
 import type { CollectionEntry, TopologyDocument } from '../topology/document.js';
 import type { TopologyView } from '../topology/view.js';
 import type { RouterHooks, RouterOperation } from './hooks.js';
@@ -34,11 +35,16 @@ export interface ReaderOptions {
   readonly hooks: RouterHooks;
 }
 
+/** How long a read may take, and how fresh it is to be. */
+export interface ReadManner {
+  readonly budget: TimeBudget;
+  readonly consistency: ReadConsistency;
+}
+
 /** The table and collection that one round of a read is carried out under. */
-interface Scope {
+interface Scope extends ReadManner {
   readonly document: TopologyDocument;
   readonly collection: CollectionEntry;
-  readonly budget: TimeBudget;
 }
 
 type ShardRead<T> = (
@@ -58,10 +64,10 @@ export class Reader {
   search(
     collection: string,
     queries: readonly SearchRequestQuery[],
-    budget: TimeBudget,
+    manner: ReadManner,
     allowPartial: boolean,
   ): Promise<SearchAnswer> {
-    return this.#underOneTable(collection, budget, async (scope) => {
+    return this.#underOneTable(collection, manner, async (scope) => {
       const vectors = await this.#vectorsOf(scope, queries);
       const shardQueries = queries.map((query, at) => ({
         vector: vectors[at] as Uint8Array,
@@ -73,7 +79,7 @@ export class Reader {
       }));
       const gathered = await this.#scatter(
         'search',
-        allowPartial ? { ...scope, budget: budget.firstPart(PARTIAL_SHARE) } : scope,
+        allowPartial ? { ...scope, budget: scope.budget.firstPart(PARTIAL_SHARE) } : scope,
         scope.document.shards.map((shard) => shard.shardId),
         () => (replica, readScope, context) => replica.search(readScope, shardQueries, context),
         allowPartial,
@@ -91,16 +97,16 @@ export class Reader {
     collection: string,
     ids: readonly string[],
     include: FetchInclude,
-    budget: TimeBudget,
+    manner: ReadManner,
   ): Promise<FetchAnswer> {
-    return this.#underOneTable(collection, budget, async (scope) => ({
+    return this.#underOneTable(collection, manner, async (scope) => ({
       records: await this.#fetchRecords(scope, ids, include),
       epoch: scope.document.epoch,
     }));
   }
 
-  count(collection: string, budget: TimeBudget): Promise<CountAnswer> {
-    return this.#underOneTable(collection, budget, async (scope) => {
+  count(collection: string, manner: ReadManner): Promise<CountAnswer> {
+    return this.#underOneTable(collection, manner, async (scope) => {
       const { values } = await this.#scatter(
         'count',
         scope,
@@ -182,7 +188,7 @@ export class Reader {
     readOf: (shardId: number) => ShardRead<T>,
     allowPartial = false,
   ): Promise<Gathered<T>> {
-    const { document, budget } = scope;
+    const { document, budget, consistency } = scope;
     const { collectionId } = scope.collection;
     const { clock } = this.#options.environment;
     const versions = new Map(document.shards.map((one) => [one.shardId, one.ownershipVersion]));
@@ -195,7 +201,13 @@ export class Reader {
         const ask = (replica: ShardReplica, context: CallContext): Promise<T> =>
           read(replica, { collectionId, ownershipVersion }, context);
         try {
-          return await this.#options.shards.call({ operation, shardId, budget, ask });
+          return await this.#options.shards.call({
+            operation,
+            shardId,
+            budget,
+            consistency,
+            ask,
+          });
         } catch (error) {
           failed++;
           throw error;
@@ -213,17 +225,18 @@ export class Reader {
    */
   async #underOneTable<T>(
     collection: string,
-    budget: TimeBudget,
+    manner: ReadManner,
     run: (scope: Scope) => Promise<T>,
   ): Promise<T> {
     const { view, environment } = this.#options;
+    const { budget } = manner;
     const backoff = new Backoff(environment);
     for (;;) {
       // The collection first: it tells when there is no document at all.
       const entry = view.collection(collection);
       const document = defined(view.current(), 'the topology');
       try {
-        return await run({ document, collection: entry, budget });
+        return await run({ document, collection: entry, ...manner });
       } catch (error) {
         const isStale = isFlotillaError(error) && error.reason === 'STALE_TOPOLOGY';
         if (!isStale || budget.isSpent) throw error;

@@ -2,7 +2,7 @@
 
 import type { RequestKey } from '../shared/codec/command.js';
 import type { Deadline } from '../shared/deadline.js';
-import type { ErrorBody, Version, WriteOutcome } from '../shared/types.js';
+import type { ErrorBody, ReadConsistency, Version, WriteOutcome } from '../shared/types.js';
 
 /** Every call ends by its deadline, or when its signal is aborted. */
 export type RequestOptions = Deadline;
@@ -60,7 +60,12 @@ export interface SearchRequestQuery {
   readonly includeMetadata: boolean;
 }
 
-export interface SearchOptions extends RequestOptions {
+export interface ReadOptions extends RequestOptions {
+  /** @default 'strong' */
+  readonly consistency?: ReadConsistency | undefined;
+}
+
+export interface SearchOptions extends ReadOptions {
   /** Answer with what the other shards found when a shard fails. @default false */
   readonly allowPartial?: boolean | undefined;
 }

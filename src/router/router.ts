@@ -10,12 +10,13 @@ import { type Logger, silentLogger } from '../shared/logger.js';
 import type { TopologyView } from '../topology/view.js';
 import type { RouterHooks } from './hooks.js';
 import type { ReplicaResolver } from './leader-watch.js';
-import { Reader, vectorBytes } from './reader.js';
+import { Reader, type ReadManner, vectorBytes } from './reader.js';
 import { RequestKeys } from './request-keys.js';
 import type {
   CountAnswer,
   FetchAnswer,
   FetchInclude,
+  ReadOptions,
   RequestOptions,
   SearchAnswer,
   SearchOptions,
@@ -103,19 +104,23 @@ export class Router {
     return this.#write(collectionId, operations, 'ids', options);
   }
 
-  /** Linearizable reads by id. Throws SHARD_UNAVAILABLE, naming the shards that are missing. */
+  /**
+   * Reads by id, linearizable unless the options say `leased` (see `ReadConsistency`). Throws
+   * SHARD_UNAVAILABLE, naming the shards that are missing.
+   */
   async fetch(
     collection: string,
     ids: readonly string[],
     include: FetchInclude,
-    options: RequestOptions,
+    options: ReadOptions,
   ): Promise<FetchAnswer> {
-    return this.#reader.fetch(collection, ids, include, this.#budget(options));
+    return this.#reader.fetch(collection, ids, include, this.#readManner(options));
   }
 
   /**
-   * Linearizable searches: each sees every write that was acknowledged before it began. All shards
-   * are asked under one table for `offset + limit` hits of each query, and their hits merged.
+   * Searches: unless the options say `leased`, each sees every write that was acknowledged before
+   * it began. All shards are asked under one table for `offset + limit` hits of each query, and
+   * their hits merged.
    *
    * Throws DIMENSION_MISMATCH, RECORD_NOT_FOUND for a query by id, and SHARD_UNAVAILABLE naming
    * the shards that are missing, unless `allowPartial` is set and at least one shard answered.
@@ -127,12 +132,12 @@ export class Router {
     options: SearchOptions,
   ): Promise<SearchAnswer> {
     const allowPartial = options.allowPartial ?? false;
-    return this.#reader.search(collection, queries, this.#budget(options), allowPartial);
+    return this.#reader.search(collection, queries, this.#readManner(options), allowPartial);
   }
 
   /** Records of the collection, by one linearizable read per shard. Throws as `fetch` does. */
-  async count(collection: string, options: RequestOptions): Promise<CountAnswer> {
-    return this.#reader.count(collection, this.#budget(options));
+  async count(collection: string, options: ReadOptions): Promise<CountAnswer> {
+    return this.#reader.count(collection, this.#readManner(options));
   }
 
   /**
@@ -200,6 +205,10 @@ export class Router {
       },
     );
     return run.run();
+  }
+
+  #readManner(options: ReadOptions): ReadManner {
+    return { budget: this.#budget(options), consistency: options.consistency ?? 'strong' };
   }
 
   #budget(options: RequestOptions): TimeBudget {

@@ -4,6 +4,7 @@ import { withDeadline } from '../shared/deadline.js';
 import type { Environment } from '../shared/environment.js';
 import { FlotillaError, toFlotillaError } from '../shared/errors.js';
 import type { Logger } from '../shared/logger.js';
+import type { ReadConsistency } from '../shared/types.js';
 import type { ReplicaEntry, ShardEntry } from '../topology/document.js';
 import type { TopologyView } from '../topology/view.js';
 import type { RouterHooks, RouterOperation } from './hooks.js';
@@ -27,6 +28,8 @@ export interface ShardCall<T> {
   readonly operation: RouterOperation;
   readonly shardId: number;
   readonly budget: TimeBudget;
+  /** Of a read. @default 'strong' */
+  readonly consistency?: ReadConsistency;
   /** Asks one replica. May be called several times, also while an earlier call still hangs. */
   readonly ask: (replica: ShardReplica, context: CallContext) => Promise<T>;
   /** Whether a failed attempt may be followed by another. @default always */
@@ -104,7 +107,8 @@ export class ShardClient {
       });
     const watch = shard.replicas.length > 1 ? this.#watch.start(shard, nodeId, epoch) : undefined;
     try {
-      const context = { epoch, timeoutMs, ...(signal !== undefined && { signal }) };
+      const { consistency = 'strong' } = call;
+      const context = { epoch, timeoutMs, consistency, ...(signal !== undefined && { signal }) };
       const answer = call.ask(replicas(shard, entry), context);
       const work = watch === undefined ? answer : Promise.race([answer, watch.replaced]);
       const what = `Shard ${shardId} on node ${nodeId}`;

@@ -5,8 +5,13 @@
 import type { ClusterStatus, CollectionInfo } from '../shared/codec/admin-messages.js';
 import type { RecordMessage } from '../shared/codec/api-messages.js';
 import type { RequestKey } from '../shared/codec/command.js';
+import type {
+  LeaderResponse,
+  ReadmitNodeResponse,
+  ReplicaResponse,
+} from '../shared/codec/replica-messages.js';
 import type { HitMessage, ShardSummary } from '../shared/codec/search-messages.js';
-import type { CollectionConfig, Version, WriteOutcome } from '../shared/types.js';
+import type { CollectionConfig, ReadConsistency, Version, WriteOutcome } from '../shared/types.js';
 
 export interface CallOptions {
   /** The backend answers or rejects within this time, counted from the call. */
@@ -22,7 +27,11 @@ export interface WriteOptions extends CallOptions {
   readonly retry: 'client' | 'router';
 }
 
-export interface SearchOptions extends CallOptions {
+export interface ReadOptions extends CallOptions {
+  readonly consistency: ReadConsistency;
+}
+
+export interface SearchOptions extends ReadOptions {
   readonly allowPartial: boolean;
 }
 
@@ -82,14 +91,14 @@ export interface RecordsBackend {
     collection: string,
     ids: readonly string[],
     include: { readonly values: boolean; readonly metadata: boolean },
-    options: CallOptions,
+    options: ReadOptions,
   ): Promise<readonly (StoredRecord | undefined)[]>;
   search(
     collection: string,
     queries: readonly BackendQuery[],
     options: SearchOptions,
   ): Promise<SearchAnswer>;
-  count(collection: string, options: CallOptions): Promise<number>;
+  count(collection: string, options: ReadOptions): Promise<number>;
 }
 
 /** Looking after collections and the cluster. Everything rejects with `FlotillaError`. */
@@ -101,4 +110,31 @@ export interface ClusterAdmin {
   listCollections(options: CallOptions): Promise<readonly CollectionInfo[]>;
   describeCollection(name: string, options: CallOptions): Promise<CollectionInfo>;
   status(options: CallOptions): Promise<ClusterStatus>;
+  /**
+   * Begins a change of replicas, or tells what is under way already. Rejects with SHARD_NOT_FOUND,
+   * NODE_NOT_FOUND, REPLICA_NOT_FOUND, CHANGE_IN_PROGRESS, QUORUM_AT_RISK.
+   */
+  changeReplicas(
+    action: ReplicaAction,
+    group: GroupName,
+    nodeId: number,
+    options: CallOptions,
+  ): Promise<ReplicaResponse>;
+  /** Resolves when the group has a leader again. `nodeId` is 0 for any. */
+  changeLeader(
+    action: LeaderAction,
+    group: GroupName,
+    nodeId: number,
+    options: CallOptions,
+  ): Promise<LeaderResponse>;
+  /** Rejects with NODE_NOT_READY where the node does not answer. */
+  readmitNode(nodeId: number, options: CallOptions): Promise<ReadmitNodeResponse>;
 }
+
+export type ReplicaAction = 'add' | 'remove' | 'reset' | 'cancel';
+export type LeaderAction = 'transfer' | 'step-down' | 'elect';
+
+/** A Raft group as operators name it. */
+export type GroupName =
+  | { readonly kind: 'shard'; readonly shardId: number }
+  | { readonly kind: 'topology' };

@@ -5,14 +5,22 @@
  */
 import { utf8Length } from '../shared/bytes.js';
 import type { CollectionRequest } from '../shared/codec/admin-messages.js';
-import type { RecordMessage } from '../shared/codec/api-messages.js';
+import type { RecordMessage, RequestedConsistency } from '../shared/codec/api-messages.js';
 import type { RequestKey } from '../shared/codec/command.js';
+import type { GroupRequest } from '../shared/codec/replica-messages.js';
 import type { SearchQueryMessage } from '../shared/codec/search-messages.js';
 import { validateStruct } from '../shared/codec/struct.js';
 import { FlotillaError, isFlotillaError, limitExceeded } from '../shared/errors.js';
 import { LIMITS, type LimitName } from '../shared/limits.js';
-import { type CollectionConfig, FIELD_TYPES, type IndexedField, METRICS } from '../shared/types.js';
-import type { BackendQuery } from './backend.js';
+import {
+  type CollectionConfig,
+  FIELD_TYPES,
+  type IndexedField,
+  METRICS,
+  READ_CONSISTENCIES,
+  type ReadConsistency,
+} from '../shared/types.js';
+import type { BackendQuery, GroupName } from './backend.js';
 
 const NAME_FORM = /^[A-Za-z0-9_.-]+$/;
 
@@ -118,6 +126,26 @@ export function checkBatch(queries: readonly SearchQueryMessage[]): void {
   checkBatchSize('searchBatchMax', queries.length, 'queries');
   const hits = queries.reduce((sum, { k, offset }) => sum + k + offset, 0);
   checkAtMost('searchBatchHitsMax', hits, 'queries');
+}
+
+/** The group that a call is about: a shard, or the topology. */
+export function checkGroup({ shardId, topology }: GroupRequest): GroupName {
+  if (topology && shardId !== undefined) {
+    throw invalid('shardId', 'is set and topology too, leave one out');
+  }
+  if (topology) return { kind: 'topology' };
+  if (shardId === undefined) throw invalid('shardId', 'is missing, and topology is not set');
+  return { kind: 'shard', shardId };
+}
+
+export function checkNodeId(nodeId: number): void {
+  if (nodeId === 0) throw invalid('nodeId', 'is missing, nodes are counted from 1');
+}
+
+/** How fresh a read is to be. */
+export function checkConsistency(consistency: RequestedConsistency): ReadConsistency {
+  if (consistency !== 'unknown') return consistency ?? 'strong';
+  throw invalid('consistency', `is none of ${READ_CONSISTENCIES.join(', ')}`);
 }
 
 /** One query on `collection`; `field` is its path in the request. */

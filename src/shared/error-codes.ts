@@ -85,6 +85,19 @@ export const ERRORS = {
     'The collection is still being created or dropped on some shard. Try again shortly.',
     { retryable: true },
   ),
+  SHARD_NOT_FOUND: spec('NOT_FOUND', 'The cluster has no shard of this number.'),
+  NODE_NOT_FOUND: spec('NOT_FOUND', 'The cluster has no node of this id.'),
+  REPLICA_NOT_FOUND: spec('NOT_FOUND', 'The shard has no replica on this node.'),
+  CHANGE_IN_PROGRESS: spec(
+    'FAILED_PRECONDITION',
+    'The replicas of the shard are being changed already. Wait until `flotilla status` shows no ' +
+      'change, or give it up with `flotilla replica cancel`.',
+  ),
+  QUORUM_AT_RISK: spec(
+    'FAILED_PRECONDITION',
+    'The change would leave the shard without a majority of replicas that answer. Bring replicas ' +
+      'back or add one first; the error names those that are missing.',
+  ),
   UNAUTHENTICATED: spec('UNAUTHENTICATED', 'The request carries no valid credentials.'),
 
   // Exactly-once.
@@ -124,6 +137,12 @@ export const ERRORS = {
   PROPOSAL_DROPPED: spec(
     'RESOURCE_EXHAUSTED',
     'The shard has too many bytes that are not committed yet. Slow down and try again.',
+    { retryable: true },
+  ),
+  DISK_FULL: spec(
+    'RESOURCE_EXHAUSTED',
+    "The disk of the shard's leader is nearly full: it takes deletes, and no other writes. Free " +
+      'space on it, or delete records; another replica takes over if it has room.',
     { retryable: true },
   ),
   TOO_MANY_REQUESTS: spec(

@@ -5,6 +5,15 @@ export type Metric = 'l2' | 'cosine' | 'dot';
 
 export const METRICS: readonly Metric[] = ['l2', 'cosine', 'dot'];
 
+/**
+ * How fresh a read is. `strong`: it sees every write that was acknowledged before it began.
+ * `leased`: the same, as long as the clocks of the nodes run equally fast; cheaper where the
+ * cluster setting `leases` is on, and served as `strong` where it is off.
+ */
+export type ReadConsistency = 'strong' | 'leased';
+
+export const READ_CONSISTENCIES: readonly ReadConsistency[] = ['strong', 'leased'];
+
 /** Type of a declared metadata field. */
 export type FieldType = 'keyword' | 'integer' | 'float' | 'bool' | 'datetime';
 

@@ -7,10 +7,13 @@ import { MalformedBytesError, utf8 } from '../shared/bytes.js';
 import { FlotillaError } from '../shared/errors.js';
 import { type CollectionConfig, FIELD_TYPES, METRICS } from '../shared/types.js';
 import {
+  CHANGE_STAGES,
   type ClusterSettings,
   type CollectionEntry,
   documentFault,
+  type GroupMembership,
   type NodeEntry,
+  type ReplicaChange,
   type ReplicaEntry,
   type ShardEntry,
   type TopologyCommand,
@@ -50,6 +53,21 @@ export function decodeTopologyCommand(bytes: Uint8Array): TopologyCommand {
     case 'beginDropCollection':
     case 'finishDropCollection':
       return { kind, collectionId: node.field('collectionId').whole(1) };
+    case 'addReplica':
+      return { kind, groupId: readGroupId(node), nodeId: node.field('nodeId').whole(1) };
+    case 'removeReplica':
+    case 'resetReplica':
+      return { kind, groupId: readGroupId(node), replicaId: node.field('replicaId').whole(1) };
+    case 'cancelReplicaChange':
+      return { kind, groupId: readGroupId(node) };
+    case 'advanceReplicaChange':
+      return { kind, groupId: readGroupId(node), change: readChange(node.field('change')) };
+    case 'readmitNode':
+      return {
+        kind,
+        nodeId: node.field('nodeId').whole(1),
+        storeId: node.field('storeId').text(),
+      };
     default:
       throw new MalformedBytesError(`topology command ${kind}`);
   }
@@ -80,14 +98,22 @@ function decode(bytes: Uint8Array): JsonNode {
   }
 }
 
+function readGroupId(node: JsonNode): number {
+  return node.field('groupId').whole(0);
+}
+
 function readDocument(node: JsonNode): TopologyDocument {
+  const topologyReplicas = node.field('topologyReplicas').list(readTopologyReplica);
+  const topologyGroup = node.optional('topologyGroup');
+  topologyGroup?.field('nextReplicaId');
   return {
     epoch: node.field('epoch').whole(1),
     clusterId: node.field('clusterId').text(),
     settings: readSettings(node.field('settings')),
     nodes: node.field('nodes').list(readNode),
     shards: node.field('shards').list(readShard),
-    topologyReplicas: node.field('topologyReplicas').list(readTopologyReplica),
+    topologyReplicas,
+    topologyGroup: readMembership(topologyGroup, topologyReplicas),
     slotTable: node.field('slotTable').list((slot) => slot.whole(0)),
     collections: node.field('collections').list(readCollection),
     nextCollectionId: node.field('nextCollectionId').whole(1),
@@ -100,6 +126,8 @@ function readSettings(node: JsonNode): ClusterSettings {
     replicationFactor: node.field('replicationFactor').whole(1),
     virtualNodes: node.field('virtualNodes').whole(1),
     electionTimeoutMs: node.field('electionTimeoutMs').whole(1),
+    // Documents of before there were leases do not say that there are none.
+    leases: node.optional('leases')?.flag() ?? false,
   };
 }
 
@@ -124,12 +152,38 @@ function readTopologyReplica(node: JsonNode): TopologyReplicaEntry {
   return { ...readReplica(node), learner: node.field('learner').flag() };
 }
 
+/** Replicas of before they could change had the ids that they were given first. */
+function readMembership(
+  node: JsonNode | undefined,
+  replicas: readonly ReplicaEntry[],
+): GroupMembership {
+  const change = node?.optional('change');
+  const highestId = Math.max(0, ...replicas.map(({ replicaId }) => replicaId));
+  return {
+    nextReplicaId: node?.optional('nextReplicaId')?.whole(1) ?? highestId + 1,
+    resets: node?.optional('resets')?.list((one) => one.whole(1)) ?? [],
+    ...(change !== undefined && { change: readChange(change) }),
+  };
+}
+
+function readChange(node: JsonNode): ReplicaChange {
+  const add = node.optional('add');
+  const remove = node.optional('remove');
+  return {
+    ...(add !== undefined && { add: readReplica(add) }),
+    ...(remove !== undefined && { remove: remove.whole(1) }),
+    stage: node.field('stage').oneOf(CHANGE_STAGES),
+  };
+}
+
 function readShard(node: JsonNode): ShardEntry {
+  const replicas = node.field('replicas').list(readReplica);
   return {
     shardId: node.field('shardId').whole(0),
     groupId: node.field('groupId').whole(1),
     ownershipVersion: node.field('ownershipVersion').whole(1),
-    replicas: node.field('replicas').list(readReplica),
+    replicas,
+    ...readMembership(node, replicas),
   };
 }
 
@@ -166,10 +220,16 @@ class JsonNode {
   }
 
   field(name: string): JsonNode {
+    const found = this.optional(name);
+    if (found === undefined) throw new MalformedBytesError(`${this.#path}.${name} is missing`);
+    return found;
+  }
+
+  /** A field that documents of an earlier version do not have, or that is not always there. */
+  optional(name: string): JsonNode | undefined {
     const value = this.#value;
-    if (typeof value !== 'object' || value === null || !Object.hasOwn(value, name)) {
-      throw new MalformedBytesError(`${this.#path}.${name} is missing`);
-    }
+    if (typeof value !== 'object' || value === null) this.#fail('an object');
+    if (!Object.hasOwn(value, name)) return undefined;
     return new JsonNode((value as Record<string, unknown>)[name], `${this.#path}.${name}`);
   }
 

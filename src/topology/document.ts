@@ -21,9 +21,37 @@ export interface ReplicaEntry {
   readonly nodeId: number;
 }
 
-export interface ShardEntry {
+/** The Raft group of the topology itself; those of shards count from 1. */
+export const TOPOLOGY_GROUP_ID = 0;
+
+/** In the order of a change; `cancelling` may follow the first two, and ends one. */
+export const CHANGE_STAGES = ['adding', 'catching-up', 'switching', 'cancelling'] as const;
+export type ChangeStage = (typeof CHANGE_STAGES)[number];
+
+/**
+ * A change of a group's replicas on its way; replica-driver.ts says what each stage does. With both
+ * parts the new replica takes the place of the old one, on the same node or on another. Without
+ * `add` it begins with `switching`. The two ids name the change for ever, for none is used again.
+ */
+export interface ReplicaChange {
+  readonly add?: ReplicaEntry;
+  /** Id of the replica that goes. It stays in `replicas` until the change is over. */
+  readonly remove?: number;
+  readonly stage: ChangeStage;
+}
+
+/** How the replicas of a group come and go. */
+export interface GroupMembership {
+  /** Grows with each replica that is added: no id is ever given out again (M8). */
+  readonly nextReplicaId: number;
+  readonly change?: ReplicaChange;
+  /** Replicas to be replaced on their node as soon as the change under way is over. */
+  readonly resets: readonly number[];
+}
+
+export interface ShardEntry extends GroupMembership {
   readonly shardId: number;
-  /** The shard's Raft group. The topology's own group is 0. */
+  /** The shard's Raft group. */
   readonly groupId: number;
   /** Grows whenever the set of slots that the shard owns changes. */
   readonly ownershipVersion: number;
@@ -46,6 +74,8 @@ export interface ClusterSettings {
   readonly virtualNodes: number;
   /** Minimum election timeout; all other times derive from it. */
   readonly electionTimeoutMs: number;
+  /** Whether leaders may serve reads that say `leased` without a round to a quorum (R6). */
+  readonly leases: boolean;
 }
 
 /** A replica of the topology group. */
@@ -61,6 +91,7 @@ export interface TopologyDocument {
   readonly shards: readonly ShardEntry[];
   /** Replicas of the topology group: voters on up to five nodes, learners on all others. */
   readonly topologyReplicas: readonly TopologyReplicaEntry[];
+  readonly topologyGroup: GroupMembership;
   /** Shard of each slot; its length is the number of slots. */
   readonly slotTable: readonly number[];
   readonly collections: readonly CollectionEntry[];
@@ -71,7 +102,24 @@ export type TopologyCommand =
   | { readonly kind: 'beginCreateCollection'; readonly config: CollectionConfig }
   | { readonly kind: 'finishCreateCollection'; readonly collectionId: number }
   | { readonly kind: 'beginDropCollection'; readonly collectionId: number }
-  | { readonly kind: 'finishDropCollection'; readonly collectionId: number };
+  | { readonly kind: 'finishDropCollection'; readonly collectionId: number }
+  | ReplicaCommand;
+
+/** What replica-transitions.ts applies. */
+export type ReplicaCommand =
+  | { readonly kind: 'addReplica'; readonly groupId: number; readonly nodeId: number }
+  | { readonly kind: 'removeReplica'; readonly groupId: number; readonly replicaId: number }
+  /** A new replica takes the place of one whose data are lost or damaged, on the same node. */
+  | { readonly kind: 'resetReplica'; readonly groupId: number; readonly replicaId: number }
+  | { readonly kind: 'cancelReplicaChange'; readonly groupId: number }
+  /** The stage of `change` is done. Without effect where the group's change is another by now. */
+  | {
+      readonly kind: 'advanceReplicaChange';
+      readonly groupId: number;
+      readonly change: ReplicaChange;
+    }
+  /** The node has a new data directory: all of its replicas are to be replaced. */
+  | { readonly kind: 'readmitNode'; readonly nodeId: number; readonly storeId: string };
 
 /**
  * What is wrong with a document, as one sentence; undefined for a sound one. Field types are the
@@ -81,21 +129,27 @@ export function documentFault(document: TopologyDocument): string | undefined {
   return nodesFault(document) ?? shardsFault(document) ?? collectionsFault(document);
 }
 
-function nodesFault({ nodes, topologyReplicas }: TopologyDocument): string | undefined {
+function nodesFault(document: TopologyDocument): string | undefined {
+  const { nodes, topologyReplicas, topologyGroup } = document;
   if (nodes.length === 0) return 'there is no node';
   if (hasDuplicates(nodes.map((node) => node.nodeId))) return 'two nodes have one id';
   if (hasDuplicates(nodes.map((node) => node.storeId))) return 'two nodes have one store';
   if (topologyReplicas.length !== nodes.length || !topologyReplicas.some((one) => !one.learner)) {
     return 'the topology group is not on every node, or has no voter';
   }
-  return replicasFault('the topology', topologyReplicas, nodes);
+  const group = { ...topologyGroup, replicas: topologyReplicas };
+  return (
+    replicasFault('the topology', topologyReplicas, nodes) ??
+    membershipFault('the topology', group, nodes)
+  );
 }
 
 function shardsFault({ shards, nodes, slotTable }: TopologyDocument): string | undefined {
   if (hasDuplicates(shards.map((shard) => shard.shardId))) return 'two shards have one id';
   if (hasDuplicates([0, ...shards.map((shard) => shard.groupId)])) return 'two groups have one id';
   for (const shard of shards) {
-    const fault = replicasFault(`shard ${shard.shardId}`, shard.replicas, nodes);
+    const name = `shard ${shard.shardId}`;
+    const fault = replicasFault(name, shard.replicas, nodes) ?? membershipFault(name, shard, nodes);
     if (fault !== undefined) return fault;
   }
   if (slotTable.length !== LIMITS.slots.value) return `the table has ${slotTable.length} slots`;
@@ -130,6 +184,44 @@ function replicasFault(
   return replicas.every((replica) => known.has(replica.nodeId))
     ? undefined
     : `a replica of ${group} is on a node that does not exist`;
+}
+
+function membershipFault(
+  group: string,
+  membership: GroupMembership & { readonly replicas: readonly ReplicaEntry[] },
+  nodes: readonly NodeEntry[],
+): string | undefined {
+  const { replicas, nextReplicaId, change, resets } = membership;
+  const ids = [...replicas, ...(change?.add === undefined ? [] : [change.add])].map(
+    ({ replicaId }) => replicaId,
+  );
+  if ([...ids, ...resets].some((replicaId) => replicaId >= nextReplicaId)) {
+    return `a replica id of ${group} would be given out again`;
+  }
+  if (hasDuplicates(ids)) return `two replicas of ${group} have one id`;
+  if (hasDuplicates(resets)) return `a replica of ${group} waits twice for its reset`;
+  return change && changeFault(group, change, replicas, nodes);
+}
+
+function changeFault(
+  group: string,
+  { add, remove, stage }: ReplicaChange,
+  replicas: readonly ReplicaEntry[],
+  nodes: readonly NodeEntry[],
+): string | undefined {
+  if (add === undefined && remove === undefined) return `a change of ${group} changes nothing`;
+  if (add === undefined && stage !== 'switching') return `a change of ${group} is ${stage} nobody`;
+  if (remove !== undefined && !replicas.some(({ replicaId }) => replicaId === remove)) {
+    return `a change of ${group} removes a replica that does not exist`;
+  }
+  if (add === undefined) return undefined;
+  if (!nodes.some(({ nodeId }) => nodeId === add.nodeId)) {
+    return `a change of ${group} is for a node that does not exist`;
+  }
+  const there = replicas.find(({ nodeId }) => nodeId === add.nodeId);
+  return there === undefined || there.replicaId === remove
+    ? undefined
+    : `a change of ${group} would put two replicas on one node`;
 }
 
 function hasDuplicates(values: readonly (number | string)[]): boolean {

@@ -46,6 +46,7 @@ export function initialTopology(seed: TopologySeed): TopologyDocument {
     nodes,
     shards: shardsOn(nodes, shardIds, settings.replicationFactor),
     topologyReplicas: topologyReplicasOn(nodes),
+    topologyGroup: { nextReplicaId: nodes.length + 1, resets: [] },
     slotTable: ring.place(shardIds).shardIds,
     collections: [],
     nextCollectionId: 1,
@@ -66,6 +67,8 @@ function shardsOn(
     groupId: allocation.shardId + 1,
     ownershipVersion: 1,
     replicas: allocation.nodeIds.map((nodeId, at) => ({ replicaId: at + 1, nodeId })),
+    nextReplicaId: allocation.nodeIds.length + 1,
+    resets: [],
   }));
 }
 

@@ -12,11 +12,14 @@ import { FlotillaError } from '../shared/errors.js';
 import { LIMITS } from '../shared/limits.js';
 import type { CollectionConfig, ErrorBody } from '../shared/types.js';
 import type { CollectionEntry, TopologyCommand, TopologyDocument } from './document.js';
+import { applyReplicaCommand } from './replica-transitions.js';
 
 /** What applying a command answers to its proposer. Plain data: it crosses nodes as JSON. */
 export type TopologyResult =
   /** The command holds now, whether this entry or an earlier one made it so. */
   | { readonly kind: 'ok'; readonly collection: CollectionEntry }
+  /** The same, for what is not about a collection. */
+  | { readonly kind: 'done' }
   /** Nothing was changed. */
   | { readonly kind: 'refused'; readonly error: ErrorBody };
 
@@ -26,7 +29,10 @@ export interface TopologyTransition {
   readonly result: TopologyResult;
 }
 
-/** Applies one command. Never throws for a command that decodes. Linear in the collections. */
+/**
+ * Applies one command. Never throws for a command that decodes. Linear in the collections, or in
+ * the replicas.
+ */
 export function applyTopologyCommand(
   document: TopologyDocument,
   command: TopologyCommand,
@@ -40,10 +46,23 @@ export function applyTopologyCommand(
       return beginDrop(document, command.collectionId);
     case 'finishDropCollection':
       return finishDrop(document, command.collectionId);
+    case 'addReplica':
+    case 'removeReplica':
+    case 'resetReplica':
+    case 'cancelReplicaChange':
+    case 'advanceReplicaChange':
+    case 'readmitNode': {
+      const next = applyReplicaCommand(document, command);
+      if (next instanceof FlotillaError) return refused(document, next);
+      const epoch = next === document ? document.epoch : document.epoch + 1;
+      return { document: next === document ? document : { ...next, epoch }, result: DONE };
+    }
     default:
       return unreachable(command, 'topology command');
   }
 }
+
+const DONE = { kind: 'done' } as const;
 
 function beginCreate(document: TopologyDocument, config: CollectionConfig): TopologyTransition {
   const existing = findByName(document, config.name);

@@ -13,7 +13,12 @@ import type * as search from '../../src/shared/codec/search-messages.js';
 import { decodeStruct, encodeStruct, type JsonObject } from '../../src/shared/codec/struct.js';
 import { ERRORS, type ErrorReason } from '../../src/shared/error-codes.js';
 import { LIMITS } from '../../src/shared/limits.js';
-import { FIELD_TYPES, METRICS, type WriteOutcome } from '../../src/shared/types.js';
+import {
+  FIELD_TYPES,
+  METRICS,
+  READ_CONSISTENCIES,
+  type WriteOutcome,
+} from '../../src/shared/types.js';
 
 const root = new protobuf.Root();
 root.resolvePath = (_origin, target) => `${PROTO_DIRECTORY}/${target}`;
@@ -83,6 +88,8 @@ const metadata = fc
   .map((object) => encodeStruct({ ...object } as JsonObject));
 const version = fc.bigInt({ min: 0n, max: 2n ** 64n - 1n });
 const maybe = <T>(arbitrary: fc.Arbitrary<T>) => fc.option(arbitrary, { nil: undefined });
+
+const consistency = maybe(fc.constantFrom(...READ_CONSISTENCIES));
 
 const requestKey = fc.record({
   clientId: text,
@@ -154,7 +161,22 @@ const replica = fc.record({
   lagEntries: large,
   fault: text,
 });
+const change = fc.record({
+  stage: text,
+  addReplicaId: count,
+  addNodeId: count,
+  removeReplicaId: count,
+  removeNodeId: count,
+  lagEntries: large,
+  doneBytes: large,
+  sizeBytes: large,
+  bytesPerSecond: large,
+  leftMs: maybe(large),
+  problem: text,
+});
+const groupRequest = { shardId: maybe(count), topology: fc.boolean(), nodeId: count };
 const group = fc.record({
+  change: maybe(change),
   shardId: count,
   leaderNodeId: count,
   term: large,
@@ -179,6 +201,7 @@ function stockForm(value: unknown, key = ''): unknown {
   }
   if (typeof value === 'bigint') return value === 0n ? '' : String(value);
   if (key === 'metric') return value === undefined ? 0 : METRICS.indexOf(value as never) + 1;
+  if (key === 'consistency') return READ_CONSISTENCIES.indexOf(value as never) + 1;
   if (key === 'type') return value === undefined ? 0 : FIELD_TYPES.indexOf(value as never) + 1;
   if (key === 'kind') return ['applied', 'not-applied', 'unknown'].indexOf(String(value)) + 1;
   if (Array.isArray(value)) {
@@ -233,24 +256,27 @@ const cases = [
     ids: fc.array(text, { maxLength: 5 }),
     includeValues: maybe(fc.boolean()),
     includeMetadata: maybe(fc.boolean()),
+    consistency,
   }),
   response('FetchResponse', API.fetch, { records: fc.array(stored, { maxLength: 4 }) }),
   request('SearchRequest', API.search, {
     collection: text,
     query: maybe(query),
     allowPartial: fc.boolean(),
+    consistency,
   }),
   response('SearchResponse', API.search, { hits: fc.array(hit, { maxLength: 5 }), ...provenance }),
   request('SearchBatchRequest', API.searchBatch, {
     collection: text,
     queries: fc.array(query, { maxLength: 4 }),
     allowPartial: fc.boolean(),
+    consistency,
   }),
   response('SearchBatchResponse', API.searchBatch, {
     results: fc.array(fc.array(hit, { maxLength: 4 }), { maxLength: 4 }),
     ...provenance,
   }),
-  request('CountRequest', API.count, { collection: text }),
+  request('CountRequest', API.count, { collection: text, consistency }),
   response('CountResponse', API.count, { count: large }),
   requestOf('CreateCollectionRequest', collection, API.createCollection, (config) => ({
     config,
@@ -280,6 +306,12 @@ const cases = [
     topology: group,
     healthy: fc.boolean(),
   }),
+  request('ReplicaRequest', API.resetReplica, groupRequest),
+  response('ReplicaResponse', API.addReplica, { change: maybe(change), epoch: large }),
+  request('LeaderRequest', API.elect, groupRequest),
+  response('LeaderResponse', API.stepDown, { leaderNodeId: count }),
+  requestOf('ReadmitNodeRequest', count, API.readmitNode, (nodeId) => ({ nodeId })),
+  response('ReadmitNodeResponse', API.readmitNode, { storeId: text, replicas: count }),
 ];
 
 type Fields<T> = { [K in keyof T]: fc.Arbitrary<T[K]> };

@@ -3,14 +3,23 @@ import type {
   BackendQuery,
   CallOptions,
   ClusterAdmin,
+  GroupName,
+  LeaderAction,
   NewRecord,
   RecordsBackend,
+  ReplicaAction,
   SearchAnswer,
   StoredRecord,
   WriteOptions,
 } from '../../src/server/backend.js';
 import { floatsOf } from '../../src/shared/bytes.js';
 import type { ClusterStatus, CollectionInfo } from '../../src/shared/codec/admin-messages.js';
+import type {
+  LeaderResponse,
+  ReadmitNodeResponse,
+  ReplicaChangeStatus,
+  ReplicaResponse,
+} from '../../src/shared/codec/replica-messages.js';
 import type { HitMessage } from '../../src/shared/codec/search-messages.js';
 import { FlotillaError } from '../../src/shared/errors.js';
 import type { CollectionConfig, WriteOutcome } from '../../src/shared/types.js';
@@ -25,6 +34,20 @@ export const COLLECTION: CollectionConfig = {
 };
 
 const ALL_SHARDS = { total: 2, ok: 2, failed: [] };
+
+export const CHANGE: ReplicaChangeStatus = {
+  stage: 'catching-up',
+  addReplicaId: 4,
+  addNodeId: 2,
+  removeReplicaId: 2,
+  removeNodeId: 2,
+  lagEntries: 10,
+  doneBytes: 1_024,
+  sizeBytes: 4_096,
+  bytesPerSecond: 512,
+  leftMs: 6_000,
+  problem: '',
+};
 
 export class FakeBackend implements RecordsBackend, ClusterAdmin {
   readonly collections = new Map<string, CollectionConfig>([
@@ -137,6 +160,31 @@ export class FakeBackend implements RecordsBackend, ClusterAdmin {
     return STATUS;
   }
 
+  async changeReplicas(
+    action: ReplicaAction,
+    group: GroupName,
+    nodeId: number,
+    options: CallOptions,
+  ): Promise<ReplicaResponse> {
+    await this.#enter(`${action} ${JSON.stringify(group)} ${nodeId}`, options);
+    return { change: CHANGE, epoch: 8 };
+  }
+
+  async changeLeader(
+    action: LeaderAction,
+    group: GroupName,
+    nodeId: number,
+    options: CallOptions,
+  ): Promise<LeaderResponse> {
+    await this.#enter(`${action} ${JSON.stringify(group)} ${nodeId}`, options);
+    return { leaderNodeId: 3 };
+  }
+
+  async readmitNode(nodeId: number, options: CallOptions): Promise<ReadmitNodeResponse> {
+    await this.#enter(`readmit ${nodeId}`, options);
+    return { storeId: 'new', replicas: 2 };
+  }
+
   async #enter(call: string, options: CallOptions): Promise<void> {
     this.calls.push(call);
     this.lastOptions = options;
@@ -198,7 +246,15 @@ export const STATUS: ClusterStatus = {
     },
   ],
   shards: [
-    { shardId: 1, leaderNodeId: 1, term: 3, slots: 1_024, recordCount: 9, replicas: [REPLICA] },
+    {
+      shardId: 1,
+      leaderNodeId: 1,
+      term: 3,
+      slots: 1_024,
+      recordCount: 9,
+      replicas: [REPLICA],
+      change: CHANGE,
+    },
   ],
   topology: { shardId: 0, leaderNodeId: 1, term: 2, slots: 0, recordCount: 0, replicas: [REPLICA] },
   healthy: true,

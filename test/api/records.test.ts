@@ -2,7 +2,7 @@
 // Method: client -> gRPC on loopback -> server -> backend in memory.
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { FlotillaError } from '../../src/shared/errors.js';
-import { COLLECTION, STATUS } from './fake-backend.js';
+import { CHANGE, COLLECTION, STATUS } from './fake-backend.js';
 import { failureOf, type Harness, startHarness } from './harness.js';
 
 let harness: Harness;
@@ -171,5 +171,52 @@ describe('collections and cluster', () => {
 
   it('reports the status of the cluster', async () => {
     expect(await harness.client().status()).toEqual(STATUS);
+  });
+
+  it('changes replicas and leaders, and takes nodes in again (M-2)', async () => {
+    const client = harness.client();
+    const { backend } = harness;
+    backend.calls.length = 0;
+    expect(await client.addReplica({ shardId: 0, nodeId: 4 })).toEqual({
+      change: CHANGE,
+      epoch: 8,
+    });
+    await client.removeReplica({ shardId: 1, nodeId: 4 });
+    await client.resetReplica({ topology: true, nodeId: 4 });
+    await client.cancelReplicaChange({ shardId: 1 });
+    expect(await client.transferLeadership({ shardId: 1 })).toEqual({ leaderNodeId: 3 });
+    await client.stepDown({ topology: true });
+    await client.elect({ shardId: 1, nodeId: 2 });
+    expect(await client.readmitNode(5)).toEqual({ storeId: 'new', replicas: 2 });
+    expect(backend.calls).toEqual([
+      'add {"kind":"shard","shardId":0} 4',
+      'remove {"kind":"shard","shardId":1} 4',
+      'reset {"kind":"topology"} 4',
+      'cancel {"kind":"shard","shardId":1} 0',
+      'transfer {"kind":"shard","shardId":1} 0',
+      'step-down {"kind":"topology"} 0',
+      'elect {"kind":"shard","shardId":1} 2',
+      'readmit 5',
+    ]);
+    await expect(client.addReplica({ shardId: 1, nodeId: 0 })).rejects.toMatchObject({
+      reason: 'INVALID_REQUEST',
+      field: 'nodeId',
+    });
+    await expect(client.stepDown({} as { shardId: number })).rejects.toMatchObject({
+      reason: 'INVALID_REQUEST',
+      field: 'shardId',
+    });
+  });
+
+  it('takes a consistency for each read, and refuses words it does not know (P-4)', async () => {
+    const notes = harness.client().collection('notes');
+    await notes.count({ consistency: 'leased' });
+    expect(harness.backend.lastOptions).toMatchObject({ consistency: 'leased' });
+    await notes.fetch(['a']);
+    expect(harness.backend.lastOptions).toMatchObject({ consistency: 'strong' });
+    await expect(notes.count({ consistency: 'fresh' as 'strong' })).rejects.toMatchObject({
+      reason: 'INVALID_REQUEST',
+      field: 'consistency',
+    });
   });
 });

@@ -10,7 +10,7 @@ import type { RequestKey } from '../../src/shared/codec/command.js';
 import { API } from '../../src/shared/codec/public-api.js';
 import { isFlotillaError } from '../../src/shared/errors.js';
 import { waitUntil } from '../support/wait-until.js';
-import { clientOf, FAST, healthy, isolate, leaderOf, recordsFrom } from './harness.js';
+import { clientOf, FAST, healthy, isolate, leaderOf, recordsFrom, startWriter } from './harness.js';
 
 const NODE_IDS = [1, 2, 3];
 const NAME = 'records';
@@ -48,31 +48,10 @@ async function expectAllThere(ids: readonly string[]): Promise<void> {
   }
 }
 
-/** Writes until told to stop; returns the ids that were acknowledged. */
-function startWriter(first: number): { readonly acknowledged: string[]; stop(): Promise<void> } {
-  const acknowledged: string[] = [];
-  let isStopped = false;
-  const run = async (): Promise<void> => {
-    for (let row = first; !isStopped; row += 5) {
-      const { outcomes } = await client.collection(NAME).upsert(recordsFrom(row, 5));
-      for (const { id, kind } of outcomes) if (kind === 'applied') acknowledged.push(id);
-    }
-  };
-  const running = run();
-  running.catch(() => undefined);
-  return {
-    acknowledged,
-    stop: () => {
-      isStopped = true;
-      return running;
-    },
-  };
-}
-
 describe('an orderly stop of a leader', () => {
   it('loses no acknowledged write, and writers go on (P-1, F-1)', async () => {
     const leader = await leaderOf(client, 0);
-    const writers = [10_000, 20_000, 30_000].map(startWriter);
+    const writers = [10_000, 20_000, 30_000].map((first) => startWriter(() => client, NAME, first));
     const written = (): number => writers.reduce((sum, one) => sum + one.acknowledged.length, 0);
     await waitUntil('some writes', () => written() > 50);
     await cluster.stopNode(leader);

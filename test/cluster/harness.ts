@@ -43,6 +43,34 @@ export function recordsFrom(first: number, count: number): NewRecord<{ row: numb
   });
 }
 
+export interface Writer {
+  /** Ids of the records that were acknowledged. */
+  readonly acknowledged: string[];
+  /** Resolves when the last write is answered; rejects when one failed. */
+  stop(): Promise<void>;
+}
+
+/** Writes records from row `first` on, five at a time, until told to stop. */
+export function startWriter(client: () => Flotilla, collection: string, first: number): Writer {
+  const acknowledged: string[] = [];
+  let isStopped = false;
+  const run = async (): Promise<void> => {
+    for (let row = first; !isStopped; row += 5) {
+      const { outcomes } = await client().collection(collection).upsert(recordsFrom(row, 5));
+      for (const { id, kind } of outcomes) if (kind === 'applied') acknowledged.push(id);
+    }
+  };
+  const running = run();
+  running.catch(() => undefined);
+  return {
+    acknowledged,
+    stop: () => {
+      isStopped = true;
+      return running;
+    },
+  };
+}
+
 /** Cuts a node off from all others, or from some. */
 export function isolate(cluster: Cluster, nodeId: number, others: readonly number[]): void {
   for (const other of others) cluster.network.cut(`node-${nodeId}`, `node-${other}`);

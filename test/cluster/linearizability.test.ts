@@ -1,12 +1,14 @@
 // Goal: per record, writes and reads are linearizable while leaders stop and come back (P-4, S-5).
-// Method: clients record histories of one-register operations; a checker decides each register.
-import { Cluster, type Flotilla } from 'flotilla';
+// Method: clients write, delete and read registers and record it; a checker decides each register.
+import { Cluster, type Flotilla, type WriteResult } from 'flotilla';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { defined } from '../../src/shared/assert.js';
 import { isFlotillaError } from '../../src/shared/errors.js';
+import type { RegisterOperation } from '../history/operation.js';
+import { Recorder } from '../history/recorder.js';
+import { checkRegister } from '../history/register.js';
 import { waitUntil } from '../support/wait-until.js';
 import { clientOf, FAST, leaderOf } from './harness.js';
-import { type Operation, registerFault } from './register-checker.js';
 
 const NAME = 'registers';
 const REGISTERS = ['r0', 'r1', 'r2', 'r3'];
@@ -27,52 +29,54 @@ afterAll(async () => {
   await cluster.stop();
 });
 
-class History {
-  readonly operations = new Map<string, Operation[]>(REGISTERS.map((id) => [id, []]));
+/** Registers: a write is an upsert of a value that no other write has. */
+class Registers {
   #clock = 0;
   #values = 0;
+  readonly #recorder = new Recorder<RegisterOperation>({
+    now: () => ++this.#clock,
+    isRefusal: (error) => isFlotillaError(error) && error.outcome === 'not-applied',
+  });
 
-  get size(): number {
-    return [...this.operations.values()].reduce((sum, list) => sum + list.length, 0);
+  get history(): readonly RegisterOperation[] {
+    return this.#recorder.history;
   }
 
-  /** A write of a value that no other write has. */
-  async write(client: Flotilla, id: string): Promise<void> {
+  async write(client: Flotilla, key: string): Promise<void> {
     const value = ++this.#values;
-    await this.#record(id, { kind: 'write', value }, async () => {
-      const { outcomes } = await client.collection(NAME).upsert([{ id, values: [value] }]);
-      if (outcomes[0]?.kind !== 'applied') throw new Error(`not applied: ${outcomes[0]?.kind}`);
-      return value;
-    });
+    await this.#recorder.record(
+      'writer',
+      () => applied(client.collection(NAME).upsert([{ id: key, values: [value] }])),
+      (span, existed) => ({ ...span, op: 'write', key, value, existed }),
+    );
   }
 
-  async read(client: Flotilla, id: string): Promise<void> {
-    await this.#record(id, { kind: 'read', value: 0 }, async () => {
-      const [found] = await client.collection(NAME).fetch([id]);
-      return found?.values?.[0] ?? 0;
-    });
+  async delete(client: Flotilla, key: string): Promise<void> {
+    await this.#recorder.record(
+      'deleter',
+      () => applied(client.collection(NAME).delete([key])),
+      (span, existed) => ({ ...span, op: 'delete', key, existed }),
+    );
   }
 
-  /** A read that failed says nothing; a write may have happened, now or later, or not. */
-  async #record(
-    id: string,
-    { kind, value }: Pick<Operation, 'kind' | 'value'>,
-    run: () => Promise<number>,
-  ): Promise<void> {
-    const list = defined(this.operations.get(id), id);
-    const start = ++this.#clock;
-    try {
-      const result = await run();
-      list.push({ kind, value: result, start, end: ++this.#clock });
-    } catch (error) {
-      const isRefused = isFlotillaError(error) && error.outcome === 'not-applied';
-      if (kind === 'write' && !isRefused) list.push({ kind, value, start, end: Infinity });
-    }
+  async read(client: Flotilla, key: string): Promise<void> {
+    await this.#recorder.record(
+      'reader',
+      async () => (await client.collection(NAME).fetch([key]))[0]?.values?.[0],
+      (span, value) => ({ ...span, op: 'read', key, value }),
+    );
   }
 }
 
+/** Whether a record existed before; rejects where the write of it is not acknowledged. */
+async function applied(write: Promise<WriteResult>): Promise<boolean> {
+  const [outcome] = (await write).outcomes;
+  if (outcome?.kind === 'applied') return outcome.existed;
+  throw new Error(`the outcome is ${outcome?.kind}`);
+}
+
 it('holds while leaders are stopped and started again', async () => {
-  const history = new History();
+  const registers = new Registers();
   let isDone = false;
   let turn = 0;
   const worker = async (): Promise<void> => {
@@ -83,16 +87,17 @@ it('holds while leaders are stopped and started again', async () => {
       const client = clientOf(cluster, nodeId, { timeoutMs: 800, retry: { attemptsMax: 2 } });
       for (let at = 0; at < 10 && !isDone; at++) {
         const id = defined(REGISTERS[(step + at) % REGISTERS.length], 'register');
-        if ((step + at) % 3 === 0) await history.write(client, id);
-        else await history.read(client, id);
+        if ((step + at) % 3 === 0) await registers.write(client, id);
+        else if ((step + at) % 7 === 0) await registers.delete(client, id);
+        else await registers.read(client, id);
       }
       await client.close();
     }
   };
   const workers = Array.from({ length: CLIENTS }, worker);
   const phase = async (): Promise<void> => {
-    const from = history.size;
-    await waitUntil('more operations', () => history.size >= from + OPERATIONS_PER_PHASE);
+    const until = registers.history.length + OPERATIONS_PER_PHASE;
+    await waitUntil('more operations', () => registers.history.length >= until);
   };
   for (let restart = 0; restart < RESTARTS; restart++) {
     await phase();
@@ -117,10 +122,12 @@ it('holds while leaders are stopped and started again', async () => {
 
   const last = defined(cluster.addresses[0], 'a node').nodeId;
   const client = clientOf(cluster, last, { timeoutMs: 20_000 });
-  for (const id of REGISTERS) await history.read(client, id);
+  for (const id of REGISTERS) await registers.read(client, id);
   await client.close();
-  for (const [id, operations] of history.operations) {
-    expect(operations.some(({ kind }) => kind === 'write')).toBe(true);
-    expect([id, registerFault(operations)]).toEqual([id, undefined]);
+  for (const id of REGISTERS) {
+    const own = registers.history.filter(({ key }) => key === id);
+    expect(own.some(({ op, outcome }) => op === 'write' && outcome === 'ok')).toBe(true);
+    expect(own.at(-1)).toMatchObject({ op: 'read', outcome: 'ok' });
   }
+  expect(checkRegister(registers.history)).toEqual([]);
 });

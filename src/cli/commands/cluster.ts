@@ -42,6 +42,7 @@ export function addClusterCommand(
     'cluster.replicationFactor',
     'cluster.virtualNodes',
     'cluster.electionTimeoutMs',
+    'cluster.leases',
     'log.level',
   ]).action(async (options: InitOptions, command: Command) => {
     await runInit(options, command, context);

@@ -5,7 +5,15 @@ import { createLogger } from '../../node/pino-logger.js';
 import { isFlotillaError } from '../../shared/errors.js';
 import type { CliContext } from '../context.js';
 import { EXIT, EXIT_CODES_HELP, type ExitCode } from '../exit-codes.js';
-import { addSettingOptions, configSourcesOf, SETTINGS_HELP } from '../options.js';
+import { nodeIdOption } from '../group-options.js';
+import {
+  addClientOptions,
+  addSettingOptions,
+  type ClientOptions,
+  configSourcesOf,
+  SETTINGS_HELP,
+  withClient,
+} from '../options.js';
 
 const EXAMPLES = `
 Examples:
@@ -28,6 +36,41 @@ export function addNodeCommand(
   addSettingOptions(node).action(async (_options: unknown, command: Command) => {
     const { config, warnings } = loadConfig(await configSourcesOf(command, context));
     finish(await runNode(config, warnings, context));
+  });
+  addReadmit(node, context, finish);
+}
+
+interface ReadmitOptions extends ClientOptions {
+  readonly node: number;
+}
+
+function addReadmit(node: Command, context: CliContext, finish: (code: ExitCode) => void): void {
+  const readmit = node
+    .command('readmit')
+    .description('take a node in again that has lost its data directory')
+    .requiredOption('--node <id>', 'the node; it must run, on an empty directory', nodeIdOption)
+    .addHelpText(
+      'after',
+      `
+Example:
+  flotilla node readmit --node 2 --url 10.0.0.1:7700
+
+Ask a node that is well. All replicas of the node are replaced by new ones, which get their data
+from the others; see flotilla status. The old directory is of no use afterwards.
+${EXIT_CODES_HELP}`,
+    );
+  addClientOptions(readmit).action(async (options: ReadmitOptions) => {
+    const { node: nodeId, timeoutMs, json } = options;
+    const answer = await withClient(context, options, (client) =>
+      client.readmitNode(nodeId, { timeoutMs }),
+    );
+    const text =
+      answer.replicas === 0
+        ? `the cluster knows node ${nodeId} by store ${answer.storeId} already: nothing to do`
+        : `node ${nodeId} is taken in with store ${answer.storeId}; ` +
+          `${answer.replicas} replicas are being replaced`;
+    context.stdout.write(json ? `${JSON.stringify(answer)}\n` : `${text}\n`);
+    finish(EXIT.ok);
   });
 }
 

@@ -10,6 +10,14 @@ export function formatPercent(share: number): string {
   return `${(share * 100).toFixed(2)} %`;
 }
 
+/** `512 B`, `1.5 KiB`, `12.0 MiB`, `3.2 GiB` */
+export function formatBytes(sizeBytes: number): string {
+  if (sizeBytes < 1_024) return `${Math.round(sizeBytes)} B`;
+  const units = ['KiB', 'MiB', 'GiB', 'TiB'];
+  const power = Math.min(units.length, Math.floor(Math.log2(sizeBytes) / 10));
+  return `${(sizeBytes / 1_024 ** power).toFixed(1)} ${units[power - 1]}`;
+}
+
 /** `850 ms`, `12.3 s`, `2m 03s`, `1h 02m` */
 export function formatDuration(durationMs: number): string {
   if (durationMs < 1_000) return `${Math.round(durationMs)} ms`;

@@ -1,6 +1,11 @@
 /** The state of a cluster as tables, and its problems as sentences. */
-import type { ClusterStatus, ReplicaStatus, ShardStatus } from '../../client/index.js';
-import { formatCount } from './format.js';
+import type {
+  ClusterStatus,
+  ReplicaChangeStatus,
+  ReplicaStatus,
+  ShardStatus,
+} from '../../client/index.js';
+import { formatBytes, formatCount, formatDuration, formatPercent } from './format.js';
 import { renderTable } from './table.js';
 
 export function renderStatus(status: ClusterStatus): string {
@@ -9,7 +14,29 @@ export function renderStatus(status: ClusterStatus): string {
     renderHealth(status),
     renderNodes(status),
     renderShards(status),
+    ...renderChanges(status),
   ].join('\n');
+}
+
+/** `catching-up: replica 7 comes to node 2, ... 45.30 %, 12.0 MiB/s, 2m 03s left` */
+export function describeChange(change: ReplicaChangeStatus): string {
+  const { addReplicaId, addNodeId, removeReplicaId, removeNodeId, problem } = change;
+  const who = [
+    ...(addReplicaId > 0 ? [`replica ${addReplicaId} comes to node ${addNodeId}`] : []),
+    ...(removeReplicaId > 0 ? [`replica ${removeReplicaId} leaves node ${removeNodeId}`] : []),
+  ];
+  const progress = progressOf(change);
+  const held = problem === '' ? '' : `; HELD UP: ${problem}`;
+  return `${change.stage}: ${[...who, ...progress].join(', ')}${held}`;
+}
+
+function progressOf(change: ReplicaChangeStatus): string[] {
+  const { stage, doneBytes, sizeBytes, bytesPerSecond, leftMs, lagEntries } = change;
+  if (stage !== 'catching-up') return [];
+  if (sizeBytes === 0) return [`${formatCount(lagEntries)} entries behind`];
+  const share = `${formatPercent(doneBytes / sizeBytes)} of ${formatBytes(sizeBytes)}`;
+  const rate = bytesPerSecond > 0 ? [`${formatBytes(bytesPerSecond)}/s`] : [];
+  return [share, ...rate, ...(leftMs === undefined ? [] : [`${formatDuration(leftMs)} left`])];
 }
 
 /** What is wrong, one sentence each; empty in a healthy cluster. */
@@ -24,6 +51,11 @@ export function problemsOf(status: ClusterStatus): string[] {
 function groupProblems(name: string, group: ShardStatus): string[] {
   const problems: string[] = [];
   if (group.leaderNodeId === 0) problems.push(`${name} has no leader`);
+  const { change } = group;
+  if (change !== undefined) {
+    const isReset = change.addNodeId === change.removeNodeId;
+    if (isReset || change.problem !== '') problems.push(`${name} is ${describeChange(change)}`);
+  }
   for (const replica of group.replicas) {
     if (replica.fault !== '') {
       problems.push(`${name} on node ${replica.nodeId}: ${replica.fault}`);
@@ -74,6 +106,16 @@ function renderShards(status: ClusterStatus): string {
     ],
     [rowOf('topology', status.topology), ...shards],
   );
+}
+
+function renderChanges(status: ClusterStatus): string[] {
+  const lines = [
+    { name: 'the topology', group: status.topology },
+    ...status.shards.map((group) => ({ name: `shard ${group.shardId}`, group })),
+  ].flatMap(({ name, group }) =>
+    group.change === undefined ? [] : [`  ${name} is ${describeChange(group.change)}\n`],
+  );
+  return lines.length === 0 ? [] : [`replicas that change\n${lines.join('')}`];
 }
 
 /** Commit and applied are the leader's where there is one, else the highest known. */

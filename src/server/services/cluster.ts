@@ -1,14 +1,36 @@
-/** The public Cluster service. */
+/** The public Cluster service over the cluster's administration. */
 import { API } from '../../shared/codec/public-api.js';
-import type { ClusterAdmin } from '../backend.js';
+import type { ClusterAdmin, LeaderAction, ReplicaAction } from '../backend.js';
 import type { UnaryCalls } from '../unary-calls.js';
+import { checkGroup, checkNodeId } from '../validate.js';
 
 /** Handlers by the method names of the .proto file. */
 export function clusterService(
   calls: UnaryCalls,
   admin: ClusterAdmin,
 ): Record<string, ReturnType<UnaryCalls['endpoint']>> {
+  const replicas = (method: typeof API.addReplica, action: ReplicaAction) =>
+    calls.endpoint(method, async (request, options) => {
+      const group = checkGroup(request);
+      if (action !== 'cancel') checkNodeId(request.nodeId);
+      return admin.changeReplicas(action, group, request.nodeId, options);
+    });
+  const leader = (method: typeof API.elect, action: LeaderAction) =>
+    calls.endpoint(method, async (request, options) =>
+      admin.changeLeader(action, checkGroup(request), request.nodeId, options),
+    );
   return {
     GetStatus: calls.endpoint(API.getStatus, async (_request, options) => admin.status(options)),
+    AddReplica: replicas(API.addReplica, 'add'),
+    RemoveReplica: replicas(API.removeReplica, 'remove'),
+    ResetReplica: replicas(API.resetReplica, 'reset'),
+    CancelReplicaChange: replicas(API.cancelReplicaChange, 'cancel'),
+    TransferLeadership: leader(API.transferLeadership, 'transfer'),
+    StepDown: leader(API.stepDown, 'step-down'),
+    Elect: leader(API.elect, 'elect'),
+    ReadmitNode: calls.endpoint(API.readmitNode, async (nodeId, options) => {
+      checkNodeId(nodeId);
+      return admin.readmitNode(nodeId, options);
+    }),
   };
 }

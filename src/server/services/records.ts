@@ -1,17 +1,24 @@
 /** The public Records service over a backend. */
 import type { Metadata } from '@grpc/grpc-js';
-import type { WriteResponse } from '../../shared/codec/api-messages.js';
+import type { RequestedConsistency, WriteResponse } from '../../shared/codec/api-messages.js';
 import type { RequestKey } from '../../shared/codec/command.js';
 import { API, RETRIES_HEADER } from '../../shared/codec/public-api.js';
 import type { Clock } from '../../shared/environment.js';
 import { FlotillaError, isFlotillaError } from '../../shared/errors.js';
 import type { WriteOutcome } from '../../shared/types.js';
 import { errorOfOutcomes } from '../../shared/write-outcomes.js';
-import type { CallOptions, RecordsBackend, StoredRecord, WriteOptions } from '../backend.js';
+import type {
+  CallOptions,
+  ReadOptions,
+  RecordsBackend,
+  StoredRecord,
+  WriteOptions,
+} from '../backend.js';
 import { KnownCollections } from '../known-collections.js';
 import type { UnaryCalls } from '../unary-calls.js';
 import {
   checkBatch,
+  checkConsistency,
   checkIdempotencyKey,
   checkIdsToDelete,
   checkIdsToFetch,
@@ -46,10 +53,11 @@ export function recordsService(
       return writeResponse((await backend.delete(collection, ids, options)).outcomes);
     }),
 
-    Fetch: calls.endpoint(API.fetch, async (request, options) => {
+    Fetch: calls.endpoint(API.fetch, async (request, call) => {
       const { collection, ids, includeValues, includeMetadata } = request;
-      await known.settingsOf(collection, options);
+      await known.settingsOf(collection, call);
       checkIdsToFetch(ids);
+      const options = readOptions(call, request.consistency);
       const include = { values: includeValues ?? true, metadata: includeMetadata ?? true };
       const found = await backend.fetch(collection, ids, include, options);
       return { records: found.filter(isPresent) };
@@ -60,8 +68,7 @@ export function recordsService(
       const query = await known.check(collection, call, (config) =>
         checkQuery(request.query, config, 'query'),
       );
-      const { timeoutMs, signal } = call;
-      const options = { timeoutMs, signal, allowPartial };
+      const options = { ...readOptions(call, request.consistency), allowPartial };
       const answer = await backend.search(collection, [query], options).catch(refuseSingle);
       if (answer.degraded) onDegraded();
       const { shards, degraded, epoch } = answer;
@@ -76,18 +83,24 @@ export function recordsService(
           checkQuery(query, config, `queries[${index}]`),
         );
       });
-      const { timeoutMs, signal } = call;
-      const options = { timeoutMs, signal, allowPartial };
+      const options = { ...readOptions(call, request.consistency), allowPartial };
       const answer = await backend.search(collection, queries, options);
       if (answer.degraded) onDegraded();
       return answer;
     }),
 
-    Count: calls.endpoint(API.count, async ({ collection }, options) => {
-      await known.settingsOf(collection, options);
-      return { count: await backend.count(collection, options) };
+    Count: calls.endpoint(API.count, async ({ collection, consistency }, call) => {
+      await known.settingsOf(collection, call);
+      return { count: await backend.count(collection, readOptions(call, consistency)) };
     }),
   };
+}
+
+function readOptions(
+  { timeoutMs, signal }: CallOptions,
+  consistency: RequestedConsistency,
+): ReadOptions {
+  return { timeoutMs, signal, consistency: checkConsistency(consistency) };
 }
 
 function writeOptions(

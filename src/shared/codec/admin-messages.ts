@@ -7,6 +7,11 @@ import type { CollectionConfig, FieldType, IndexedField, Metric } from '../types
 import { FIELD_TYPES, METRICS } from '../types.js';
 import { checkRoom } from './api-messages.js';
 import { ProtobufReader, ProtobufWriter } from './protobuf-wire.js';
+import {
+  type ReplicaChangeStatus,
+  readReplicaChange,
+  writeReplicaChange,
+} from './replica-messages.js';
 
 /** A collection as a caller asks for it: 0 and `undefined` stand for the defaults. */
 export interface CollectionRequest {
@@ -58,6 +63,8 @@ export interface ShardStatus {
   readonly slots: number;
   readonly recordCount: number;
   readonly replicas: readonly ReplicaStatus[];
+  /** The change of replicas that is under way. */
+  readonly change?: ReplicaChangeStatus | undefined;
 }
 
 export interface NodeStatus {
@@ -317,12 +324,14 @@ function writeGroup(writer: ProtobufWriter, field: number, group: ShardStatus): 
     writer.uint(6, replica.appliedIndex).uint(7, replica.lastIndex).uint(8, replica.lagEntries);
     writer.string(9, replica.fault).close();
   }
+  if (group.change !== undefined) writeReplicaChange(writer, 7, group.change);
   writer.close();
 }
 
 function readGroup(reader: ProtobufReader): ShardStatus {
   const outer = reader.open();
   const replicas: ReplicaStatus[] = [];
+  let change: ReplicaChangeStatus | undefined;
   const group = { ...NO_GROUP, replicas };
   while (reader.next()) {
     if (reader.field === 1) group.shardId = reader.uint32();
@@ -331,10 +340,11 @@ function readGroup(reader: ProtobufReader): ShardStatus {
     else if (reader.field === 4) group.slots = reader.uint32();
     else if (reader.field === 5) group.recordCount = reader.uint64();
     else if (reader.field === 6) replicas.push(readReplica(reader));
+    else if (reader.field === 7) change = readReplicaChange(reader);
     else reader.skip();
   }
   reader.close(outer);
-  return group;
+  return change === undefined ? group : { ...group, change };
 }
 
 function readReplica(reader: ProtobufReader): ReplicaStatus {

@@ -14,7 +14,13 @@ import { MalformedBytesError } from '../bytes.js';
 import { ERRORS, type ErrorReason } from '../error-codes.js';
 import { limitExceeded } from '../errors.js';
 import { LIMITS, type LimitName } from '../limits.js';
-import type { ErrorBody, Version, WriteOutcome } from '../types.js';
+import {
+  type ErrorBody,
+  READ_CONSISTENCIES,
+  type ReadConsistency,
+  type Version,
+  type WriteOutcome,
+} from '../types.js';
 import type { RequestKey } from './command.js';
 import { NO_BYTES, ProtobufReader, ProtobufWriter } from './protobuf-wire.js';
 
@@ -47,7 +53,11 @@ export interface FetchRequest {
   readonly ids: readonly string[];
   readonly includeValues?: boolean | undefined;
   readonly includeMetadata?: boolean | undefined;
+  readonly consistency?: RequestedConsistency;
 }
+
+/** `undefined` for the default, 'unknown' for a number that this version does not know. */
+export type RequestedConsistency = ReadConsistency | 'unknown' | undefined;
 
 export interface StoredRecordMessage {
   readonly id: string;
@@ -62,6 +72,7 @@ export interface FetchResponse {
 
 export interface CountRequest {
   readonly collection: string;
+  readonly consistency?: RequestedConsistency;
 }
 
 export interface CountResponse {
@@ -161,6 +172,7 @@ export function encodeFetchRequest(message: FetchRequest): Buffer {
   return writer
     .optionalBool(3, message.includeValues)
     .optionalBool(4, message.includeMetadata)
+    .uint(5, consistencyNumber(message.consistency))
     .finish();
 }
 
@@ -170,6 +182,7 @@ export function decodeFetchRequest(bytes: Uint8Array): FetchRequest {
   const ids: string[] = [];
   let includeValues: boolean | undefined;
   let includeMetadata: boolean | undefined;
+  let consistency: RequestedConsistency;
   while (reader.next()) {
     if (reader.field === 1) collection = reader.string();
     else if (reader.field === 2) {
@@ -177,9 +190,10 @@ export function decodeFetchRequest(bytes: Uint8Array): FetchRequest {
       ids.push(reader.string());
     } else if (reader.field === 3) includeValues = reader.bool();
     else if (reader.field === 4) includeMetadata = reader.bool();
+    else if (reader.field === 5) consistency = consistencyOf(reader.uint32());
     else reader.skip();
   }
-  return { collection, ids, includeValues, includeMetadata };
+  return { collection, ids, includeValues, includeMetadata, consistency };
 }
 
 export function encodeFetchResponse(message: FetchResponse): Buffer {
@@ -205,17 +219,29 @@ export function decodeFetchResponse(bytes: Uint8Array): FetchResponse {
 }
 
 export function encodeCountRequest(message: CountRequest): Buffer {
-  return new ProtobufWriter(64).string(1, message.collection).finish();
+  const writer = new ProtobufWriter(64).string(1, message.collection);
+  return writer.uint(2, consistencyNumber(message.consistency)).finish();
 }
 
 export function decodeCountRequest(bytes: Uint8Array): CountRequest {
   const reader = new ProtobufReader(bytes);
   let collection = '';
+  let consistency: RequestedConsistency;
   while (reader.next()) {
     if (reader.field === 1) collection = reader.string();
+    else if (reader.field === 2) consistency = consistencyOf(reader.uint32());
     else reader.skip();
   }
-  return { collection };
+  return { collection, consistency };
+}
+
+/** 0, which stands for the default, also for what has no number. */
+export function consistencyNumber(consistency: RequestedConsistency): number {
+  return 1 + (READ_CONSISTENCIES as readonly unknown[]).indexOf(consistency);
+}
+
+export function consistencyOf(number: number): RequestedConsistency {
+  return number === 0 ? undefined : (READ_CONSISTENCIES[number - 1] ?? 'unknown');
 }
 
 export function encodeCountResponse(message: CountResponse): Buffer {

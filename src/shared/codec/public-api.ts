@@ -5,6 +5,7 @@
  */
 import * as admin from './admin-messages.js';
 import * as records from './api-messages.js';
+import * as replicas from './replica-messages.js';
 import * as search from './search-messages.js';
 
 export interface ApiMethod<Request, Response> {
@@ -42,6 +43,26 @@ const method = <Request, Response>(
   encodeResponse,
   decodeResponse,
 });
+
+const replicaMethod = (name: string): ApiMethod<replicas.GroupRequest, replicas.ReplicaResponse> =>
+  method(
+    'cluster',
+    name,
+    replicas.encodeGroupRequest,
+    replicas.decodeGroupRequest,
+    replicas.encodeReplicaResponse,
+    replicas.decodeReplicaResponse,
+  );
+
+const leaderMethod = (name: string): ApiMethod<replicas.GroupRequest, replicas.LeaderResponse> =>
+  method(
+    'cluster',
+    name,
+    replicas.encodeGroupRequest,
+    replicas.decodeGroupRequest,
+    replicas.encodeLeaderResponse,
+    replicas.decodeLeaderResponse,
+  );
 
 export const API = {
   createCollection: method(
@@ -131,5 +152,20 @@ export const API = {
     admin.decodeEmpty,
     admin.encodeStatusResponse,
     admin.decodeStatusResponse,
+  ),
+  addReplica: replicaMethod('AddReplica'),
+  removeReplica: replicaMethod('RemoveReplica'),
+  resetReplica: replicaMethod('ResetReplica'),
+  cancelReplicaChange: replicaMethod('CancelReplicaChange'),
+  transferLeadership: leaderMethod('TransferLeadership'),
+  stepDown: leaderMethod('StepDown'),
+  elect: leaderMethod('Elect'),
+  readmitNode: method(
+    'cluster',
+    'ReadmitNode',
+    replicas.encodeNodeId,
+    replicas.decodeNodeId,
+    replicas.encodeReadmitNodeResponse,
+    replicas.decodeReadmitNodeResponse,
   ),
 } as const;

@@ -4,7 +4,10 @@
  */
 import {
   checkRoom,
+  consistencyNumber,
+  consistencyOf,
   RECORD_OVERHEAD_BYTES,
+  type RequestedConsistency,
   recordSizeBytes,
   type StoredRecordMessage,
   versionOf,
@@ -32,12 +35,14 @@ export interface SearchRequest {
   /** `undefined` where the request has none, which the server refuses. */
   readonly query: SearchQueryMessage | undefined;
   readonly allowPartial: boolean;
+  readonly consistency?: RequestedConsistency;
 }
 
 export interface SearchBatchRequest {
   readonly collection: string;
   readonly queries: readonly SearchQueryMessage[];
   readonly allowPartial: boolean;
+  readonly consistency?: RequestedConsistency;
 }
 
 export interface HitMessage extends StoredRecordMessage {
@@ -74,7 +79,8 @@ export function encodeSearchRequest(message: SearchRequest): Buffer {
   const sizeBytes = query === undefined ? 0 : querySizeBytes(query);
   const writer = new ProtobufWriter(64 + collection.length + sizeBytes).string(1, collection);
   if (query !== undefined) writeQuery(writer, 2, query);
-  return writer.bool(3, message.allowPartial).finish();
+  writer.bool(3, message.allowPartial);
+  return writer.uint(4, consistencyNumber(message.consistency)).finish();
 }
 
 export function decodeSearchRequest(bytes: Uint8Array): SearchRequest {
@@ -82,13 +88,15 @@ export function decodeSearchRequest(bytes: Uint8Array): SearchRequest {
   let collection = '';
   let query: SearchQueryMessage | undefined;
   let allowPartial = false;
+  let consistency: RequestedConsistency;
   while (reader.next()) {
     if (reader.field === 1) collection = reader.string();
     else if (reader.field === 2) query = readQuery(reader);
     else if (reader.field === 3) allowPartial = reader.bool();
+    else if (reader.field === 4) consistency = consistencyOf(reader.uint32());
     else reader.skip();
   }
-  return { collection, query, allowPartial };
+  return { collection, query, allowPartial, consistency };
 }
 
 export function encodeSearchBatchRequest(message: SearchBatchRequest): Buffer {
@@ -96,7 +104,8 @@ export function encodeSearchBatchRequest(message: SearchBatchRequest): Buffer {
   for (const query of message.queries) sizeBytes += querySizeBytes(query);
   const writer = new ProtobufWriter(sizeBytes).string(1, message.collection);
   for (const query of message.queries) writeQuery(writer, 2, query);
-  return writer.bool(3, message.allowPartial).finish();
+  writer.bool(3, message.allowPartial);
+  return writer.uint(4, consistencyNumber(message.consistency)).finish();
 }
 
 export function decodeSearchBatchRequest(bytes: Uint8Array): SearchBatchRequest {
@@ -104,15 +113,17 @@ export function decodeSearchBatchRequest(bytes: Uint8Array): SearchBatchRequest 
   let collection = '';
   const queries: SearchQueryMessage[] = [];
   let allowPartial = false;
+  let consistency: RequestedConsistency;
   while (reader.next()) {
     if (reader.field === 1) collection = reader.string();
     else if (reader.field === 2) {
       checkRoom(queries, 'searchBatchMax', 'queries');
       queries.push(readQuery(reader));
     } else if (reader.field === 3) allowPartial = reader.bool();
+    else if (reader.field === 4) consistency = consistencyOf(reader.uint32());
     else reader.skip();
   }
-  return { collection, queries, allowPartial };
+  return { collection, queries, allowPartial, consistency };
 }
 
 export function encodeSearchResponse(message: SearchResponse): Buffer {

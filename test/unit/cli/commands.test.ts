@@ -158,6 +158,14 @@ describe('help and usage', () => {
     'import',
     'search',
     'config print',
+    'replica add',
+    'replica remove',
+    'replica reset',
+    'replica cancel',
+    'leader transfer',
+    'leader step-down',
+    'leader elect',
+    'node readmit',
   ];
   it.each(commands)('"%s" has help with an example and the exit codes', async (command) => {
     const { code, out, err } = await run(`${command} --help`);
@@ -190,6 +198,16 @@ describe('help and usage', () => {
     'import a.fvecs',
     'dev --nodes 2 --replication-factor 3',
     'cluster init',
+    'replica add --shard 0',
+    'replica add --node 1',
+    'replica reset --shard 0 --topology --node 1',
+    'replica reset --shard 0 --faulty --node 1',
+    'replica remove --shard 256 --node 1',
+    'replica cancel',
+    'leader transfer',
+    'leader step-down --shard 0 --to 2',
+    'leader elect --shard 0 --to 0',
+    'node readmit',
     'config print',
     'config print --node-id 0',
     'node --node-id 1 --cluster-shards many',
@@ -337,7 +355,145 @@ describe('search', () => {
   });
 });
 
+describe('replica', () => {
+  const change = {
+    stage: 'catching-up',
+    addReplicaId: 7,
+    addNodeId: 2,
+    removeReplicaId: 3,
+    removeNodeId: 2,
+    lagEntries: 12,
+    doneBytes: 3 * 2 ** 20,
+    sizeBytes: 12 * 2 ** 20,
+    bytesPerSecond: 2 ** 20,
+    leftMs: 9_000,
+    problem: '',
+  };
+  const shown =
+    'catching-up: replica 7 comes to node 2, replica 3 leaves node 2, ' +
+    '25.00 % of 12.0 MiB, 1.0 MiB/s, 9.0 s left';
+
+  it('asks for what was named, and shows what has begun', async () => {
+    const cluster = clusterThatAnswers({
+      resetReplica: { change, epoch: 4 },
+      addReplica: { epoch: 4 },
+      removeReplica: { epoch: 4 },
+      cancelReplicaChange: { epoch: 4 },
+    });
+    const { code, out } = await run('replica reset --shard 1 --node 2', cluster);
+    expect({ code, out }).toEqual({ code: 0, out: `shard 1: ${shown}\n` });
+    expect((await run('replica add --shard 0 --node 4', cluster)).out).toBe(
+      'shard 0: nothing to do\n',
+    );
+    await run('replica remove --shard 0 --node 4 --timeout-ms 5', cluster);
+    expect((await run('replica cancel --topology --json', cluster)).out).toBe('{"epoch":4}\n');
+    expect(cluster.calls).toEqual([
+      ['resetReplica', { shardId: 1, nodeId: 2 }, { timeoutMs: 10_000 }],
+      ['addReplica', { shardId: 0, nodeId: 4 }, { timeoutMs: 10_000 }],
+      ['removeReplica', { shardId: 0, nodeId: 4 }, { timeoutMs: 5 }],
+      ['cancelReplicaChange', { topology: true }, { timeoutMs: 10_000 }],
+    ]);
+  });
+
+  it('waits for the end where it is told to, and shows each new state once', async () => {
+    // The first answer comes from a node that has not heard of the change yet.
+    const states = [undefined, change, change, { ...change, stage: 'switching' }, undefined];
+    const status = () => {
+      const epoch = states.length === 5 ? 4 : 6;
+      const now = states.shift();
+      return {
+        ...HEALTHY,
+        epoch,
+        shards: [{ ...shard(0, 1), ...(now !== undefined && { change: now }) }],
+      };
+    };
+    const cluster = clusterThatAnswers({ resetReplica: { change, epoch: 5 }, status });
+    const { code, err } = await run('replica reset --shard 0 --node 2 --wait', cluster);
+    expect(code).toBe(0);
+    expect(err.trimEnd().split('\n')).toEqual([
+      `shard 0: ${shown}`,
+      'shard 0: switching: replica 7 comes to node 2, replica 3 leaves node 2',
+      'shard 0: the change is over',
+    ]);
+  });
+
+  it('resets all that are faulty on a node', async () => {
+    const faulty = { ...shard(0, 1), replicas: [replica(2, 'follower', 0, 'log damaged')] };
+    const status = { ...HEALTHY, topology: faulty, shards: [faulty, shard(1, 1)] };
+    const cluster = clusterThatAnswers({ resetReplica: { epoch: 4 }, status });
+    expect((await run('replica reset --faulty --node 2', cluster)).code).toBe(0);
+    expect(cluster.calls.slice(1).map((call) => call[1])).toEqual([
+      { topology: true, nodeId: 2 },
+      { shardId: 0, nodeId: 2 },
+    ]);
+    const { err } = await run('replica reset --faulty --node 1', cluster);
+    expect(err).toBe('node 1 has no faulty replica\n');
+  });
+
+  it('ends with 1 and the reason when the shard would lose its majority', async () => {
+    const error = new FlotillaError('QUORUM_AT_RISK', 'shard 0 would lose its majority');
+    const cluster = clusterThatAnswers({ removeReplica: error });
+    const { code, err } = await run('replica remove --shard 0 --node 2', cluster);
+    expect(code).toBe(1);
+    expect(err).toBe('error: shard 0 would lose its majority (QUORUM_AT_RISK)\n');
+  });
+});
+
+describe('leader and node readmit', () => {
+  it('say who leads, and what is replaced', async () => {
+    const cluster = clusterThatAnswers({
+      transferLeadership: { leaderNodeId: 3 },
+      stepDown: { leaderNodeId: 1 },
+      elect: { leaderNodeId: 2 },
+      readmitNode: { storeId: 's-9', replicas: 4 },
+    });
+    expect((await run('leader transfer --shard 0 --to 3', cluster)).out).toBe(
+      'shard 0: node 3 leads\n',
+    );
+    expect((await run('leader step-down --topology', cluster)).out).toBe(
+      'the topology: node 1 leads\n',
+    );
+    expect((await run('leader elect --shard 2 --json', cluster)).out).toBe('{"leaderNodeId":2}\n');
+    expect((await run('node readmit --node 3', cluster)).out).toBe(
+      'node 3 is taken in with store s-9; 4 replicas are being replaced\n',
+    );
+    expect(cluster.calls.map((call) => call.slice(0, 2))).toEqual([
+      ['transferLeadership', { shardId: 0, nodeId: 3 }],
+      ['stepDown', { topology: true }],
+      ['elect', { shardId: 2 }],
+      ['readmitNode', 3],
+    ]);
+    cluster.answers.readmitNode = { storeId: 's-9', replicas: 0 };
+    expect((await run('node readmit --node 3', cluster)).out).toMatch(/nothing to do/);
+  });
+});
+
 describe('status', () => {
+  it('shows changes of replicas, and calls a reset a problem until it is over', async () => {
+    const change = {
+      stage: 'catching-up',
+      addReplicaId: 7,
+      addNodeId: 2,
+      removeReplicaId: 0,
+      removeNodeId: 0,
+      lagEntries: 1_200,
+      doneBytes: 0,
+      sizeBytes: 0,
+      bytesPerSecond: 0,
+      problem: '',
+    };
+    const status = { ...HEALTHY, shards: [{ ...shard(0, 1), change }] };
+    const line = 'shard 0 is catching-up: replica 7 comes to node 2, 1,200 entries behind';
+    const { code, out } = await run('status', clusterThatAnswers({ status }));
+    expect(code).toBe(0);
+    expect(out).toContain(`replicas that change\n  ${line}\n`);
+    const held = { ...change, problem: 'replica 7 on node 2 does not answer' };
+    const stuck = { ...status, healthy: false, shards: [{ ...shard(0, 1), change: held }] };
+    const answer = await run('status', clusterThatAnswers({ status: stuck }));
+    expect(answer.code).toBe(3);
+    expect(answer.out).toContain(`DEGRADED\n  - ${line}; HELD UP: ${held.problem}\n`);
+  });
+
   it('shows leaders, indexes and lag, and ends with 0 when all is well', async () => {
     const { code, out } = await run('status', clusterThatAnswers({ status: HEALTHY }));
     expect(code).toBe(0);

@@ -39,6 +39,7 @@ describe('precedence', () => {
       replicationFactor: 3,
       virtualNodes: 50,
       electionTimeoutMs: 1_000,
+      leases: false,
     });
     expect(config.logLevel).toBe('debug');
     const origins = new Map(effective.map(({ key, origin }) => [key, origin]));

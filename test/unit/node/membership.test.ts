@@ -6,11 +6,14 @@ import type { NodeConfig } from '../../../src/node/config.js';
 import { serveControl } from '../../../src/node/control.js';
 import { Membership } from '../../../src/node/membership.js';
 import { deriveTiming } from '../../../src/replica/timing.js';
+import { defined } from '../../../src/shared/assert.js';
 import type { Environment } from '../../../src/shared/environment.js';
 import { silentLogger } from '../../../src/shared/logger.js';
 import { MemoryDisk } from '../../../src/shared/memory-disk.js';
 import { MemoryLogStore } from '../../../src/storage/memory-log-store.js';
 import type { ClusterSettings, TopologyDocument } from '../../../src/topology/document.js';
+import { applyTopologyCommand } from '../../../src/topology/transitions.js';
+import { TopologyHolder } from '../../../src/topology/view.js';
 import { MemoryNetwork } from '../../../src/transport/memory-network.js';
 import { createTransport } from '../../../src/transport/peer-transport.js';
 import type { Transport } from '../../../src/transport/transport.js';
@@ -21,6 +24,7 @@ const SETTINGS: ClusterSettings = {
   replicationFactor: 3,
   virtualNodes: 100,
   electionTimeoutMs: 1_000,
+  leases: false,
 };
 const NODE_IDS = [1, 2, 3];
 const addressOf = (nodeId: number): string => `host-${nodeId}:7701`;
@@ -28,6 +32,7 @@ const NODES = NODE_IDS.map((nodeId) => ({ nodeId, peerAddress: addressOf(nodeId)
 
 interface Node {
   readonly membership: Membership;
+  readonly view: TopologyHolder;
   readonly environment: Environment;
   readonly logStore: MemoryLogStore;
   readonly transport: Transport;
@@ -70,11 +75,13 @@ async function open(
     settings = SETTINGS,
     bootstrap = false,
     logStore = new MemoryLogStore({ storeId: `store-${nodeId}`, incarnation: 1 }),
+    logger = silentLogger,
   } = {},
 ): Promise<Node> {
   const { clock, scheduler, random } = world;
   const parts = { disk: new MemoryDisk(), network: network.host(`host-${nodeId}`) };
   const environment: Environment = { clock, scheduler, random, ...parts };
+  const view = new TopologyHolder();
   const membership = await Membership.open({
     config: configOf(nodeId, settings, bootstrap),
     node: {
@@ -85,8 +92,10 @@ async function open(
       httpAddress: `http-${nodeId}`,
     },
     logStore,
+    view,
     environment,
-    logger: silentLogger,
+    logger,
+    onObstacle: () => undefined,
   });
   const transport = await createTransport({
     environment,
@@ -102,11 +111,11 @@ async function open(
     onControl: (payload) => serveControl(payload, membership),
   });
   running.push(transport);
-  return { membership, environment, logStore, transport };
+  return { membership, view, environment, logStore, transport };
 }
 
-const wait = (node: Node, signal = new AbortController().signal): Promise<TopologyDocument> =>
-  node.membership.wait(signal);
+const wait = async (node: Node, signal = new AbortController().signal): Promise<TopologyDocument> =>
+  (await node.membership.wait(signal)).genesis;
 
 describe('a bootstrap', () => {
   it('gives all nodes one document, that each has durably', async () => {
@@ -196,16 +205,59 @@ describe('a directory', () => {
     );
   });
 
-  it('that is new under an old name is refused with WRONG_STORE (S-44)', async () => {
+  it('that is new under an old name waits, says so once, and is in no cluster (S-44)', async () => {
     const nodes = await bootstrapped();
     for (const [at, bootstrap] of [true, false].entries()) {
       const nodeId = at + 1;
       await world.settle((nodes[at] as Node).transport.close());
-      const logStore = new MemoryLogStore({ storeId: 'wiped', incarnation: 1 });
-      const wiped = await open(nodeId, { bootstrap, logStore });
-      await expect(world.settle(wait(wiped))).rejects.toMatchObject({ reason: 'WRONG_STORE' });
+      const logStore = new MemoryLogStore({ storeId: `wiped-${nodeId}`, incarnation: 1 });
+      const errors: string[] = [];
+      const error = (_fields: object, message: string): void => void errors.push(message);
+      const wiped = await open(nodeId, { bootstrap, logStore, logger: { ...silentLogger, error } });
+      const abort = new AbortController();
+      const waiting = wait(wiped, abort.signal);
+      await world.advance(20_000);
+      expect(errors).toEqual([
+        expect.stringMatching(
+          `neither votes nor acknowledges: .*flotilla node readmit --node ${nodeId}`,
+        ),
+      ]);
+      expect(wiped.membership.obstacle).toMatchObject({ reason: 'WRONG_STORE' });
+      expect(wiped.membership.identify().genesis).toBeUndefined();
       expect(await logStore.getBlob('genesis')).toBeUndefined();
+      abort.abort();
+      await expect(world.settle(waiting)).rejects.toMatchObject({ reason: 'NODE_NOT_READY' });
     }
+  });
+
+  it('that was readmitted joins by the newest document, and opens by it again (S-44)', async () => {
+    const nodes = await bootstrapped();
+    const [first, , third] = nodes as [Node, Node, Node];
+    await world.settle(third.transport.close());
+    const logStore = new MemoryLogStore({ storeId: 'wiped', incarnation: 1 });
+    const wiped = await open(3, { logStore });
+    const waiting = wiped.membership.wait(new AbortController().signal);
+    await world.advance(5_000);
+    expect(wiped.membership.obstacle).toBeDefined();
+    const genesis = defined(first.membership.identify().genesis, 'the genesis');
+    const command = { kind: 'readmitNode', nodeId: 3, storeId: 'wiped' } as const;
+    const { document } = applyTopologyCommand(genesis, command);
+    first.view.publish(document);
+    const known = await world.settle(waiting);
+    expect(known).toEqual({ genesis, newest: document });
+    expect(wiped.membership.obstacle).toBeUndefined();
+    await world.settle(wiped.transport.close());
+    await logStore.close();
+    const again = await open(3, { logStore: logStore.reopen() });
+    expect(await world.settle(again.membership.wait(new AbortController().signal), 0)).toEqual(
+      known,
+    );
+    // The others keep who the nodes are now, for their own next start.
+    await first.membership.remember(document);
+    await world.settle(first.transport.close());
+    await first.logStore.close();
+    const reopened = await open(1, { logStore: first.logStore.reopen() });
+    expect(reopened.membership.identify().document).toEqual(document);
   });
 
   it('that cannot store the document is no member, and says why (F-10)', async () => {

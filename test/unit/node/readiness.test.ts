@@ -17,6 +17,8 @@ function setup(shardIds: readonly number[] | undefined) {
         groupId: shardId + 1,
         ownershipVersion: 1,
         replicas: [],
+        nextReplicaId: 1,
+        resets: [],
       })),
     probe: async (shardId) => {
       world.probes++;

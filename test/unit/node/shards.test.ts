@@ -1,35 +1,20 @@
-// Goal: the topology document says which replicas a node opens, and one that fails stops no other.
-// Method: documents of several sizes; engines that do not open.
+// Goal: what a replica starts from is the same everywhere, and of no use to a lost disk.
+// Method: documents of several sizes, and nodes that come with another store.
 import { describe, expect, it } from 'vitest';
-import type { CommandResult, Engine } from '../../../src/engine/engine.js';
-import { groupGenesis, openShards, TOPOLOGY_GROUP_ID } from '../../../src/node/shards.js';
-import { ReplicaHost } from '../../../src/replica/host.js';
-import type { ShardReplica } from '../../../src/replica/replica.js';
-import { deriveTiming } from '../../../src/replica/timing.js';
-import { silentLogger } from '../../../src/shared/logger.js';
-import { MemoryLogStore } from '../../../src/storage/memory-log-store.js';
+import { blankGenesis, groupGenesis, shardGenesis } from '../../../src/node/shards.js';
+import { TOPOLOGY_GROUP_ID } from '../../../src/topology/document.js';
 import { initialTopology } from '../../../src/topology/initial-topology.js';
-import { VirtualEnvironment } from '../../support/virtual-environment.js';
 import { seed } from '../topology/topology-fixtures.js';
 
-function engineThat(opens: boolean, closed: number[], shardId: number): Engine {
-  return {
-    open: () =>
-      opens ? Promise.resolve({ appliedIndex: 0 }) : Promise.reject(new Error('a broken store')),
-    apply: async (entries): Promise<CommandResult[]> => entries.map(() => ({ kind: 'done' })),
-    close: async () => void closed.push(shardId),
-    search: async () => [],
-    fetch: async () => [],
-    count: async () => 0,
-    stats: async () => ({ appliedIndex: 0, ownershipVersion: 1, collections: [], sessions: 0 }),
-  };
-}
+const self = (nodeId: number, storeId = `store-${nodeId}`) => ({ nodeId, storeId });
 
 describe('groupGenesis', () => {
   it('is the same on all replicas of a group but for the replica id', () => {
     const document = initialTopology(seed(5, 6, 3));
     for (const { groupId, replicas } of document.shards) {
-      const all = replicas.map(({ nodeId }) => groupGenesis(document, nodeId, groupId, replicas));
+      const all = replicas.map(({ nodeId }) =>
+        groupGenesis(document, self(nodeId), groupId, replicas),
+      );
       expect(all.map((one) => one?.replicaId)).toEqual(replicas.map((one) => one.replicaId));
       expect(new Set(all.map((one) => JSON.stringify({ ...one, replicaId: 0 }))).size).toBe(1);
       expect(all[0]?.confState.voters).toEqual([1, 2, 3]);
@@ -41,53 +26,42 @@ describe('groupGenesis', () => {
 
   it('is undefined on a node without a replica, and has learners where there are', () => {
     const document = initialTopology(seed(7, 1, 3));
-    const [shard] = document.shards;
-    const holders = shard?.replicas.map(({ nodeId }) => nodeId) ?? [];
+    const replicas = document.shards[0]?.replicas ?? [];
+    const holders = replicas.map(({ nodeId }) => nodeId);
     const stranger = document.nodes.find(({ nodeId }) => !holders.includes(nodeId));
-    expect(groupGenesis(document, stranger?.nodeId ?? 0, 1, shard?.replicas ?? [])).toBeUndefined();
-    const topology = groupGenesis(document, 7, TOPOLOGY_GROUP_ID, document.topologyReplicas);
+    expect(groupGenesis(document, self(stranger?.nodeId ?? 0), 1, replicas)).toBeUndefined();
+    const { topologyReplicas } = document;
+    const topology = groupGenesis(document, self(7), TOPOLOGY_GROUP_ID, topologyReplicas);
     expect(topology?.confState).toMatchObject({ voters: [1, 2, 3, 4, 5], learners: [6, 7] });
+  });
+
+  it('is undefined for another store: a wiped node begins nothing again (M8)', () => {
+    const document = initialTopology(seed());
+    const { topologyReplicas } = document;
+    expect(
+      groupGenesis(document, self(1, 'new'), TOPOLOGY_GROUP_ID, topologyReplicas),
+    ).toBeUndefined();
   });
 });
 
-describe('openShards', () => {
-  it('opens the replicas of this node; one whose engine fails only says why', async () => {
-    const environment = new VirtualEnvironment();
-    const document = initialTopology(seed(3, 3));
-    const logStore = new MemoryLogStore({ storeId: 'store-1', incarnation: 1 });
-    const host = new ReplicaHost({
-      environment,
-      logStore,
-      timing: deriveTiming(1_000),
-      logger: silentLogger,
-      send: () => undefined,
-      onFault: () => undefined,
-    });
-    const opened = new Map<number, ShardReplica>();
-    const closed: number[] = [];
-    await openShards(
-      {
-        document,
-        nodeId: 1,
-        host,
-        logStore,
-        environment,
-        logger: silentLogger,
-        createEngine: ({ shardId }) => engineThat(shardId !== 1, closed, shardId),
-      },
-      (groupId, replica) => opened.set(groupId, replica),
-    );
-    expect([...opened.keys()].sort()).toEqual([1, 2, 3]);
-    expect(closed).toEqual([1]);
-    const context = { epoch: 1, timeoutMs: 1_000 };
-    const statuses = await Promise.all([...opened.values()].map((one) => one.status(context)));
-    const faults = statuses.map(({ shardId, fault }) => [shardId, fault]).sort();
-    expect(faults).toEqual([
-      [0, undefined],
-      [1, expect.stringContaining('a broken store')],
-      [2, undefined],
-    ]);
-    await expect(opened.get(2)?.barrier(context)).rejects.toMatchObject({ reason: 'NO_LEADER' });
-    await environment.settle(host.close());
+describe('blankGenesis', () => {
+  it('is no part of the configuration that the group began with: it cannot campaign', () => {
+    const document = initialTopology(seed());
+    for (const { groupId, replicas } of document.shards) {
+      const blank = blankGenesis(document, groupId, 9);
+      const first = groupGenesis(document, self(replicas[0]?.nodeId ?? 0), groupId, replicas);
+      expect(blank).toEqual({ ...first, replicaId: 9 });
+      expect(blank.confState.voters).not.toContain(9);
+    }
+    const topology = blankGenesis(initialTopology(seed(7, 1, 3)), TOPOLOGY_GROUP_ID, 8);
+    expect(topology.confState).toMatchObject({ voters: [1, 2, 3, 4, 5], learners: [6, 7] });
+  });
+});
+
+describe('shardGenesis', () => {
+  it('gives every slot to one shard', () => {
+    const document = initialTopology(seed(3, 4));
+    const slots = document.shards.flatMap((shard) => shardGenesis(document, shard).slots);
+    expect(slots.sort((a, b) => a - b)).toEqual(document.slotTable.map((_, slot) => slot));
   });
 });

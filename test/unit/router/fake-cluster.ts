@@ -307,6 +307,7 @@ function documentWith(shards: number, nodeCount: number): TopologyDocument {
     replicationFactor: Math.min(3, nodeCount),
     virtualNodes: 100,
     electionTimeoutMs: 1_000,
+    leases: false,
   };
   const genesis = initialTopology({ clusterId: 'test', settings, nodes });
   const config = {

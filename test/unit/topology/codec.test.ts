@@ -11,11 +11,25 @@ import {
   encodeTopologyCommand,
   TOPOLOGY_FORMAT,
 } from '../../../src/topology/codec.js';
-import type { TopologyCommand, TopologyDocument } from '../../../src/topology/document.js';
+import {
+  CHANGE_STAGES,
+  type ShardEntry,
+  type TopologyCommand,
+  type TopologyDocument,
+} from '../../../src/topology/document.js';
 import { initialTopology } from '../../../src/topology/initial-topology.js';
 import { applyTopologyCommand } from '../../../src/topology/transitions.js';
 import { config, genesis, seed } from './topology-fixtures.js';
 
+const LATER_FIELDS = [
+  'leases',
+  'nextReplicaId',
+  'resets',
+  'change',
+  'topologyGroup',
+  'add',
+  'remove',
+];
 const FIELDS = [{ path: 'a.b', type: 'datetime' }] as const;
 
 function fullDocument(): TopologyDocument {
@@ -23,7 +37,16 @@ function fullDocument(): TopologyDocument {
     kind: 'beginCreateCollection',
     config: config('docs', { indexedFields: FIELDS }),
   };
-  return applyTopologyCommand(genesis(), command).document;
+  const commands: TopologyCommand[] = [
+    command,
+    { kind: 'resetReplica', groupId: 1, replicaId: 2 },
+    { kind: 'resetReplica', groupId: 0, replicaId: 3 },
+    { kind: 'readmitNode', nodeId: 1, storeId: 'store-9' },
+  ];
+  return commands.reduce(
+    (document, one) => applyTopologyCommand(document, one).document,
+    genesis(),
+  );
 }
 
 const withFormat = (json: string, format = TOPOLOGY_FORMAT): Uint8Array =>
@@ -49,6 +72,11 @@ function replaced(document: object, path: readonly (string | number)[], value: u
   return JSON.stringify(copy);
 }
 
+/** Elements of lists, and fields that documents of the version before do not have. */
+function mayBeMissing(key: string | number | undefined): boolean {
+  return typeof key === 'number' || LATER_FIELDS.includes(key ?? '');
+}
+
 describe('the topology codec', () => {
   it('brings documents back', () => {
     for (const document of [fullDocument(), initialTopology(seed(12, 48, 5))]) {
@@ -62,6 +90,17 @@ describe('the topology codec', () => {
       { kind: 'finishCreateCollection', collectionId: 1 },
       { kind: 'beginDropCollection', collectionId: 3 },
       { kind: 'finishDropCollection', collectionId: 2 },
+      { kind: 'addReplica', groupId: 3, nodeId: 4 },
+      { kind: 'removeReplica', groupId: 3, replicaId: 7 },
+      { kind: 'resetReplica', groupId: 0, replicaId: 7 },
+      { kind: 'cancelReplicaChange', groupId: 0 },
+      { kind: 'readmitNode', nodeId: 2, storeId: 'new' },
+      ...CHANGE_STAGES.map((stage) => ({
+        kind: 'advanceReplicaChange' as const,
+        groupId: 2,
+        change: { add: { replicaId: 5, nodeId: 1 }, remove: 2, stage },
+      })),
+      { kind: 'advanceReplicaChange', groupId: 2, change: { remove: 2, stage: 'switching' } },
     ];
     for (const command of commands) {
       expect(decodeTopologyCommand(encodeTopologyCommand(command))).toEqual(command);
@@ -72,16 +111,53 @@ describe('the topology codec', () => {
     const document = fullDocument();
     for (const path of pathsOf(document)) {
       for (const value of [undefined, null, { a: 1 }, -1]) {
-        if (value === undefined && typeof path.at(-1) === 'number') continue;
+        if (value === undefined && mayBeMissing(path.at(-1))) continue;
         const bytes = withFormat(replaced(document, path, value));
         expect(() => decodeTopology(bytes), path.join('.')).toThrow(MalformedBytesError);
       }
     }
   });
 
+  it('reads what the version before wrote: no ids given out, no change, no leases', () => {
+    const old = JSON.parse(JSON.stringify(initialTopology(seed(3, 2))));
+    delete old.settings.leases;
+    delete old.topologyGroup;
+    for (const shard of old.shards) {
+      delete shard.nextReplicaId;
+      delete shard.resets;
+    }
+    expect(decodeTopology(withFormat(JSON.stringify(old)))).toEqual(initialTopology(seed(3, 2)));
+  });
+
+  it('takes no replicas whose parts do not fit together', () => {
+    const document = genesis();
+    const broken: [RegExp, Partial<ShardEntry>][] = [
+      [/given out again/, { nextReplicaId: 3 }],
+      [/given out again/, { resets: [9] }],
+      [/waits twice/, { resets: [1, 1] }],
+      [/changes nothing/, { change: { stage: 'switching' } }],
+      [/adding nobody/, { change: { remove: 1, stage: 'adding' } }],
+      [/removes a replica that does not exist/, { change: { remove: 9, stage: 'switching' } }],
+      [/one id/, { change: { add: { replicaId: 1, nodeId: 1 }, remove: 1, stage: 'adding' } }],
+      [
+        /a node that does not exist/,
+        { nextReplicaId: 5, change: { add: { replicaId: 4, nodeId: 9 }, stage: 'adding' } },
+      ],
+      [
+        /two replicas on one node/,
+        { nextReplicaId: 5, change: { add: { replicaId: 4, nodeId: 1 }, stage: 'adding' } },
+      ],
+    ];
+    for (const [message, change] of broken) {
+      const shards = document.shards.map((shard) => ({ ...shard, ...change }));
+      expect(() => decodeTopology(encodeTopology({ ...document, shards }))).toThrow(message);
+    }
+  });
+
   it('takes no document whose parts do not fit together', () => {
-    const document = fullDocument();
+    const document = genesis();
     const [shard] = document.shards;
+    const withCollection = fullDocument();
     const broken: [RegExp, Partial<TopologyDocument>][] = [
       [/slot 0 belongs/, { slotTable: [99, ...document.slotTable.slice(1)] }],
       [/1023 slots/, { slotTable: document.slotTable.slice(1) }],
@@ -94,7 +170,7 @@ describe('the topology codec', () => {
         },
       ],
       [/not on every node/, { topologyReplicas: [] }],
-      [/collection id/, { nextCollectionId: 1 }],
+      [/collection id/, { collections: withCollection.collections, nextCollectionId: 1 }],
       [/there is no node/, { nodes: [] }],
       [/has no replica/, { shards: document.shards.map((one) => ({ ...one, replicas: [] })) }],
       [

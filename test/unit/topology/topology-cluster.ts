@@ -7,6 +7,7 @@ import { deriveTiming } from '../../../src/replica/timing.js';
 import { defined } from '../../../src/shared/assert.js';
 import { FlotillaError } from '../../../src/shared/errors.js';
 import { silentLogger } from '../../../src/shared/logger.js';
+import { MemoryDisk } from '../../../src/shared/memory-disk.js';
 import { MemoryLogStore } from '../../../src/storage/memory-log-store.js';
 import { TopologyGroup } from '../../../src/topology/topology-group.js';
 import { TopologyMachine } from '../../../src/topology/topology-machine.js';
@@ -110,7 +111,11 @@ export class TopologyCluster {
     };
     await logStore.createGroup(own);
     const view = new TopologyHolder();
-    const machine = new TopologyMachine(genesis(), (document) => view.publish(document));
+    const machine = new TopologyMachine({
+      genesis: genesis(),
+      publish: (document) => view.publish(document),
+      disk: new MemoryDisk(),
+    });
     const raft = await host.addGroup(own, machine);
     const request = (
       to: number,

@@ -16,7 +16,13 @@ export function node(nodeId: number): NodeEntry {
 export function seed(nodes = 3, shards = 4, replicationFactor = Math.min(3, nodes)): TopologySeed {
   return {
     clusterId: 'cluster-1',
-    settings: { shards, replicationFactor, virtualNodes: 100, electionTimeoutMs: 1_000 },
+    settings: {
+      shards,
+      replicationFactor,
+      virtualNodes: 100,
+      electionTimeoutMs: 1_000,
+      leases: false,
+    },
     nodes: Array.from({ length: nodes }, (_, at) => node(at + 1)),
   };
 }

@@ -1,0 +1,284 @@
+// Goal: a node holds the replicas that the topology gives it, whatever it held and however it died.
+// Method: documents one after the other, also old ones; engines that fail; starts in between.
+import { describe, expect, it } from 'vitest';
+import type { CommandResult, Engine } from '../../../src/engine/engine.js';
+import { ShardReplicas } from '../../../src/node/shard-replicas.js';
+import { ReplicaHost } from '../../../src/replica/host.js';
+import type { ShardReplica } from '../../../src/replica/replica.js';
+import { deriveTiming } from '../../../src/replica/timing.js';
+import { defined } from '../../../src/shared/assert.js';
+import { silentLogger } from '../../../src/shared/logger.js';
+import { MemoryDisk } from '../../../src/shared/memory-disk.js';
+import { MemoryLogStore } from '../../../src/storage/memory-log-store.js';
+import type { TopologyCommand, TopologyDocument } from '../../../src/topology/document.js';
+import { initialTopology } from '../../../src/topology/initial-topology.js';
+import { replicaGroup } from '../../../src/topology/replica-group.js';
+import { applyTopologyCommand } from '../../../src/topology/transitions.js';
+import { TopologyHolder } from '../../../src/topology/view.js';
+import { VirtualEnvironment } from '../../support/virtual-environment.js';
+import { seed } from '../topology/topology-fixtures.js';
+
+const GENESIS = initialTopology(seed(4, 6, 3));
+const NODE_ID = 1;
+const STATUS = { epoch: 1, timeoutMs: 1_000 };
+
+/** A node's disk and log, and what runs on them. */
+class World {
+  readonly disk = new MemoryDisk();
+  readonly environment = new VirtualEnvironment({ disk: this.disk });
+  logStore = new MemoryLogStore({ storeId: `store-${NODE_ID}`, incarnation: 1 });
+  readonly failing = new Set<string>();
+  readonly closed: string[] = [];
+  opened = new Map<number, ShardReplica>();
+  view = new TopologyHolder();
+  #host: ReplicaHost | undefined;
+  #replicas: ShardReplicas | undefined;
+
+  async start(document: TopologyDocument = GENESIS): Promise<void> {
+    const { environment, logStore } = this;
+    this.view = new TopologyHolder();
+    this.view.publish(document);
+    this.opened = new Map();
+    const host = new ReplicaHost({
+      environment,
+      logStore,
+      timing: deriveTiming(1_000),
+      logger: silentLogger,
+      send: () => undefined,
+      onFault: () => undefined,
+    });
+    this.#host = host;
+    this.#replicas = new ShardReplicas({
+      nodeId: NODE_ID,
+      genesis: GENESIS,
+      view: this.view,
+      host,
+      logStore,
+      environment,
+      logger: silentLogger,
+      directory: 'shards',
+      createEngine: (_genesis, directory) => this.#engine(directory),
+      opened: (groupId, replica) => void this.opened.set(groupId, replica),
+      removed: (groupId) => void this.opened.delete(groupId),
+    });
+    await environment.settle(this.#replicas.open());
+    await this.settle();
+  }
+
+  /** Stops, and opens the log store anew as another process would. */
+  async stop(): Promise<void> {
+    await this.environment.settle(defined(this.#replicas, 'replicas').close());
+    await this.environment.settle(defined(this.#host, 'a host').close());
+    await this.environment.settle(this.logStore.close());
+    this.logStore = this.logStore.reopen();
+  }
+
+  async publish(document: TopologyDocument): Promise<void> {
+    this.view.publish(document);
+    await this.settle();
+  }
+
+  async settle(): Promise<void> {
+    await this.environment.advance(500);
+  }
+
+  async faultOf(groupId: number): Promise<string | undefined> {
+    const replica = defined(this.opened.get(groupId), `group ${groupId}`);
+    return (await this.environment.settle(replica.status(STATUS))).fault;
+  }
+
+  heldId(groupId: number): number | undefined {
+    return this.logStore.groups().find((one) => one.groupId === groupId)?.replicaId;
+  }
+
+  #engine(directory: string): Engine {
+    const fail = (): Promise<never> => Promise.reject(new Error('a broken store'));
+    return {
+      open: async () => {
+        if (this.failing.has(directory)) return fail();
+        await this.disk.writeFile(`${directory}/data`, new Uint8Array(1));
+        return { appliedIndex: 0, lastVersion: 0n };
+      },
+      apply: async (entries): Promise<CommandResult[]> => entries.map(() => ({ kind: 'done' })),
+      close: async () => void this.closed.push(directory),
+      search: async () => [],
+      fetch: async () => [],
+      count: async () => 0,
+      stats: async () => ({ appliedIndex: 0, ownershipVersion: 1, collections: [], sessions: 0 }),
+      writeSnapshot: fail,
+      installSnapshot: fail,
+    };
+  }
+}
+
+function applied(document: TopologyDocument, ...commands: TopologyCommand[]): TopologyDocument {
+  return commands.reduce((now, one) => applyTopologyCommand(now, one).document, document);
+}
+
+/** Carries a group's change to its end. */
+function finished(document: TopologyDocument, groupId: number): TopologyDocument {
+  const change = replicaGroup(document, groupId)?.change;
+  if (change === undefined) return document;
+  return finished(applied(document, { kind: 'advanceReplicaChange', groupId, change }), groupId);
+}
+
+const mine = GENESIS.shards.filter(({ replicas }) =>
+  replicas.some(({ nodeId }) => nodeId === NODE_ID),
+);
+const [held] = mine;
+const groupId = defined(held, 'a shard of this node').groupId;
+const shardId = groupId - 1;
+const ownId = defined(
+  held?.replicas.find(({ nodeId }) => nodeId === NODE_ID),
+  'own replica',
+).replicaId;
+const foreign = defined(
+  GENESIS.shards.find((shard) => !mine.includes(shard)),
+  'a shard of others',
+);
+
+describe('at the start', () => {
+  it('all replicas of the node open; one whose engine fails only says why', async () => {
+    const world = new World();
+    world.failing.add(`shards/${shardId}`);
+    await world.start();
+    expect([...world.opened.keys()].sort()).toEqual(mine.map((shard) => shard.groupId));
+    expect(await world.faultOf(groupId)).toContain('a broken store');
+    const others = mine.filter((shard) => shard.groupId !== groupId);
+    for (const shard of others) expect(await world.faultOf(shard.groupId)).toBeUndefined();
+    expect(world.closed).toContain(`shards/${shardId}`);
+    await world.stop();
+  });
+
+  it('a node with another store than the document begins nothing (S-44)', async () => {
+    const world = new World();
+    world.logStore = new MemoryLogStore({ storeId: 'wiped', incarnation: 1 });
+    await world.start();
+    expect(world.logStore.groups()).toEqual([]);
+    expect(await world.faultOf(groupId)).toMatch(/flotilla replica reset --shard \d+ --node 1/);
+    await world.stop();
+  });
+});
+
+describe('a reset', () => {
+  const resetting = applied(GENESIS, { kind: 'resetReplica', groupId, replicaId: ownId });
+
+  it('begins anew in a directory of its own, and keeps the old one until it is over', async () => {
+    const world = new World();
+    await world.start();
+    await world.publish(resetting);
+    expect(world.heldId(groupId)).toBe(4);
+    expect(await world.faultOf(groupId)).toBeUndefined();
+    expect(await world.disk.list('shards')).toEqual(
+      expect.arrayContaining([`${shardId}`, `${shardId}.4`]),
+    );
+    await world.publish(finished(resetting, groupId));
+    expect(await world.disk.list('shards')).not.toContain(`${shardId}`);
+    expect(await world.disk.list('shards')).toContain(`${shardId}.4`);
+    await world.stop();
+  });
+
+  it('is found again by a node that was stopped in between, at any document', async () => {
+    const over = finished(resetting, groupId);
+    for (const [first, second] of [
+      [GENESIS, resetting],
+      [resetting, resetting],
+      [resetting, over],
+    ] as const) {
+      const world = new World();
+      await world.start(first);
+      await world.stop();
+      await world.start(second);
+      // At each start the old documents come first, in order, and then the newest.
+      await world.publish(over);
+      expect(world.heldId(groupId)).toBe(4);
+      expect(await world.faultOf(groupId)).toBeUndefined();
+      await world.stop();
+    }
+  });
+
+  it('that is given up leaves a replica that says what helps', async () => {
+    const world = new World();
+    await world.start();
+    await world.publish(resetting);
+    const given = applied(resetting, { kind: 'cancelReplicaChange', groupId });
+    await world.publish(given);
+    await world.publish(finished(given, groupId));
+    expect(world.heldId(groupId)).toBeUndefined();
+    expect(await world.disk.list('shards')).not.toContain(`${shardId}.4`);
+    expect(await world.disk.list('shards')).toContain(`${shardId}`);
+    await world.stop();
+    await world.start(finished(given, groupId));
+    expect(await world.faultOf(groupId)).toContain('flotilla replica reset');
+    const again = applied(finished(given, groupId), {
+      kind: 'resetReplica',
+      groupId,
+      replicaId: ownId,
+    });
+    await world.publish(again);
+    expect(world.heldId(groupId)).toBe(5);
+    expect(await world.faultOf(groupId)).toBeUndefined();
+    await world.stop();
+  });
+});
+
+describe('a replica that is added and removed', () => {
+  const added = applied(GENESIS, {
+    kind: 'addReplica',
+    groupId: foreign.groupId,
+    nodeId: NODE_ID,
+  });
+  const there = finished(added, foreign.groupId);
+  const gone = finished(
+    applied(there, { kind: 'removeReplica', groupId: foreign.groupId, replicaId: 4 }),
+    foreign.groupId,
+  );
+
+  it('comes, stays over restarts, and goes with its data', async () => {
+    const world = new World();
+    await world.start();
+    expect(world.heldId(foreign.groupId)).toBeUndefined();
+    await world.publish(added);
+    expect(world.heldId(foreign.groupId)).toBe(4);
+    await world.publish(there);
+    await world.stop();
+    await world.start(there);
+    expect(await world.faultOf(foreign.groupId)).toBeUndefined();
+    await world.publish(gone);
+    expect(world.heldId(foreign.groupId)).toBeUndefined();
+    expect(world.opened.has(foreign.groupId)).toBe(false);
+    expect(await world.disk.list('shards')).not.toContain(`${foreign.shardId}.4`);
+    await world.stop();
+  });
+
+  it('is not begun again by a start that sees all documents once more (M8)', async () => {
+    const world = new World();
+    await world.start();
+    await world.publish(added);
+    await world.publish(gone);
+    await world.stop();
+    await world.start();
+    for (const document of [added, there]) {
+      await world.publish(document);
+      expect(world.heldId(foreign.groupId)).toBeUndefined();
+    }
+    await world.publish(gone);
+    expect(world.opened.has(foreign.groupId)).toBe(false);
+    await world.stop();
+  });
+
+  it('survives documents from before it was added', async () => {
+    const world = new World();
+    await world.start();
+    await world.publish(added);
+    await world.publish(there);
+    await world.stop();
+    await world.start(GENESIS);
+    await world.publish(added);
+    expect(world.heldId(foreign.groupId)).toBe(4);
+    await world.stop();
+    await world.start(GENESIS);
+    expect(world.heldId(foreign.groupId)).toBe(4);
+    await world.stop();
+  });
+});
