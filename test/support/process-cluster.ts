@@ -1,9 +1,10 @@
 /** A cluster of real `flotilla node` processes on loopback, to be killed at will. */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
+import { closeSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { freePorts } from '../../src/cli/demo/free-ports.js';
+import { defined } from '../../src/shared/assert.js';
+import { LoopbackNetwork, type NodeNetwork, type NodePlace } from './faults/node-network.js';
 import { waitUntil } from './wait-until.js';
 
 const MAIN = resolve('dist/cli/main.js');
@@ -17,57 +18,64 @@ export interface ProcessClusterOptions {
   readonly replicationFactor?: number;
   /** Called with the cluster's directory before the first node starts. */
   readonly prepare?: (directory: string) => void;
+  /** Opens what the nodes talk over; closed with the cluster. @default loopback, undisturbed */
+  readonly network?: (nodeIds: readonly number[]) => NodeNetwork | Promise<NodeNetwork>;
+  /** More flags for every node, without the dashes. */
+  readonly flags?: Readonly<Record<string, string | number | boolean>>;
 }
 
 interface NodeProcess {
   readonly nodeId: number;
-  readonly client: string;
-  readonly peer: string;
-  readonly http: string;
   child: ChildProcess | undefined;
 }
 
 export class ProcessCluster {
   readonly directory: string;
+  readonly network: NodeNetwork;
   readonly #nodes: readonly NodeProcess[];
-  readonly #options: Required<ProcessClusterOptions>;
+  readonly #options: ProcessClusterOptions;
 
   /** Starts all nodes and waits until every shard is led and serves. */
   static async start(options: ProcessClusterOptions = {}): Promise<ProcessCluster> {
-    const { nodes = 3, shards = 4, replicationFactor = 3, prepare = () => undefined } = options;
-    const ports = await freePorts(nodes * 3);
-    const address = (at: number): string => `127.0.0.1:${ports[at]}`;
-    const cluster = new ProcessCluster(
-      Array.from({ length: nodes }, (_, at) => ({
-        nodeId: at + 1,
-        client: address(3 * at),
-        peer: address(3 * at + 1),
-        http: address(3 * at + 2),
-        child: undefined,
-      })),
-      { nodes, shards, replicationFactor, prepare },
-    );
-    prepare(cluster.directory);
-    await cluster.startAll();
+    const nodeIds = Array.from({ length: options.nodes ?? 3 }, (_, at) => at + 1);
+    const open = options.network ?? ((ids) => LoopbackNetwork.open(ids));
+    const cluster = new ProcessCluster(await open(nodeIds), options);
+    try {
+      options.prepare?.(cluster.directory);
+      await cluster.startAll();
+    } catch (error) {
+      await cluster.destroy();
+      throw error;
+    }
     return cluster;
   }
 
-  private constructor(nodes: readonly NodeProcess[], options: Required<ProcessClusterOptions>) {
+  private constructor(network: NodeNetwork, options: ProcessClusterOptions) {
     this.directory = mkdtempSync(join(tmpdir(), 'flotilla-process-'));
-    this.#nodes = nodes;
+    this.network = network;
+    this.#nodes = [...network.places.keys()].map((nodeId) => ({ nodeId, child: undefined }));
     this.#options = options;
   }
 
+  get nodeIds(): number[] {
+    return this.#nodes.map(({ nodeId }) => nodeId);
+  }
+
+  /** Of the nodes whose process runs (or stands still). */
+  get runningNodeIds(): number[] {
+    return this.nodeIds.filter((nodeId) => this.isRunning(nodeId));
+  }
+
   get addresses(): string[] {
-    return this.#nodes.map((node) => node.client);
+    return this.nodeIds.map((nodeId) => this.clientAddress(nodeId));
   }
 
   clientAddress(nodeId: number): string {
-    return this.#node(nodeId).client;
+    return this.#place(nodeId).listen.client;
   }
 
   httpAddress(nodeId: number): string {
-    return this.#node(nodeId).http;
+    return this.#place(nodeId).listen.http;
   }
 
   isRunning(nodeId: number): boolean {
@@ -76,7 +84,7 @@ export class ProcessCluster {
 
   /** The sum of a metric's samples, as the node reports them. */
   async metric(nodeId: number, name: string): Promise<number> {
-    const response = await fetch(`http://${this.#node(nodeId).http}/metrics`);
+    const response = await fetch(`http://${this.httpAddress(nodeId)}/metrics`);
     const samples = (await response.text())
       .split('\n')
       .filter((line) => line.startsWith(`${name}{`) || line.startsWith(`${name} `));
@@ -93,21 +101,27 @@ export class ProcessCluster {
     const node = this.#node(nodeId);
     if (node.child !== undefined) throw new Error(`node ${nodeId} is running`);
     const log = openSync(this.#logPath(nodeId), 'a');
+    const { listen, launcher } = this.#place(nodeId);
+    const { shards = 4, replicationFactor = 3, flags: more = {} } = this.#options;
     const flags = {
       'node-id': nodeId,
-      'node-dir': join(this.directory, `node-${nodeId}`),
-      'listen-client': node.client,
-      'listen-peer': node.peer,
-      'listen-http': node.http,
-      'cluster-nodes': this.#nodes.map((other) => `${other.nodeId}=${other.peer}`).join(','),
+      'node-dir': this.directoryOf(nodeId),
+      'listen-client': listen.client,
+      'listen-peer': listen.peer,
+      'listen-http': listen.http,
+      'cluster-nodes': this.nodeIds
+        .map((other) => `${other}=${this.#place(other).peerAddress}`)
+        .join(','),
       'cluster-bootstrap': nodeId === 1,
-      'cluster-shards': this.#options.shards,
-      'cluster-replication-factor': this.#options.replicationFactor,
+      'cluster-shards': shards,
+      'cluster-replication-factor': replicationFactor,
+      ...more,
     };
     const args = Object.entries(flags).flatMap(([name, value]) => [`--${name}`, String(value)]);
-    const child = spawn(process.execPath, [MAIN, 'node', ...args], {
-      stdio: ['ignore', log, log],
-    });
+    const [command = '', ...words] = [...launcher, process.execPath, MAIN, 'node', ...args];
+    const child = spawn(command, words, { stdio: ['ignore', log, log] });
+    closeSync(log);
+    if (child.pid !== undefined) this.network.noteProcess(nodeId, child.pid);
     child.once('exit', () => {
       if (node.child === child) node.child = undefined;
     });
@@ -122,7 +136,7 @@ export class ProcessCluster {
         `node ${node.nodeId} is ready; its log: ${this.#logPath(node.nodeId)}`,
         async () => {
           if (node.child === undefined) throw new Error(this.logOf(node.nodeId).slice(-2_000));
-          return (await fetch(`http://${node.http}/readyz`)).ok;
+          return (await fetch(`http://${this.httpAddress(node.nodeId)}/readyz`)).ok;
         },
       );
     }
@@ -154,7 +168,23 @@ export class ProcessCluster {
   /** Ends all processes and removes their data. */
   async destroy(): Promise<void> {
     await Promise.all(this.#nodes.map((node) => this.#end(node, 'SIGKILL')));
+    await this.network.close();
     rmSync(this.directory, { recursive: true, force: true });
+  }
+
+  directoryOf(nodeId: number): string {
+    return join(this.directory, `node-${nodeId}`);
+  }
+
+  /** Where the newest of a node's replicas of a shard has its records; undefined for none. */
+  shardDirectoryOf(nodeId: number, shardId: number): string | undefined {
+    const shards = join(this.directoryOf(nodeId), 'shards');
+    const isOfShard = (name: string): boolean => name.split('.')[0] === String(shardId);
+    const replicaOf = (name: string): number => Number(name.split('.')[1] ?? 0);
+    const [newest] = readdirSync(shards)
+      .filter(isOfShard)
+      .sort((a, b) => replicaOf(b) - replicaOf(a));
+    return newest === undefined ? undefined : join(shards, newest);
   }
 
   /** The exit code; null for an end by signal, undefined where there was no process. */
@@ -170,6 +200,10 @@ export class ProcessCluster {
     const node = this.#nodes.find((one) => one.nodeId === nodeId);
     if (node === undefined) throw new Error(`no node ${nodeId}`);
     return node;
+  }
+
+  #place(nodeId: number): NodePlace {
+    return defined(this.network.places.get(nodeId), `place of node ${nodeId}`);
   }
 
   #logPath(nodeId: number): string {

@@ -1,0 +1,85 @@
+/** The tables of docs/failure-modes.md, drawn from the result of a recorded run. */
+import { readFileSync } from 'node:fs';
+import { padTable } from '../bench/harness/pad-table.js';
+import type { Quantiles, Result } from './failure-modes-result.js';
+
+/** Scripts and tests are started in the root of the repository. */
+export const PAGE = 'docs/failure-modes.md';
+export const RESULT = 'docs/failure-modes.json';
+
+const BEGIN = '<!-- Drawn by `npm run docs` from failure-modes.json. -->';
+const END = '<!-- End of what is drawn. -->';
+
+/** The page with its tables as the kept result says. Throws where it has no place for them. */
+export function drawFailureModes(): string {
+  const page = readFileSync(PAGE, 'utf8');
+  const result = JSON.parse(readFileSync(RESULT, 'utf8')) as Result;
+  const from = page.indexOf(BEGIN);
+  const to = page.indexOf(END);
+  if (from < 0 || to < from) throw new Error(`${PAGE} has no place for the tables`);
+  return `${page.slice(0, from)}${BEGIN}\n\n${tablesOf(result)}\n\n${page.slice(to)}`;
+}
+
+function tablesOf(result: Result): string {
+  return [circumstancesOf(result), faultTable(result), departureTable(result)].join('\n\n');
+}
+
+function circumstancesOf(result: Result): string {
+  const { commit, date, machine, seed, minutes, nodes, shards, workers } = result;
+  const { operations, replicasEqual } = result;
+  const { ok, failed, unknown } = operations;
+  const total = ok + failed + unknown;
+  return [
+    `Run of ${date.slice(0, 10)} at commit \`${commit}\`, ${machine.cores} cores (${machine.cpu}),`,
+    `Node ${machine.node}: ${nodes} nodes, ${shards} shards, replication factor 3, ${workers}`,
+    `clients, ${minutes} minutes of faults, seed ${seed}. ${total.toLocaleString('en-US')} calls:`,
+    `${ok.toLocaleString('en-US')} succeeded, ${failed} failed, ${unknown} of unknown outcome.`,
+    `**Acknowledged writes lost, repeated or brought back: ${result.lost}. Stale or reordered`,
+    `reads: ${result.stale}.** Replicas at the end: ${replicasEqual ? 'equal' : 'NOT EQUAL'}.`,
+  ].join('\n');
+}
+
+function faultTable({ faults }: Result): string {
+  const titles = ['fault', 'times', 'calls', 'failed', 'unknown', 'errors'];
+  const times = ['writes again after p50', 'p99', 'max', 'all level after p50'];
+  const ruler = ['---', ...Array(4).fill('---:'), '---', ...Array(4).fill('---:')];
+  const rows = faults.map((fault) => [
+    `\`${fault.kind}\``,
+    `${fault.count}`,
+    `${fault.ok + fault.failed + fault.unknown}`,
+    `${fault.failed}`,
+    `${fault.unknown}`,
+    reasonsOf(fault.reasons),
+    ...secondsOf(fault.recoveryMs),
+    seconds(fault.levelMs.p50),
+  ]);
+  return tableOf([...titles, ...times], ruler, rows);
+}
+
+function departureTable({ departures }: Result): string {
+  const titles = ['the leader of a shard', 'times', 'without a write p50', 'p99', 'max'];
+  const ruler = ['---', '---:', '---:', '---:', '---:'];
+  const rows = departures.map(({ what, count, gapMs }) => [what, `${count}`, ...secondsOf(gapMs)]);
+  return tableOf(titles, ruler, rows);
+}
+
+function tableOf(
+  titles: readonly string[],
+  ruler: readonly string[],
+  rows: readonly (readonly string[])[],
+): string {
+  return padTable([titles, ruler, ...rows].map((cells) => `| ${cells.join(' | ')} |`));
+}
+
+function reasonsOf(reasons: Readonly<Record<string, number>>): string {
+  const named = Object.entries(reasons).map(([reason, count]) => `${reason} ${count}`);
+  return named.length === 0 ? 'none' : named.join(', ');
+}
+
+function secondsOf({ p50, p99, max }: Quantiles): string[] {
+  return [p50, p99, max].map(seconds);
+}
+
+function seconds(ms: number): string {
+  return `${(ms / 1_000).toFixed(2)} s`;
+}

@@ -1,0 +1,146 @@
+/**
+ * Disturbs clusters of real processes in every way that this machine allows, judges what the
+ * clients saw, and keeps the figures in docs/failure-modes.json:
+ *
+ *     npm run failure-modes -- --minutes 30 --seed 1
+ *
+ * Exit code 1 when anything was lost, stale or unequal; then nothing is kept.
+ */
+import { writeFileSync } from 'node:fs';
+import { pathToFileURL } from 'node:url';
+import { parseArgs } from 'node:util';
+import { describeCommit, describeMachine } from '../bench/harness/machine.js';
+import { type CampaignReport, runCampaign } from '../test/support/faults/campaign.js';
+import { ClusterView } from '../test/support/faults/cluster-view.js';
+import { DEPARTURES, measureFailovers } from '../test/support/faults/failover.js';
+import { faultKinds } from '../test/support/faults/fault-kinds.js';
+import type { FaultRecord } from '../test/support/faults/nemesis.js';
+import { openPartitionableNetwork } from '../test/support/faults/partitions.js';
+import { ProxyNetwork } from '../test/support/faults/proxy-network.js';
+import { ProcessCluster } from '../test/support/process-cluster.js';
+import { RESULT } from './failure-modes-page.js';
+import { type DepartureRow, quantilesOf, type Result, summarize } from './failure-modes-result.js';
+
+const USAGE = 'usage: failure-modes [--minutes M] [--seed S] [--repeats N]\n';
+const NODES = 3;
+const SHARDS = 2;
+const WORKERS = 8;
+/** Of the minutes: what only proxies can do, a delay, in a cluster of its own. */
+const DELAY_SHARE = 0.1;
+
+const WHAT_DEPARTS = [
+  ['kill', 'process killed (SIGKILL)'],
+  ['pause', 'process stopped in its tracks (SIGSTOP)'],
+  ['stop', 'process stopped in order (SIGTERM)'],
+] as const;
+
+interface Options {
+  readonly minutes: number;
+  readonly seed: number;
+  /** Departures of a leader of each sort. */
+  readonly repeats: number;
+}
+
+async function run(options: Options): Promise<Result> {
+  const { minutes, seed } = options;
+  const machine = describeMachine();
+  const reports = await campaigns(options);
+  return {
+    commit: describeCommit(),
+    date: new Date().toISOString(),
+    machine,
+    seed,
+    minutes,
+    nodes: NODES,
+    shards: SHARDS,
+    workers: WORKERS,
+    ...summarize(reports),
+    departures: await departures(options),
+  };
+}
+
+async function campaigns({ minutes, seed }: Options): Promise<CampaignReport[]> {
+  const common = { seed, nodes: NODES, shards: SHARDS, workers: WORKERS, onRecord: say };
+  const mixed = await runCampaign({
+    ...common,
+    network: openPartitionableNetwork,
+    isOver: overAfter(minutes * (1 - DELAY_SHARE)),
+  });
+  const delayed = await runCampaign({
+    ...common,
+    network: (nodeIds) => ProxyNetwork.open(nodeIds),
+    kinds: faultKinds('delay'),
+    isOver: overAfter(minutes * DELAY_SHARE),
+  });
+  return [mixed, delayed];
+}
+
+async function departures({ repeats }: Options): Promise<DepartureRow[]> {
+  const cluster = await ProcessCluster.start({ nodes: NODES, shards: SHARDS });
+  const view = new ClusterView(cluster);
+  const rows: DepartureRow[] = [];
+  try {
+    for (const [name, what] of WHAT_DEPARTS) {
+      const gaps = await measureFailovers({ cluster, view }, DEPARTURES[name], repeats);
+      process.stdout.write(`${what}: ${gaps.map(Math.round).join(' ')} ms\n`);
+      rows.push({ what, count: repeats, gapMs: quantilesOf(gaps) });
+    }
+  } finally {
+    await view.close();
+    await cluster.destroy();
+  }
+  return rows;
+}
+
+function overAfter(minutes: number): () => boolean {
+  const endMs = performance.now() + 60_000 * minutes;
+  return () => performance.now() >= endMs;
+}
+
+function say({ kind, detail, beginMs, cureMs, levelMs }: FaultRecord): void {
+  const heldMs = Math.round(cureMs - beginMs);
+  process.stdout.write(
+    `${kind} (${detail}): ${heldMs} ms, level ${Math.round(levelMs - cureMs)} ms\n`,
+  );
+}
+
+function optionsOf(words: readonly string[]): Options | undefined {
+  const options = {
+    minutes: { type: 'string', default: '30' },
+    seed: { type: 'string', default: '1' },
+    repeats: { type: 'string', default: '20' },
+  } as const;
+  try {
+    const { values } = parseArgs({ args: [...words], options });
+    const minutes = Number(values.minutes);
+    const seed = Number(values.seed);
+    const repeats = Number(values.repeats);
+    const isSound = minutes > 0 && Number.isSafeInteger(seed) && Number.isSafeInteger(repeats);
+    return isSound && repeats > 0 ? { minutes, seed, repeats } : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Carries out a command line without the program's name. Resolves with the exit code. */
+export async function main(words: readonly string[]): Promise<number> {
+  const options = optionsOf(words);
+  if (options === undefined) {
+    process.stderr.write(USAGE);
+    return 2;
+  }
+  const result = await run(options);
+  if (result.violations.length > 0 || !result.replicasEqual) {
+    const { violations, replicasEqual, seed, commit } = result;
+    const figures = JSON.stringify({ violations, replicasEqual }, undefined, 2);
+    process.stderr.write(`seed ${seed}, commit ${commit}: ${figures}\n`);
+    return 1;
+  }
+  writeFileSync(RESULT, `${JSON.stringify(result, undefined, 2)}\n`);
+  process.stdout.write(`kept ${RESULT}; now run: npm run docs\n`);
+  return 0;
+}
+
+if (process.argv[1] !== undefined && import.meta.url === pathToFileURL(process.argv[1]).href) {
+  process.exitCode = await main(process.argv.slice(2));
+}

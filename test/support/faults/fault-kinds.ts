@@ -1,0 +1,268 @@
+/** The faults that a nemesis can cause, each with its cure. */
+import { defined } from '../../../src/shared/assert.js';
+import type { ProcessCluster } from '../process-cluster.js';
+import type { ClusterView } from './cluster-view.js';
+import type { Disturbance } from './node-network.js';
+
+export interface FaultScene {
+  readonly cluster: ProcessCluster;
+  readonly view: ClusterView;
+  /** In [0, 1). */
+  readonly random: () => number;
+}
+
+/** A fault that has begun. */
+export interface OpenFault {
+  /** Whom it hit, for the log. */
+  readonly detail: string;
+  /** Takes it away and waits until the nodes run; their replicas may still have to catch up. */
+  cure(): Promise<void>;
+}
+
+export interface FaultKind {
+  readonly name: string;
+  /** What happens, for the report. */
+  readonly what: string;
+  /** 'cure' where no majority is left until then, so that nothing can go on before. */
+  readonly goesOnFrom: 'begin' | 'cure';
+  isPossible(cluster: ProcessCluster): boolean;
+  begin(scene: FaultScene): Promise<OpenFault>;
+}
+
+const always = (): boolean => true;
+const canCut = ({ network }: ProcessCluster): boolean => network.abilities.has('isCut');
+
+/** The kinds of these names, in their order. */
+export function faultKinds(...names: readonly string[]): FaultKind[] {
+  return names.map((name) =>
+    defined(
+      FAULT_KINDS.find((kind) => kind.name === name),
+      `fault kind ${name}`,
+    ),
+  );
+}
+
+export const FAULT_KINDS: readonly FaultKind[] = [
+  {
+    name: 'kill-leader',
+    what: 'SIGKILL of the process that leads a shard; started again',
+    goesOnFrom: 'begin',
+    isPossible: always,
+    begin: async (scene) => killed(scene, [await someLeader(scene)]),
+  },
+  {
+    name: 'kill-node',
+    what: 'SIGKILL of any process; started again',
+    goesOnFrom: 'begin',
+    isPossible: always,
+    begin: async (scene) => killed(scene, [pick(scene, scene.cluster.nodeIds)]),
+  },
+  {
+    name: 'kill-all',
+    what: 'SIGKILL of all processes at once; started again',
+    goesOnFrom: 'cure',
+    isPossible: always,
+    begin: async (scene) => killed(scene, scene.cluster.nodeIds),
+  },
+  {
+    name: 'stop-leader',
+    what: 'SIGTERM of the process that leads a shard: an orderly stop; started again',
+    goesOnFrom: 'begin',
+    isPossible: always,
+    begin: async (scene) => {
+      const nodeId = await someLeader(scene);
+      await scene.cluster.terminate(nodeId);
+      return { detail: `node ${nodeId}`, cure: () => startAgain(scene, [nodeId]) };
+    },
+  },
+  {
+    name: 'rolling-restart',
+    what: 'SIGTERM of each process in turn, the next one when the last is back and level',
+    goesOnFrom: 'begin',
+    isPossible: always,
+    begin: async (scene) => {
+      for (const nodeId of scene.cluster.nodeIds) {
+        await scene.cluster.terminate(nodeId);
+        await startAgain(scene, [nodeId]);
+        await scene.view.level();
+      }
+      return { detail: `nodes ${scene.cluster.nodeIds}`, cure: async () => undefined };
+    },
+  },
+  {
+    name: 'pause-leader',
+    what: 'SIGSTOP of the process that leads a shard; SIGCONT',
+    goesOnFrom: 'begin',
+    isPossible: always,
+    begin: async (scene) => {
+      const nodeId = await someLeader(scene);
+      scene.cluster.pause(nodeId);
+      return {
+        detail: `node ${nodeId}`,
+        cure: async () => scene.cluster.resume(nodeId),
+      };
+    },
+  },
+  {
+    name: 'isolate-leader',
+    what: 'a leader is cut off from all other nodes, not from clients',
+    goesOnFrom: 'begin',
+    isPossible: canCut,
+    begin: async (scene) => {
+      const nodeId = await someLeader(scene);
+      return disturbed(scene, apart([nodeId], others(scene, [nodeId])), `node ${nodeId}`);
+    },
+  },
+  {
+    name: 'isolate-node',
+    what: 'any one node is cut off from all other nodes, not from clients',
+    goesOnFrom: 'begin',
+    isPossible: canCut,
+    begin: async (scene) => {
+      const nodeId = pick(scene, scene.cluster.nodeIds);
+      return disturbed(scene, apart([nodeId], others(scene, [nodeId])), `node ${nodeId}`);
+    },
+  },
+  {
+    name: 'halves',
+    what: 'the nodes fall into a majority and a minority',
+    goesOnFrom: 'begin',
+    isPossible: (cluster) => canCut(cluster) && cluster.nodeIds.length > 3,
+    begin: async (scene) => {
+      const shuffled = shuffle(scene, scene.cluster.nodeIds);
+      const minority = shuffled.slice(0, Math.ceil(shuffled.length / 2) - 1);
+      return disturbed(scene, apart(minority, others(scene, minority)), `nodes ${minority}`);
+    },
+  },
+  {
+    name: 'bridge',
+    what: 'two parts do not see one another; one node sees both',
+    goesOnFrom: 'begin',
+    isPossible: canCut,
+    begin: async (scene) => {
+      const [bridge, ...rest] = shuffle(scene, scene.cluster.nodeIds);
+      const half = rest.slice(0, rest.length / 2);
+      const paths = apart(half, others(scene, [bridge as number, ...half]));
+      return disturbed(scene, paths, `node ${bridge} sees all, nodes ${half} a part`);
+    },
+  },
+  {
+    name: 'ring',
+    what: 'every node sees only its two neighbours on a ring',
+    goesOnFrom: 'begin',
+    isPossible: (cluster) => canCut(cluster) && cluster.nodeIds.length > 4,
+    begin: async (scene) => {
+      const ring = shuffle(scene, scene.cluster.nodeIds);
+      const paths = ring.flatMap((from, at) =>
+        ring
+          .filter(
+            (_, to) => ![0, 1, ring.length - 1].includes((to - at + ring.length) % ring.length),
+          )
+          .map((to): Path => [from, to]),
+      );
+      return disturbed(scene, paths, `ring ${ring}`);
+    },
+  },
+  {
+    name: 'deaf-leader',
+    what: 'a leader can send to the other nodes and receives nothing from them',
+    goesOnFrom: 'begin',
+    isPossible: canCut,
+    begin: async (scene) => {
+      const nodeId = await someLeader(scene);
+      const paths = others(scene, [nodeId]).map((other): Path => [other, nodeId]);
+      return disturbed(scene, paths, `node ${nodeId}`);
+    },
+  },
+  {
+    name: 'mute-leader',
+    what: 'a leader receives from the other nodes and nothing of what it sends arrives',
+    goesOnFrom: 'begin',
+    isPossible: canCut,
+    begin: async (scene) => {
+      const nodeId = await someLeader(scene);
+      const paths = others(scene, [nodeId]).map((other): Path => [nodeId, other]);
+      return disturbed(scene, paths, `node ${nodeId}`);
+    },
+  },
+  {
+    name: 'loss',
+    what: '20 % to 50 % of the packets between nodes are lost',
+    goesOnFrom: 'begin',
+    isPossible: ({ network }) => network.abilities.has('lossShare'),
+    begin: async (scene) => {
+      const lossShare = 0.2 + 0.3 * scene.random();
+      const detail = `${Math.round(100 * lossShare)} %`;
+      return disturbed(scene, allPaths(scene), detail, { lossShare });
+    },
+  },
+  {
+    name: 'delay',
+    what: 'each way between nodes takes 25 ms to 125 ms longer',
+    goesOnFrom: 'begin',
+    isPossible: ({ network }) => network.abilities.has('delayMs'),
+    begin: async (scene) =>
+      disturbed(scene, allPaths(scene), '75 +- 50 ms', { delayMs: 25, jitterMs: 100 }),
+  },
+];
+
+/** From, to. */
+type Path = readonly [number, number];
+
+/** Whoever leads a shard drawn at random. */
+async function someLeader(scene: FaultScene): Promise<number> {
+  const { shards } = await scene.view.status();
+  return scene.view.leaderOf(Math.floor(scene.random() * shards.length));
+}
+
+async function killed(scene: FaultScene, nodeIds: readonly number[]): Promise<OpenFault> {
+  await Promise.all(nodeIds.map((nodeId) => scene.cluster.kill(nodeId)));
+  return { detail: `nodes ${nodeIds}`, cure: () => startAgain(scene, nodeIds) };
+}
+
+async function startAgain({ cluster }: FaultScene, nodeIds: readonly number[]): Promise<void> {
+  for (const nodeId of nodeIds) cluster.startNode(nodeId);
+  await cluster.ready();
+}
+
+function disturbed(
+  { cluster }: FaultScene,
+  paths: readonly Path[],
+  detail: string,
+  how: Disturbance = { isCut: true },
+): OpenFault {
+  for (const [from, to] of paths) cluster.network.disturb(from, to, how);
+  return { detail, cure: async () => cluster.network.heal() };
+}
+
+function apart(some: readonly number[], others: readonly number[]): Path[] {
+  return some.flatMap((a) =>
+    others.flatMap((b): Path[] => [
+      [a, b],
+      [b, a],
+    ]),
+  );
+}
+
+function allPaths({ cluster }: FaultScene): Path[] {
+  return cluster.nodeIds.flatMap((a) =>
+    cluster.nodeIds.filter((b) => b !== a).map((b): Path => [a, b]),
+  );
+}
+
+function others({ cluster }: FaultScene, nodeIds: readonly number[]): number[] {
+  return cluster.nodeIds.filter((nodeId) => !nodeIds.includes(nodeId));
+}
+
+function pick(scene: FaultScene, from: readonly number[]): number {
+  return from[Math.floor(scene.random() * from.length)] as number;
+}
+
+export function shuffle<T>({ random }: Pick<FaultScene, 'random'>, items: readonly T[]): T[] {
+  const shuffled = [...items];
+  for (let at = shuffled.length - 1; at > 0; at--) {
+    const other = Math.floor(random() * (at + 1));
+    [shuffled[at], shuffled[other]] = [shuffled[other] as T, shuffled[at] as T];
+  }
+  return shuffled;
+}
