@@ -16,6 +16,7 @@ import {
 import { ServerMetrics } from '../src/server/metrics.js';
 import { ERRORS } from '../src/shared/error-codes.js';
 import { LIMITS } from '../src/shared/limits.js';
+import { drawFailureModes, PAGE as FAILURE_MODES_PAGE } from './failure-modes-page.js';
 
 export interface GeneratedPage {
   /** Relative to the root of the repository. */
@@ -30,6 +31,7 @@ export function generatePages(): GeneratedPage[] {
   return [
     { path: 'docs/configuration.md', text: configurationPage() },
     { path: 'docs/errors.md', text: errorsPage() },
+    { path: FAILURE_MODES_PAGE, text: drawFailureModes() },
     { path: 'docs/limits.md', text: limitsPage() },
     { path: 'docs/metrics.md', text: metricsPage() },
   ];

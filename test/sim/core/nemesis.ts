@@ -1,0 +1,184 @@
+import { type Cut, drawPartition, PARTITION_SHAPES } from '../kit/partitions.js';
+import type { SimRandom } from '../kit/sim-random.js';
+import type { Clients } from './clients.js';
+import type { CoreCluster } from './cluster.js';
+import type { Membership } from './membership.js';
+import { ELECTION_TIMEOUT_MS, type SimReplica } from './sim-replica.js';
+
+const REAP_EVERY_MS = 3_000;
+
+/** Everything that goes wrong, or that operators do, at the rates of the run's parameters. */
+export class Nemesis {
+  readonly #cluster: CoreCluster;
+  readonly #membership: Membership;
+  readonly #clients: Clients;
+  readonly #random: SimRandom;
+  #isOver = false;
+
+  constructor(cluster: CoreCluster, membership: Membership, clients: Clients) {
+    this.#cluster = cluster;
+    this.#membership = membership;
+    this.#clients = clients;
+    this.#random = cluster.world.fork('nemesis');
+  }
+
+  start(): void {
+    const { network, process, workload, admin } = this.#cluster.swarm;
+    this.#every(network.partitionEveryMs, () => this.#partition());
+    this.#every(network.clogEveryMs, () => this.#clog());
+    this.#every(process.crashEveryMs, () => this.#crash());
+    this.#every(process.pauseEveryMs, () => this.#pause());
+    this.#every(process.wipeEveryMs, () => {
+      if (this.#membership.wipe()) this.#cluster.seen.wipes += 1;
+    });
+    this.#every(workload.quietEveryMs, () => this.#quiet());
+    this.#every(admin.changeEveryMs, () => this.#membership.change());
+    this.#every(admin.transferEveryMs, () => this.#transfer());
+    this.#every(admin.campaignEveryMs, () => this.#running()?.act((node) => node.campaign()));
+    this.#every(admin.deposeEveryMs, () => this.#depose());
+    this.#every(admin.compactEveryMs, () => this.#running()?.compact());
+    this.#every(REAP_EVERY_MS, () => this.#membership.reap());
+  }
+
+  /** All is well from now on: links are whole, everyone runs, nothing new goes wrong. */
+  stop(): void {
+    this.#isOver = true;
+    this.#cluster.network.faultsOn = false;
+    this.#cluster.network.heal();
+    for (const machine of this.#cluster.machines) machine.resume();
+    for (const replica of this.#cluster.replicas) if (!replica.isRunning) replica.start();
+  }
+
+  #every(meanMs: number, act: () => void): void {
+    if (meanMs === 0) return;
+    this.#cluster.world.schedule(this.#random.exponential(meanMs), () => {
+      if (this.#isOver) return;
+      act();
+      this.#every(meanMs, act);
+    });
+  }
+
+  #later(delayMs: number, act: () => void): void {
+    this.#cluster.world.schedule(delayMs, () => {
+      if (!this.#isOver) act();
+    });
+  }
+
+  #running(): SimReplica | undefined {
+    const running = this.#cluster.replicas.filter(({ isRunning }) => isRunning);
+    return running.length === 0 ? undefined : this.#random.pick(running);
+  }
+
+  /** The leader half of the time: that is where it hurts. */
+  #victim(): SimReplica | undefined {
+    const leader = this.#random.chance(0.5) ? this.#cluster.leader() : undefined;
+    return leader ?? this.#running();
+  }
+
+  #crash(): void {
+    const { process } = this.#cluster.swarm;
+    const everyone = this.#random.chance(process.crashAllProbability);
+    const victims = everyone ? this.#cluster.replicas : [this.#victim()];
+    for (const replica of victims) {
+      if (replica?.isRunning !== true) continue;
+      this.#cluster.seen.crashes += 1;
+      replica.crash();
+      this.#later(this.#random.exponential(process.outageMeanMs), () => {
+        if (!replica.isRunning && !replica.isDestroyed) replica.start();
+      });
+    }
+  }
+
+  #pause(): void {
+    const machine = this.#victim()?.computer;
+    if (machine === undefined || machine.isPaused) return;
+    this.#cluster.seen.pauses += 1;
+    machine.pause();
+    this.#later(this.#random.exponential(this.#cluster.swarm.process.pauseMeanMs), () =>
+      machine.resume(),
+    );
+  }
+
+  #partition(): void {
+    const { network, machines, swarm, seen } = this.#cluster;
+    seen.partitions += 1;
+    network.heal();
+    const hosts = machines.map((machine) => machine.index);
+    network.cut(drawPartition(this.#random, hosts, this.#random.pick(PARTITION_SHAPES)));
+    this.#later(this.#random.between(500, swarm.network.partitionMaxMs), () => network.heal());
+  }
+
+  /**
+   * The others take the leader for dead while it lives and serves (S-28): what it sends, hears, or
+   * both, is late or lost, and they elect another one soon. Sometimes they restart just before, so
+   * that they have forgotten what they promised (S-29).
+   */
+  #depose(): void {
+    const leader = this.#cluster.leader();
+    if (leader === undefined) return;
+    this.#cutOff(leader);
+    const others = this.#cluster.replicas.filter((replica) => replica !== leader);
+    const restarts = this.#random.chance(0.4);
+    for (const replica of others) {
+      if (!restarts || !replica.isRunning || this.#random.chance(0.3)) continue;
+      replica.crash();
+      replica.start();
+    }
+    this.#later(this.#random.exponential(250), () => {
+      for (const replica of others) replica.act((node) => node.suspectLeader());
+      if (others.length > 0) this.#random.pick(others).act((node) => node.campaign());
+    });
+  }
+
+  #cutOff({ computer: { index } }: SimReplica): void {
+    const { network, machines } = this.#cluster;
+    const others = machines.filter((machine) => machine.index !== index);
+    const out = others.map((other): Cut<number> => [index, other.index]);
+    const back = others.map((other): Cut<number> => [other.index, index]);
+    const directions = this.#random.pick([[...out, ...back], [...out, ...back], out, back]);
+    const durationMs = this.#random.between(500, 4_000);
+    if (this.#random.chance(0.5)) {
+      network.cut(directions);
+      this.#later(durationMs, () => network.heal());
+    } else {
+      for (const [from, to] of directions) network.clog(from, to, durationMs);
+    }
+  }
+
+  #clog(): void {
+    const { network, machines, swarm } = this.#cluster;
+    const [from, to] = this.#random.shuffled(machines);
+    if (from === undefined || to === undefined) return;
+    network.clog(from.index, to.index, this.#random.between(0, swarm.network.clogMaxMs));
+  }
+
+  #quiet(): void {
+    this.#clients.isQuiet = true;
+    this.#later(this.#random.exponential(this.#cluster.swarm.workload.quietMeanMs), () => {
+      this.#clients.isQuiet = false;
+    });
+  }
+
+  #transfer(): void {
+    const target = this.#running();
+    const asked = this.#random.chance(0.7) ? this.#cluster.leader() : this.#running();
+    if (target === undefined) return;
+    asked?.act((node) => {
+      if (node.transferLeader(target.id) !== 'started') return;
+      this.#cluster.seen.transfers += 1;
+      if (this.#random.chance(0.3)) this.#delayOrder(asked, target);
+    });
+  }
+
+  /** The order to campaign arrives when the transfer is long over, and nobody tells the leader. */
+  #delayOrder({ computer: from }: SimReplica, { computer: to }: SimReplica): void {
+    const { network, machines } = this.#cluster;
+    const delayMs = this.#random.between(1, 2) * ELECTION_TIMEOUT_MS;
+    network.clog(from.index, to.index, delayMs);
+    this.#later(delayMs - this.#random.exponential(50), () => {
+      for (const { index } of machines) {
+        if (index !== from.index) network.clog(index, from.index, this.#random.between(0, 1_000));
+      }
+    });
+  }
+}

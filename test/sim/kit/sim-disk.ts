@@ -1,0 +1,252 @@
+import { defined } from '../../../src/shared/assert.js';
+import type { Disk, DiskFile } from '../../../src/shared/environment.js';
+import type { Kv } from '../../../src/shared/kv.js';
+import { MemoryDisk } from '../../../src/shared/memory-disk.js';
+import type { SimClock } from './sim-clock.js';
+import { BatchJournal, SimKv } from './sim-kv.js';
+import type { SimRandom } from './sim-random.js';
+import type { World } from './world.js';
+
+export interface SimDiskOptions {
+  /** Longest time that a sync takes; drawn evenly from 0. @default 20 */
+  readonly syncMaxMs?: number;
+  /** Longest time of a write that is not synced, and of reading a file. @default 1 */
+  readonly writeMaxMs?: number;
+  /** Keep what `loseMiddle` needs, for this many batches of a database. @default 0 */
+  readonly journalBatches?: number;
+}
+
+/** What of a process's unsynced writes a crash takes away. */
+export type CrashKind =
+  /** kill -9: everything that the operating system was given survives. */
+  | 'process'
+  /** Power loss: of the unsynced batches of each database only a random prefix survives. */
+  | 'machine';
+
+const ALL_WRITES = Number.MAX_SAFE_INTEGER;
+
+/**
+ * The disk of one machine: it survives its processes, each of which opens a view of it.
+ *
+ * Semantics are those of the memory twins, plus time and faults. Batches of a database are atomic
+ * and ordered; each takes effect when its promise resolves. Faults are off until they are asked
+ * for, and behave as LevelDB was measured to: after one write error what is written through the
+ * same handle is acknowledged, and lost in the next crash.
+ */
+export class SimDisk {
+  readonly #world: World;
+  readonly #random: SimRandom;
+  readonly #options: Required<SimDiskOptions>;
+  #content = new MemoryDisk();
+  readonly #open = new Map<string, SimKv>();
+  readonly #journals = new Map<string, BatchJournal>();
+  #isFull = false;
+  #syncFails = false;
+  #slowness = 1;
+  /** Grows with each crash, so that what was under way knows that its process is gone. */
+  #generation = 0;
+
+  constructor(world: World, name: string, options: SimDiskOptions = {}) {
+    this.#world = world;
+    this.#random = world.fork(`disk ${name}`);
+    this.#options = { syncMaxMs: 20, writeMaxMs: 1, journalBatches: 0, ...options };
+  }
+
+  /** The disk as a new process sees it, with latencies by the world's time. */
+  view(clock: SimClock): Disk {
+    return new SimDiskView(this, clock, this.#generation);
+  }
+
+  /** From now on writes fail with ENOSPC, until it is set back. */
+  set isFull(full: boolean) {
+    this.#isFull = full;
+    this.#content.freeBytes = full ? 0 : 2 ** 40;
+  }
+
+  get isFull(): boolean {
+    return this.#isFull;
+  }
+
+  /** The next synced batch fails with EIO; whether it reached the disk is decided by the seed. */
+  failNextSync(): void {
+    this.#syncFails = true;
+  }
+
+  /** How much longer everything takes than drawn: 1 is normal. */
+  set slowness(factor: number) {
+    this.#slowness = factor;
+  }
+
+  /** The process, or the whole machine, is gone. Views of it do nothing any more. */
+  crash(kind: CrashKind): void {
+    this.#generation += 1;
+    for (const kv of this.#open.values()) kv.crash(kind);
+    this.#open.clear();
+    this.#content.crash(kind === 'process' ? ALL_WRITES : this.#random.integer(0, 4));
+  }
+
+  /**
+   * Silently loses a run of the last batches of a database, but neither the ones before nor the
+   * ones after: what LevelDB makes of a flipped byte in its log. Only while no process runs.
+   * Returns how many were lost. Needs `journalBatches`.
+   */
+  async loseMiddle(path: string): Promise<number> {
+    const journal = defined(this.#journals.get(path), `a journal of ${path}`);
+    const { operations, lostBatches } = journal.revertRun(this.#random);
+    const kv = await this.#content.openKv(path);
+    await kv.batch(operations, { sync: true });
+    await kv.close();
+    return lostBatches;
+  }
+
+  /** The data directory is gone: an empty disk takes its place. Only while no process runs. */
+  loseAll(): void {
+    this.#content = new MemoryDisk();
+    this.#content.freeBytes = this.#isFull ? 0 : 2 ** 40;
+    this.#journals.clear();
+  }
+
+  get content(): MemoryDisk {
+    return this.#content;
+  }
+
+  /** Paths of the databases that a process has open. */
+  get openDatabases(): readonly string[] {
+    return [...this.#open.keys()];
+  }
+
+  async openKv(clock: SimClock, path: string): Promise<Kv> {
+    const inner = await this.#content.openKv(path);
+    const memory = this.#content.kv(path);
+    const journal = this.#journals.get(path) ?? new BatchJournal(this.#options.journalBatches);
+    this.#journals.set(path, journal);
+    const kv = new SimKv(inner, memory, {
+      clock,
+      random: this.#random,
+      journal,
+      nowMs: () => this.#world.nowMs,
+      latencyMs: (isSynced) => this.latencyMs(isSynced),
+      takeFailure: (isSynced) => this.takeFailure(isSynced),
+      onClosed: () => this.#open.delete(path),
+    });
+    this.#open.set(path, kv);
+    return kv;
+  }
+
+  latencyMs(isSynced: boolean): number {
+    const { syncMaxMs, writeMaxMs } = this.#options;
+    return this.#random.between(0, isSynced ? syncMaxMs : writeMaxMs) * this.#slowness;
+  }
+
+  /** The error that the next write meets, if any. */
+  takeFailure(isSynced: boolean): Error | undefined {
+    if (this.#isFull) return diskError('ENOSPC', 'no space left on device');
+    if (!isSynced || !this.#syncFails) return undefined;
+    this.#syncFails = false;
+    return diskError('EIO', 'input/output error');
+  }
+
+  isCurrent(generation: number): boolean {
+    return generation === this.#generation;
+  }
+}
+
+/** One process's view: the same operations, each taking its time. */
+class SimDiskView implements Disk {
+  readonly #disk: SimDisk;
+  readonly #clock: SimClock;
+  readonly #generation: number;
+
+  constructor(disk: SimDisk, clock: SimClock, generation: number) {
+    this.#disk = disk;
+    this.#clock = clock;
+    this.#generation = generation;
+  }
+
+  openKv(path: string): Promise<Kv> {
+    return this.#later(false, () => this.#disk.openKv(this.#clock, path));
+  }
+
+  readFile(path: string): Promise<Uint8Array | undefined> {
+    return this.#later(false, () => this.#disk.content.readFile(path));
+  }
+
+  writeFile(path: string, bytes: Uint8Array): Promise<void> {
+    const copy = new Uint8Array(bytes);
+    return this.#later(true, () => {
+      this.#failIfFull();
+      return this.#disk.content.writeFile(path, copy);
+    });
+  }
+
+  openFile(path: string, mode: 'read' | 'write'): Promise<DiskFile> {
+    return this.#later(false, async () => {
+      const file = await this.#disk.content.openFile(path, mode);
+      return {
+        get sizeBytes(): number {
+          return file.sizeBytes;
+        },
+        read: (offset, lengthBytes) => this.#later(false, () => file.read(offset, lengthBytes)),
+        write: (offset, bytes) => {
+          const copy = new Uint8Array(bytes);
+          return this.#later(false, () => {
+            this.#failIfFull();
+            return file.write(offset, copy);
+          });
+        },
+        sync: () => this.#later(true, () => file.sync()),
+        close: () => file.close(),
+      };
+    });
+  }
+
+  allocateFile(path: string, sizeBytes: number): Promise<void> {
+    return this.#later(true, () => {
+      this.#failIfFull();
+      return this.#disk.content.allocateFile(path, sizeBytes);
+    });
+  }
+
+  rename(from: string, to: string): Promise<void> {
+    return this.#later(true, () => this.#disk.content.rename(from, to));
+  }
+
+  list(path: string): Promise<string[]> {
+    return this.#later(false, () => this.#disk.content.list(path));
+  }
+
+  makeDirectory(path: string): Promise<void> {
+    return this.#later(false, () => this.#disk.content.makeDirectory(path));
+  }
+
+  remove(path: string): Promise<void> {
+    return this.#later(false, () => this.#disk.content.remove(path));
+  }
+
+  space(): Promise<{ freeBytes: number; totalBytes: number }> {
+    return this.#later(false, () => this.#disk.content.space());
+  }
+
+  #failIfFull(): void {
+    const failure = this.#disk.takeFailure(false);
+    if (failure !== undefined) throw failure;
+  }
+
+  /** Does `work` when the disk gets to it; never, if the process is gone by then. */
+  #later<T>(isSynced: boolean, work: () => Promise<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      this.#clock.whenRunning(this.#disk.latencyMs(isSynced), () => {
+        if (!this.#disk.isCurrent(this.#generation)) return;
+        try {
+          work().then(resolve, reject);
+        } catch (error) {
+          reject(error);
+        }
+      });
+    });
+  }
+}
+
+export function diskError(code: string, message: string): Error {
+  return Object.assign(new Error(`${code}: ${message}`), { code });
+}

@@ -1,0 +1,62 @@
+// Goal: the whole product keeps its promises while everything around it goes wrong.
+// Method: production nodes and clients on virtual time, faults drawn from seeds, oracles on top.
+import { execFileSync } from 'node:child_process';
+import { describe, expect, it } from 'vitest';
+import { bannedRealTime } from './stack/banned.js';
+import { describeReport } from './stack/describe-report.js';
+import { runStack } from './stack/run-stack.js';
+import { shrinkStack } from './stack/shrink.js';
+
+const SEEDS = 60;
+const SEEDS_PER_TEST = 10;
+const STEPS = 12_000;
+
+/** Of virtual work: only a machine that is busy with something else comes near it. */
+const TIMEOUT_MS = 300_000;
+
+describe('the full stack (P-1 to P-6, P-10)', () => {
+  for (let first = 1; first <= SEEDS; first += SEEDS_PER_TEST) {
+    const last = first + SEEDS_PER_TEST - 1;
+    const name = `keeps its promises from seed ${first} to ${last}, ${STEPS} steps each`;
+    it(name, { timeout: TIMEOUT_MS }, async () => {
+      for (let seed = first; seed <= last; seed++) {
+        const report = await runStack(seed, { steps: STEPS });
+        if (report.finding === undefined) continue;
+        expect.fail(describeReport(await shrinkStack(report), commit()));
+      }
+    });
+  }
+
+  it('does the same again from the same seed, and something else from another', async () => {
+    const [one, again, other] = [
+      await runStack(7, { steps: 4_000 }),
+      await runStack(7, { steps: 4_000 }),
+      await runStack(8, { steps: 4_000 }),
+    ];
+    expect(again.traceHash).toBe(one.traceHash);
+    expect(again.operations).toEqual(one.operations);
+    expect(other.traceHash).not.toBe(one.traceHash);
+  });
+
+  it('takes no time and no randomness from outside', async () => {
+    const report = await bannedRealTime(() => runStack(11, { steps: 4_000 }));
+    expect(report.finding).toBeUndefined();
+    expect(report.operations.ok).toBeGreaterThan(0);
+  });
+
+  it('leaves out a fault without changing what the others are', async () => {
+    const whole = await runStack(9, { steps: 6_000 });
+    const [first] = whole.faults;
+    expect(first).toBeDefined();
+    const without = await runStack(9, { steps: 6_000, without: [first?.index ?? 0] });
+    expect(without.faults.map(({ index }) => index)).not.toContain(first?.index);
+    const plan = new Map(whole.faults.map(({ index, fault }) => [index, fault]));
+    for (const { index, fault } of without.faults) {
+      if (plan.has(index)) expect(fault).toEqual(plan.get(index));
+    }
+  });
+});
+
+function commit(): string {
+  return execFileSync('git', ['rev-parse', '--short', 'HEAD'], { encoding: 'utf8' }).trim();
+}

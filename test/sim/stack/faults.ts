@@ -1,0 +1,123 @@
+/**
+ * Goal: what goes wrong in a run, decided by its seed.
+ * Method: the n-th fault is drawn from a source of its own, so that leaving one out changes none
+ * of the others.
+ */
+import { PARTITION_SHAPES, type PartitionShape } from '../kit/partitions.js';
+import type { SimRandom } from '../kit/sim-random.js';
+
+/** Whom a fault meets: the node that leads the group at that moment, else the node. */
+export interface Target {
+  readonly leaderOf: number | undefined;
+  readonly nodeId: number;
+}
+
+export type Fault =
+  /** The process dies; `silent`: with its machine, so that nobody is told. Unsynced data go. */
+  | {
+      readonly kind: 'crash';
+      readonly target: Target;
+      readonly how: 'reset' | 'silent';
+      readonly durationMs: number;
+    }
+  /** The power goes, everywhere at once. */
+  | { readonly kind: 'crash-all'; readonly durationMs: number }
+  /** An orderly stop, and a start after a while. */
+  | { readonly kind: 'stop'; readonly target: Target; readonly durationMs: number }
+  /** SIGSTOP and SIGCONT: the clocks go on. */
+  | { readonly kind: 'pause'; readonly target: Target; readonly durationMs: number }
+  | {
+      readonly kind: 'partition';
+      readonly shape: PartitionShape;
+      readonly mode: 'break' | 'hold';
+      readonly durationMs: number;
+    }
+  /** All connections of a node break while it lives. */
+  | { readonly kind: 'reset'; readonly target: Target }
+  /** Nothing that the node sends arrives for a while; then all of it does. */
+  | { readonly kind: 'stall'; readonly target: Target; readonly durationMs: number }
+  | { readonly kind: 'slow-disk'; readonly target: Target; readonly durationMs: number }
+  | { readonly kind: 'full-disk'; readonly target: Target; readonly durationMs: number }
+  | { readonly kind: 'wall-jump'; readonly target: Target; readonly byMs: number };
+
+export type FaultKind = Fault['kind'];
+
+/** A fault and how long after the one before it comes. */
+export interface PlannedFault {
+  readonly index: number;
+  readonly afterMs: number;
+  readonly fault: Fault;
+}
+
+export interface FaultProfile {
+  /** Mean time between the beginnings of two faults. */
+  readonly meanGapMs: number;
+  /** How often each kind comes, against the others; 0 for never. */
+  readonly weights: Readonly<Record<FaultKind, number>>;
+  readonly durationMeanMs: number;
+}
+
+const KINDS: readonly FaultKind[] = [
+  'crash',
+  'crash-all',
+  'stop',
+  'pause',
+  'partition',
+  'reset',
+  'stall',
+  'slow-disk',
+  'full-disk',
+  'wall-jump',
+];
+
+/** Each run has some kinds of faults and not others: rare combinations become likely. */
+export function drawFaultProfile(random: SimRandom): FaultProfile {
+  const weights = Object.fromEntries(
+    KINDS.map((kind) => [kind, random.chance(0.5) ? random.integer(1, 4) : 0]),
+  ) as Record<FaultKind, number>;
+  if (KINDS.every((kind) => weights[kind] === 0)) weights.crash = 1;
+  return {
+    meanGapMs: random.pick([150, 400, 1_200]),
+    weights,
+    durationMeanMs: random.pick([150, 600, 2_000]),
+  };
+}
+
+export function drawFault(
+  random: SimRandom,
+  profile: FaultProfile,
+  cluster: { readonly nodes: number; readonly groups: number },
+): { readonly afterMs: number; readonly fault: Fault } {
+  const kinds = KINDS.flatMap((kind) => new Array<FaultKind>(profile.weights[kind]).fill(kind));
+  const kind = random.pick(kinds);
+  const afterMs = random.exponential(profile.meanGapMs);
+  const durationMs = 20 + random.exponential(profile.durationMeanMs);
+  const target: Target = {
+    leaderOf: random.chance(0.6) ? random.integer(0, cluster.groups - 1) : undefined,
+    nodeId: random.integer(1, cluster.nodes),
+  };
+  return { afterMs, fault: faultOf(random, kind, target, durationMs) };
+}
+
+function faultOf(random: SimRandom, kind: FaultKind, target: Target, durationMs: number): Fault {
+  switch (kind) {
+    case 'crash':
+      return { kind, target, durationMs, how: random.chance(0.7) ? 'reset' : 'silent' };
+    case 'crash-all':
+      return { kind, durationMs };
+    case 'partition': {
+      const mode = random.chance(0.5) ? 'break' : 'hold';
+      return { kind, shape: random.pick(PARTITION_SHAPES), mode, durationMs };
+    }
+    case 'reset':
+      return { kind, target };
+    case 'wall-jump':
+      return { kind, target, byMs: random.pick([-60_000, -500, 500, 60_000]) };
+    case 'stop':
+    case 'pause':
+    case 'stall':
+    case 'slow-disk':
+    case 'full-disk':
+      return { kind, target, durationMs };
+  }
+}

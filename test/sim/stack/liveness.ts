@@ -1,0 +1,169 @@
+/**
+ * Goal: after everything has healed the cluster serves again, within a bound, and has kept its
+ * promises. Method: wait, read everything, write everything, compare what the replicas store.
+ */
+
+import type { ClusterStatus } from '../../../src/shared/codec/admin-messages.js';
+import { crc32c } from '../../../src/shared/crc32c.js';
+import type { Machine } from './machine.js';
+import type { Stack } from './stack.js';
+
+/** Virtual time from the heal until all serve: restarts, elections, backoffs of the links. */
+const RECOVERY_LIMIT_MS = 60_000;
+const CALM_LIMIT_MS = 30_000;
+const STATUS_TIMEOUT_MS = 4_000;
+const POLL_MS = 200;
+/** Nothing is in the way: a call that fails now has no excuse. */
+const PATIENCE = { patienceMs: 10_000, attemptMs: 5_000 };
+const KEYS_MAX = new Uint8Array(64).fill(0xff);
+
+/** Heals everything, waits, and uses the cluster. False where something is wrong. */
+export async function settle(stack: Stack): Promise<boolean> {
+  const { findings, clients, operator, administrator, nemesis, wire } = stack;
+  if (findings.first !== undefined) return false;
+  for (const client of clients) client.stop();
+  operator?.stop();
+  administrator.stop();
+  nemesis.end();
+  wire.isFaulty = false;
+  if (!(await serves(stack))) return false;
+  return usable(stack);
+}
+
+/** Waits until every node is ready, no replica is out, and no call of the clients is open. */
+async function serves(stack: Stack): Promise<boolean> {
+  const { world, findings } = stack;
+  const endMs = world.nowMs + RECOVERY_LIMIT_MS;
+  let missing = 'nobody was asked';
+  while (world.nowMs < endMs && findings.first === undefined) {
+    await stack.reaches(POLL_MS, () => false);
+    missing = await missingFrom(stack);
+    if (missing === '') return true;
+  }
+  findings.report('liveness', `after ${RECOVERY_LIMIT_MS} ms: ${missing}`);
+  return false;
+}
+
+/** What keeps the cluster from being whole; empty when nothing does. */
+async function missingFrom(stack: Stack): Promise<string> {
+  if (stack.administrator.isBusy) return 'a machine waits for its readmission';
+  if (stack.wire.open > 0) return `${stack.wire.open} calls are open`;
+  const status = await statusOf(stack);
+  if (status === undefined) return 'no status';
+  stack.repairs.attend(status);
+  for (const machine of stack.machines) {
+    const readiness = stack.endpointsOf(machine)?.readiness();
+    if (readiness?.ready !== true) {
+      return `node ${machine.nodeId}: ${readiness?.missing.join(', ') ?? 'it does not listen'}`;
+    }
+  }
+  for (const shard of [status.topology, ...status.shards]) {
+    const out = shard.replicas.find(({ state, fault }) => state === 'unreachable' || fault !== '');
+    if (out !== undefined) {
+      return `shard ${shard.shardId} on node ${out.nodeId}: ${out.state} ${out.fault}`;
+    }
+    if (shard.change !== undefined) return `shard ${shard.shardId}: ${shard.change.stage}`;
+    if (shard.leaderNodeId === 0) return `shard ${shard.shardId} has no leader`;
+    const applied = shard.replicas.map(({ appliedIndex }) => appliedIndex);
+    if (new Set(applied).size > 1) return `shard ${shard.shardId} is applied to ${applied}`;
+  }
+  return '';
+}
+
+async function statusOf(stack: Stack): Promise<ClusterStatus | undefined> {
+  const [first] = stack.processes;
+  if (first === undefined) return undefined;
+  let status: ClusterStatus | undefined;
+  let isOver = false;
+  stack.wire
+    .call(first, STATUS_TIMEOUT_MS, ({ admin }, options) => admin.status(options))
+    .then((answer) => {
+      status = answer;
+    })
+    .catch(() => undefined)
+    .finally(() => {
+      isOver = true;
+    });
+  await stack.reaches(2 * STATUS_TIMEOUT_MS, () => isOver);
+  return status;
+}
+
+/** Every record that was acknowledged is read back, then every key is written and read. */
+async function usable(stack: Stack): Promise<boolean> {
+  const { oracle, findings } = stack;
+  const patient = { ...stack.parameters.workload, ...PATIENCE };
+  const client = stack.client('inspector', patient);
+  const { keys } = oracle;
+  const work = async (): Promise<void> => {
+    for (const key of keys) await client.fetch([key]);
+    await client.search();
+    for (const key of keys.slice(0, 10)) await client.write('upsert', [key]);
+    for (const key of keys.slice(0, 10)) await client.fetch([key]);
+  };
+  let isOver = false;
+  void work().finally(() => {
+    isOver = true;
+  });
+  if (!(await stack.reaches(CALM_LIMIT_MS, () => isOver))) {
+    findings.report('liveness', `the healed cluster serves too slowly: ${CALM_LIMIT_MS} ms`);
+    return false;
+  }
+  const { failed, unknown } = client.counts;
+  if (failed + unknown > 0) {
+    findings.report('liveness', `a healed cluster refuses: ${failed} failed, ${unknown} unknown`);
+  }
+  return findings.first === undefined;
+}
+
+/** Replicas of a shard at the same applied index store the same, byte for byte. */
+export async function sameReplicas(stack: Stack): Promise<void> {
+  const { findings, world } = stack;
+  const endMs = world.nowMs + CALM_LIMIT_MS;
+  let difference = '';
+  while (world.nowMs < endMs && findings.first === undefined) {
+    difference = (await missingFrom(stack)) || (await differenceBetween(stack));
+    if (difference === '') return;
+    await stack.reaches(POLL_MS, () => false);
+  }
+  findings.report('replicas are equal', difference);
+}
+
+async function differenceBetween(stack: Stack): Promise<string> {
+  const status = await statusOf(stack);
+  for (const { shardId, replicas } of status?.shards ?? []) {
+    const nodesByContent = new Map<string, number>();
+    for (const { nodeId, replicaId } of replicas) {
+      const machine = stack.machines.find((one) => one.nodeId === nodeId);
+      const content = await contentOf(machine, shardId, replicaId);
+      if (content === undefined) return `shard ${shardId} has no store on node ${nodeId}`;
+      nodesByContent.set(content, nodeId);
+    }
+    if (nodesByContent.size > 1) {
+      return `shard ${shardId} differs between nodes ${[...nodesByContent.values()].join(', ')}`;
+    }
+  }
+  return status === undefined ? 'no status' : '';
+}
+
+/** All that a replica stores, in one line an entry; undefined where it is not open. */
+async function contentOf(
+  machine: Machine | undefined,
+  shardId: number,
+  replicaId: number,
+): Promise<string | undefined> {
+  const names = [`data/shards/${shardId}.${replicaId}`, `data/shards/${shardId}`];
+  const isOfReplica = (path: string): boolean =>
+    names.some((name) => path === name || path.startsWith(`${name}/`));
+  const paths = machine?.disk.openDatabases.filter(isOfReplica) ?? [];
+  const [path] = paths;
+  // While a snapshot is being installed there are two.
+  if (machine === undefined || path === undefined || paths.length > 1) return undefined;
+  const lines: string[] = [];
+  const content = machine.disk.content.kv(path);
+  for await (const page of content.scan({ gte: new Uint8Array(0), lt: KEYS_MAX })) {
+    for (const { key, value } of page) {
+      lines.push(`${Buffer.from(key).toString('hex')} ${crc32c(value)}`);
+    }
+  }
+  return lines.join('\n');
+}

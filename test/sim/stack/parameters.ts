@@ -1,0 +1,93 @@
+/** Goal: every run is another cluster. Method: all sizes and speeds are drawn from the seed. */
+import type { NodeConfig } from '../../../src/node/config.js';
+import type { CompactionPolicy } from '../../../src/replica/log-compaction.js';
+import { deriveTiming } from '../../../src/replica/timing.js';
+import type { ClusterSettings } from '../../../src/topology/document.js';
+import type { SimClockOptions } from '../kit/sim-clock.js';
+import type { SimDiskOptions } from '../kit/sim-disk.js';
+import type { SimNetworkOptions } from '../kit/sim-network.js';
+import type { SimRandom } from '../kit/sim-random.js';
+import { drawFaultProfile, type FaultProfile } from './faults.js';
+import { drawWorkload, type Workload } from './workload.js';
+
+export interface StackParameters {
+  readonly nodes: number;
+  readonly settings: ClusterSettings;
+  readonly network: SimNetworkOptions;
+  readonly disk: SimDiskOptions;
+  readonly compaction: CompactionPolicy;
+  readonly clocks: readonly SimClockOptions[];
+  readonly clientDelayMs: number;
+  readonly answerLoss: number;
+  readonly workload: Workload;
+  readonly faults: FaultProfile;
+}
+
+/** Half of what leases allow for: two clocks may be off in opposite directions. */
+const CLOCK_DRIFT = 0.025;
+
+export function drawParameters(random: SimRandom): StackParameters {
+  const nodes = random.pick([3, 3, 3, 4, 5]);
+  const electionTimeoutMs = random.pick([300, 1_000]);
+  return {
+    nodes,
+    settings: {
+      shards: random.pick([1, 2, 3]),
+      replicationFactor: nodes === 5 ? random.pick([3, 5]) : 3,
+      virtualNodes: 8,
+      electionTimeoutMs,
+      leases: random.chance(0.5),
+    },
+    network: {
+      delayMinMs: random.pick([0.1, 1, 5]),
+      delayMeanMs: random.pick([0.2, 2, electionTimeoutMs / 30]),
+      breakProbability: random.pick([0, 0, 0.000_5, 0.005]),
+      stallProbability: random.pick([0, 0, 0.000_5, 0.003]),
+      stallMaxMs: random.pick([200, 2_000]),
+    },
+    disk: { syncMaxMs: random.pick([2, 20, 80]), writeMaxMs: 1 },
+    compaction: {
+      thresholdEntries: random.pick([20, 60, 10_000]),
+      thresholdBytes: random.pick([10_000, 64 * 1024 * 1024]),
+      trailingEntries: random.pick([2, 10, 30]),
+    },
+    clocks: Array.from({ length: nodes }, () => ({
+      offsetMs: random.integer(0, 1_000_000),
+      rate: random.between(1 - CLOCK_DRIFT, 1 + CLOCK_DRIFT),
+      wallOffsetMs: random.pick([0, 0, -3_000, 3_000]),
+    })),
+    clientDelayMs: random.pick([1, 10]),
+    answerLoss: random.pick([0, 0.02, 0.1]),
+    workload: drawWorkload(random.fork('workload')),
+    faults: drawFaultProfile(random.fork('faults')),
+  };
+}
+
+const SHUTDOWN_TIMEOUT_MS = 5_000;
+const LOG_CACHE_SIZE_BYTES = 256 * 1024;
+
+export function configOf(nodeId: number, { nodes, settings }: StackParameters): NodeConfig {
+  const host = hostOf(nodeId);
+  const addresses = { client: host, peer: host, http: host };
+  return {
+    nodeId,
+    directory: 'data',
+    listen: addresses,
+    advertise: addresses,
+    nodes: Array.from({ length: nodes }, (_, at) => ({
+      nodeId: at + 1,
+      peerAddress: hostOf(at + 1),
+    })),
+    bootstrap: nodeId === 1,
+    settings,
+    timing: deriveTiming(settings.electionTimeoutMs),
+    logLevel: 'debug',
+    logPretty: false,
+    logCacheSizeBytes: LOG_CACHE_SIZE_BYTES,
+    shutdownTimeoutMs: SHUTDOWN_TIMEOUT_MS,
+  };
+}
+
+export function hostOf(nodeId: number): string {
+  return `node-${nodeId}`;
+}

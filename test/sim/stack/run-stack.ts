@@ -1,0 +1,139 @@
+/**
+ * Goal: one run of the full stack from one seed. Method: boot; then everything goes wrong while
+ * clients work; then everything heals, and the cluster must serve, hold what it acknowledged, and
+ * be the same on all replicas.
+ */
+import { checkRegister } from '../../history/register.js';
+import type { Finding } from './findings.js';
+import { sameReplicas, settle } from './liveness.js';
+import type { FaultRecord } from './nemesis.js';
+import type { StackParameters } from './parameters.js';
+import { Stack } from './stack.js';
+import type { LogLine } from './watch.js';
+import { COLLECTION, collectionNamed } from './workload.js';
+
+export interface StackOptions {
+  /** Events of the phase in which faults happen. @default 5000 */
+  readonly steps?: number;
+  /** Faults to leave out, by their index in the report. @default none */
+  readonly without?: readonly number[];
+  /** Takes the place of what the seed draws. @default nothing */
+  readonly parameters?: Partial<StackParameters>;
+  /** What happens instead of the seed's faults and clients; the rest of the run stays. */
+  readonly script?: (stack: Stack) => Promise<void>;
+}
+
+export interface StackReport {
+  readonly seed: number;
+  readonly steps: number;
+  readonly without: readonly number[];
+  /** The first promise that was broken; undefined where all held. */
+  readonly finding: Finding | undefined;
+  /** Equal for two runs of the same seed and options, or something outside of the seed counts. */
+  readonly traceHash: string;
+  /** Events of the whole run. */
+  readonly events: number;
+  readonly virtualMs: number;
+  /** Of the faults' phase. */
+  readonly operations: { readonly ok: number; readonly failed: number; readonly unknown: number };
+  /** Collections that came and went. */
+  readonly collections: number;
+  /** Changes of leaders and replicas that were accepted; lost disks. */
+  readonly changes: number;
+  readonly wipes: number;
+  /** Snapshots that replicas were brought up by. */
+  readonly installs: number;
+  readonly elections: number;
+  readonly faults: readonly FaultRecord[];
+  readonly parameters: StackParameters;
+  /** The last lines that the nodes logged. */
+  readonly lines: readonly LogLine[];
+}
+
+export const STACK_STEPS_DEFAULT = 5_000;
+const BOOT_LIMIT_MS = 60_000;
+const CREATE_TIMEOUT_MS = 10_000;
+
+export async function runStack(seed: number, options: StackOptions = {}): Promise<StackReport> {
+  const { steps = STACK_STEPS_DEFAULT, without = [] } = options;
+  const stack = new Stack({ seed, without, parameters: options.parameters ?? {} });
+  const { world, findings, nemesis, watch } = stack;
+  if (await booted(stack)) {
+    await (options.script?.(stack) ?? goesWrong(stack, steps));
+    if (await settle(stack)) await sameReplicas(stack);
+    if (findings.first === undefined) judgeHistory(stack);
+  }
+  const finding = findings.first;
+  for (const machine of stack.machines) machine.crash('machine');
+  return {
+    seed,
+    steps,
+    without,
+    finding,
+    traceHash: world.trace.digest(),
+    events: world.steps,
+    virtualMs: world.nowMs,
+    operations: total(stack),
+    collections: stack.operator?.rounds ?? 0,
+    changes: stack.administrator.done,
+    wipes: stack.administrator.wipes,
+    installs: watch.installs,
+    elections: watch.elections,
+    faults: nemesis.records,
+    parameters: stack.parameters,
+    lines: watch.lines,
+  };
+}
+
+/** All nodes up, one collection there; nothing goes wrong meanwhile. */
+async function booted(stack: Stack): Promise<boolean> {
+  const { network, machines, findings, wire } = stack;
+  network.faultsOn = false;
+  wire.isFaulty = false;
+  for (const machine of machines) machine.start();
+  const isUp = (): boolean => machines.every(({ process }) => process?.isReady === true);
+  if (!(await stack.reaches(BOOT_LIMIT_MS, isUp))) {
+    findings.report('liveness', 'the cluster does not come up');
+    return false;
+  }
+  const first = stack.processes[0];
+  if (first === undefined) return false;
+  let isMade = false;
+  wire
+    .call(first, CREATE_TIMEOUT_MS, ({ admin }, options) =>
+      admin.createCollection(collectionNamed(COLLECTION), options),
+    )
+    .then(
+      () => {
+        isMade = true;
+      },
+      (error: unknown) => findings.report('liveness', `no collection: ${String(error)}`),
+    );
+  return stack.reaches(CREATE_TIMEOUT_MS, () => isMade);
+}
+
+async function goesWrong(stack: Stack, steps: number): Promise<void> {
+  const { network, wire, nemesis, world, findings } = stack;
+  network.faultsOn = true;
+  wire.isFaulty = true;
+  for (const client of stack.clients) void client.run();
+  void stack.operator?.run();
+  void stack.administrator.run();
+  nemesis.start();
+  await world.run({ steps, isDone: () => findings.first !== undefined });
+}
+
+function judgeHistory({ history, findings }: Stack): void {
+  const [fault] = checkRegister(history.operations);
+  if (fault !== undefined) findings.report('linearizability', `${fault.key}: ${fault.message}`);
+}
+
+function total({ clients }: Stack): StackReport['operations'] {
+  const sum = { ok: 0, failed: 0, unknown: 0 };
+  for (const { counts } of clients) {
+    sum.ok += counts.ok;
+    sum.failed += counts.failed;
+    sum.unknown += counts.unknown;
+  }
+  return sum;
+}

@@ -1,0 +1,163 @@
+/** Goal: a whole cluster and its clients in one world. Method: parts drawn from the seed. */
+import type { EndpointsOptions } from '../../../src/node/endpoints.js';
+import { SimDisk } from '../kit/sim-disk.js';
+import { SimNetwork } from '../kit/sim-network.js';
+import { World } from '../kit/world.js';
+import { Administrator } from './administrator.js';
+import { SimulatedClient } from './client.js';
+import { ClientWire } from './client-wire.js';
+import { Findings } from './findings.js';
+import { StackHistory } from './history.js';
+import { Machine, type Process } from './machine.js';
+import { Nemesis } from './nemesis.js';
+import { Operator } from './operator.js';
+import { configOf, drawParameters, hostOf, type StackParameters } from './parameters.js';
+import { RegisterOracle } from './register-oracle.js';
+import { Repairs } from './repairs.js';
+import { StackWatch } from './watch.js';
+
+export interface StackParts {
+  readonly seed: number;
+  /** Faults that are left out, by index. */
+  readonly without: readonly number[];
+  /** Takes the place of what the seed draws. */
+  readonly parameters: Partial<StackParameters>;
+}
+
+export class Stack {
+  readonly world: World;
+  readonly parameters: StackParameters;
+  readonly findings: Findings;
+  readonly watch: StackWatch;
+  readonly oracle: RegisterOracle;
+  readonly history = new StackHistory();
+  readonly network: SimNetwork;
+  readonly machines: readonly Machine[];
+  readonly wire: ClientWire;
+  readonly clients: readonly SimulatedClient[];
+  /** Absent in runs without changes of collections. */
+  readonly operator: Operator | undefined;
+  readonly administrator: Administrator;
+  readonly repairs: Repairs;
+  readonly nemesis: Nemesis;
+
+  constructor({ seed, without, parameters }: StackParts) {
+    const world = new World(seed);
+    this.world = world;
+    const nowMs = (): number => world.nowMs;
+    this.parameters = { ...drawParameters(world.fork('parameters')), ...parameters };
+    const { nodes, network, disk, clocks, faults, settings, compaction } = this.parameters;
+    this.findings = new Findings(nowMs);
+    this.watch = new StackWatch(this.findings, nowMs);
+    this.oracle = new RegisterOracle(this.findings);
+    this.network = new SimNetwork(world, network);
+    this.machines = Array.from(
+      { length: nodes },
+      (_, at) =>
+        new Machine({
+          world,
+          network: this.network,
+          disk: new SimDisk(world, hostOf(at + 1), disk),
+          config: configOf(at + 1, this.parameters),
+          clock: clocks[at] ?? {},
+          compaction,
+          watch: this.watch,
+        }),
+    );
+    this.wire = new ClientWire({
+      scheduler: worldScheduler(world),
+      random: world.fork('wire'),
+      findings: this.findings,
+      delayMaxMs: this.parameters.clientDelayMs,
+      answerLoss: this.parameters.answerLoss,
+    });
+    this.clients = Array.from({ length: this.parameters.workload.clients }, (_, at) =>
+      this.client(`client-${at + 1}`),
+    );
+    const { operatorPauseMs } = this.parameters.workload;
+    if (operatorPauseMs !== undefined) {
+      this.operator = new Operator({
+        scheduler: worldScheduler(world),
+        random: world.fork('operator'),
+        wire: this.wire,
+        findings: this.findings,
+        nodes: () => this.processes,
+        pauseMs: operatorPauseMs,
+      });
+    }
+    this.repairs = new Repairs(this);
+    const { churn, churnPauseMs } = this.parameters.workload;
+    this.administrator = new Administrator({
+      churn,
+      pauseMs: churnPauseMs,
+      scheduler: worldScheduler(world),
+      random: world.fork('administrator'),
+      wire: this.wire,
+      findings: this.findings,
+      machines: this.machines,
+      shards: settings.shards,
+      nodes: () => this.processes,
+    });
+    this.nemesis = new Nemesis({
+      world,
+      network: this.network,
+      machines: this.machines,
+      profile: faults,
+      groups: settings.shards + 1,
+      leaderOf: (groupId) => this.watch.leaderOf(groupId),
+      without: new Set(without),
+    });
+  }
+
+  /** The processes that run. */
+  get processes(): readonly Process[] {
+    return this.machines.flatMap(({ process }) => (process === undefined ? [] : [process]));
+  }
+
+  client(name: string, workload = this.parameters.workload): SimulatedClient {
+    return new SimulatedClient({
+      name,
+      scheduler: worldScheduler(this.world),
+      nowMs: () => this.world.nowMs,
+      random: this.world.fork(name),
+      wire: this.wire,
+      workload,
+      oracle: this.oracle,
+      history: this.history,
+      findings: this.findings,
+      nodes: () => this.processes,
+    });
+  }
+
+  /** What a node that runs offers to its clients; undefined while it does not listen. */
+  endpointsOf(machine: Machine): EndpointsOptions | undefined {
+    try {
+      return machine.process?.endpoints();
+    } catch {
+      return undefined;
+    }
+  }
+
+  /** Lets time pass until `isDone`, at most `limitMs`. False where it did not come to it. */
+  async reaches(limitMs: number, isDone: () => boolean): Promise<boolean> {
+    const untilMs = this.world.nowMs + limitMs;
+    const isOver = (): boolean => isDone() || this.findings.first !== undefined;
+    const why = await this.world.run({ untilMs, isDone: isOver });
+    return why === 'done' && this.findings.first === undefined;
+  }
+}
+
+/** The clients' time is the world's. */
+function worldScheduler(world: World): {
+  after: World['after'];
+  every(periodMs: number, task: () => void): { cancel(): void };
+  soon(task: () => void): void;
+} {
+  return {
+    after: (delayMs, task) => world.after(delayMs, task),
+    every: () => {
+      throw new Error('clients have no periodic work');
+    },
+    soon: (task) => world.schedule(0, task),
+  };
+}
