@@ -8,10 +8,20 @@ import { figureTable } from './harness/figure-table.js';
 import { appendResult, beginRun, describeResult } from './harness/results.js';
 import type { Scenario } from './harness/scenario.js';
 import { cluster } from './scenarios/cluster.js';
+import { consensus } from './scenarios/consensus.js';
+import { failoverVirtual } from './scenarios/failover-virtual.js';
 import { micro } from './scenarios/micro.js';
+import { snapshot } from './scenarios/snapshot.js';
 import { unaryCeiling } from './scenarios/unary-ceiling.js';
 
-const SCENARIOS: readonly Scenario[] = [cluster, unaryCeiling, micro];
+const SCENARIOS: readonly Scenario[] = [
+  cluster,
+  unaryCeiling,
+  consensus,
+  snapshot,
+  failoverVirtual,
+  micro,
+];
 
 const USAGE = `Usage: npm run bench -- NAME [--quick] [--json] [--profile DIRECTORY]
 

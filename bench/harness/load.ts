@@ -13,6 +13,8 @@ export interface Load {
   readonly inflight: number;
   /** The calls of a load are numbered from 0, warm-up included. */
   readonly call: (sequence: number) => Promise<unknown> | unknown;
+  /** What one call gets done, of what the rate counts. @default 1 */
+  readonly unitsPerCall?: number;
   /** Loads of the same turns that this one's rate is divided by. @default none */
   readonly ratiosOf?: readonly string[];
 }
@@ -68,7 +70,7 @@ function forget(track: Track): void {
 async function runSlice(track: Track, sliceMs: number): Promise<void> {
   const cpuBeforeMs = familyCpuMs();
   const { calls, lastedMs } = await callInLoops(track, sliceMs);
-  track.rates.push((calls * 1_000) / lastedMs);
+  track.rates.push((calls * (track.load.unitsPerCall ?? 1) * 1_000) / lastedMs);
   const cpuAfterMs = familyCpuMs();
   if (cpuBeforeMs === undefined || cpuAfterMs === undefined) return;
   track.cpuMsPerCall.push((cpuAfterMs - cpuBeforeMs) / calls);

@@ -41,6 +41,9 @@ const admin: ClusterAdmin = {
   dropCollection: refuse,
   listCollections: refuse,
   describeCollection: refuse,
+  changeReplicas: refuse,
+  changeLeader: refuse,
+  readmitNode: refuse,
   status: refuse,
 };
 

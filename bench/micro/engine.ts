@@ -14,11 +14,11 @@ import { HnswIndex } from '../../src/engine/index/hnsw-index.js';
 import { EF_DEFAULT } from '../../src/engine/search.js';
 import { ShardEngine } from '../../src/engine/shard-engine.js';
 import { RealDisk } from '../../src/node/real-disk.js';
-import { startEngineThread } from '../../src/node/start-engine-thread.js';
 import { defined } from '../../src/shared/assert.js';
 import { floatBytes } from '../../src/shared/bytes.js';
 import { type Command, encodeCommand } from '../../src/shared/codec/command.js';
 import type { Clock, Scheduler } from '../../src/shared/environment.js';
+import { startBuiltEngineThread } from '../harness/built-engine-thread.js';
 
 const POINTS = Number(argv[2] ?? 20_000);
 const DIMENSION = Number(argv[3] ?? 128);
@@ -166,7 +166,7 @@ const inThread = new ShardEngine({
 });
 await benchEngine('engine', inThread, vectors);
 const threaded = new ThreadEngine({
-  spawn: startEngineThread,
+  spawn: startBuiltEngineThread,
   path: join(directory, 'thread'),
   genesis: GENESIS,
 });

@@ -92,6 +92,8 @@ const message = (groupId: number, sizeBytes?: number): GroupMessage => ({
     rejectHint: 0,
     context: 0,
     campaignTransfer: false,
+    sentAtMs: 0,
+    promiseMs: 0,
   },
 });
 
