@@ -32,11 +32,8 @@ export class Proposals<Result> {
   }
 
   wait(index: number, term: number, sizeBytes: number): Promise<ProposalOutcome<Result>> {
+    this.#truncated(index);
     return new Promise((settle) => {
-      // A newer proposal at the same index: the older entry was truncated here. Another replica
-      // may still have it.
-      const truncated = new FlotillaError('OUTCOME_UNKNOWN', 'The write was truncated here');
-      this.#take(index)?.settle({ kind: 'unknown', error: truncated });
       this.#waiters.set(index, { term, sizeBytes, settle });
       this.#pendingBytes += sizeBytes;
     });
@@ -73,6 +70,14 @@ export class Proposals<Result> {
     for (const waiter of waiters) {
       waiter.settle({ kind: 'unknown', error: new FlotillaError('OUTCOME_UNKNOWN', why) });
     }
+  }
+
+  /** A newer proposal takes the index: the older entry is gone here, elsewhere perhaps not. */
+  #truncated(index: number): void {
+    const waiter = this.#take(index);
+    if (waiter === undefined) return;
+    const error = new FlotillaError('OUTCOME_UNKNOWN', 'The write was truncated here');
+    waiter.settle({ kind: 'unknown', error });
   }
 
   #take(index: number): Waiter<Result> | undefined {
