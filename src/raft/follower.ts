@@ -85,6 +85,7 @@ function restoreSnapshot(raft: Raft, message: Message): boolean {
     log.commitTo(index);
     return false;
   }
+  if (!log.hasUnstableSnapshot) raft.replacedConfState = raft.tracker.confState;
   log.restore(snapshot);
   raft.restoreConfiguration(confState);
   return true;

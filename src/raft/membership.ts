@@ -59,7 +59,13 @@ function ruleAgainst(raft: Raft, change: ConfChange): ProposalDropReason | undef
 
 /** See `RawNode.applyConfChange`. */
 export function applyConfChange(raft: Raft, change: ConfChange): ConfState {
-  raft.tracker = raft.tracker.reconfigured(nextConfState(raft, change), raft.log.lastIndex());
+  if (raft.log.hasUnstableSnapshot) {
+    // The host was still applying what the snapshot covers; the change is part of that already.
+    raft.replacedConfState = nextConfState(raft.replacedConfState, change);
+    return raft.replacedConfState;
+  }
+  const confState = nextConfState(raft.tracker.confState, change);
+  raft.tracker = raft.tracker.reconfigured(confState, raft.log.lastIndex());
   const { tracker } = raft;
   raft.config.trace?.(`${raft.id} switched to configuration ${tracker.voterIds.join(' ')}`);
   if (raft.role !== 'StateLeader') return tracker.confState;
@@ -80,9 +86,9 @@ export function applyConfChange(raft: Raft, change: ConfChange): ConfState {
 }
 
 /** The rules of proposing keep such changes out of the log: one that got in is damage. */
-function nextConfState(raft: Raft, change: ConfChange): ConfState {
+function nextConfState(confState: ConfState, change: ConfChange): ConfState {
   try {
-    return applyChange(raft.tracker.confState, change);
+    return applyChange(confState, change);
   } catch (error) {
     if (!(error instanceof ConfChangeError)) throw error;
     throw new FatalRaftError(`a committed configuration change: ${error.message}`);

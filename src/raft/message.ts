@@ -40,9 +40,21 @@ export function createMessage(
   };
 }
 
-/** Messages that depend on what is durable, so they leave after it is (E1). */
+/**
+ * Messages that depend on what is durable, so they leave after it is (E1). Requests for votes do:
+ * after a crash the replica could be a candidate of the same term once more, with a shorter log,
+ * and late grants would elect that.
+ */
 export function waitsForPersist(type: MessageType): boolean {
-  return type === 'MsgAppResp' || type === 'MsgVoteResp' || type === 'MsgPreVoteResp';
+  switch (type) {
+    case 'MsgVote':
+    case 'MsgVoteResp':
+    case 'MsgPreVoteResp':
+    case 'MsgAppResp':
+      return true;
+    default:
+      return false;
+  }
 }
 
 /** Answers that only mean something from a replica that the leader or candidate knows. */

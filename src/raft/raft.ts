@@ -66,6 +66,8 @@ export class Raft {
   uncommittedBytes = 0;
   /** Index of the no-op that began this leader's term. */
   termStartIndex = 0;
+  /** While a snapshot is being installed: the configuration of the state that it replaces (P4). */
+  replacedConfState: ConfState;
   /** While leading: up to there the log may hold configuration changes not yet applied (M2). */
   pendingConfIndex = 0;
   /** The host has evidence that the leader's process is gone: elections need not wait (E5). */
@@ -87,6 +89,7 @@ export class Raft {
     this.forwardedReads = new ForwardedReads(config.maxPendingReads, config.random);
     this.leases = new Leases(config.leases, config.nowMs, config.restarted);
     this.tracker = new Tracker(confState, config);
+    this.replacedConfState = confState;
     this.becomeFollower(this.term, NONE);
   }
 
@@ -115,6 +118,8 @@ export class Raft {
     if (this.electionElapsed < this.randomizedElectionTicks || !this.isPromotable) return;
     this.electionElapsed = 0;
     campaignOnTimeout(this);
+    // Who may not campaign now (E8) must not keep others from it for the sake of this leader (E5).
+    if (this.role === 'StateFollower') this.loseLeader();
   }
 
   /** Takes a message from another replica, or one of its own that has become durable. */

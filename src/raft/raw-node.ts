@@ -129,7 +129,8 @@ export class RawNode {
    * The host applies an entry of type EntryConfChange or EntryConfChangeV2: from here on its change
    * is in force. To be called for every such entry, in log order, before `applied` covers it, but
    * not for those that the configuration of `LogReader.initialState` covers already. Returns the
-   * new configuration.
+   * configuration behind the entry. While a snapshot is being installed, whose configuration is in
+   * force already, that is one which is on its way out.
    */
   applyConfChange(change: ConfChange): ConfState {
     return applyConfChange(this.#raft, change);
@@ -357,12 +358,15 @@ export class RawNode {
   #withStorageMessages(ready: Ready): Ready {
     const raft = this.#raft;
     const { hardState, entries, snapshot, committed } = ready;
-    const messages = [...ready.messages];
+    // etcd lets requests for votes go ahead of what they speak of.
+    const requests = raft.messagesAfterPersist.filter(({ type }) => type === 'MsgVote');
+    const waiting = raft.messagesAfterPersist.filter(({ type }) => type !== 'MsgVote');
+    const messages = [...ready.messages, ...requests];
     const hasToWrite = hardState !== undefined || entries.length > 0 || snapshot !== undefined;
-    if (hasToWrite || raft.messagesAfterPersist.length > 0) {
+    if (hasToWrite || waiting.length > 0) {
       const responses = this.#needsAppendResponse(ready)
-        ? [...raft.messagesAfterPersist, this.#storageAppendResponse(ready)]
-        : raft.messagesAfterPersist;
+        ? [...waiting, this.#storageAppendResponse(ready)]
+        : waiting;
       const body = {
         entries,
         responses,

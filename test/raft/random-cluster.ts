@@ -20,6 +20,7 @@ const EVENTS = {
   duplicate: 4,
   take: 40,
   finish: 30,
+  apply: 60,
   outbox: 5,
   tick: 40,
   propose: 12,
@@ -56,6 +57,8 @@ interface Member {
   readonly replica: TestReplica;
   /** Handed out, and not made durable yet. */
   outstanding: Ready | undefined;
+  /** Handed out and not applied yet, where that lags behind. */
+  toApply: Entry[];
   /** Last entry that the state machine was given; survives crashes, perhaps not all of it. */
   applied: number;
   commit: number;
@@ -95,12 +98,15 @@ export class RandomCluster {
   readonly #configurations: { readonly index: number; readonly confState: ConfState }[];
   readonly #readFloors = new Map<number, number>();
   readonly #size: number;
+  /** Whether entries are applied some time after they were handed out, or in that moment. */
+  readonly #applyLags: boolean;
   #isolated: ReplicaId = NONE;
   #serial = 0;
   #nowMs = 0;
 
   constructor(seed: number, options: ClusterOptions) {
     this.#random = seededRandom(seed);
+    this.#applyLags = seed % 2 === 0;
     const weights = { ...EVENTS, ...options.weights };
     this.#weights = (Object.entries(weights) as [EventKind, number][]).map(([kind, weight]) => {
       return [kind, weight * 4 ** (2 * this.#random() - 1)];
@@ -113,7 +119,7 @@ export class RandomCluster {
     this.members = ids.map((id) => {
       const replica = this.#newReplica(id, id <= size ? voters : [], seed, options);
       const progress = { outstanding: undefined, applied: 0, commit: 0, term: 0 };
-      return { replica, ...progress, snapshotsSent: [], reads: new Set() };
+      return { replica, ...progress, toApply: [], snapshotsSent: [], reads: new Set() };
     });
   }
 
@@ -160,6 +166,7 @@ export class RandomCluster {
         this.#reportSnapshots(member);
         if (member.replica.node.hasReady()) this.#take(member);
         this.#finish(member);
+        this.#applyUpTo(member, member.toApply.length);
         this.#check(member);
         // The host leaves what is not left by itself; until it was, others may be waited for.
         if (round % 50 === 0) member.replica.proposeChange('');
@@ -215,6 +222,9 @@ export class RandomCluster {
         return;
       case 'finish':
         this.#finish(member);
+        return;
+      case 'apply':
+        this.#applyUpTo(member, 1 + Math.floor(4 * this.#random()));
         return;
       case 'outbox': {
         const { messages, readStates, readsAborted } = replica.node.takeOutbox();
@@ -306,7 +316,7 @@ export class RandomCluster {
 
   #take(member: Member): void {
     const { replica } = member;
-    const ready = replica.take();
+    const ready = replica.handOut();
     member.outstanding = ready;
     this.#sendOf(member, ready.messages);
     this.#settleReads(member, ready.readStates, ready.readsAborted);
@@ -314,33 +324,49 @@ export class RandomCluster {
     if (ready.snapshot !== undefined) {
       this.seen.snapshots += 1;
       member.applied = ready.snapshot.meta.index;
+      member.toApply = [];
+      this.#checkConfiguration(member.applied, replica.node.confState);
     }
-    for (const entry of ready.committed) this.#apply(member, entry);
-    this.#checkConfiguration(member, ready);
+    member.toApply.push(...ready.committed);
+    if (!this.#applyLags) this.#applyUpTo(member, member.toApply.length);
+  }
+
+  /** The state machine takes the next entries, which changes the configuration where they do. */
+  #applyUpTo(member: Member, count: number): void {
+    const { node } = member.replica;
+    for (const entry of member.toApply.splice(0, count)) {
+      this.#apply(member, entry);
+      const confState = member.replica.enforce(entry);
+      node.applied(entry.index);
+      if (confState === undefined) continue;
+      this.#noteConfiguration(entry.index, confState);
+      this.#checkConfiguration(entry.index, confState);
+    }
+  }
+
+  #noteConfiguration(index: number, confState: ConfState): void {
+    if (index <= (this.#configurations.at(-1)?.index ?? 0)) return;
+    this.#configurations.push({ index, confState });
+    this.seen.configurations += 1;
   }
 
   /** Everyone has the same configuration at the same index. */
-  #checkConfiguration({ replica, applied }: Member, { committed, snapshot }: Ready): void {
-    const isChanged = committed.some(({ type }) => type !== 'EntryNormal');
-    if (!isChanged && snapshot === undefined) return;
-    const { confState } = replica.node;
-    const newest = this.#configurations.at(-1)?.index ?? 0;
-    const changedAt = committed.findLast(({ type }) => type !== 'EntryNormal')?.index;
-    if (changedAt !== undefined && changedAt > newest) {
-      this.#configurations.push({ index: changedAt, confState });
-      this.seen.configurations += 1;
-    }
-    const known = describeConfState(this.#configurationAt(applied));
+  #checkConfiguration(index: number, confState: ConfState): void {
+    const known = describeConfState(this.#configurationAt(index));
     const own = describeConfState(confState);
-    must(own === known, `${own} at ${applied} instead of ${known}`);
+    must(own === known, `${own} at ${index} instead of ${known}`);
   }
 
   #finish(member: Member): void {
     const { replica, outstanding } = member;
     if (outstanding === undefined) return;
     member.outstanding = undefined;
-    this.#send(replica.finish(outstanding));
-    if (outstanding.snapshot !== undefined) member.applied = outstanding.snapshot.meta.index;
+    this.#send(replica.persist(outstanding));
+    if (outstanding.snapshot === undefined) return;
+    const { index } = outstanding.snapshot.meta;
+    member.applied = index;
+    // Unless a newer snapshot is on the way: then that one's is in force.
+    if (member.replica.commit === index) this.#checkConfiguration(index, replica.node.confState);
   }
 
   /** Sends, and notes which snapshots the host has to report on. */
@@ -361,6 +387,7 @@ export class RandomCluster {
     this.seen.crashes += 1;
     const { replica, outstanding } = member;
     member.outstanding = undefined;
+    member.toApply = [];
     member.snapshotsSent = [];
     if (outstanding !== undefined && (outstanding.snapshot !== undefined || this.#random() < 0.5)) {
       // The write reached the disk; the replica never learned of it.

@@ -93,7 +93,7 @@ export class TestReplica {
   readonly aborted: number[] = [];
   node: RawNode;
   readonly #options: ReplicaOptions;
-  /** The configuration at the state machine's applied index, as its host would store it. */
+  /** The configuration that the host had stored when the replica was opened. */
   #confState: ConfState;
 
   constructor(id: ReplicaId, options: ReplicaOptions = {}) {
@@ -184,27 +184,43 @@ export class TestReplica {
     throw new Error(`replica ${this.id} did not campaign`);
   }
 
-  /** Takes a Ready, notes and applies what it hands out, without making it durable. */
-  take(): Ready {
+  /** Takes a Ready and notes what it hands out, without making it durable or applying anything. */
+  handOut(): Ready {
     const ready = this.node.ready();
     this.committed.push(...ready.committed);
-    if (ready.snapshot !== undefined) this.#confState = ready.snapshot.meta.confState;
-    for (const { type, data } of ready.committed) {
-      if (type === 'EntryNormal') continue;
-      this.#confState = this.node.applyConfChange(decodeConfChange(data));
-    }
     this.reads.push(...ready.readStates);
     this.aborted.push(...ready.readsAborted);
     return ready;
   }
 
-  /** Makes a Ready durable and applies what it handed out. Returns what may be sent now. */
-  finish(ready: Ready): readonly Message[] {
+  /** The state machine applies an entry. Returns the configuration behind one that changes it. */
+  enforce({ type, data }: Entry): ConfState | undefined {
+    if (type === 'EntryNormal') return undefined;
+    return this.node.applyConfChange(decodeConfChange(data));
+  }
+
+  /** Makes a Ready durable. Returns what may be sent now. */
+  persist(ready: Ready): readonly Message[] {
     if (ready.hardState !== undefined) this.storage.setHardState(ready.hardState);
     if (ready.snapshot !== undefined) this.storage.applySnapshot(ready.snapshot);
     this.storage.append(ready.entries);
-    this.node.advance(ready);
+    this.node.persisted(ready);
     return ready.messagesAfterPersist;
+  }
+
+  /** Takes a Ready, notes and applies what it hands out, without making it durable. */
+  take(): Ready {
+    const ready = this.handOut();
+    for (const each of ready.committed) this.enforce(each);
+    return ready;
+  }
+
+  /** Makes durable what `take` returned, and tells that it is applied. */
+  finish(ready: Ready): readonly Message[] {
+    const sent = this.persist(ready);
+    const last = ready.committed.at(-1);
+    if (last !== undefined) this.node.applied(last.index);
+    return sent;
   }
 
   /** Does all that there is to do. Returns what was sent, in order. */

@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { encodeConfChange } from '../../../src/raft/conf-change-codec.js';
 import type { Message } from '../../../src/raft/types.js';
 import { Network } from '../network.js';
-import { change, ELECTION_TICKS, paperReplica, TestReplica } from '../replica.js';
+import { change, ELECTION_TICKS, entriesOf, paperReplica, TestReplica } from '../replica.js';
 
 describe('elections', () => {
   it.each([1, 3, 5, 7])(
@@ -69,6 +69,15 @@ describe('elections', () => {
     expect(replica.flush()).toMatchObject([{ type: 'MsgVoteResp', to: 3, reject: false }]);
   });
 
+  it('S2: a vote needs an fsync also in a term that is durable already, a commit does not', () => {
+    const replica = paperReplica(1, { terms: [1], hardState: { term: 5 } });
+    replica.step('MsgVote', 2, 5, { index: 1, logTerm: 1 });
+    expect(replica.node.ready()).toMatchObject({ mustSync: true, hardState: { term: 5, vote: 2 } });
+    const other = paperReplica(1, { terms: [1], hardState: { term: 5 } });
+    other.step('MsgApp', 2, 5, { index: 1, logTerm: 1, commit: 1 });
+    expect(other.node.ready()).toMatchObject({ mustSync: false, hardState: { commit: 1 } });
+  });
+
   it.each([true, false])(
     'S-05: nobody leads before its own vote is durable, or twice in a term (E1, pre-vote %s)',
     (preVote) => {
@@ -107,6 +116,65 @@ describe('elections', () => {
       expect(textsOf(third)).toEqual(textsOf(first));
     },
   );
+
+  it.each([
+    ['without pre-vote', false, [1, 2, 3], [3]],
+    ['with pre-vote', true, [1, 2, 3, 4, 5], [3, 4, 5]],
+  ])(
+    'S-40: votes for a log that a crash took back elect nobody (E1, %s)',
+    (_, preVote, voters, others) => {
+      const options = { voters, preVote, checkQuorum: false };
+      const candidate = new TestReplica(1, { ...options, terms: [1] });
+      // Leader 2 has committed entry 2 with the others; it is not durable at 1 yet.
+      const granters = others.map((id) => new TestReplica(id, { ...options, terms: [1, 1] }));
+      const append = { index: 1, logTerm: 1, entries: entriesOf([1], 2) };
+      candidate.step('MsgApp', 2, 1, append);
+      expect(candidate.take().entries).toHaveLength(1);
+      candidate.node.forgetLeader();
+      candidate.node.campaign();
+      const grants: Message[] = [];
+      for (let round = 0; round < 3; round += 1) {
+        deliver(candidate.node.takeOutbox().messages, granters);
+        const answers = granters.flatMap((each) => each.flush());
+        deliver(answers, [candidate]);
+        grants.push(...answers);
+      }
+
+      candidate.restart();
+      expect(candidate.logIds).toEqual(['1/1']);
+      candidate.node.campaign();
+      candidate.flush();
+      // They arrive once more, or for the first time.
+      for (const late of grants) {
+        deliver([late], [candidate]);
+        candidate.flush();
+      }
+      expect(candidate.isLeader).toBe(false);
+    },
+  );
+
+  it('E1: a request for votes waits for what it says to be durable, unlike a pre-vote', () => {
+    const replica = new TestReplica(1, { terms: [1] });
+    replica.node.campaign();
+    const asking = replica.take();
+    expect(asking.messages.map(({ type }) => type)).toEqual(['MsgPreVote', 'MsgPreVote']);
+    replica.finish(asking);
+    for (const id of [2, 3]) replica.step('MsgPreVoteResp', id, 2);
+    expect(replica.node.takeOutbox().messages).toEqual([]);
+    const ready = replica.take();
+    expect(ready.hardState).toMatchObject({ term: 2, vote: 1 });
+    expect(ready.messages).toEqual([]);
+    const requests = ready.messagesAfterPersist;
+    expect(requests.map(({ type, to }) => [type, to])).toEqual([
+      ['MsgVote', 2],
+      ['MsgVote', 3],
+    ]);
+    // Whatever is answered before does not make it lead.
+    for (const id of [2, 3]) replica.step('MsgVoteResp', id, 2);
+    expect(replica.role).toBe('StateCandidate');
+    replica.finish(ready);
+    expect(replica.role).toBe('StateLeader');
+  });
 
   it('S-07: a replica that comes back from isolation disturbs nobody (E4, E5, E7)', () => {
     const network = Network.withLeader(3);
@@ -198,6 +266,63 @@ describe('elections', () => {
     grant(2, 3);
     expect(replica.role).toBe('StateLeader');
     expect(replica.term).toBe(2);
+  });
+
+  it('S-11: late votes of a candidacy that was given up do not count as pre-votes (E12)', () => {
+    const replica = new TestReplica(1);
+    replica.node.campaign();
+    replica.flush();
+    replica.step('MsgPreVoteResp', 2, 1);
+    replica.flush();
+    expect(replica.role).toBe('StateCandidate');
+    replica.tickUntilCampaign();
+    replica.flush();
+    expect(replica.role).toBe('StatePreCandidate');
+    replica.step('MsgVoteResp', 2, 1);
+    expect([replica.role, replica.term]).toEqual(['StatePreCandidate', 1]);
+  });
+
+  it('L13: the first answer of a voter counts, whatever else comes from it', () => {
+    const candidate = paperReplica(1);
+    candidate.node.campaign();
+    candidate.flush();
+    candidate.step('MsgVoteResp', 2, 1, { reject: true });
+    candidate.step('MsgVoteResp', 2, 1);
+    expect(candidate.role).toBe('StateCandidate');
+    candidate.step('MsgVoteResp', 3, 1);
+    expect(candidate.role).toBe('StateLeader');
+  });
+
+  it('E3: who knows the leader of a term votes for nobody else in it', () => {
+    const voter = paperReplica(1);
+    voter.step('MsgHeartbeat', 2, 5);
+    voter.step('MsgVote', 3, 5);
+    const answers = voter.flush().filter(({ type }) => type === 'MsgVoteResp');
+    expect(answers).toMatchObject([{ to: 3, reject: true }]);
+    expect(voter.vote).toBe(0);
+  });
+
+  it('who has voted gives the candidate the time of an election timeout', () => {
+    const voter = paperReplica(1, { hardState: { term: 5 } });
+    voter.tick(ELECTION_TICKS - 1);
+    voter.step('MsgVote', 2, 5);
+    voter.tick(ELECTION_TICKS - 1);
+    expect(voter.role).toBe('StateFollower');
+    expect(voter.vote).toBe(2);
+  });
+
+  it('E10: the timeout is drawn anew for each election, also where only pre-votes are held', () => {
+    const draws = [0, 0.9, 0.3];
+    let drawn = 0;
+    const random = () => draws[drawn++ % draws.length] ?? 0;
+    const replica = new TestReplica(1, { random });
+    const timeouts = draws.map(() => {
+      for (let ticks = 1; ; ticks += 1) {
+        replica.tick();
+        if (replica.flush().some(({ type }) => type === 'MsgPreVote')) return ticks;
+      }
+    });
+    expect(timeouts).toEqual(draws.map((draw) => ELECTION_TICKS * (1 + draw)));
   });
 
   it('S-12: a leader without a quorum steps down within two timeouts (E6, R5)', () => {
@@ -305,6 +430,57 @@ describe('elections', () => {
     replica.node.applied(1);
     replica.node.campaign();
     expect(replica.role).toBe('StateCandidate');
+  });
+
+  it('E8: nor behind more committed entries than are looked through at a time', () => {
+    const replica = paperReplica(1);
+    const normal = { type: 'EntryNormal', term: 1 } as const;
+    const big = [1, 2, 3].map((index) => ({ ...normal, index, data: new Uint8Array(600_000) }));
+    const data = encodeConfChange(change('l4'));
+    const last = { type: 'EntryConfChangeV2', term: 1, index: 4, data } as const;
+    replica.step('MsgApp', 2, 1, { entries: [...big, last], commit: 4 });
+    const ready = replica.take();
+    replica.storage.append(ready.entries);
+    replica.node.persisted(ready);
+    replica.node.campaign();
+    expect(replica.role).toBe('StateFollower');
+    // Nor does an order of the leader help.
+    replica.step('MsgTimeoutNow', 2, 1, { index: 4, logTerm: 1 });
+    expect(replica.role).toBe('StateFollower');
+  });
+
+  it('M11, E8: a candidate that learns of commits stops, where they are of its own log', () => {
+    for (const [logTerm, commit, role] of [
+      [1, 1, 'StateFollower'],
+      [3, 0, 'StateCandidate'],
+    ] as const) {
+      const candidate = paperReplica(1, { terms: [1, 1] });
+      candidate.node.campaign();
+      candidate.flush();
+      candidate.step('MsgVoteResp', 2, 2, { reject: true, commit: 1, logTerm });
+      expect([candidate.commit, candidate.role]).toEqual([commit, role]);
+    }
+  });
+
+  it('E5, E8: who may not campaign for that long after its leader died votes for others', () => {
+    const replica = new TestReplica(1);
+    const data = encodeConfChange(change('l4'));
+    const entries = [{ type: 'EntryConfChangeV2', term: 1, index: 1, data }] as const;
+    replica.step('MsgApp', 2, 1, { entries, commit: 1 });
+    const ready = replica.take();
+    replica.storage.append(ready.entries);
+    replica.node.persisted(ready);
+    replica.node.setRandomizedElectionTicks(ELECTION_TICKS);
+    const ask = () => replica.step('MsgPreVote', 3, 2, { index: 1, logTerm: 1 });
+    replica.tick(ELECTION_TICKS - 1);
+    ask();
+    expect(replica.node.hasReady()).toBe(false);
+    replica.tick();
+    ask();
+    expect(replica.role).toBe('StateFollower');
+    expect(replica.take().messagesAfterPersist).toMatchObject([
+      { type: 'MsgPreVoteResp', to: 3, reject: false },
+    ]);
   });
 });
 

@@ -138,6 +138,60 @@ describe('a lease', () => {
     expect(alone.node.leaseIndex()).toBeUndefined();
   });
 
+  it('M1, R6: needs a quorum of both halves of a joint configuration', () => {
+    let nowMs = 5_000;
+    const leader = leaderOf([1, 2, 3], { leases: LEASES, nowMs: () => nowMs });
+    leader.flush();
+    const all = (index: number) => {
+      for (const id of [2, 3]) leader.step('MsgAppResp', id, 1, { index });
+      leader.flush();
+    };
+    all(1);
+    leader.proposeChange('v4 v5 r2 r3', 'joint-explicit');
+    leader.flush();
+    all(2);
+    expect(leader.node.confState.votersOutgoing).toEqual([1, 2, 3]);
+    const holdsAfter = (...ids: number[]) => {
+      nowMs += LEASES.durationMs;
+      for (const id of ids) leader.step('MsgHeartbeatResp', id, 1, { sentAtMs: nowMs });
+      return leader.node.leaseIndex() !== undefined;
+    };
+    expect(holdsAfter(2, 3)).toBe(false);
+    expect(holdsAfter(4, 5)).toBe(false);
+    expect(holdsAfter(2, 4)).toBe(true);
+  });
+
+  it('R6: begins anew with the term', () => {
+    const leader = leaderOf([1, 2], { leases: LEASES, nowMs: () => 5_000 });
+    leader.flush();
+    leader.step('MsgAppResp', 2, 1, { index: 1 });
+    leader.step('MsgHeartbeatResp', 2, 1, { sentAtMs: 5_000 });
+    expect(leader.node.leaseIndex()).toBe(1);
+    leader.step('MsgHeartbeat', 2, 2);
+    leader.node.campaign();
+    leader.flush();
+    leader.step('MsgVoteResp', 2, 3);
+    leader.flush();
+    leader.step('MsgAppResp', 2, 3, { index: 2 });
+    expect(leader.commit).toBe(2);
+    expect(leader.node.leaseIndex()).toBeUndefined();
+    leader.step('MsgHeartbeatResp', 2, 3, { sentAtMs: 5_000 });
+    expect(leader.node.leaseIndex()).toBe(2);
+  });
+
+  it('T1: serves nothing while the leadership is handed over, also before the order', () => {
+    const leader = leaderOf([1, 2, 3], { leases: LEASES, nowMs: () => 5_000 });
+    leader.flush();
+    leader.step('MsgAppResp', 2, 1, { index: 1 });
+    leader.step('MsgHeartbeatResp', 2, 1, { sentAtMs: 5_000 });
+    expect(leader.node.leaseIndex()).toBe(1);
+    // 3 lacks the log, so that it gets no order: the lease comes back when the time is up.
+    leader.node.transferLeader(3);
+    expect(leader.node.leaseIndex()).toBeUndefined();
+    leader.tick(ELECTION_TICKS);
+    expect(leader.node.leaseIndex()).toBe(1);
+  });
+
   it('R6: is always held by the only voter', () => {
     const leader = leaderOf([1], { leases: LEASES, nowMs: () => 5_000 });
     leader.flush();
@@ -175,6 +229,10 @@ describe('promises of voters', () => {
     expect(network.leader.commit).toBe(2);
     network.pass(2 * TICK_MS);
     expect(network.leader.node.leaseIndex()).toBe(2);
+    // In a later term of its own the old leader has one again.
+    network.leader.node.transferLeader(1);
+    network.pass(2 * TICK_MS);
+    expect(old.node.leaseIndex()).toBe(3);
   });
 
   it('S-29, R7: a voter that restarts gives no vote before what it forgot is over', () => {
@@ -212,11 +270,32 @@ describe('promises of voters', () => {
     expect(restarted.commit).toBeGreaterThan(commit);
   });
 
+  it('R7: the longest of those that came with votes counts, with the drift of clocks', () => {
+    let nowMs = 5_000;
+    const voters = [1, 2, 3, 4, 5];
+    const leader = paperReplica(1, { voters, leases: LEASES, nowMs: () => nowMs });
+    leader.node.campaign();
+    leader.flush();
+    leader.step('MsgVoteResp', 2, 1, { promiseMs: 1_000 });
+    leader.step('MsgVoteResp', 3, 1, { promiseMs: 10 });
+    leader.flush();
+    for (const id of [2, 3]) leader.step('MsgAppResp', id, 1, { index: 1 });
+    nowMs += 1_049;
+    leader.tick();
+    expect([leader.role, leader.commit]).toEqual(['StateLeader', 0]);
+    nowMs += 1;
+    leader.tick();
+    expect(leader.commit).toBe(1);
+  });
+
   it('R7: what is left of them is told with every vote, also in later terms', () => {
     let nowMs = 5_000;
     const voter = paperReplica(2, { leases: LEASES, nowMs: () => nowMs });
     voter.step('MsgHeartbeat', 1, 1, { sentAtMs: 7, promiseMs: 1_000 });
     expect(voter.flush()).toMatchObject([{ type: 'MsgHeartbeatResp', sentAtMs: 7 }]);
+    // A shorter one does not take back what was promised before.
+    voter.step('MsgHeartbeat', 1, 1, { sentAtMs: 8, promiseMs: 10 });
+    voter.flush();
     nowMs += 400;
     voter.step('MsgVote', 3, 2);
     voter.step('MsgVote', 3, 5);
@@ -234,6 +313,19 @@ describe('promises of voters', () => {
 });
 
 describe('a leader that is suspected to be dead', () => {
+  it('E5: its successor is not suspected', () => {
+    const replica = new TestReplica(1, { preVote: false });
+    replica.step('MsgHeartbeat', 2, 1);
+    replica.node.suspectLeader();
+    replica.node.campaign();
+    // 3 was faster, and won the term.
+    replica.step('MsgHeartbeat', 3, 2);
+    replica.flush();
+    expect(replica.lead).toBe(3);
+    replica.step('MsgVote', 2, 3);
+    expect([replica.term, replica.node.hasReady()]).toEqual([2, false]);
+  });
+
   it('E5: votes are given early, until it is heard from again', () => {
     const network = Network.withLeader(3);
     const { term } = network.leader;

@@ -4,7 +4,16 @@ import { describe, expect, it } from 'vitest';
 import { encodeConfChange } from '../../../src/raft/conf-change-codec.js';
 import { FatalRaftError } from '../../../src/raft/types.js';
 import { Network } from '../network.js';
-import { change, ELECTION_TICKS, leaderOf, message, TestReplica } from '../replica.js';
+import {
+  change,
+  confStateOf,
+  ELECTION_TICKS,
+  entry,
+  leaderOf,
+  message,
+  paperReplica,
+  TestReplica,
+} from '../replica.js';
 
 /** The leader has applied what it proposed, and nothing is on the way. */
 function changeAndSettle(network: Network, ...words: Parameters<typeof change>): void {
@@ -71,6 +80,35 @@ describe('a change of the membership', () => {
     expect(leader.proposeChange('l5').kind).toBe('accepted');
   });
 
+  it('M2: a new leader refuses changes until it has applied those that it found in its log', () => {
+    const leader = paperReplica(1);
+    const data = encodeConfChange(change('l4'));
+    const found = { type: 'EntryConfChangeV2', term: 1, index: 1, data } as const;
+    leader.step('MsgApp', 2, 1, { entries: [found] });
+    leader.flush();
+    leader.node.campaign();
+    leader.flush();
+    leader.step('MsgVoteResp', 2, 2);
+    leader.flush();
+    leader.step('MsgAppResp', 2, 2, { index: 2 });
+    const committed = leader.handOut();
+    leader.persist(committed);
+    expect(leader.commit).toBe(2);
+    expect(leader.proposeChange('l5')).toEqual({ kind: 'dropped', why: 'conf-change-pending' });
+    for (const each of committed.committed) leader.enforce(each);
+    leader.node.applied(2);
+    expect(leader.proposeChange('l5').kind).toBe('accepted');
+  });
+
+  it('M2: a joint configuration is left before anything else is changed', () => {
+    const network = Network.withLeader(3);
+    const { leader } = network;
+    changeAndSettle(network, 'l3', 'joint-explicit');
+    expect(leader.proposeChange('l5')).toEqual({ kind: 'dropped', why: 'conf-change-pending' });
+    changeAndSettle(network, '');
+    expect(leader.proposeChange('l5').kind).toBe('accepted');
+  });
+
   it('M3, S-31: nothing is changed before the leader has committed in its own term', () => {
     const network = Network.withLeader(4);
     const [first, second] = [network.replica(1), network.replica(2)];
@@ -134,6 +172,34 @@ describe('a change of the membership', () => {
     const replica = new TestReplica(1, { voters: [1] });
     expect(() => replica.node.applyConfChange(change('r1'))).toThrow(FatalRaftError);
     expect(() => replica.node.applyConfChange(change(''))).toThrow('non-joint');
+  });
+
+  it('P4: what is still applied while a snapshot is installed changes nothing in force', () => {
+    const replica = new TestReplica(3);
+    const entries = ['v4', 'l5'].map((steps, at) => {
+      const data = encodeConfChange(change(steps));
+      return { type: 'EntryConfChangeV2', term: 1, index: at + 1, data } as const;
+    });
+    replica.step('MsgApp', 1, 1, { entries, commit: 2 });
+    const applying = replica.node.ready();
+    replica.storage.append(applying.entries);
+    replica.node.persisted(applying);
+    // By the time of the newest snapshot 4 and 5 are gone again.
+    for (const [index, voters] of [
+      [8, [1, 2, 3, 7]],
+      [9, [1, 2, 3]],
+    ] as const) {
+      const meta = { index, term: 1, confState: confStateOf(voters) };
+      replica.step('MsgSnap', 1, 1, { snapshot: { meta, data: new Uint8Array() } });
+    }
+    expect(replica.node.applyConfChange(change('v4'))).toEqual(confStateOf([1, 2, 3, 4]));
+    expect(replica.node.applyConfChange(change('l5'))).toEqual(confStateOf([1, 2, 3, 4], [5]));
+    replica.node.applied(2);
+    expect(replica.node.confState).toEqual(confStateOf([1, 2, 3]));
+    replica.flush();
+    expect(replica.node.confState).toEqual(confStateOf([1, 2, 3]));
+    expect(replica.node.applyConfChange(change('l6'))).toEqual(confStateOf([1, 2, 3], [6]));
+    expect(replica.node.confState.learners).toEqual([6]);
   });
 
   it('only the leader of the group proposes', () => {
@@ -226,7 +292,25 @@ describe('a joint configuration', () => {
     }
   });
 
-  it('M1: neither half alone commits, elects or answers reads', () => {
+  it.each([
+    [2, 3, 4],
+    [4, 5, 2],
+  ])('M1: an election is not won by %i and %i, one half, but with %i', (...ids) => {
+    const candidate = paperReplica(1);
+    const data = encodeConfChange(change('v4 v5 r2 r3', 'joint-explicit'));
+    const joint = { type: 'EntryConfChangeV2', term: 1, index: 1, data } as const;
+    candidate.step('MsgApp', 2, 1, { entries: [joint], commit: 1 });
+    candidate.flush();
+    candidate.node.campaign();
+    expect(candidate.flush().filter(({ type }) => type === 'MsgVote')).toHaveLength(4);
+    const roles = ids.map((id) => {
+      candidate.step('MsgVoteResp', id, 2);
+      return candidate.role;
+    });
+    expect(roles).toEqual(['StateCandidate', 'StateCandidate', 'StateLeader']);
+  });
+
+  it('M1: neither half alone commits or answers reads', () => {
     const network = Network.withStrangers(3, 2);
     const leader = network.leader;
     leader.propose('before');
@@ -289,6 +373,46 @@ describe('a joint configuration', () => {
       expect(dead.node.confState).toEqual(leader.node.confState);
     },
   );
+
+  it('M5: leaving is proposed once, whatever else is applied meanwhile', () => {
+    const leader = leaderOf([1, 2, 3]);
+    leader.flush();
+    const acknowledge = (index: number) => {
+      leader.step('MsgAppResp', 2, 1, { index });
+      leader.flush();
+    };
+    acknowledge(1);
+    leader.proposeChange('l3', 'joint-implicit');
+    for (const text of ['a', 'b', 'c']) leader.propose(text);
+    leader.flush();
+    for (const index of [2, 3, 4, 5]) acknowledge(index);
+    expect(leader.node.confState.autoLeave).toBe(true);
+    expect(leader.node.basicStatus().lastIndex).toBe(6);
+    acknowledge(6);
+    expect(leader.node.confState).toEqual(confStateOf([1, 2], [3]));
+  });
+
+  it('M3, M5: a new leader leaves it only after it has committed in its term', () => {
+    const leader = paperReplica(1);
+    const data = encodeConfChange(change('l3', 'joint-implicit'));
+    const joint = { type: 'EntryConfChangeV2', term: 1, index: 1, data } as const;
+    leader.step('MsgApp', 2, 1, { entries: [joint, entry(1, 2)], commit: 2 });
+    const ready = leader.handOut();
+    leader.persist(ready);
+    leader.enforce(joint);
+    leader.node.applied(1);
+    leader.node.campaign();
+    leader.flush();
+    leader.step('MsgVoteResp', 2, 2);
+    leader.flush();
+    // What was committed before is applied late, all of it.
+    leader.node.applied(2);
+    expect(leader.isLeader).toBe(true);
+    expect(leader.node.basicStatus().lastIndex).toBe(3);
+    leader.step('MsgAppResp', 2, 2, { index: 3 });
+    leader.flush();
+    expect(leader.node.basicStatus().lastIndex).toBe(4);
+  });
 
   it('M5: leaving waits while the leadership is handed over, and is made up for', () => {
     const network = Network.withLeader(5);

@@ -89,6 +89,19 @@ describe('commit', () => {
     expect(leader.commit).toBe(2);
   });
 
+  it('M1: what waited for a replica is committed when that is removed', () => {
+    const leader = leaderOf([1, 2]);
+    leader.flush();
+    leader.step('MsgAppResp', 2, 1, { index: 1 });
+    leader.proposeChange('r2');
+    leader.propose('x');
+    leader.flush();
+    leader.step('MsgAppResp', 2, 1, { index: 2 });
+    expect(leader.commit).toBe(2);
+    leader.flush();
+    expect(leader.appliedTexts).toContain('x');
+  });
+
   it('L3: a follower commits only what the message has shown it', () => {
     const follower = paperReplica(1, { terms: [1, 1, 1] });
     follower.step('MsgApp', 2, 2, { index: 1, logTerm: 1, commit: 3 });
@@ -196,6 +209,16 @@ describe('late, lost and doubled messages', () => {
 });
 
 describe('flow control', () => {
+  it('S-15, L4: the leader skips all of its terms that the follower cannot have', () => {
+    const leader = leaderOf([1, 2, 3], { terms: [1, 4, 4, 4, 5, 5, 6], hardState: { term: 6 } });
+    leader.flush();
+    // At 7 the follower has an entry of term 3: it can have none of the terms 4 to 6 before that.
+    leader.step('MsgAppResp', 2, 7, { index: 7, reject: true, rejectHint: 7, logTerm: 3 });
+    const [probe, ...more] = leader.flush();
+    expect(probe).toMatchObject({ type: 'MsgApp', to: 2, index: 1, logTerm: 1 });
+    expect(more).toEqual([]);
+  });
+
   it('S-20: a full window, a compacted log and a rejection end in a snapshot (L5, P1)', () => {
     const network = Network.withLeader(3, { maxInflightMessages: 3 });
     const { leader } = network;
@@ -358,6 +381,7 @@ describe('backpressure', () => {
     // Nothing is uncommitted now, so that one entry may be larger than the limit.
     expect(leader.propose('x'.repeat(1000)).kind).toBe('accepted');
     expect(leader.propose('y').kind).toBe('dropped');
+    expect(leader.propose('').kind).toBe('accepted');
     network.settle();
     expect(leader.propose('y').kind).toBe('accepted');
   });

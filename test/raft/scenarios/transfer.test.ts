@@ -155,6 +155,17 @@ describe('a transfer of the leadership', () => {
       expect.objectContaining({ type: 'MsgTimeoutNow', to: 2, index: 1, logTerm: 1 }),
     );
   });
+
+  it('R8: nor when the target has caught up already, but too few others have', () => {
+    const leader = leaderOf([1, 2, 3, 4, 5]);
+    leader.flush();
+    leader.step('MsgAppResp', 2, 1, { index: 1 });
+    expect(leader.commit).toBe(0);
+    expect(leader.node.transferLeader(2)).toBe('started');
+    expect(leader.flush().map(({ type }) => type)).not.toContain('MsgTimeoutNow');
+    leader.step('MsgAppResp', 3, 1, { index: 1 });
+    expect(leader.flush().map(({ type }) => type)).toContain('MsgTimeoutNow');
+  });
 });
 
 describe('stepping down', () => {
