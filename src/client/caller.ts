@@ -14,7 +14,7 @@ import {
   type RetryOptions,
   TIMEOUT_MAX_MS,
 } from './options.js';
-import { DEFAULT_RETRY, type RetryBudget, withRetries } from './retry.js';
+import { attemptDeadlineMs, DEFAULT_RETRY, type RetryBudget, withRetries } from './retry.js';
 import { Session } from './session.js';
 
 /** What a call does decides when it may be sent again. */
@@ -50,7 +50,12 @@ export class Caller {
         if (!error.retryable) return 'give-up';
         return kind === 'repeatable' || error.outcome === 'not-applied' ? 'again' : 'give-up';
       },
-      () => this.#connections.attempt(method, request, { ...budget, writes }),
+      (made) => {
+        // A call that must not be repeated after its deadline has only this attempt.
+        const endMs = kind === 'once' ? budget.deadlineMs : attemptDeadlineMs(budget, made);
+        const attempt = { ...budget, deadlineMs: endMs, writes, headers: this.#headers(kind) };
+        return this.#connections.attempt(method, request, attempt);
+      },
     );
   }
 
@@ -68,9 +73,10 @@ export class Caller {
     if (this.#session.isFull) this.#renew(this.#session);
     const session = this.#session;
     let sent = 0;
-    const send = (key: RequestKey) => {
+    const send = (key: RequestKey, made: number) => {
       sent++;
-      const attempt = { ...budget, writes: true, headers: writeHeaders() };
+      const deadlineMs = attemptDeadlineMs(budget, made);
+      const attempt = { ...budget, deadlineMs, writes: true, headers: retryHeaders() };
       return this.#connections.attempt(method, requestOf(key), attempt);
     };
     try {
@@ -91,6 +97,12 @@ export class Caller {
     if (this.#session === old) this.#session = new Session();
   }
 
+  /** With one address only, the node that has it is left to try for as long as it may. */
+  #headers(kind: CallKind): Metadata {
+    const goesElsewhere = kind === 'repeatable' && this.#connections.count > 1;
+    return goesElsewhere ? retryHeaders() : new Metadata();
+  }
+
   #budget(options: CallOptions): RetryBudget {
     return {
       ...this.#retry,
@@ -108,7 +120,7 @@ function checkedTimeoutMs(timeoutMs: number): number {
   throw new FlotillaError('INVALID_REQUEST', message, { field: 'timeoutMs' });
 }
 
-function writeHeaders(): Metadata {
+function retryHeaders(): Metadata {
   const headers = new Metadata();
   headers.set(RETRIES_HEADER.name, RETRIES_HEADER.value);
   return headers;
@@ -117,14 +129,14 @@ function writeHeaders(): Metadata {
 async function writeInSession(
   session: Session,
   budget: RetryBudget,
-  send: (key: RequestKey) => Promise<WriteResponse>,
+  send: (key: RequestKey, made: number) => Promise<WriteResponse>,
 ): Promise<readonly WriteOutcome[]> {
   const key = session.take();
   let known: readonly WriteOutcome[] | undefined;
   let lost = false;
-  const attempt = async (): Promise<readonly WriteOutcome[]> => {
+  const attempt = async (made: number): Promise<readonly WriteOutcome[]> => {
     try {
-      const { outcomes } = await send(key);
+      const { outcomes } = await send(key, made);
       return lost ? outcomes.map(doubted) : outcomes;
     } catch (error) {
       lost ||= isFlotillaError(error) && error.outcome === 'unknown';
@@ -135,8 +147,8 @@ async function writeInSession(
     return await withRetries(
       budget,
       (error) => (error.retryable ? 'again' : 'give-up'),
-      async () => {
-        known = mergeOutcomes(known, await attempt());
+      async (made) => {
+        known = mergeOutcomes(known, await attempt(made));
         const open = known.find(isWorthRetrying);
         if (open !== undefined) throw FlotillaError.fromBody(open.error);
         return known;

@@ -1,6 +1,7 @@
 /** One gRPC channel per address; calls go round robin, and fail over to the next. */
 import { setMaxListeners } from 'node:events';
-import { Client, connectivityState, credentials, Metadata } from '@grpc/grpc-js';
+import { Client, connectivityState, credentials, Metadata, status } from '@grpc/grpc-js';
+import { defined } from '../shared/assert.js';
 import type { ApiMethod } from '../shared/codec/public-api.js';
 import { FlotillaError } from '../shared/errors.js';
 import { channelOptions } from '../shared/grpc/channel-options.js';
@@ -16,6 +17,12 @@ export interface AttemptOptions {
   readonly headers?: Metadata;
 }
 
+/**
+ * How long an address may owe an answer before other calls pass it by: a node that stands still
+ * keeps its connection for seconds. One that is only busy loses nothing by it.
+ */
+const QUIET_MS = 1_000;
+
 /** How long a call waits for one address before it asks the next. A lone one has all the time. */
 const CONNECT_TIMEOUT_MS = 1_000;
 
@@ -26,7 +33,7 @@ const CONNECT_TIMEOUT_MS = 1_000;
 const PROBES = { 'grpc.keepalive_time_ms': 2_000 };
 
 export class Connections {
-  readonly #clients: readonly Client[];
+  readonly #addresses: readonly Address[];
   #next = 0;
   readonly #closing = new AbortController();
 
@@ -35,14 +42,11 @@ export class Connections {
     if (addresses.length === 0) throw new TypeError('a client needs at least one address');
     // One listener for each call that waits for a connection: as many as there are, and no leak.
     setMaxListeners(0, this.#closing.signal);
-    this.#clients = addresses.map(
-      (address) =>
-        new Client(address, credentials.createInsecure(), { ...channelOptions(), ...PROBES }),
-    );
+    this.#addresses = addresses.map((address) => new Address(address));
   }
 
   get count(): number {
-    return this.#clients.length;
+    return this.#addresses.length;
   }
 
   /**
@@ -55,16 +59,17 @@ export class Connections {
     options: AttemptOptions,
   ): Promise<Response> {
     this.#assertUsable(options.signal);
-    const client = this.#take();
+    const address = this.#take();
+    const { client } = address;
     if (stateOf(client) !== connectivityState.READY) await this.#connect(client, options);
     this.#assertUsable(options.signal);
-    return send(client, method, request, options);
+    return send(address, method, request, options);
   }
 
   /** Closes all channels. Calls under way end with CANCELLED or an answer. Idempotent. */
   close(): void {
     this.#closing.abort();
-    for (const client of this.#clients) client.close();
+    for (const { client } of this.#addresses) client.close();
   }
 
   #assertUsable(signal: AbortSignal | undefined): void {
@@ -72,18 +77,23 @@ export class Connections {
     if (signal?.aborted) throw new FlotillaError('CANCELLED', 'The caller gave up');
   }
 
-  /** The next in turn; those that are not reached now are passed by while there are others. */
-  #take(): Client {
-    const { length } = this.#clients;
-    const turns = this.#clients.map((_, at) => (this.#next + at) % length);
-    const turn = turns.find((at) => isPromising(this.#clients[at] as Client)) ?? this.#next;
-    this.#next = (turn + 1) % length;
-    return this.#clients[turn] as Client;
+  /**
+   * The next in turn; those that are not reached now are passed by while there are others, and so
+   * are, among the rest, those that owe an answer.
+   */
+  #take(): Address {
+    const addresses = this.#addresses;
+    const inTurn = [...addresses.slice(this.#next), ...addresses.slice(0, this.#next)];
+    const promising = inTurn.filter((one) => one.isPromising);
+    const found = promising.find((one) => !one.isQuiet) ?? promising[0] ?? inTurn[0];
+    const address = defined(found, 'an address');
+    this.#next = (addresses.indexOf(address) + 1) % addresses.length;
+    return address;
   }
 
   /** Waits until the address was reached, or refused the connection: then a call tells why. */
   #connect(client: Client, { deadlineMs, signal }: AttemptOptions): Promise<void> {
-    const patienceMs = this.#clients.length > 1 ? CONNECT_TIMEOUT_MS : Number.POSITIVE_INFINITY;
+    const patienceMs = this.#addresses.length > 1 ? CONNECT_TIMEOUT_MS : Number.POSITIVE_INFINITY;
     const endMs = Math.min(deadlineMs, Date.now() + patienceMs);
     const closing = this.#closing.signal;
     const giveUp = signal === undefined ? closing : AbortSignal.any([closing, signal]);
@@ -109,6 +119,51 @@ export class Connections {
   }
 }
 
+/** The channel to one address, and whether it owes an answer. */
+class Address {
+  readonly client: Client;
+  #inflight = 0;
+  /** Since when nothing has come although something was asked. */
+  #silentSinceMs: number | undefined;
+  /** When a call last ended there without a word. */
+  #lastInVainMs = Number.NEGATIVE_INFINITY;
+
+  constructor(address: string) {
+    this.client = new Client(address, credentials.createInsecure(), {
+      ...channelOptions(),
+      ...PROBES,
+    });
+  }
+
+  get isPromising(): boolean {
+    const state = this.client.getChannel().getConnectivityState(false);
+    return state === connectivityState.READY || state === connectivityState.IDLE;
+  }
+
+  /** While a call waits there in vain, and for a while after, no others have to join it. */
+  get isQuiet(): boolean {
+    const sinceMs = this.#silentSinceMs;
+    const nowMs = Date.now();
+    const isTried = this.#inflight > 0 || nowMs - this.#lastInVainMs < QUIET_MS;
+    return isTried && sinceMs !== undefined && nowMs - sinceMs > QUIET_MS;
+  }
+
+  noteSent(): void {
+    this.#inflight++;
+    this.#silentSinceMs ??= Date.now();
+  }
+
+  /** A deadline or the caller can end a call without a word from the address. */
+  noteEnded(code: status | undefined): void {
+    this.#inflight--;
+    if (code === status.DEADLINE_EXCEEDED || code === status.CANCELLED) {
+      this.#lastInVainMs = Date.now();
+      return;
+    }
+    this.#silentSinceMs = this.#inflight > 0 ? Date.now() : undefined;
+  }
+}
+
 /** What the channel is doing; one that does nothing begins to connect. */
 function stateOf(client: Client): connectivityState {
   return client.getChannel().getConnectivityState(true);
@@ -118,20 +173,16 @@ function notReached(address: string): FlotillaError {
   return new FlotillaError('NODE_NOT_READY', `${address} cannot be reached in time`);
 }
 
-function isPromising(client: Client): boolean {
-  const state = client.getChannel().getConnectivityState(false);
-  return state === connectivityState.READY || state === connectivityState.IDLE;
-}
-
 function send<Request, Response>(
-  client: Client,
+  address: Address,
   method: ApiMethod<Request, Response>,
   request: Request,
   { deadlineMs, signal, writes, headers }: AttemptOptions,
 ): Promise<Response> {
   return new Promise((resolve, reject) => {
     const cancel = (): void => call.cancel();
-    const call = client.makeUnaryRequest(
+    address.noteSent();
+    const call = address.client.makeUnaryRequest(
       method.path,
       method.encodeRequest,
       method.decodeResponse,
@@ -140,6 +191,7 @@ function send<Request, Response>(
       { deadline: deadlineMs },
       (error, response) => {
         signal?.removeEventListener('abort', cancel);
+        address.noteEnded(error?.code);
         if (error !== null) reject(fromServiceError(error, writes));
         else resolve(response as Response);
       },

@@ -19,22 +19,38 @@ export const DEFAULT_RETRY: Required<RetryOptions> = {
   waitMaxMs: 1_000,
 };
 
+/** An attempt that has as much time is not cut short for the sake of the next. */
+const ATTEMPT_MIN_MS = 1_000;
+
+/**
+ * When attempt number `made` ends at the latest: half of what is left is kept for the next one, as
+ * long as there is an address that has not been asked. So a node that stands still costs time, and
+ * never the call.
+ */
+export function attemptDeadlineMs(budget: RetryBudget, made: number): number {
+  if (made >= Math.min(budget.addresses, budget.attemptsMax)) return budget.deadlineMs;
+  const nowMs = Date.now();
+  const shareMs = Math.max(ATTEMPT_MIN_MS, (budget.deadlineMs - nowMs) / 2);
+  return Math.min(budget.deadlineMs, nowMs + shareMs);
+}
+
 /** What can be done about a failed attempt. */
 export type Verdict = 'again' | 'give-up';
 
 /**
- * Calls `attempt` until it resolves, `judge` gives up, or the budget is spent. When an earlier
- * attempt may have been applied, the error says so whatever the last one says.
+ * Calls `attempt`, with its number from 1 on, until it resolves, `judge` gives up, or the budget is
+ * spent. When an earlier attempt may have been applied, the error says so whatever the last one
+ * says.
  */
 export async function withRetries<T>(
   budget: RetryBudget,
   judge: (error: FlotillaError) => Verdict,
-  attempt: () => Promise<T>,
+  attempt: (made: number) => Promise<T>,
 ): Promise<T> {
   let unknown = false;
   for (let made = 1; ; made++) {
     try {
-      return await attempt();
+      return await attempt(made);
     } catch (thrown) {
       if (!isFlotillaError(thrown)) throw thrown;
       unknown ||= thrown.outcome === 'unknown';

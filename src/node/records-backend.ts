@@ -1,6 +1,7 @@
 /**
  * The server's view of the router. A collection that this node has not heard of may have been
- * created a moment ago through another node: before saying NOT_FOUND the topology is refreshed.
+ * created a moment ago through another node: before saying NOT_FOUND the topology is refreshed, and
+ * where that cannot be done nothing definite is said.
  */
 import type { Router } from '../router/router.js';
 import type {
@@ -15,7 +16,7 @@ import type {
   WriteOptions,
 } from '../server/backend.js';
 import { defined } from '../shared/assert.js';
-import { isFlotillaError } from '../shared/errors.js';
+import { FlotillaError, isFlotillaError, toFlotillaError } from '../shared/errors.js';
 import type { CollectionConfig, WriteOutcome } from '../shared/types.js';
 import type { TopologyGroup } from '../topology/topology-group.js';
 import type { TopologyView } from '../topology/view.js';
@@ -96,9 +97,18 @@ export class RouterBackend implements RecordsBackend {
     return answer.count;
   }
 
+  /**
+   * Rejects with NODE_NOT_READY where this node cannot learn what is newest: what it knows may be
+   * as old as the cluster, and another node may know better.
+   */
   async #refresh({ timeoutMs, signal }: CallOptions): Promise<void> {
-    const patience = { timeoutMs: Math.min(timeoutMs, REFRESH_TIMEOUT_MAX_MS), signal };
-    await this.#options.topology()?.refresh(patience);
+    const topology = this.#options.topology();
+    if (topology === undefined) throw outOfDate('its replica of the topology does not run');
+    const patience = { timeoutMs: Math.min(timeoutMs / 2, REFRESH_TIMEOUT_MAX_MS), signal };
+    await topology.refresh(patience).catch((thrown: unknown) => {
+      const error = toFlotillaError(thrown);
+      throw error.reason === 'CANCELLED' ? error : outOfDate(error.message, error);
+    });
   }
 
   /** Tries again, once, where a newer topology may tell something else. */
@@ -116,6 +126,11 @@ export class RouterBackend implements RecordsBackend {
       return work();
     }
   }
+}
+
+function outOfDate(why: string, cause?: FlotillaError): FlotillaError {
+  const message = `This node cannot tell what collections there are now: ${why}`;
+  return new FlotillaError('NODE_NOT_READY', message, { cause });
 }
 
 function routerQuery(query: BackendQuery): Parameters<Router['search']>[1][number] {

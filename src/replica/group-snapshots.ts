@@ -166,7 +166,10 @@ export class GroupSnapshots {
       throw new FlotillaError('LOG_DAMAGED', `snapshot ${index} holds state ${appliedIndex}`);
     }
     logger.info({ groupId, index, sizeBytes: file.sizeBytes }, 'a snapshot is installed');
-    await this.#removeOthers(file);
+    await this.#removeOthers(file).catch((thrown: unknown) => {
+      // The state is whole; what is left of older ones goes with the next snapshot.
+      logger.warn({ groupId, error: toFlotillaError(thrown).message }, 'old snapshots stay');
+    });
   }
 
   /** Removes files that nobody can go on from. */

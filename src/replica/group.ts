@@ -88,9 +88,22 @@ export class RaftGroup<Result> implements SnapshotRecipient {
     return this.#replica.members.configuration;
   }
 
+  /**
+   * The configuration that this replica goes on with after a loss of power. It was synced together
+   * with a commit index that covers it (M12).
+   */
+  get durableConfiguration(): GroupConfiguration {
+    return this.#replica.durableConfiguration;
+  }
+
   /** Node of the leader as far as known; 0 for none. */
   get leaderNodeId(): number {
     return this.memberNodeId(this.#replica.leadership.lead);
+  }
+
+  /** Whether what the leader commits gets here; see `Leadership.isInTouch`. */
+  get isInTouch(): boolean {
+    return this.#replica.isRunning && this.#replica.leadership.isInTouch;
   }
 
   /**
@@ -140,6 +153,11 @@ export class RaftGroup<Result> implements SnapshotRecipient {
     }
   }
 
+  /** Whether the leader was suspected, and neither heard from since nor followed by another. */
+  get isLeaderSuspect(): boolean {
+    return this.#replica.isRunning && this.#replica.leadership.isSuspect;
+  }
+
   /** There is evidence that the leader's process died. Whoever campaigns now may win at once. */
   suspectLeader(): void {
     this.#replica.act(() => this.#replica.leadership.suspect());
@@ -150,8 +168,8 @@ export class RaftGroup<Result> implements SnapshotRecipient {
    * Returns whether the leader is still suspect.
    */
   campaignIfSuspect(): boolean {
-    const { leadership, node, isRunning } = this.#replica;
-    if (!isRunning || !leadership.isSuspect) return false;
+    const { node } = this.#replica;
+    if (!this.isLeaderSuspect) return false;
     this.#replica.act(() => node.campaign());
     return true;
   }

@@ -62,6 +62,8 @@ const STALL_TICKS = 3;
 export class ReplicaHost {
   readonly #options: HostOptions;
   readonly #groups = new Map<number, RaftGroup<unknown>>();
+  /** Groups that were ever open in this process. */
+  readonly #known = new Set<number>();
   readonly #dirty = new Set<RaftGroup<unknown>>();
   readonly #outbox = new Map<number, GroupMessage[]>();
   readonly #suspicions: Suspicions;
@@ -121,9 +123,12 @@ export class ReplicaHost {
       send: (nodeId, messages) => this.#enqueue(nodeId, genesis.groupId, messages),
       onFault: (error) => this.#options.onFault(genesis.groupId, error),
       schedule: () => this.#schedule(group as RaftGroup<unknown>),
-      mustNotLead: () => this.#isHandingOver || this.#isClockAhead,
+      mustNotLead: () => this.#isHandingOver,
+      shouldNotLead: () => this.#isClockAhead,
+      isReopened: this.#known.has(genesis.groupId),
       ...options,
     });
+    this.#known.add(genesis.groupId);
     if (this.#closed) {
       await group.close();
       throw new FlotillaError('NODE_NOT_READY', 'The node is stopping');
@@ -138,10 +143,10 @@ export class ReplicaHost {
   }
 
   /**
-   * Closes a group with its state machine and forgets its snapshots; its log is the log store's.
-   * Nothing happens where there is no such group.
+   * Closes a group with its state machine; it may be added again. Nothing happens where there is no
+   * such group.
    */
-  async removeGroup(groupId: number): Promise<void> {
+  async closeGroup(groupId: number): Promise<void> {
     const group = this.#groups.get(groupId);
     this.#groups.delete(groupId);
     if (group !== undefined) {
@@ -149,6 +154,11 @@ export class ReplicaHost {
       this.#suspicions.forget(group);
       await group.close();
     }
+  }
+
+  /** Closes a group and forgets its snapshots; its log is the log store's. */
+  async removeGroup(groupId: number): Promise<void> {
+    await this.closeGroup(groupId);
     await this.#receiver?.abandon(groupId);
     await this.#snapshots?.files.removeGroup(groupId);
   }
@@ -208,7 +218,10 @@ export class ReplicaHost {
     this.#ticker?.cancel();
     this.#suspicions.close();
     await this.#receiver?.close();
-    await Promise.all([...this.#groups.values()].map((group) => group.close()));
+    const closed = await Promise.allSettled([...this.#groups.values()].map((one) => one.close()));
+    // Thrown only now: the log store must not be closed before all have let go of it.
+    const failed = closed.find((one) => one.status === 'rejected');
+    if (failed !== undefined) throw failed.reason;
   }
 
   /**
@@ -232,7 +245,7 @@ export class ReplicaHost {
     for (const group of this.#groups.values()) group.tick();
   }
 
-  /** Whether this node as a whole is fit to lead. */
+  /** What is to be looked at now and then: whether this node is fit to lead, what lies about. */
   #reviewNode(): void {
     const { peers, logger } = this.#options;
     const wasAhead = this.#isClockAhead;
@@ -241,6 +254,7 @@ export class ReplicaHost {
       logger.warn({}, 'the clock is far ahead of most nodes: this node does not seek to lead');
     }
     this.#relief?.consider(this.#groups.values());
+    this.#receiver?.review();
   }
 
   #schedule(group: RaftGroup<unknown>): void {

@@ -26,6 +26,7 @@ export class Leadership {
   #lead = NONE;
   #changes = 0;
   #isLeaderSuspect = false;
+  #heardMs = 0;
 
   constructor(options: LeadershipOptions) {
     this.#options = options;
@@ -104,6 +105,18 @@ export class Leadership {
   /** The leader was heard of: it lives. */
   trust(): void {
     this.#isLeaderSuspect = false;
+    this.#heardMs = this.#options.clock.monotonicMs();
+  }
+
+  /**
+   * Whether this replica leads, or has heard of the leader within two election timeouts. One that
+   * does not vote keeps a leader that has forgotten it: it has no election to give it up for.
+   */
+  get isInTouch(): boolean {
+    const { clock, timing } = this.#options;
+    if (this.isHeld) return true;
+    const silentMs = clock.monotonicMs() - this.#heardMs;
+    return this.#lead !== NONE && silentMs < 2 * timing.electionTimeoutMs;
   }
 
   /** Whether nobody has taken the place of a leader that was suspected. */

@@ -3,6 +3,7 @@
  * state machine has applied it.
  */
 import { FlotillaError } from '../shared/errors.js';
+import { LIMITS } from '../shared/limits.js';
 
 interface Waiter {
   readonly resolve: () => void;
@@ -24,20 +25,29 @@ export class Reads {
     return this.#confirming.size + this.#applying.length;
   }
 
-  /** `ask` hands the request id to the core and tells whether it was taken. */
+  /**
+   * `ask` hands the request id to the core and tells whether it was taken. Rejects with
+   * TOO_MANY_REQUESTS where it was not, or too many reads wait here: while a state machine is held
+   * up, those whose callers have given up wait as well.
+   */
   start(ask: (requestId: number) => boolean): Promise<void> {
     return new Promise((resolve, reject) => {
+      if (this.#isFull) return reject(tooMany('that their index is applied'));
       const requestId = ++this.#lastRequestId;
       this.#confirming.set(requestId, { resolve, reject });
       if (ask(requestId)) return;
       this.#confirming.delete(requestId);
-      reject(new FlotillaError('TOO_MANY_REQUESTS', 'Too many reads wait for a quorum round'));
+      reject(tooMany('for a quorum round'));
     });
   }
 
-  /** Resolves when `index` is applied here. */
+  /** Resolves when `index` is applied here. Rejects with TOO_MANY_REQUESTS as `start` does. */
   waitApplied(index: number): Promise<void> {
-    return new Promise((resolve, reject) => this.#waitApplied(index, { resolve, reject }));
+    return new Promise((resolve, reject) => {
+      const mustWait = index > this.#appliedIndex;
+      if (mustWait && this.#isFull) return reject(tooMany('that their index is applied'));
+      this.#waitApplied(index, { resolve, reject });
+    });
   }
 
   confirmed(requestId: number, index: number): void {
@@ -63,6 +73,10 @@ export class Reads {
     this.#applying.splice(0, this.#applying.length, ...stillWaiting);
   }
 
+  get #isFull(): boolean {
+    return this.#applying.length >= LIMITS.pendingReadsMax.value;
+  }
+
   #waitApplied(index: number, waiter: Waiter): void {
     if (index <= this.#appliedIndex) waiter.resolve();
     else this.#applying.push({ index, waiter });
@@ -74,4 +88,9 @@ export class Reads {
     this.#confirming.clear();
     this.#applying.length = 0;
   }
+}
+
+function tooMany(what: string): FlotillaError {
+  const message = `Too many reads of the group wait ${what}`;
+  return new FlotillaError('TOO_MANY_REQUESTS', message, { limit: 'pendingReadsMax' });
 }

@@ -4,7 +4,12 @@
  *
  * At most one `Ready` is outstanding, so that whatever arrives during an fsync goes into the next
  * batch (natural group commit). What a crash may take back rides on that batch as well: a commit
- * index, a configuration that was applied, a cut of the log.
+ * index, a cut of the log.
+ *
+ * A configuration that was applied is synced with the next batch, or at once where none is due, and
+ * always together with a commit index that covers it. After a loss of power this replica then goes
+ * on without those who left, whose logs may be gone by then (M12). A configuration without that
+ * commit index would be ahead of the log that leads to it.
  */
 import type { Outbox, RawNode } from '../raft/raw-node.js';
 import type { Entry, HardState, Message, Ready, Snapshot, SoftState } from '../raft/types.js';
@@ -25,6 +30,8 @@ export interface ReadyDriverOptions {
   readonly reads: Reads;
   /** The last index that is durable when the driver begins. */
   readonly persistedIndex: number;
+  /** Term, vote and commit that are durable when the driver begins. */
+  readonly hardState: HardState;
   readonly send: (messages: readonly Message[]) => void;
   readonly onSoftState: (softState: SoftState) => void;
   /** Sees each entry that is appended here, before it is persisted. */
@@ -53,6 +60,8 @@ export class ReadyDriver {
   #persisting = false;
   #persistedIndex: number;
   #unsaved: Unsaved = {};
+  /** The newest that is durable, or on its way to the disk. */
+  #hardState: HardState;
   #writing: Promise<void> | undefined;
   #stopped = false;
 
@@ -60,6 +69,7 @@ export class ReadyDriver {
     this.#options = options;
     this.#node = options.node;
     this.#persistedIndex = options.persistedIndex;
+    this.#hardState = options.hardState;
   }
 
   /**
@@ -70,14 +80,16 @@ export class ReadyDriver {
     if (this.#stopped) return;
     if (this.#persisting) this.#handleOutbox(this.#node.takeOutbox());
     else if (this.#node.hasReady()) this.#handle(this.#node.ready());
+    else if (this.#mustSync) this.#saveConfiguration();
   }
 
   /** Asks for a turn where the core has something to be done. */
   scheduleIfReady(): void {
-    if (!this.#stopped && (this.#persisting || this.#node.hasReady())) this.#options.schedule();
+    if (this.#stopped) return;
+    if (this.#persisting || this.#mustSync || this.#node.hasReady()) this.#options.schedule();
   }
 
-  /** The configuration that is in force from its index on; written with the next batch. */
+  /** The configuration that is in force from its index on; synced in the next turn (M12). */
   saveConfiguration(configuration: GroupConfiguration): void {
     this.#unsaved.configuration = configuration;
   }
@@ -101,7 +113,23 @@ export class ReadyDriver {
   /** So that a restart after an orderly stop knows what is committed. */
   async saveRest(): Promise<void> {
     const isSaved = Object.keys(this.#unsaved).length === 0;
-    if (!isSaved) await this.#write({ entries: [], mustSync: false });
+    if (!isSaved) await this.#write({ entries: [], mustSync: this.#mustSync });
+  }
+
+  /** Whether something waits to be written that must not wait for other reasons to sync. */
+  get #mustSync(): boolean {
+    return this.#unsaved.configuration !== undefined;
+  }
+
+  /** There is nothing else to be written. */
+  #saveConfiguration(): void {
+    this.#persisting = true;
+    this.#writing = this.#write({ entries: [], mustSync: true })
+      .then(() => {
+        this.#persisting = false;
+        this.scheduleIfReady();
+      })
+      .catch(this.#options.onError);
   }
 
   #handle(ready: Ready): void {
@@ -117,7 +145,7 @@ export class ReadyDriver {
     const waiting = ready.committed.slice(durable.length);
     queue.push(durable, isUrgent());
     this.#persisting = true;
-    if (!ready.mustSync && ready.snapshot === undefined) {
+    if (!ready.mustSync && !this.#mustSync && ready.snapshot === undefined) {
       this.#afterPersist(ready, waiting);
       return;
     }
@@ -142,9 +170,16 @@ export class ReadyDriver {
   }
 
   #write(write: Pick<GroupWrite, 'entries' | 'snapshot' | 'mustSync'>): Promise<void> {
+    const { groupId, logStore } = this.#options;
     const unsaved = this.#unsaved;
     this.#unsaved = {};
-    return this.#options.logStore.write({ groupId: this.#options.groupId, ...unsaved, ...write });
+    this.#hardState = withCommit(
+      unsaved.hardState ?? this.#hardState,
+      (write.snapshot ?? unsaved.configuration)?.index ?? 0,
+    );
+    const isTold = unsaved.hardState !== undefined || unsaved.configuration !== undefined;
+    const hardState = isTold ? { hardState: this.#hardState } : {};
+    return logStore.write({ groupId, ...unsaved, ...hardState, ...write });
   }
 
   #afterPersist(ready: Ready, waiting: readonly Entry[]): void {
@@ -165,4 +200,12 @@ export class ReadyDriver {
     for (const read of outbox.readStates) reads.confirmed(read.requestId, read.index);
     send(outbox.messages);
   }
+}
+
+/**
+ * What was applied is committed, also where the commit index came back from a restart older than
+ * what had been applied from it (S2).
+ */
+function withCommit(hardState: HardState, index: number): HardState {
+  return { ...hardState, commit: Math.max(hardState.commit, index) };
 }

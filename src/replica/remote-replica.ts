@@ -66,8 +66,9 @@ export class RemoteReplica implements ShardReplica {
   }
 
   #call(call: ReplicaCall, context: CallContext): Promise<Uint8Array> {
-    const { epoch, timeoutMs, consistency = 'strong' } = context;
-    const payload = encodeCall({ groupId: this.#groupId, epoch, timeoutMs, consistency, call });
+    const { epoch, timeoutMs, consistency = 'strong', passOn = false } = context;
+    const groupId = this.#groupId;
+    const payload = encodeCall({ groupId, epoch, timeoutMs, consistency, passOn, call });
     return this.#transport.request(this.nodeId, payload, {
       timeoutMs: context.timeoutMs,
       ...(context.signal !== undefined && { signal: context.signal }),

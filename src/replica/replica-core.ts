@@ -8,7 +8,7 @@ import { LIMITS } from '../shared/limits.js';
 import type { Logger } from '../shared/logger.js';
 import type { StateMachine } from '../shared/state-machine.js';
 import type { GroupGenesis, LogStore } from '../storage/log-store.js';
-import type { SnapshotFiles } from '../storage/snapshot-files.js';
+import type { SnapshotFile, SnapshotFiles } from '../storage/snapshot-files.js';
 import type { Timing } from './timing.js';
 
 export interface ReplicaParts {
@@ -18,6 +18,11 @@ export interface ReplicaParts {
   readonly timing: Timing;
   readonly logger: Logger;
   readonly leases?: boolean;
+  /**
+   * Whether this process had a replica of the group open before. What that promised is not known
+   * any more, as after a restart (R7). @default false
+   */
+  readonly isReopened?: boolean;
 }
 
 /**
@@ -34,9 +39,7 @@ export async function openStateMachine(
   let { appliedIndex } = await stateMachine.open();
   const before = reader.firstIndex() - 1;
   if (appliedIndex < before) {
-    const file = files
-      ?.list(groupId)
-      .find(({ index }) => index >= before && index <= reader.lastIndex());
+    const [file] = snapshotsBelow(reader, files?.list(groupId) ?? []);
     if (file === undefined) {
       throw new FlotillaError(
         'LOG_DAMAGED',
@@ -53,6 +56,21 @@ export async function openStateMachine(
   return appliedIndex;
 }
 
+/**
+ * The snapshots that a log continues, in the order given. What was received and not yet taken up
+ * may be of another term than the entry here: then it is of another history (L5).
+ */
+export function snapshotsBelow(
+  reader: LogReader,
+  files: readonly SnapshotFile[],
+): readonly SnapshotFile[] {
+  const before = reader.firstIndex() - 1;
+  return files.filter(
+    ({ index, term }) =>
+      index >= before && index <= reader.lastIndex() && reader.term(index) === term,
+  );
+}
+
 export interface CoreView {
   readonly appliedIndex: () => number;
   /** The newest snapshot, or undefined while there is none to send (P1). */
@@ -60,7 +78,7 @@ export interface CoreView {
 }
 
 export function makeCore(parts: ReplicaParts, view: CoreView): RawNode {
-  const { genesis, logStore, environment, timing, logger, leases = false } = parts;
+  const { genesis, logStore, environment, timing, logger, leases, isReopened } = parts;
   const { groupId, replicaId } = genesis;
   const { clock, random } = environment;
   const { leaseMs: durationMs, promiseMs, driftFraction } = timing;
@@ -74,7 +92,7 @@ export function makeCore(parts: ReplicaParts, view: CoreView): RawNode {
     maxUncommittedBytes: LIMITS.uncommittedBytesMax.value,
     maxPendingReads: LIMITS.pendingReadsMax.value,
     nowMs: () => clock.monotonicMs(),
-    restarted: logStore.identity.incarnation > 1,
+    restarted: isReopened === true || logStore.identity.incarnation > 1,
     ...(leases && { leases: { durationMs, promiseMs, driftFraction } }),
     trace: (line) => logger.debug({ groupId }, line),
   });

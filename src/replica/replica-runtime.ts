@@ -5,12 +5,20 @@
  * It decides nothing about consensus, and has no timers of its own: time comes in through `tick`.
  */
 import type { RawNode } from '../raft/raw-node.js';
-import { type Entry, type Message, NONE, type Snapshot, type SoftState } from '../raft/types.js';
+import {
+  type Entry,
+  type LogReader,
+  type Message,
+  NONE,
+  type Snapshot,
+  type SoftState,
+} from '../raft/types.js';
 import { type FlotillaError, toFlotillaError } from '../shared/errors.js';
 import type { StateMachine } from '../shared/state-machine.js';
 import type { GroupConfiguration, GroupSnapshot } from '../storage/log-store.js';
 import type { PeerIdentity } from '../transport/transport.js';
 import { ApplyQueue, isConfChange } from './apply-queue.js';
+import { LeaderlessTime } from './clock-check.js';
 import { ConfigurationChanges } from './configuration-changes.js';
 import { GroupMail } from './group-mail.js';
 import { GroupSnapshots, type SnapshotParts } from './group-snapshots.js';
@@ -46,6 +54,8 @@ export interface RuntimeOptions<Result> extends ReplicaParts {
   readonly onAppend?: (entries: readonly Entry[]) => void;
   /** Whether this replica must not seek the leadership now. @default never */
   readonly mustNotLead?: () => boolean;
+  /** Whether it had better not: it does only where nobody else has for long. @default never */
+  readonly shouldNotLead?: () => boolean;
 }
 
 export class ReplicaRuntime<Result> {
@@ -62,6 +72,7 @@ export class ReplicaRuntime<Result> {
   readonly #driver: ReadyDriver;
   readonly #queue: ApplyQueue<Result>;
   readonly #compactor: LogCompactor | undefined;
+  readonly #leaderless: LeaderlessTime;
   #appliedIndex: number;
   /** Up to here the state machine has synced what it applied; no-ops alone it need not. */
   #durableIndex: number;
@@ -84,6 +95,7 @@ export class ReplicaRuntime<Result> {
     this.replicaId = genesis.replicaId;
     this.#appliedIndex = appliedIndex;
     this.#durableIndex = appliedIndex;
+    this.#leaderless = new LeaderlessTime(timing.electionTicks);
     this.members = new Members(logStore.configuration(genesis.groupId));
     this.waiters = new Waiters(appliedIndex);
     this.#queue = new ApplyQueue({
@@ -98,7 +110,7 @@ export class ReplicaRuntime<Result> {
       appliedIndex: () => this.#appliedIndex,
       snapshot: () => this.snapshots?.current(),
     });
-    this.#driver = this.#makeDriver(reader.lastIndex());
+    this.#driver = this.#makeDriver(reader);
     this.#compactor = this.snapshots && this.#makeCompactor(this.snapshots);
     const { node, members, replicaId } = this;
     const { conditions } = this.waiters;
@@ -135,12 +147,18 @@ export class ReplicaRuntime<Result> {
     return this.#appliedIndex;
   }
 
+  /** What a restart begins with, after a loss of power as well (M12). */
+  get durableConfiguration(): GroupConfiguration {
+    return this.options.logStore.configuration(this.groupId);
+  }
+
   get commitIndex(): number {
     return this.node.basicStatus().hardState.commit;
   }
 
   tick(): void {
     if (!this.isRunning) return;
+    this.#leaderless.tick(this.leadership.lead !== NONE);
     this.act(() => {
       this.node.tick();
       if (this.#isFirstCandidate) this.#campaignIfNew();
@@ -224,7 +242,7 @@ export class ReplicaRuntime<Result> {
     });
   }
 
-  #makeDriver(persistedIndex: number): ReadyDriver {
+  #makeDriver(reader: LogReader): ReadyDriver {
     const { logStore, schedule, onAppend, send } = this.options;
     const mail = new GroupMail({
       members: this.members,
@@ -239,7 +257,8 @@ export class ReplicaRuntime<Result> {
       logStore,
       queue: this.#queue,
       reads: this.waiters.reads,
-      persistedIndex,
+      persistedIndex: reader.lastIndex(),
+      hardState: reader.initialState().hardState,
       send: (messages) => mail.send(messages),
       onSoftState: (softState) => this.#noteSoftState(softState),
       onAppend: (entries) => onAppend?.(entries),
@@ -284,7 +303,9 @@ export class ReplicaRuntime<Result> {
   }
 
   get #mustNotLead(): boolean {
-    return this.options.mustNotLead?.() ?? false;
+    const { mustNotLead, shouldNotLead } = this.options;
+    if (mustNotLead?.() ?? false) return true;
+    return !this.#leaderless.isOver && (shouldNotLead?.() ?? false);
   }
 
   #campaignIfNew(): void {

@@ -29,6 +29,12 @@ export interface CallContext {
    * strong one where it holds none. @default 'strong'
    */
   readonly consistency?: ReadConsistency;
+  /**
+   * Whether a replica on another node that does not lead hands the call to the leader it knows,
+   * instead of refusing it: for askers that do not reach the leader. Done once, never further.
+   * @default false
+   */
+  readonly passOn?: boolean;
 }
 
 /** What became of one proposed command; in the order of the request's commands. */

@@ -1,7 +1,7 @@
 /**
  * The calls between a router and a replica on another node, as bytes: service byte, format byte,
- * method byte, group, epoch, what is left of the deadline, consistency byte, then the method's own
- * fields.
+ * method byte, group, epoch, what is left of the deadline, consistency byte, whether to pass it on,
+ * then the method's own fields.
  */
 import type {
   CollectionStats,
@@ -55,11 +55,13 @@ export interface AddressedCall {
   readonly epoch: number;
   readonly timeoutMs: number;
   readonly consistency: ReadConsistency;
+  /** See `CallContext`. */
+  readonly passOn: boolean;
   readonly call: ReplicaCall;
 }
 
 export function encodeCall(addressed: AddressedCall): Uint8Array {
-  const { groupId, epoch, timeoutMs, consistency, call } = addressed;
+  const { groupId, epoch, timeoutMs, consistency, passOn, call } = addressed;
   const writer = new ByteWriter(call.method === 'propose' ? sizeHint(call.commands) : 1024);
   writer
     .u8(SERVICE.replica)
@@ -68,6 +70,7 @@ export function encodeCall(addressed: AddressedCall): Uint8Array {
     .varint(groupId)
     .varint(epoch);
   writer.varint(Math.max(0, Math.floor(timeoutMs))).u8(READ_CONSISTENCIES.indexOf(consistency));
+  writer.bool(passOn);
   switch (call.method) {
     case 'propose':
       writeList(writer, call.commands, (command) => writer.bytes(command));
@@ -106,9 +109,10 @@ export function decodeCall(bytes: Uint8Array): AddressedCall {
   const epoch = reader.varint();
   const timeoutMs = reader.varint();
   const consistency = memberAt(READ_CONSISTENCIES, reader.u8(), 'consistency');
+  const passOn = reader.bool();
   const call = readCall(reader, method);
   reader.end();
-  return { groupId, epoch, timeoutMs, consistency, call };
+  return { groupId, epoch, timeoutMs, consistency, passOn, call };
 }
 
 function readCall(reader: ByteReader, method: ReplicaCall['method']): ReplicaCall {

@@ -1,6 +1,7 @@
 /** Answers the calls of routers on other nodes with the replicas of this one. */
 import { unreachable } from '../shared/assert.js';
-import { FlotillaError } from '../shared/errors.js';
+import type { Clock } from '../shared/environment.js';
+import { FlotillaError, isFlotillaError } from '../shared/errors.js';
 import type { CallContext, ShardReplica } from './replica.js';
 import {
   decodeCall,
@@ -14,21 +15,72 @@ import {
 
 const DONE = new Uint8Array(0);
 
-/** Carries out one encoded call. `replicaOf` finds the local replica of a group. */
-export function serveReplicaCall(
+export interface KnownReplicas {
+  /** Replicas of this node by group. */
+  readonly local: ReadonlyMap<number, ShardReplica>;
+  replicaOf(
+    group: { readonly shardId: number; readonly groupId: number },
+    nodeId: number,
+  ): ShardReplica;
+}
+
+export interface ServedCallOptions {
+  readonly replicas: KnownReplicas;
+  readonly clock: Clock;
+  /** Aborted when the asker gives up. */
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Carries out one encoded call: here, or where the call asks for it and another node leads, there.
+ * Rejects with what the replica rejects with, and never with SHARD_UNAVAILABLE, which askers take
+ * for their own link to this node.
+ */
+export async function serveReplicaCall(
   payload: Uint8Array,
-  replicaOf: (groupId: number) => ShardReplica | undefined,
-  signal: AbortSignal,
+  { replicas, clock, signal }: ServedCallOptions,
 ): Promise<Uint8Array> {
-  const { groupId, epoch, timeoutMs, consistency, call } = decodeCall(payload);
-  const replica = replicaOf(groupId);
+  const startMs = clock.monotonicMs();
+  const { groupId, epoch, timeoutMs, consistency, passOn, call } = decodeCall(payload);
+  const replica = replicas.local.get(groupId);
   if (replica === undefined) {
     throw new FlotillaError(
       'NODE_NOT_READY',
       `This node holds no open replica of group ${groupId}`,
     );
   }
-  return carryOut(replica, call, { epoch, timeoutMs, consistency, signal });
+  const context = { epoch, timeoutMs, consistency, signal };
+  try {
+    return await carryOut(replica, call, context);
+  } catch (thrown) {
+    const leaderNodeId = leaderNamedBy(thrown);
+    if (!passOn || leaderNodeId === undefined || leaderNodeId === replica.nodeId) throw thrown;
+    const leader = replicas.replicaOf({ shardId: replica.shardId, groupId }, leaderNodeId);
+    const leftMs = Math.max(0, timeoutMs - (clock.monotonicMs() - startMs));
+    return await passOnTo(leader, call, { ...context, timeoutMs: leftMs });
+  }
+}
+
+/** The context is without the mark: who gets the call now carries it out or refuses it. */
+async function passOnTo(
+  leader: ShardReplica,
+  call: ReplicaCall,
+  context: CallContext,
+): Promise<Uint8Array> {
+  try {
+    return await carryOut(leader, call, context);
+  } catch (thrown) {
+    if (!isFlotillaError(thrown) || thrown.reason !== 'SHARD_UNAVAILABLE') throw thrown;
+    const message = `Node ${leader.nodeId} leads, and is not reached from here either`;
+    throw new FlotillaError('NO_LEADER', message, { cause: thrown });
+  }
+}
+
+/** A refusal that names another leader says that nothing of the call was done. */
+function leaderNamedBy(thrown: unknown): number | undefined {
+  if (!isFlotillaError(thrown) || thrown.reason !== 'NOT_LEADER') return undefined;
+  const nodeId = Number(thrown.body.details?.leaderNodeId ?? 0);
+  return nodeId > 0 ? nodeId : undefined;
 }
 
 async function carryOut(

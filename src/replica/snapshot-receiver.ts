@@ -96,10 +96,29 @@ export class SnapshotReceiver {
     await session?.staged?.close();
   }
 
+  /**
+   * Drops what groups have got past without it, such as after their leader has changed. To be
+   * called now and then.
+   */
+  review(): void {
+    const { files, recipientOf, logger } = this.#options;
+    const begun = [...this.#sessions.values()].map(({ id }) => id);
+    for (const { groupId, index } of [...begun, ...files.arriving]) {
+      const isOver = (recipientOf(groupId)?.commitIndex ?? 0) >= index;
+      if (!isOver || this.#lastCalls.has(groupId) || this.#closed) continue;
+      this.#sessions.delete(groupId);
+      files.removeStaged(groupId).catch((thrown: unknown) => {
+        const { message: error } = toFlotillaError(thrown);
+        logger.warn({ groupId, index, error }, 'a snapshot that nobody needs stays on disk');
+      });
+    }
+  }
+
   /** Idempotent. */
   async close(): Promise<void> {
     this.#closed = true;
-    await Promise.all([...this.#sessions.keys()].map((groupId) => this.abandon(groupId)));
+    const groupIds = new Set([...this.#sessions.keys(), ...this.#lastCalls.keys()]);
+    await Promise.all([...groupIds].map((groupId) => this.abandon(groupId)));
   }
 
   #carryOut(from: PeerIdentity, call: SnapshotCall): Promise<SnapshotAnswer> {

@@ -23,46 +23,61 @@ const JITTER_FRACTION = 0.03;
 /** Between the elections of two groups, and for all groups together at most. */
 const SPREAD_PER_GROUP_FRACTION = 0.001;
 const SPREAD_MAX_FRACTION = 0.5;
-/** A lost round is repeated so often; afterwards the election timeout takes over. */
-const ROUNDS_MAX = 3;
+/** So many rounds, each longer than the last; afterwards the election timeout takes over. */
+const ROUNDS_MAX = 4;
+
+/** A group's next election here, because this node is likely gone. */
+interface Turn {
+  readonly nodeId: number;
+  readonly timer: Timer;
+}
 
 export class Suspicions {
   readonly #options: SuspicionsOptions;
-  readonly #timers = new Map<RaftGroup<unknown>, Timer>();
+  readonly #awaited = new Map<RaftGroup<unknown>, Turn>();
 
   constructor(options: SuspicionsOptions) {
     this.#options = options;
   }
 
-  /** The node is likely gone; `groups` are those of this node. */
+  /**
+   * The node is likely gone; `groups` are those of this node. That is told again with each dial
+   * which fails: who waits for a turn already keeps it.
+   */
   suspect(nodeId: number, groups: Iterable<RaftGroup<unknown>>): void {
     const led = [...groups].filter((group) => group.leaderNodeId === nodeId && !group.isLeader);
     for (const [position, group] of led.entries()) {
       group.suspectLeader();
+      if (this.#awaited.get(group)?.nodeId === nodeId) continue;
       this.#campaignIn(this.#delayMs(group, nodeId, position), group, nodeId, 1);
     }
   }
 
   forget(group: RaftGroup<unknown>): void {
-    this.#timers.get(group)?.cancel();
-    this.#timers.delete(group);
+    this.#awaited.get(group)?.timer.cancel();
+    this.#awaited.delete(group);
   }
 
   close(): void {
-    for (const timer of this.#timers.values()) timer.cancel();
-    this.#timers.clear();
+    for (const { timer } of this.#awaited.values()) timer.cancel();
+    this.#awaited.clear();
   }
 
   #campaignIn(delayMs: number, group: RaftGroup<unknown>, nodeId: number, round: number): void {
-    this.#timers.get(group)?.cancel();
+    this.forget(group);
+    const { term } = group;
     const timer = this.#options.scheduler.after(delayMs, () => {
-      this.#timers.delete(group);
-      if (!group.campaignIfSuspect() || round === ROUNDS_MAX) return;
+      this.#awaited.delete(group);
+      // A term that has grown is an election under way, here or elsewhere. Its votes are writes to
+      // disks, which another election would void (E12): it gets a round, then they are split.
+      const isUnderWay = group.term > term;
+      const isWanted = isUnderWay ? group.isLeaderSuspect : group.campaignIfSuspect();
+      if (!isWanted || round === ROUNDS_MAX) return;
       const { electionTimeoutMs } = this.#options.timing;
       const roundMs = TURN_FRACTION * electionTimeoutMs * candidates(group, nodeId).length;
-      this.#campaignIn(roundMs + this.#jitterMs(), group, nodeId, round + 1);
+      this.#campaignIn(round * roundMs + this.#jitterMs(), group, nodeId, round + 1);
     });
-    this.#timers.set(group, timer);
+    this.#awaited.set(group, { nodeId, timer });
   }
 
   #delayMs(group: RaftGroup<unknown>, nodeId: number, position: number): number {

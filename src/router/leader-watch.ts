@@ -1,100 +1,138 @@
-/** Telling a slow leader from a dead one. */
-import type { ReplicaStatus, ShardReplica } from '../replica/replica.js';
-import { withDeadline } from '../shared/deadline.js';
+/** Telling a slow leader from a dead one, and both from one that is only out of reach from here. */
 import type { Scheduler } from '../shared/environment.js';
 import { FlotillaError } from '../shared/errors.js';
 import type { ReplicaEntry, ShardEntry } from '../topology/document.js';
 import type { Leaders } from './leaders.js';
+import type { Stop } from './replica-tour.js';
+import { type ReplicaResolver, Survey, surveyShard } from './shard-survey.js';
+import type { UnreachedNodes } from './unreached-nodes.js';
 
-/** How long a replica may be silent before the others are asked about it. */
+/** How long a replica may be silent, at most, before all are asked about it. */
 export const SILENCE_MS = 1_500;
+/** The same of the time that a call has left: some of it has to be left for another way. */
+const SILENCE_SHARE = 0.25;
 const ASK_AGAIN_MS = 500;
-const STATUS_TIMEOUT_MS = 500;
-/** Beyond the replicas' own limit, so that it only ends those that do not keep it. */
-const STATUS_GUARD_MS = 2 * STATUS_TIMEOUT_MS;
 
-export type ReplicaResolver = (shard: ShardEntry, replica: ReplicaEntry) => ShardReplica;
+const NO_ANSWER = new Survey(new Map());
+
+/** How long a call with so much time left puts up with silence before it doubts its way. */
+export function silenceMs(leftMs: number): number {
+  return Math.min(SILENCE_MS, leftMs * SILENCE_SHARE);
+}
+
+export interface LeaderWatchOptions {
+  readonly replicas: ReplicaResolver;
+  readonly scheduler: Scheduler;
+  readonly leaders: Leaders;
+  readonly unreached: UnreachedNodes;
+  readonly localNodeId: number | undefined;
+}
+
+export interface WatchedCall {
+  readonly shard: ShardEntry;
+  readonly stop: Stop;
+  readonly epoch: number;
+  /** What the call has left. */
+  readonly timeoutMs: number;
+  /** Whether the caller can go to another node when none answers this one. */
+  readonly callerRetries: boolean;
+}
 
 export interface Watch {
-  /** Rejects with NOT_LEADER, naming the new leader, once the watched replica was replaced. */
-  readonly replaced: Promise<never>;
-  stop(): void;
+  /**
+   * Rejects with NOT_LEADER, naming the new leader, once the one that the call waits for was
+   * replaced; with SHARD_UNAVAILABLE once it is clear that the node that was asked answers nothing
+   * from here. The call may have been carried out in both cases.
+   */
+  readonly futile: Promise<never>;
+  end(): void;
 }
 
 /**
- * Asks the other replicas of a shard who leads while the one that was asked stays silent.
+ * Asks all replicas of a shard who leads while the one that was asked stays silent.
  *
  * A time limit alone would take a busy leader for a dead one, and send it its own work again just
- * when it can least do with more. Its followers know the difference within an election timeout.
+ * when it can least do with more. Its followers know the difference within an election timeout; and
+ * a busy leader still tells its status, which one behind a broken link does not.
  */
 export class LeaderWatch {
-  readonly #replicas: ReplicaResolver;
-  readonly #scheduler: Scheduler;
-  readonly #leaders: Leaders;
+  readonly #options: LeaderWatchOptions;
 
-  constructor(replicas: ReplicaResolver, scheduler: Scheduler, leaders: Leaders) {
-    this.#replicas = replicas;
-    this.#scheduler = scheduler;
-    this.#leaders = leaders;
+  constructor(options: LeaderWatchOptions) {
+    this.#options = options;
   }
 
-  /** Watches until stopped. Costs one timer as long as the replica answers in time. */
-  start(shard: ShardEntry, nodeId: number, epoch: number): Watch {
-    let stopped = false;
-    let replace: (error: FlotillaError) => void;
-    const replaced = new Promise<never>((_, reject) => {
-      replace = reject;
+  /** Watches until ended. Costs one timer as long as the replica answers in time. */
+  start(call: WatchedCall): Watch {
+    const { scheduler } = this.#options;
+    let hasEnded = false;
+    let reject: (error: FlotillaError) => void;
+    const futile = new Promise<never>((_, rejectFutile) => {
+      reject = rejectFutile;
     });
     const ask = async (): Promise<void> => {
-      const leaderNodeId = await this.#leaderBesides(shard, nodeId, epoch);
-      if (stopped) return;
-      if (leaderNodeId !== undefined && leaderNodeId !== nodeId) {
-        this.#leaders.markSilent(shard.shardId, nodeId);
-        if (leaderNodeId !== 0) return replace(replacedError(shard, nodeId, leaderNodeId));
-      }
-      timer = this.#scheduler.after(ASK_AGAIN_MS, ask);
+      const error = await this.#doubt(call);
+      if (hasEnded) return;
+      if (error !== undefined) return reject(error);
+      timer = scheduler.after(ASK_AGAIN_MS, ask);
     };
-    let timer = this.#scheduler.after(SILENCE_MS, ask);
-    const stop = (): void => {
-      stopped = true;
+    let timer = scheduler.after(silenceMs(call.timeoutMs), ask);
+    const end = (): void => {
+      hasEnded = true;
       timer.cancel();
     };
-    return { replaced, stop };
+    return { futile, end };
   }
 
-  /** Node that leads as the others see it, 0 for none, undefined when nobody answers in time. */
-  async #leaderBesides(
-    shard: ShardEntry,
-    nodeId: number,
-    epoch: number,
-  ): Promise<number | undefined> {
-    const others = shard.replicas.filter((replica) => replica.nodeId !== nodeId);
-    const answers = await Promise.allSettled(
-      others.map(async (replica) =>
-        withDeadline(
-          this.#scheduler,
-          this.#replicas(shard, replica).status({ epoch, timeoutMs: STATUS_TIMEOUT_MS }),
-          { timeoutMs: STATUS_GUARD_MS },
-          `Asking who leads shard ${shard.shardId}`,
-        ),
-      ),
-    );
-    return answers
-      .flatMap((answer) => (answer.status === 'fulfilled' ? [answer.value] : []))
-      .reduce<ReplicaStatus | undefined>(moreTelling, undefined)?.leaderNodeId;
+  /** Why it is of no use to wait any longer; undefined while it is. */
+  async #doubt(call: WatchedCall): Promise<FlotillaError | undefined> {
+    const { leaders, unreached } = this.#options;
+    const { shard, stop, callerRetries } = call;
+    const { shardId } = shard;
+    const { leaderNodeId } = stop;
+    const others = shard.replicas.filter(({ nodeId }) => nodeId !== leaderNodeId);
+    const survey = await this.#survey(call, others);
+    if (survey.leader !== undefined && survey.leader !== leaderNodeId) {
+      leaders.markSilent(shardId, leaderNodeId);
+      if (survey.leader !== 0) return replacedError(shardId, leaderNodeId, survey.leader);
+    }
+    // A leader that still leads was asked in vain: one of the others may pass the call on.
+    const hasOtherWay = survey.leader === leaderNodeId;
+    const silent = this.#silentOnes(others, survey);
+    const isCutOff = silent.length === this.#silentOnes(others, NO_ANSWER).length;
+    if (!hasOtherWay && !(isCutOff && callerRetries)) return undefined;
+    if (await this.#isHeard(call, survey)) return undefined;
+    for (const nodeId of [stop.replica.nodeId, ...silent]) unreached.mark(nodeId, 'silent');
+    return unreachedError(shardId, stop.replica.nodeId);
+  }
+
+  #survey({ shard, epoch }: WatchedCall, replicas: readonly ReplicaEntry[]): Promise<Survey> {
+    return surveyShard(this.#options, { shard, replicas, epoch });
+  }
+
+  /** Whether the node that was asked answers anything; the leader has not been surveyed yet. */
+  async #isHeard(call: WatchedCall, survey: Survey): Promise<boolean> {
+    const { replica, leaderNodeId } = call.stop;
+    if (replica.nodeId !== leaderNodeId) return survey.hasHeard(replica.nodeId);
+    return (await this.#survey(call, [replica])).hasHeard(replica.nodeId);
+  }
+
+  #silentOnes(replicas: readonly ReplicaEntry[], survey: Survey): number[] {
+    const { localNodeId } = this.#options;
+    return replicas
+      .map(({ nodeId }) => nodeId)
+      .filter((nodeId) => nodeId !== localNodeId && !survey.hasHeard(nodeId));
   }
 }
 
-/** The status of the higher term; within a term, one that knows its leader. */
-function moreTelling(best: ReplicaStatus | undefined, status: ReplicaStatus): ReplicaStatus {
-  if (best === undefined || status.term > best.term) return status;
-  if (status.term < best.term) return best;
-  return best.leaderNodeId === 0 ? status : best;
-}
-
-function replacedError(shard: ShardEntry, nodeId: number, leaderNodeId: number): FlotillaError {
-  const message = `Node ${nodeId} is silent, node ${leaderNodeId} leads shard ${shard.shardId} now`;
+function replacedError(shardId: number, nodeId: number, leaderNodeId: number): FlotillaError {
+  const message = `Node ${nodeId} is silent, node ${leaderNodeId} leads shard ${shardId} now`;
   return new FlotillaError('NOT_LEADER', message, {
     details: { leaderNodeId: String(leaderNodeId) },
   });
+}
+
+function unreachedError(shardId: number, nodeId: number): FlotillaError {
+  const message = `Node ${nodeId} answers nothing from here, not even who leads shard ${shardId}`;
+  return new FlotillaError('SHARD_UNAVAILABLE', message);
 }

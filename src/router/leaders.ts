@@ -10,6 +10,11 @@ export class Leaders {
   /** The node answered as the leader, or is named as such by another replica. */
   remember(shardId: number, nodeId: number): void {
     this.#leaders.set(shardId, nodeId);
+    this.noteHeard(shardId, nodeId);
+  }
+
+  /** The node has answered, whatever it said. */
+  noteHeard(shardId: number, nodeId: number): void {
     this.#silent.get(shardId)?.delete(nodeId);
   }
 
@@ -20,7 +25,7 @@ export class Leaders {
 
   /**
    * The node does not answer, and the shard's other replicas no longer count on it. Calls pass it
-   * by until one of them names it as leader again; a leader is always known to a live replica.
+   * by until it answers, or one of them names it as leader again.
    */
   markSilent(shardId: number, nodeId: number): void {
     this.forget(shardId, nodeId);

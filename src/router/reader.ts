@@ -39,6 +39,8 @@ export interface ReaderOptions {
 export interface ReadManner {
   readonly budget: TimeBudget;
   readonly consistency: ReadConsistency;
+  /** Whether the caller goes to another node after an error that may pass. */
+  readonly callerRetries: boolean;
 }
 
 /** The table and collection that one round of a read is carried out under. */
@@ -188,7 +190,7 @@ export class Reader {
     readOf: (shardId: number) => ShardRead<T>,
     allowPartial = false,
   ): Promise<Gathered<T>> {
-    const { document, budget, consistency } = scope;
+    const { document, budget, consistency, callerRetries } = scope;
     const { collectionId } = scope.collection;
     const { clock } = this.#options.environment;
     const versions = new Map(document.shards.map((one) => [one.shardId, one.ownershipVersion]));
@@ -206,6 +208,7 @@ export class Reader {
             shardId,
             budget,
             consistency,
+            callerRetries,
             ask,
           });
         } catch (error) {

@@ -1,39 +1,93 @@
 /** The order in which one call visits the replicas of its shard. */
 import type { ReplicaEntry } from '../topology/document.js';
 import type { Leaders } from './leaders.js';
+import type { UnreachedNodes } from './unreached-nodes.js';
+
+export interface Stop {
+  /** The replica to ask. */
+  readonly replica: ReplicaEntry;
+  /**
+   * The node whose answer is waited for: that of the replica itself, or of the leader that it is to
+   * pass the call on to, because this node does not reach it.
+   */
+  readonly leaderNodeId: number;
+}
+
+export interface TourOptions {
+  readonly shardId: number;
+  readonly leaders: Leaders;
+  readonly unreached: UnreachedNodes;
+  readonly localNodeId: number | undefined;
+}
 
 /**
- * Visits each replica at most once a round, so that replicas which name each other as leader
- * cannot keep a call running in circles: after the round the call has to pause.
+ * Visits each replica at most once a round by itself, and once on the way to a leader that is out
+ * of reach, so that replicas which name each other as leader cannot keep a call running in circles:
+ * after the round the call has to pause.
  *
- * First the leader that is remembered, or that the last error named; then the replica on this node,
- * then the others in the order of the topology. Silent ones are passed by while there are others.
+ * First the leader that is remembered, or that the last error named, by way of another node where
+ * this one does not reach it; then the replica on this node, then the others in the order of the
+ * topology. Those that are silent or out of reach are passed by while there are others.
  */
 export class ReplicaTour {
-  readonly #shardId: number;
-  readonly #leaders: Leaders;
-  readonly #localNodeId: number | undefined;
+  readonly #options: TourOptions;
   readonly #visited = new Set<number>();
+  readonly #passedThrough = new Set<number>();
+  #hasReachedOther = false;
 
-  constructor(shardId: number, leaders: Leaders, localNodeId: number | undefined) {
-    this.#shardId = shardId;
-    this.#leaders = leaders;
-    this.#localNodeId = localNodeId;
+  constructor(options: TourOptions) {
+    this.#options = options;
   }
 
-  /** The replica to visit next; undefined when the round is over. */
-  next(replicas: readonly ReplicaEntry[]): ReplicaEntry | undefined {
-    const heard = replicas.filter(({ nodeId }) => !this.#leaders.isSilent(this.#shardId, nodeId));
-    const useful = heard.length > 0 ? heard : replicas;
+  /** The next stop; undefined when the round is over. */
+  next(replicas: readonly ReplicaEntry[]): Stop | undefined {
+    const { leaders, shardId, unreached, localNodeId } = this.#options;
+    const counted = this.#countedOn(replicas);
+    const heard = counted.filter(({ nodeId }) => unreached.how(nodeId) === undefined);
+    const leaderNodeId = leaders.nodeOf(shardId);
+    if (leaderNodeId !== undefined && unreached.how(leaderNodeId) !== undefined) {
+      const between = heard.find(
+        ({ nodeId }) => nodeId !== localNodeId && !this.#passedThrough.has(nodeId),
+      );
+      if (between !== undefined) {
+        this.#passedThrough.add(between.nodeId);
+        this.#visited.add(between.nodeId);
+        return { replica: between, leaderNodeId };
+      }
+    }
+    // A link may be there by now, and trying costs nothing.
+    const unlinked = counted.filter(({ nodeId }) => unreached.how(nodeId) === 'unlinked');
+    const useful = heard.length + unlinked.length > 0 ? [...heard, ...unlinked] : replicas;
     const left = useful.filter(({ nodeId }) => !this.#visited.has(nodeId));
     const on = (nodeId: number | undefined): ReplicaEntry | undefined =>
       left.find((replica) => replica.nodeId === nodeId);
-    const replica = on(this.#leaders.nodeOf(this.#shardId)) ?? on(this.#localNodeId) ?? left[0];
-    if (replica !== undefined) this.#visited.add(replica.nodeId);
-    return replica;
+    const replica = on(leaderNodeId) ?? on(localNodeId) ?? left[0];
+    if (replica === undefined) return undefined;
+    this.#visited.add(replica.nodeId);
+    return { replica, leaderNodeId: replica.nodeId };
+  }
+
+  /** Those that are not silent; all of them where only the one on this node would be left. */
+  #countedOn(replicas: readonly ReplicaEntry[]): readonly ReplicaEntry[] {
+    const { shardId, leaders, localNodeId } = this.#options;
+    const heard = replicas.filter(({ nodeId }) => !leaders.isSilent(shardId, nodeId));
+    return heard.some(({ nodeId }) => nodeId !== localNodeId) ? heard : replicas;
+  }
+
+  /** A replica was there to refuse the call. */
+  noteReached({ nodeId }: ReplicaEntry): void {
+    if (nodeId !== this.#options.localNodeId) this.#hasReachedOther = true;
+  }
+
+  /** Whether this round has met none of the replicas that are on other nodes. */
+  isCutOff(replicas: readonly ReplicaEntry[]): boolean {
+    const { localNodeId } = this.#options;
+    return !this.#hasReachedOther && replicas.some(({ nodeId }) => nodeId !== localNodeId);
   }
 
   startRound(): void {
     this.#visited.clear();
+    this.#passedThrough.clear();
+    this.#hasReachedOther = false;
   }
 }

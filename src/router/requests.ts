@@ -63,6 +63,11 @@ export interface SearchRequestQuery {
 export interface ReadOptions extends RequestOptions {
   /** @default 'strong' */
   readonly consistency?: ReadConsistency | undefined;
+  /**
+   * Who tries again where this node reaches no replica: a `client` is told so soon, and goes to
+   * another node. @default 'router'
+   */
+  readonly retry?: 'router' | 'client' | undefined;
 }
 
 export interface SearchOptions extends ReadOptions {

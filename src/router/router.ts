@@ -9,7 +9,6 @@ import { FlotillaError } from '../shared/errors.js';
 import { type Logger, silentLogger } from '../shared/logger.js';
 import type { TopologyView } from '../topology/view.js';
 import type { RouterHooks } from './hooks.js';
-import type { ReplicaResolver } from './leader-watch.js';
 import { Reader, type ReadManner, vectorBytes } from './reader.js';
 import { RequestKeys } from './request-keys.js';
 import type {
@@ -26,6 +25,7 @@ import type {
   WriteOptions,
 } from './requests.js';
 import { ShardClient } from './shard-client.js';
+import type { ReplicaResolver } from './shard-survey.js';
 import { TimeBudget } from './time-budget.js';
 import { targetOf } from './write-split.js';
 import { WriteRun } from './writer.js';
@@ -208,7 +208,8 @@ export class Router {
   }
 
   #readManner(options: ReadOptions): ReadManner {
-    return { budget: this.#budget(options), consistency: options.consistency ?? 'strong' };
+    const { consistency = 'strong', retry = 'router' } = options;
+    return { budget: this.#budget(options), consistency, callerRetries: retry === 'client' };
   }
 
   #budget(options: RequestOptions): TimeBudget {

@@ -2,17 +2,20 @@
 import type { CallContext, ShardReplica } from '../replica/replica.js';
 import { withDeadline } from '../shared/deadline.js';
 import type { Environment } from '../shared/environment.js';
+import type { ErrorReason } from '../shared/error-codes.js';
 import { FlotillaError, toFlotillaError } from '../shared/errors.js';
 import type { Logger } from '../shared/logger.js';
 import type { ReadConsistency } from '../shared/types.js';
-import type { ReplicaEntry, ShardEntry } from '../topology/document.js';
+import type { ShardEntry } from '../topology/document.js';
 import type { TopologyView } from '../topology/view.js';
 import type { RouterHooks, RouterOperation } from './hooks.js';
-import { LeaderWatch, type ReplicaResolver } from './leader-watch.js';
+import { LeaderWatch, silenceMs } from './leader-watch.js';
 import { Leaders } from './leaders.js';
-import { ReplicaTour } from './replica-tour.js';
+import { ReplicaTour, type Stop } from './replica-tour.js';
 import { adviceFor, Backoff } from './retry.js';
+import { type ReplicaResolver, surveyShard } from './shard-survey.js';
 import type { TimeBudget } from './time-budget.js';
+import { UnreachedNodes } from './unreached-nodes.js';
 
 export interface ShardClientOptions {
   readonly view: TopologyView;
@@ -34,17 +37,38 @@ export interface ShardCall<T> {
   readonly ask: (replica: ShardReplica, context: CallContext) => Promise<T>;
   /** Whether a failed attempt may be followed by another. @default always */
   readonly mayRetry?: (error: FlotillaError) => boolean;
+  /**
+   * Whether the caller goes to another node after an error that may pass. It is then told soon
+   * when this node reaches no other, instead of at the end of the budget. @default false
+   */
+  readonly callerRetries?: boolean | undefined;
+}
+
+interface Attempt {
+  readonly shard: ShardEntry;
+  readonly stop: Stop;
+  readonly epoch: number;
+  /** Called when the replica that was asked answers, also when nobody waits for it any more. */
+  readonly noteHeard: () => void;
 }
 
 export class ShardClient {
   readonly #options: ShardClientOptions;
   readonly #leaders = new Leaders();
+  readonly #unreached: UnreachedNodes;
   readonly #watch: LeaderWatch;
 
   constructor(options: ShardClientOptions) {
     this.#options = options;
-    const { replicas, environment } = options;
-    this.#watch = new LeaderWatch(replicas, environment.scheduler, this.#leaders);
+    const { replicas, environment, localNodeId } = options;
+    this.#unreached = new UnreachedNodes(environment.clock);
+    this.#watch = new LeaderWatch({
+      replicas,
+      scheduler: environment.scheduler,
+      leaders: this.#leaders,
+      unreached: this.#unreached,
+      localNodeId,
+    });
   }
 
   /**
@@ -54,47 +78,54 @@ export class ShardClient {
    */
   async call<T>(call: ShardCall<T>): Promise<T> {
     const { shardId, budget } = call;
-    const tour = new ReplicaTour(shardId, this.#leaders, this.#options.localNodeId);
+    const tour = this.#tourOf(shardId);
     const backoff = new Backoff(this.#options.environment);
+    const patience = budget.firstMs(silenceMs(budget.leftMs));
     let lastError: FlotillaError | undefined;
     while (!budget.isSpent) {
       const { shard, epoch } = this.#shardNow(shardId);
-      const replica = tour.next(shard.replicas);
-      if (replica === undefined) {
+      if (this.#unreached.takeLook(shard.replicas)) void this.#lookAgain(shard, epoch);
+      const stop = tour.next(shard.replicas);
+      if (stop === undefined) {
+        const isElsewhereBetter = call.callerRetries === true && tour.isCutOff(shard.replicas);
+        if (isElsewhereBetter && patience.isSpent) break;
         await backoff.pause(budget);
         tour.startRound();
         continue;
       }
       try {
-        return await this.#attempt(call, shard, replica, epoch);
+        const noteHeard = (): void => {
+          this.#noteHeard(shardId, stop.replica.nodeId);
+          tour.noteReached(stop.replica);
+        };
+        return await this.#attempt(call, { shard, stop, epoch, noteHeard });
       } catch (thrown) {
         lastError = toFlotillaError(thrown);
       }
       const advice = adviceFor(lastError);
+      if (advice === 'follow-leader' || advice === 'next-replica') {
+        this.#learnFrom(lastError, shardId, stop);
+      }
       if (advice === 'give-up' || call.mayRetry?.(lastError) === false) throw lastError;
+      const { nodeId } = stop.replica;
       this.#options.logger.debug(
-        { shardId, nodeId: replica.nodeId, operation: call.operation, reason: lastError.reason },
+        { shardId, nodeId, operation: call.operation, reason: lastError.reason },
         'a replica did not serve the call, which goes on',
       );
       if (advice === 'wait') {
         await backoff.pause(budget);
         tour.startRound();
-      } else {
-        this.#learnFrom(lastError, shardId, replica.nodeId);
       }
     }
     throw timeIsUp(call, lastError);
   }
 
-  async #attempt<T>(
-    call: ShardCall<T>,
-    shard: ShardEntry,
-    entry: ReplicaEntry,
-    epoch: number,
-  ): Promise<T> {
-    const { environment, replicas, hooks } = this.#options;
+  async #attempt<T>(call: ShardCall<T>, attempt: Attempt): Promise<T> {
+    const { shard, stop, epoch, noteHeard } = attempt;
+    const { environment, replicas, hooks, localNodeId } = this.#options;
     const { shardId } = shard;
-    const { nodeId } = entry;
+    const { nodeId } = stop.replica;
+    const passOn = stop.leaderNodeId !== nodeId;
     const { timeoutMs, signal } = call.budget.toDeadline();
     const startMs = environment.clock.monotonicMs();
     const report = (result: 'ok' | FlotillaError['reason']): void =>
@@ -105,28 +136,69 @@ export class ShardClient {
         durationMs: environment.clock.monotonicMs() - startMs,
         result,
       });
-    const watch = shard.replicas.length > 1 ? this.#watch.start(shard, nodeId, epoch) : undefined;
+    const { callerRetries = false, consistency = 'strong' } = call;
+    const watch =
+      shard.replicas.length > 1 || nodeId !== localNodeId
+        ? this.#watch.start({ shard, stop, epoch, timeoutMs, callerRetries })
+        : undefined;
     try {
-      const { consistency = 'strong' } = call;
-      const context = { epoch, timeoutMs, consistency, ...(signal !== undefined && { signal }) };
-      const answer = call.ask(replicas(shard, entry), context);
-      const work = watch === undefined ? answer : Promise.race([answer, watch.replaced]);
+      const context = {
+        epoch,
+        timeoutMs,
+        consistency,
+        ...(passOn && { passOn }),
+        ...(signal !== undefined && { signal }),
+      };
+      const answer = call.ask(replicas(shard, stop.replica), context);
+      // The answer itself: what the watch and the deadline say comes from this node.
+      answer.then(noteHeard, (thrown: unknown) => {
+        if (isAnswer(toFlotillaError(thrown))) noteHeard();
+      });
+      const work = watch === undefined ? answer : Promise.race([answer, watch.futile]);
       const what = `Shard ${shardId} on node ${nodeId}`;
       const value = await withDeadline(environment.scheduler, work, { timeoutMs, signal }, what);
-      this.#leaders.remember(shardId, nodeId);
+      if (!passOn) this.#leaders.remember(shardId, nodeId);
       report('ok');
       return value;
     } catch (thrown) {
       report(toFlotillaError(thrown).reason);
       throw thrown;
     } finally {
-      watch?.stop();
+      watch?.end();
     }
   }
 
-  #learnFrom(error: FlotillaError, shardId: number, nodeId: number): void {
+  #tourOf(shardId: number): ReplicaTour {
+    const { localNodeId } = this.#options;
+    const [leaders, unreached] = [this.#leaders, this.#unreached];
+    return new ReplicaTour({ shardId, leaders, unreached, localNodeId });
+  }
+
+  /** Has another look at nodes that calls go round, and at who leads; nobody waits for it. */
+  async #lookAgain(shard: ShardEntry, epoch: number): Promise<void> {
+    const { environment, replicas } = this.#options;
+    const { scheduler } = environment;
+    const plan = { shard, replicas: shard.replicas, epoch };
+    const survey = await surveyShard({ scheduler, replicas }, plan);
+    for (const { nodeId } of shard.replicas) {
+      if (survey.hasHeard(nodeId)) this.#noteHeard(shard.shardId, nodeId);
+    }
+    const { leader = 0 } = survey;
+    if (leader !== 0) this.#leaders.remember(shard.shardId, leader);
+  }
+
+  #noteHeard(shardId: number, nodeId: number): void {
+    this.#unreached.clear(nodeId);
+    this.#leaders.noteHeard(shardId, nodeId);
+  }
+
+  #learnFrom(error: FlotillaError, shardId: number, stop: Stop): void {
+    const { nodeId } = stop.replica;
     const leaderNodeId = Number(error.body.details?.leaderNodeId ?? 0);
-    if (leaderNodeId > 0 && leaderNodeId !== nodeId) {
+    if (error.reason === 'SHARD_UNAVAILABLE') {
+      // It may lead all the same: another node may reach it.
+      this.#unreached.mark(nodeId, 'unlinked');
+    } else if (leaderNodeId > 0 && leaderNodeId !== stop.leaderNodeId) {
       this.#leaders.remember(shardId, leaderNodeId);
     } else {
       this.#leaders.forget(shardId, nodeId);
@@ -143,6 +215,18 @@ export class ShardClient {
     return { shard, epoch: document.epoch };
   }
 }
+
+/** Whether the replica that was asked has said so itself. */
+function isAnswer({ reason }: FlotillaError): boolean {
+  return !NO_ANSWER.has(reason);
+}
+
+const NO_ANSWER: ReadonlySet<ErrorReason> = new Set<ErrorReason>([
+  'SHARD_UNAVAILABLE',
+  'DEADLINE_EXCEEDED',
+  'OUTCOME_UNKNOWN',
+  'CANCELLED',
+]);
 
 function timeIsUp(call: ShardCall<unknown>, last: FlotillaError | undefined): FlotillaError {
   const { shardId } = call;

@@ -27,7 +27,13 @@ export class TimeBudget {
 
   /** A budget over the first part of what is left, `share` from 0 to 1. */
   firstPart(share: number): TimeBudget {
-    return new TimeBudget(this.#clock, { timeoutMs: this.leftMs * share, signal: this.signal });
+    return this.firstMs(this.leftMs * share);
+  }
+
+  /** A budget that ends after `durationMs`, or with this one if that is sooner. */
+  firstMs(durationMs: number): TimeBudget {
+    const timeoutMs = Math.min(durationMs, this.leftMs);
+    return new TimeBudget(this.#clock, { timeoutMs, signal: this.signal });
   }
 
   /** For waiting on a single thing. */

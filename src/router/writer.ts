@@ -106,6 +106,7 @@ export class WriteRun {
           budget: this.#request.budget,
           ask: (replica, context) => this.#propose(shard, round, key, replica, context),
           mayRetry: () => this.#mayRetry(round),
+          callerRetries: !this.#request.retriesUnknown,
         });
       }
     } catch (thrown) {

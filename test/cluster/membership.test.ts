@@ -169,14 +169,21 @@ describe('a node whose logs are damaged, that of the topology too (P-8)', () => 
     await cluster.startNode(damaged);
     await client.close();
     client = clientOf(cluster, 1, { timeoutMs: 30_000 });
-    const faulty = async (): Promise<readonly (number | undefined)[]> => {
+    /** Shards whose replica on the damaged node has such a fault; undefined is the topology. */
+    const groupsWhere = async (
+      isWanted: (fault: string) => boolean,
+    ): Promise<readonly (number | undefined)[]> => {
       const { topology, shards } = await client.status();
       return [topology, ...shards].flatMap(({ replicas, shardId }, at) =>
         replicas
-          .filter(({ nodeId, fault }) => nodeId === damaged && fault !== '')
+          .filter(({ nodeId, fault }) => nodeId === damaged && isWanted(fault))
           .map(() => (at === 0 ? undefined : shardId)),
       );
     };
+    const faulty = () => groupsWhere((fault) => fault !== '');
+    await waitUntil('the node says of each of its replicas what is wrong', async () => {
+      return (await groupsWhere((fault) => fault === '')).length === 0;
+    });
     const found = await faulty();
     expect(found).toContain(undefined);
     const { topology } = await client.status();

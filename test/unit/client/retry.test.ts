@@ -294,6 +294,47 @@ describe('several addresses', () => {
     proxy.close();
   });
 
+  it('have time left for one another, whatever the first of them does', async () => {
+    await using other = await startHarness();
+    const proxy = await TcpProxy.open(Number(harness.address.split(':')[1]));
+    await using both = new Flotilla([proxy.address, other.address], { retry });
+    const records = both.collection('notes');
+    for (let i = 0; i < 2; i++) await records.count();
+    proxy.hold();
+    // Shorter than it takes to find out that the connection is dead.
+    await records.upsert([RECORD], { timeoutMs: 2_500 });
+    expect(other.backend.writes).toHaveLength(1);
+    proxy.close();
+  });
+
+  it('are passed by while they owe an answer', async () => {
+    await using other = await startHarness();
+    const proxy = await TcpProxy.open(Number(harness.address.split(':')[1]));
+    await using both = new Flotilla([proxy.address, other.address], { retry });
+    const records = both.collection('notes');
+    for (let i = 0; i < 2; i++) await records.count();
+    proxy.hold();
+    const abort = new AbortController();
+    const waiting = failureOf(records.count({ timeoutMs: 60_000, signal: abort.signal }));
+    await waitUntil('calls go to the other only', async () => {
+      const before = other.backend.calls.length;
+      for (let i = 0; i < 4; i++) await records.count({ timeoutMs: 2_100 });
+      return other.backend.calls.length === before + 4;
+    });
+    abort.abort();
+    expect((await waiting).reason).toBe('CANCELLED');
+    proxy.close();
+  });
+
+  it('are named as a way out to the nodes, for reads too', async () => {
+    await using other = await startHarness();
+    await using both = new Flotilla([harness.address, other.address], { retry });
+    await both.collection('notes').count();
+    expect(harness.backend.lastOptions).toMatchObject({ retry: 'client' });
+    await notes().count();
+    expect(harness.backend.lastOptions).toMatchObject({ retry: 'router' });
+  });
+
   it('say that nothing was sent when the only one cannot be reached in time (P-2)', async () => {
     await using silent = await silentServer();
     await using one = new Flotilla(silent.address, { retry });

@@ -173,4 +173,25 @@ describe('a wall clock', () => {
     });
     await cluster.close();
   });
+
+  it('that is ahead leads where for five timeouts nobody else could (E2)', async () => {
+    const cluster = await ToyCluster.start({ clockAheadNodeId: 1 });
+    await cluster.environment.advance(3 * ELECTION_TIMEOUT_MS);
+    const leader = await cluster.electedLeader();
+    const third = defined(
+      cluster.nodes.find((node) => node !== leader && node.nodeId !== 1),
+      'the third node',
+    );
+    // Only the leader and the node that is ahead have what is committed now.
+    cluster.isolate(third.nodeId);
+    await cluster.write('a');
+    await cluster.stop(leader.nodeId);
+    cluster.heal();
+    await cluster.environment.advance(4 * ELECTION_TIMEOUT_MS);
+    expect(cluster.leader()).toBeUndefined();
+    await cluster.until('the node that is ahead leads', () => cluster.node(1).group().isLeader);
+    await cluster.write('b');
+    await cluster.converged();
+    await cluster.close();
+  });
 });

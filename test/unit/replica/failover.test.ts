@@ -60,6 +60,51 @@ describe('a node that led hundreds of groups', () => {
   }, 60_000);
 });
 
+describe('evidence that comes again with each dial', () => {
+  it('leaves those who go later their turn (F-1)', async () => {
+    // On a slow network dials are refused more often than turns are taken.
+    const electionTimeoutMs = 5_000;
+    const cluster = await ToyCluster.start({ electionTimeoutMs });
+    const leader = await cluster.electedLeader();
+    await cluster.write('a');
+    await cluster.converged();
+    const [second, first] = cluster.nodes.filter((node) => node !== leader) as [ToyNode, ToyNode];
+    // Who goes first lacks an entry, and cannot win.
+    cluster.cut(leader.nodeId, first.nodeId);
+    await cluster.write('b');
+    await cluster.crash(leader.nodeId);
+    const killedMs = cluster.environment.nowMs;
+    await cluster.until('there is a leader again', () => {
+      const isDue = (cluster.environment.nowMs - killedMs) % 200 < 10;
+      if (isDue) cluster.tellDown(leader.nodeId, 'refused');
+      return cluster.leader() !== undefined;
+    });
+    expect(cluster.leader()).toBe(second);
+    expect(cluster.environment.nowMs - killedMs).toBeLessThan(electionTimeoutMs / 5);
+    await cluster.close();
+  });
+});
+
+describe('an election whose votes wait for slow disks', () => {
+  // A candidate's own vote and then the others' take longer than a turn, or a round of turns.
+  it.each([0.08, 0.15])('is not begun anew while they take %d T each (E12, F-9)', async (share) => {
+    const cluster = await ToyCluster.start();
+    const leader = await cluster.electedLeader();
+    await cluster.write('a');
+    await cluster.converged();
+    for (const node of cluster.nodes) node.diskDelayMs = share * ELECTION_TIMEOUT_MS;
+    const terms = new Set<number>();
+    cluster.onSend = (_from, _to, messages) => {
+      for (const { message } of messages) if (message.type === 'MsgVote') terms.add(message.term);
+    };
+    await cluster.crash(leader.nodeId);
+    cluster.tellDown(leader.nodeId, 'reset');
+    await cluster.until('there is a leader again', () => cluster.leader() !== undefined);
+    expect(terms.size).toBe(1);
+    await cluster.close();
+  });
+});
+
 describe('evidence that is wrong', () => {
   it('at one node deposes nobody: the others still hear from the leader (E5)', async () => {
     const cluster = await ToyCluster.start();

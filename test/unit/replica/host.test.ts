@@ -1,6 +1,7 @@
 // Goal: a node's groups share one clock, one turn and one frame per peer, and survive its stalls.
 // Method: hosts in virtual time whose event loops can be paused; frames are counted as they leave.
 import { describe, expect, it } from 'vitest';
+import { createMessage } from '../../../src/raft/message.js';
 import { defined } from '../../../src/shared/assert.js';
 import { ELECTION_TIMEOUT_MS, ToyCluster, type ToyNode, typesOf } from './toy-cluster.js';
 import { ToyMachine } from './toy-machine.js';
@@ -166,6 +167,65 @@ describe('a host', () => {
     };
     await cluster.environment.advance(5 * ELECTION_TIMEOUT_MS);
     expect(sent).toBe(0);
+  });
+
+  it('closes every group although one cannot be closed', async () => {
+    const cluster = await ToyCluster.start({ nodes: 1, groups: 2 });
+    const node = await cluster.electedLeader(2);
+    node.machine(1).close = () => Promise.reject(new Error('it does not close'));
+    let open = (): void => undefined;
+    node.machine(2).gate = new Promise<void>((resolve) => {
+      open = resolve;
+    });
+    void node.group(2).propose(Buffer.from('slow'));
+    await cluster.environment.advance(TICK_MS);
+    let isOver = false;
+    const closed = node.running.host.close().finally(() => {
+      isOver = true;
+    });
+    closed.catch(() => undefined);
+    await cluster.environment.advance(TICK_MS);
+    expect(isOver).toBe(false);
+    open();
+    await expect(closed).rejects.toThrow('it does not close');
+    expect(node.machine(2).isClosed).toBe(true);
+  });
+
+  it('opens a group again that gives no vote while promises may be forgotten (R7)', async () => {
+    const cluster = await ToyCluster.start({ leases: true });
+    const leader = await cluster.electedLeader();
+    await cluster.write('a');
+    await cluster.converged();
+    const voter = followerOf(cluster, leader);
+    const { host, logStore } = voter.running;
+    // As in the first run of a node, when no earlier process can have promised anything.
+    Object.assign(logStore, { identity: { ...logStore.identity, incarnation: 1 } });
+    await cluster.environment.settle(host.closeGroup(1));
+    const content = defined(voter.contents.get(1), 'content');
+    const machine = new ToyMachine(content, () => logStore.reader(1).lastIndex(), voter.disk);
+    await host.addGroup(cluster.genesis(1, voter.nodeId), machine, { leases: true });
+    cluster.isolate(voter.nodeId);
+    let votes = 0;
+    cluster.onSend = (from, _to, messages) => {
+      if (from !== voter.nodeId) return;
+      votes += typesOf(messages).filter((type) => type === 'MsgVoteResp').length;
+    };
+    const asker = defined(
+      cluster.nodes.find((node) => node !== leader && node !== voter),
+      'asker',
+    );
+    const { index, logTerm } = { index: 1_000, logTerm: leader.group().term + 1 };
+    const { storeId, incarnation } = asker.running.logStore.identity;
+    const from = { clusterId: 'toy', nodeId: asker.nodeId, storeId, incarnation };
+    const ask = (): void => {
+      const ids = [asker.nodeId, voter.nodeId] as const;
+      const message = createMessage('MsgVote', ...ids, logTerm, { index, logTerm });
+      host.receive(from, [{ groupId: 1, message }]);
+    };
+    ask();
+    await cluster.environment.advance(ELECTION_TIMEOUT_MS / 2);
+    expect(votes).toBe(0);
+    await cluster.close();
   });
 
   it("counts the changes of a group's leader", async () => {

@@ -141,6 +141,24 @@ describe('a change of the configuration', () => {
   });
 });
 
+describe('a learner that was removed unheard', () => {
+  it('keeps its leader, and can tell that it is in touch with none', async () => {
+    const cluster = await ToyCluster.start({ nodes: 4, voters: 3 });
+    await change(cluster, steps('add-learner', 4));
+    await same(cluster, cluster.nodes);
+    const learner = cluster.node(4);
+    expect(learner.group().isInTouch).toBe(true);
+    cluster.isolate(4);
+    await change(cluster, steps('remove', 4));
+    cluster.heal();
+    await cluster.environment.advance(5 * ELECTION_TIMEOUT_MS);
+    expect(learner.group().leaderNodeId).not.toBe(0);
+    expect(learner.group().isInTouch).toBe(false);
+    for (const node of cluster.nodes.slice(0, 3)) expect(node.group().isInTouch).toBe(true);
+    await cluster.close();
+  });
+});
+
 describe('a restart', () => {
   it('applies configurations again that were not stored yet, once each', async () => {
     for (const [keepBatches, loseApplied] of [

@@ -3,6 +3,7 @@
 import { describe, expect, it } from 'vitest';
 import { Reads } from '../../../src/replica/reads.js';
 import { FlotillaError } from '../../../src/shared/errors.js';
+import { LIMITS } from '../../../src/shared/limits.js';
 
 function settled(promise: Promise<void>): { state: () => string } {
   let state = 'pending';
@@ -65,6 +66,19 @@ describe('Reads', () => {
   it('refuses a read that the core does not take (R2)', async () => {
     const reads = new Reads(0);
     await expect(reads.start(() => false)).rejects.toMatchObject({ reason: 'TOO_MANY_REQUESTS' });
+    expect(reads.size).toBe(0);
+  });
+
+  it('refuses reads where too many wait for what is not applied', async () => {
+    const reads = new Reads(3);
+    const max = LIMITS.pendingReadsMax.value;
+    const waiting = Array.from({ length: max }, () => reads.waitApplied(4));
+    const tooMany = { reason: 'TOO_MANY_REQUESTS' };
+    await expect(reads.start(() => true)).rejects.toMatchObject(tooMany);
+    await expect(reads.waitApplied(4)).rejects.toMatchObject(tooMany);
+    await reads.waitApplied(3);
+    reads.appliedTo(4);
+    await Promise.all(waiting);
     expect(reads.size).toBe(0);
   });
 

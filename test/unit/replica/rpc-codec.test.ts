@@ -156,6 +156,7 @@ describe('replica calls as bytes', () => {
       epoch: count,
       timeoutMs: count,
       consistency,
+      passOn: fc.boolean(),
       call,
     });
     fc.assert(
@@ -197,7 +198,8 @@ describe('replica calls as bytes', () => {
   it('refuses every truncation of a call instead of misreading it', () => {
     fc.assert(
       fc.property(call, (value) => {
-        const addressed = { groupId: 3, epoch: 9, timeoutMs: 5, consistency: 'strong' } as const;
+        const consistency = 'strong' as const;
+        const addressed = { groupId: 3, epoch: 9, timeoutMs: 5, consistency, passOn: true };
         const whole = codec.encodeCall({ ...addressed, call: value });
         for (let length = 0; length < whole.length; length++) {
           expect(() => codec.decodeCall(whole.subarray(0, length))).toThrow(MalformedBytesError);
@@ -213,6 +215,7 @@ describe('replica calls as bytes', () => {
       epoch: 1,
       timeoutMs: 1,
       consistency: 'strong',
+      passOn: false,
       call: { method: 'propose', commands: [new Uint8Array([1, 2, 3])] },
     });
     const { call: decoded } = codec.decodeCall(encoded);
