@@ -13,6 +13,7 @@ import type { Disk } from '../shared/environment.js';
 import { FlotillaError, isFlotillaError } from '../shared/errors.js';
 import type { Kv } from '../shared/kv.js';
 import { decodeBody, recordFailure, seal } from '../shared/sealed-record.js';
+import { damagedTable } from './table-check.js';
 
 const FILE = 'GENERATION';
 const CONTEXT = utf8(FILE);
@@ -20,6 +21,7 @@ const DIRECTORY = /^points-(\d+)$/;
 /** One of LevelDB's own files, which every database has. */
 const DATABASE_FILE = 'CURRENT';
 const ORIGINAL = 0;
+const NONE = -1;
 
 /** Reads of values come from here when they are warm; vectors do not compress. */
 const KV_OPTIONS = { cacheSizeBytes: 32 * 1024 * 1024, writeBufferSizeBytes: 16 * 1024 * 1024 };
@@ -92,8 +94,21 @@ export class Generations {
     if (kept !== ORIGINAL) await this.#removeOriginal();
   }
 
+  /**
+   * Removes everything, none of which may be open: the next `open` makes a new store. One that is
+   * found half removed counts as damaged.
+   */
+  async clear(): Promise<void> {
+    await this.#disk.makeDirectory(this.#path);
+    await this.#write({ number: ORIGINAL, damage: `the point store ${this.#path} is given up` });
+    await this.removeAllBut(NONE);
+    await this.#disk.remove(`${this.#path}/${FILE}`);
+  }
+
   async #openIntact(number: number): Promise<Kv> {
     const path = this.#databasePath(number);
+    const damage = await damagedTable(this.#disk, path);
+    if (damage !== undefined) throw this.#damaged(damage);
     const kv = await this.#disk.openKv(path, KV_OPTIONS);
     // The open before this one may have met the damage, and died before it could be noted.
     const dropped =
@@ -157,6 +172,11 @@ export class Generations {
   #damaged(why: string): FlotillaError {
     return new FlotillaError('LOG_DAMAGED', `the point store ${this.#path} is damaged: ${why}`);
   }
+}
+
+/** Deletes a replica's state, all or nothing as far as later opens can tell. */
+export function clearPointStore(disk: Disk, path: string): Promise<void> {
+  return new Generations(disk, path).clear();
 }
 
 function rankOf(name: string): number {

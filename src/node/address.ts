@@ -28,3 +28,9 @@ export function isLoopback(host: string): boolean {
 export function isWildcard(host: string): boolean {
   return host === '0.0.0.0' || host === '::';
 }
+
+/** The advertised address, with the port that was really bound where it says 0. */
+export function withPort(advertised: string, bound: string): string {
+  const [port] = bound.split(':').slice(-1);
+  return advertised.endsWith(':0') ? `${advertised.slice(0, -1)}${port}` : advertised;
+}

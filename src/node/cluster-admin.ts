@@ -23,12 +23,14 @@ import type { TopologyGroup } from '../topology/topology-group.js';
 import type { TopologyView } from '../topology/view.js';
 import type { GroupCalls } from './group-calls.js';
 import { ReplicaAdmin } from './replica-admin.js';
+import type { ReplicaDirectory } from './replica-directory.js';
 
 export interface NodeAdminOptions {
   readonly router: Router;
   readonly view: TopologyView;
   readonly topology: () => TopologyGroup | undefined;
   readonly groups: GroupCalls;
+  readonly directory: Pick<ReplicaDirectory, 'replicaOf'>;
   readonly status: (timeoutMs: number) => Promise<ClusterStatus>;
   readonly environment: Environment;
 }
@@ -41,10 +43,10 @@ export class NodeAdmin implements ClusterAdmin {
   readonly #replicas: ReplicaAdmin;
 
   constructor(options: NodeAdminOptions) {
-    const { view, groups, environment } = options;
+    const { view, groups, directory, environment } = options;
     this.#options = options;
     const topology = (): TopologyGroup => this.#topology();
-    this.#replicas = new ReplicaAdmin({ view, topology, groups, environment });
+    this.#replicas = new ReplicaAdmin({ view, topology, groups, directory, environment });
   }
 
   async createCollection(config: CollectionConfig, options: CallOptions): Promise<CollectionInfo> {

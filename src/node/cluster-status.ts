@@ -175,6 +175,18 @@ function publicStatus(
     appliedIndex: status.appliedIndex,
     lastIndex: status.lastIndex,
     lagEntries: follower?.lagEntries ?? 0,
-    fault: status.fault ?? '',
+    fault: strangerFault(entry, status) ?? status.fault ?? '',
   };
+}
+
+/** A node may run another replica than the group has there: one that takes part in nothing. */
+function strangerFault(
+  { replicaId }: TopologyReplicaEntry,
+  status: ReplicaStatus,
+): string | undefined {
+  if (status.replicaId === replicaId) return undefined;
+  const own = status.fault === undefined ? '' : ` (${status.fault})`;
+  return status.replicaId === 0
+    ? `the node does not hold replica ${replicaId}${own}`
+    : `the node holds replica ${status.replicaId}, not replica ${replicaId}${own}`;
 }

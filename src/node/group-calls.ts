@@ -11,7 +11,12 @@ import type { Deadline } from '../shared/deadline.js';
 import { type Environment, sleep } from '../shared/environment.js';
 import { FlotillaError, toFlotillaError } from '../shared/errors.js';
 import type { GroupConfiguration, GroupMember } from '../storage/log-store.js';
-import type { GroupControl, GroupState, Reconfiguration } from '../topology/group-control.js';
+import type {
+  DurableVoters,
+  GroupControl,
+  GroupState,
+  Reconfiguration,
+} from '../topology/group-control.js';
 import { type ReplicaGroup, replicaGroup } from '../topology/replica-group.js';
 import type { TopologyView } from '../topology/view.js';
 import type { Transport } from '../transport/transport.js';
@@ -23,6 +28,7 @@ export interface ControlledGroup {
   readonly leaderNodeId: number;
   readonly replicaId: number;
   readonly configuration: GroupConfiguration;
+  readonly durableConfiguration: GroupConfiguration;
   status(): Pick<GroupStatus, 'lastIndex' | 'progress' | 'sending'>;
   changeConfiguration(
     change: { readonly changes: ConfChangeStep[]; readonly members: GroupMember[] },
@@ -47,8 +53,10 @@ type GroupCall =
   | { readonly kind: 'reconfigure'; readonly change: Reconfiguration }
   | { readonly kind: 'transfer'; readonly toReplicaId: number | null }
   | { readonly kind: 'stepDown' }
-  /** The one call that is for any replica: it shall seek the leadership. */
-  | { readonly kind: 'elect' };
+  /** For any replica: it shall seek the leadership. */
+  | { readonly kind: 'elect' }
+  /** For any replica: which voters it has synced. */
+  | { readonly kind: 'durableVoters' };
 
 interface Envelope {
   readonly groupId: number;
@@ -63,10 +71,13 @@ const CALL_KINDS: readonly GroupCall['kind'][] = [
   'transfer',
   'stepDown',
   'elect',
+  'durableVoters',
 ];
 const RETRY_DELAY_MS = 100;
 /** A node that is silent must not use up what the others could be asked in. */
 const ATTEMPT_TIMEOUT_MAX_MS = 5_000;
+/** What all replicas are asked for at once is not held up for longer by one that is silent. */
+const SURVEY_TIMEOUT_MAX_MS = 1_000;
 
 export class GroupCalls implements GroupControl {
   readonly #options: GroupCallsOptions;
@@ -77,6 +88,19 @@ export class GroupCalls implements GroupControl {
 
   async state(groupId: number, deadline: Deadline): Promise<GroupState> {
     return (await this.#atLeader(groupId, { kind: 'state' }, deadline)) as GroupState;
+  }
+
+  async durableVoters(groupId: number, deadline: Deadline): Promise<readonly DurableVoters[]> {
+    const timeoutMs = Math.min(deadline.timeoutMs, SURVEY_TIMEOUT_MAX_MS);
+    const call: GroupCall = { kind: 'durableVoters' };
+    const answers = await Promise.allSettled(
+      nodesOf(this.#group(groupId)).map((nodeId) =>
+        this.#ask(nodeId, { groupId, timeoutMs, call }),
+      ),
+    );
+    return answers.flatMap((answer) =>
+      answer.status === 'fulfilled' ? [answer.value as DurableVoters] : [],
+    );
   }
 
   async reconfigure(groupId: number, change: Reconfiguration, deadline: Deadline): Promise<void> {
@@ -151,6 +175,7 @@ export class GroupCalls implements GroupControl {
       throw new FlotillaError('NO_LEADER', message);
     }
     if (call.kind === 'elect') return group.forceElection({ timeoutMs });
+    if (call.kind === 'durableVoters') return durableVotersOf(group);
     if (!group.isLeader) throw notLeader(groupId, nodeId, group.leaderNodeId);
     switch (call.kind) {
       case 'state':
@@ -175,6 +200,11 @@ export class GroupCalls implements GroupControl {
 function nodesOf({ replicas, change }: ReplicaGroup): number[] {
   const added = change?.add === undefined ? [] : [change.add];
   return [...new Set([...replicas, ...added].map(({ nodeId }) => nodeId))];
+}
+
+function durableVotersOf({ replicaId, durableConfiguration }: ControlledGroup): DurableVoters {
+  const { index, confState } = durableConfiguration;
+  return { replicaId, index, voters: confState.voters, outgoingVoters: confState.votersOutgoing };
 }
 
 function stateOf(group: ControlledGroup): GroupState {

@@ -31,6 +31,23 @@ function openError(path: string, thrown: unknown): unknown {
   return damaged ? new FlotillaError('LOG_DAMAGED', message, options) : new Error(message, options);
 }
 
+/** Damage that LevelDB meets while it reads or compacts is told apart from a disk that fails. */
+function useError(thrown: unknown): unknown {
+  if (!(thrown instanceof Error) || !('code' in thrown)) return thrown;
+  if (thrown.code !== 'LEVEL_CORRUPTION') return thrown;
+  const message = `the database has lost records: ${thrown.message}`;
+  return new FlotillaError('LOG_DAMAGED', message, { cause: thrown });
+}
+
+/** Runs an operation of the database; rejects with LOG_DAMAGED where that meets damage. */
+async function guarded<T>(operation: Promise<T>): Promise<T> {
+  try {
+    return await operation;
+  } catch (thrown) {
+    throw useError(thrown);
+  }
+}
+
 /**
  * LevelDB opens without an error when its log file is damaged or missing, and drops what it cannot
  * read: whoever stores what must not be lost checks its own records. After a failed write, close.
@@ -63,20 +80,24 @@ export class LevelKv implements Kv {
   }
 
   async get(key: Uint8Array): Promise<Uint8Array | undefined> {
-    return plainOrAbsent(await this.#database.get(key));
+    return plainOrAbsent(await guarded(this.#database.get(key)));
   }
 
   getSync(key: Uint8Array): Uint8Array | undefined {
-    return plainOrAbsent(this.#database.getSync(key));
+    try {
+      return plainOrAbsent(this.#database.getSync(key));
+    } catch (thrown) {
+      throw useError(thrown);
+    }
   }
 
   async getMany(keys: readonly Uint8Array[]): Promise<(Uint8Array | undefined)[]> {
-    const values: (Uint8Array | undefined)[] = await this.#database.getMany([...keys]);
+    const values: (Uint8Array | undefined)[] = await guarded(this.#database.getMany([...keys]));
     return values.map(plainOrAbsent);
   }
 
   async batch(operations: readonly KvOperation[], options: { sync: boolean }): Promise<void> {
-    await this.#database.batch([...operations], { sync: options.sync });
+    await guarded(this.#database.batch([...operations], { sync: options.sync }));
   }
 
   scan(range: KvRange, options: { pageSize?: number } = {}): AsyncIterable<KvEntry[]> {
@@ -119,7 +140,7 @@ async function* scanPages(
   });
   try {
     for (;;) {
-      const page = await iterator.nextv(pageSize);
+      const page = await guarded(iterator.nextv(pageSize));
       if (page.length === 0) return;
       yield page.map(([key, value]) => ({ key: plain(key), value: plain(value) }));
     }

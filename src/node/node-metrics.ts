@@ -55,6 +55,7 @@ export class NodeMetrics implements RaftMetricsSource {
       appliedIndex: status.appliedIndex,
       leaderChanges: status.leaderChanges,
       leading: status.role === 'StateLeader',
+      ...(status.fault !== undefined && { faultReason: reasonOf(status.fault) }),
       followers: status.followers.map(({ nodeId, lagEntries, lagMs }) => ({
         nodeId,
         lagEntries,
@@ -72,4 +73,9 @@ export class NodeMetrics implements RaftMetricsSource {
   #someFollowerIsAway(shards: readonly ReplicaStatus[]): boolean {
     return shards.some(({ followers }) => followers.some((follower) => !follower.recentActive));
   }
+}
+
+/** Faults begin with a word for programs, where there is one: `STORE_POISONED: no space left`. */
+function reasonOf(fault: string): string {
+  return /^([\w-]+):/.exec(fault)?.[1] ?? 'other';
 }

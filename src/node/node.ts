@@ -26,6 +26,7 @@ import type { TopologyGroup } from '../topology/topology-group.js';
 import { TopologyHolder } from '../topology/view.js';
 import { createTransport } from '../transport/peer-transport.js';
 import type { PeerIdentity, Transport } from '../transport/transport.js';
+import { withPort } from './address.js';
 import { NodeAdmin } from './cluster-admin.js';
 import { clusterStatus } from './cluster-status.js';
 import type { NodeAddresses, NodeConfig } from './config.js';
@@ -43,6 +44,7 @@ import { type KnownCluster, Membership } from './membership.js';
 import { NodeMetrics } from './node-metrics.js';
 import { Readiness } from './readiness.js';
 import { RouterBackend } from './records-backend.js';
+import { ReplicaAdmin } from './replica-admin.js';
 import { ReplicaDirectory } from './replica-directory.js';
 import { ShardReplicas } from './shard-replicas.js';
 import { TopologyReplica } from './topology-replica.js';
@@ -68,6 +70,8 @@ export interface NodeOptions {
 
 /** The time that a call between topology groups gets at the one that answers. */
 const TOPOLOGY_CALL_TIMEOUT_MS = 5_000;
+/** The time that a node gets to have a replica of its own replaced. */
+const REPLACE_TIMEOUT_MS = 10_000;
 
 export class Node {
   readonly nodeId: number;
@@ -78,6 +82,7 @@ export class Node {
   readonly #view = new TopologyHolder();
   readonly #readiness: Readiness;
   #topology: TopologyReplica | undefined;
+  #shards: ShardReplicas | undefined;
   #joining: Promise<void> | undefined;
   #parts: Parts | undefined;
   #settleClosed: (error?: FlotillaError) => void = () => undefined;
@@ -193,7 +198,7 @@ export class Node {
       request: (nodeId, payload, options) => transport.request(nodeId, payload, options),
       snapshotFiles,
       peers: () => transport.peers(),
-      onFault: (_groupId, error) => this.#noteFault(error),
+      onFault: (groupId, error) => this.#noteFault(groupId, error),
       ...(compaction !== undefined && { compaction }),
     });
     lifecycle.add('replicas', () => host.close());
@@ -233,7 +238,7 @@ export class Node {
       onObstacle: (error) => this.#noteObstacle(error),
     });
     const parts = { logStore, transport, host, directory, router, groups, endpoints };
-    return { ...parts, addresses, membership };
+    return { ...parts, snapshotFiles, addresses, membership };
   }
 
   #openEndpoints(parts: EndpointParts): Promise<Endpoints> {
@@ -249,7 +254,7 @@ export class Node {
         logger: this.#logger,
         metrics,
         records: new RouterBackend({ router, view, topology }),
-        admin: new NodeAdmin({ router, view, topology, groups, environment, status }),
+        admin: new NodeAdmin({ router, view, topology, groups, directory, environment, status }),
         raftMetrics: new NodeMetrics({
           view,
           environment,
@@ -257,7 +262,11 @@ export class Node {
           replicas: directory.local,
           serving: () => this.#readiness.ready,
         }),
-        readiness: () => ({ ready: this.#readiness.ready, missing: this.#missing() }),
+        readiness: () => ({
+          ready: this.#readiness.ready,
+          missing: this.#missing(),
+          faults: this.#shards?.faults ?? [],
+        }),
       },
       this.#lifecycle,
     );
@@ -345,7 +354,15 @@ export class Node {
 
   async #openShards(genesis: TopologyDocument): Promise<void> {
     const { config, environment, createEngine } = this.#options;
-    const { host, logStore, directory } = this.#running;
+    const { host, logStore, directory, snapshotFiles, groups } = this.#running;
+    const admin = new ReplicaAdmin({
+      view: this.#view,
+      topology: () => this.#runningTopology(),
+      groups,
+      directory,
+      environment,
+    });
+    const patience = { timeoutMs: REPLACE_TIMEOUT_MS, signal: this.#stopping.signal };
     const shards = new ShardReplicas({
       nodeId: this.nodeId,
       genesis,
@@ -354,13 +371,22 @@ export class Node {
       logStore,
       environment,
       logger: this.#logger,
+      snapshotFiles,
+      replaceLost: (groupId, replicaId) => admin.replaceLost(groupId, replicaId, patience),
       directory: `${config.directory}/shards`,
       createEngine,
       opened: (groupId, replica) => void directory.local.set(groupId, replica),
       removed: (groupId) => void directory.local.delete(groupId),
     });
+    this.#shards = shards;
     this.#lifecycle.add('shard replicas', () => shards.close());
     await shards.open();
+  }
+
+  #runningTopology(): TopologyGroup {
+    const topology = this.#topology?.group;
+    if (topology !== undefined) return topology;
+    throw new FlotillaError('NODE_NOT_READY', 'The replica of the topology does not run here');
   }
 
   /** Links to the nodes that the topology names, by the stores that it knows them by. */
@@ -391,7 +417,8 @@ export class Node {
   async #serve(from: PeerIdentity, payload: Uint8Array, signal: AbortSignal): Promise<Uint8Array> {
     const { directory, groups, host } = this.#running;
     if (payload[0] === SERVICE.replica) {
-      return serveReplicaCall(payload, (groupId) => directory.local.get(groupId), signal);
+      const { clock } = this.#options.environment;
+      return serveReplicaCall(payload, { replicas: directory, clock, signal });
     }
     if (payload[0] === SERVICE.membership) return groups.serve(payload);
     const topology = this.#topology?.group;
@@ -431,9 +458,10 @@ export class Node {
     else this.#logger.warn({ missing: this.#readiness.missing }, 'not ready any more');
   }
 
-  /** One replica less is for the others to bear; a log store that fails ends the node (S6). */
-  #noteFault(error: FlotillaError): void {
+  /** A log store that fails ends the node (S6); a replica is helped where it can be. */
+  #noteFault(groupId: number, error: FlotillaError): void {
     if (this.#parts?.logStore.poisoned !== undefined) this.#fail(error);
+    else this.#shards?.noteFault(groupId, error);
   }
 
   #fail(error: FlotillaError): void {
@@ -455,14 +483,9 @@ interface EndpointParts {
 
 interface Parts extends Omit<EndpointParts, 'metrics'> {
   readonly logStore: LogStore;
+  readonly snapshotFiles: SnapshotFiles;
   readonly host: ReplicaHost;
   readonly endpoints: Endpoints;
   readonly addresses: NodeAddresses;
   readonly membership: Membership;
-}
-
-/** The advertised address, with the port that was really bound where it says 0. */
-function withPort(advertised: string, bound: string): string {
-  const [port] = bound.split(':').slice(-1);
-  return advertised.endsWith(':0') ? `${advertised.slice(0, -1)}${port}` : advertised;
 }

@@ -6,6 +6,10 @@
  * right for any: a replica is begun only where the document adds it, to this very store, under an
  * id that the store has not had (the store refuses others, M8); one is removed only when a document
  * that knew it no longer lists it, which is final.
+ *
+ * A replica that stops over its own store is opened again after a while, and one whose state is
+ * lost gets it back or is replaced (P-8, P-10, docs/adr/0010). What stopped over a broken invariant
+ * stays as it is: that is a bug, and somebody has to see it. So does a damaged log (M8).
  */
 import type { Engine, ShardGenesis } from '../engine/engine.js';
 import type { ReplicaHost } from '../replica/host.js';
@@ -13,14 +17,17 @@ import { LocalReplica } from '../replica/local-replica.js';
 import type { ShardReplica } from '../replica/replica.js';
 import { absentReplica } from '../replica/status-only-replica.js';
 import type { Environment } from '../shared/environment.js';
-import { type FlotillaError, isFlotillaError } from '../shared/errors.js';
+import { type FlotillaError, isFlotillaError, toFlotillaError } from '../shared/errors.js';
 import type { Logger } from '../shared/logger.js';
 import type { GroupGenesis, LogStore } from '../storage/log-store.js';
+import type { SnapshotFiles } from '../storage/snapshot-files.js';
 import type { ReplicaEntry, ShardEntry, TopologyDocument } from '../topology/document.js';
 import { hasLeft, type ReplicaGroup, replicaGroup } from '../topology/replica-group.js';
 import type { TopologyView } from '../topology/view.js';
+import { Reopenings } from './reopenings.js';
 import { ShardDirectories } from './shard-directories.js';
 import { blankGenesis, groupGenesis, handOverGroup, isKnownStore, shardGenesis } from './shards.js';
+import { isPassing, openSoundEngine, StateLostError } from './sound-engine.js';
 
 export interface ShardReplicasOptions {
   readonly nodeId: number;
@@ -31,6 +38,10 @@ export interface ShardReplicasOptions {
   readonly logStore: LogStore;
   readonly environment: Environment;
   readonly logger: Logger;
+  /** @default none: a state that is lost is made again from the log alone */
+  readonly snapshotFiles?: SnapshotFiles;
+  /** Has a replica replaced by a new one on this node. Rejects where that cannot be begun now. */
+  readonly replaceLost: (groupId: number, replicaId: number) => Promise<void>;
   /** Where the engines' directories are. */
   readonly directory: string;
   readonly createEngine: (
@@ -51,6 +62,9 @@ export class ShardReplicas {
   /** The entry that was last followed, by group. */
   readonly #followed = new Map<number, ShardEntry>();
   readonly #working = new Map<number, Promise<void>>();
+  readonly #reopenings: Reopenings;
+  /** Why replicas of this node do not take part, by group. */
+  readonly #faults = new Map<number, string>();
   #stopWatching: () => void = () => undefined;
   #closed = false;
 
@@ -58,6 +72,7 @@ export class ShardReplicas {
     const { nodeId, genesis, environment, logStore, directory } = options;
     this.#options = options;
     this.#self = { nodeId, storeId: logStore.identity.storeId };
+    this.#reopenings = new Reopenings(environment);
     const firstIds = genesis.shards.flatMap(({ shardId, replicas }) =>
       replicas
         .filter((one) => one.nodeId === nodeId)
@@ -80,10 +95,22 @@ export class ShardReplicas {
     if (document !== undefined) this.#follow(document);
   }
 
+  /** The host's word that a replica has stopped by itself. Those of other groups are ignored. */
+  noteFault(groupId: number, error: FlotillaError): void {
+    const shard = this.#shardOf(groupId);
+    if (shard !== undefined) void this.#inTurn(groupId, () => this.#recover(shard, error));
+  }
+
+  /** Why replicas of this node do not take part, a sentence each. */
+  get faults(): readonly string[] {
+    return [...this.#faults.values()];
+  }
+
   /** Waits for what is under way; the host closes the replicas themselves. */
   async close(): Promise<void> {
     this.#closed = true;
     this.#stopWatching();
+    this.#reopenings.close();
     await Promise.all(this.#working.values());
   }
 
@@ -124,14 +151,18 @@ export class ShardReplicas {
     const document = this.#options.view.current();
     const group = document && replicaGroup(document, shard.groupId);
     if (document === undefined || group === undefined) return;
+    const listedHere = (): ReplicaEntry | undefined =>
+      group.replicas.find(({ nodeId }) => nodeId === this.#self.nodeId);
     const held = this.#heldIdOf(shard.groupId);
     const added = this.#addedHere(document, group);
     if (added !== undefined && added.replicaId > (held ?? 0)) {
       await this.#replace(shard, added);
     } else if (held !== undefined && hasLeft(group, held)) {
       await this.#remove(shard, held);
+      const left = listedHere();
+      if (left !== undefined) this.#lost(shard, left.replicaId);
     } else if (held === undefined) {
-      const listed = group.replicas.find(({ nodeId }) => nodeId === this.#self.nodeId);
+      const listed = listedHere();
       if (listed !== undefined) this.#lost(shard, listed.replicaId);
       else this.#options.removed(shard.groupId);
     }
@@ -151,9 +182,15 @@ export class ShardReplicas {
     return (logStore.groups().find(of) ?? logStore.damaged().find(of))?.replicaId;
   }
 
+  #shardOf(groupId: number): ShardEntry | undefined {
+    const { view, genesis } = this.#options;
+    return (view.current() ?? genesis).shards.find((one) => one.groupId === groupId);
+  }
+
   async #replace(shard: ShardEntry, { replicaId }: ReplicaEntry): Promise<void> {
     const { host, logStore, logger, genesis } = this.#options;
     const { shardId, groupId } = shard;
+    this.#reopenings.forget(groupId);
     logger.info({ shardId, groupId, replicaId }, 'a new replica comes to this node');
     this.#absent(shard, replicaId, 'it is still being opened');
     await handOverGroup(host, groupId);
@@ -171,36 +208,124 @@ export class ShardReplicas {
     const { host, logStore, logger, removed } = this.#options;
     const { shardId, groupId } = shard;
     logger.info({ shardId, groupId, replicaId }, 'a replica leaves this node');
+    this.#reopenings.forget(groupId);
     removed(groupId);
+    this.#faults.delete(groupId);
     await host.removeGroup(groupId);
     await logStore.removeGroup(groupId);
   }
 
-  /** Opens the replica whose log is here. */
-  async #openHeld(shard: ShardEntry): Promise<void> {
-    const { logStore, host, environment, createEngine, nodeId, opened } = this.#options;
-    const { shardId, groupId } = shard;
+  /** Opens the replica whose log is here. `stoppedBy` is what it stopped over, if it ran before. */
+  async #openHeld(shard: ShardEntry, stoppedBy?: FlotillaError): Promise<void> {
+    const { logStore, nodeId } = this.#options;
+    const { groupId } = shard;
     const damage = logStore.damaged().find((one) => one.groupId === groupId);
     if (damage !== undefined) {
       const fault = `${damage.reason}: ${damage.message}`;
       return this.#absent(shard, damage.replicaId, `${fault}; ${resetAdvice(shard, nodeId)}`);
     }
     const genesis = logStore.groups().find((one) => one.groupId === groupId) as GroupGenesis;
-    let replica: LocalReplica | undefined;
-    const engine = createEngine(
-      this.#shardGenesis(shardId, shard),
-      this.#directories.pathOf(shardId, genesis.replicaId),
-      (error) => replica?.fail(error),
-    );
+    const { replicaId } = genesis;
     try {
+      await this.#openWhole(shard, genesis, stoppedBy);
+      this.#reopenings.succeeded(groupId);
+    } catch (error) {
+      if (error instanceof StateLostError) this.#replaceLater(shard, replicaId, error.message);
+      else if (isFlotillaError(error) && isPassing(error)) this.#openLater(shard, replicaId, error);
+      else this.#absent(shard, replicaId, this.#lastingFault(shard, error));
+    }
+  }
+
+  /** Rejects with LOG_DAMAGED where the replica stopped over damage and its state has none. */
+  async #openWhole(
+    shard: ShardEntry,
+    genesis: GroupGenesis,
+    stoppedBy: FlotillaError | undefined,
+  ): Promise<void> {
+    const { logStore, host, environment, logger, nodeId, opened, snapshotFiles } = this.#options;
+    const { shardId, groupId } = shard;
+    const path = this.#directories.pathOf(shardId, genesis.replicaId);
+    let replica: LocalReplica | undefined;
+    const { engine, isMended } = await openSoundEngine({
+      groupId,
+      createEngine: () => this.#createEngine(shard, path, (error) => replica?.fail(error)),
+      path,
+      disk: environment.disk,
+      log: logStore.reader(groupId),
+      files: snapshotFiles,
+      logger,
+    });
+    try {
+      // Damage that is not in the state is in the log, and a damaged log does not vote.
+      if (stoppedBy?.reason === 'LOG_DAMAGED' && !isMended) throw stoppedBy;
       const { leases } = this.#options.genesis.settings;
       const options = { shardId, nodeId, genesis, engine, host, logStore, environment, leases };
       replica = await LocalReplica.open(options);
+      this.#faults.delete(groupId);
       opened(groupId, replica);
     } catch (error) {
       await engine.close().catch(() => undefined);
-      this.#absent(shard, genesis.replicaId, String(error));
+      throw error;
     }
+  }
+
+  #createEngine(shard: ShardEntry, path: string, onLost: (error: FlotillaError) => void): Engine {
+    return this.#options.createEngine(this.#shardGenesis(shard.shardId, shard), path, onLost);
+  }
+
+  /** A replica has stopped; its log and the node go on. */
+  async #recover(shard: ShardEntry, error: FlotillaError): Promise<void> {
+    const { host, logStore } = this.#options;
+    const { groupId } = shard;
+    const group = host.group(groupId);
+    const isHelped = isPassing(error) || error.reason === 'LOG_DAMAGED';
+    if (group?.status().fault === undefined || logStore.poisoned !== undefined) return;
+    if (!isHelped) {
+      this.#faults.set(groupId, `shard ${shard.shardId} on this node: ${error.message}`);
+      return;
+    }
+    await host.closeGroup(groupId).catch(() => undefined);
+    this.#openLater(shard, group.replicaId, error);
+  }
+
+  #openLater(shard: ShardEntry, replicaId: number, error: FlotillaError): void {
+    const { groupId } = shard;
+    const { host, logStore } = this.#options;
+    const open = async (): Promise<void> => {
+      const isOpen = host.group(groupId) !== undefined;
+      if (isOpen || this.#heldIdOf(groupId) !== replicaId || logStore.poisoned) return;
+      await this.#openHeld(shard, error);
+    };
+    const next = this.#reopenings.plan(groupId, () => void this.#inTurn(groupId, open));
+    this.#absent(shard, replicaId, `${error.reason}: ${error.message}; opened again: ${next}`);
+  }
+
+  /** Outside the group's turn, which the new replica needs to come. */
+  #replaceLater(shard: ShardEntry, replicaId: number, loss: string, obstacle?: string): void {
+    const { groupId } = shard;
+    const { logger, replaceLost } = this.#options;
+    const isWanted = (): boolean => !this.#closed && this.#heldIdOf(groupId) === replicaId;
+    const replace = async (): Promise<void> => {
+      if (!isWanted()) return;
+      try {
+        await replaceLost(groupId, replicaId);
+        logger.warn({ groupId, replicaId }, 'a replica without a state is being replaced');
+      } catch (error) {
+        const { message } = toFlotillaError(error);
+        if (isWanted()) this.#replaceLater(shard, replicaId, loss, message);
+      }
+    };
+    const next = this.#reopenings.plan(groupId, () => void replace());
+    const why = obstacle === undefined ? '' : ` (before: ${obstacle})`;
+    const fault = `LOG_DAMAGED: ${loss}; a new replica is asked for: ${next}${why}`;
+    this.#absent(shard, replicaId, fault);
+  }
+
+  #lastingFault(shard: ShardEntry, error: unknown): string {
+    if (!isFlotillaError(error)) return String(error);
+    const fault = `${error.reason}: ${error.message}`;
+    if (error.reason !== 'LOG_DAMAGED') return fault;
+    return `${fault}; ${resetAdvice(shard, this.#self.nodeId)}`;
   }
 
   #shardGenesis(shardId: number, shard: ShardEntry): ShardGenesis {
@@ -216,6 +341,7 @@ export class ShardReplicas {
 
   #absent({ shardId, groupId }: ShardEntry, replicaId: number, fault: string): void {
     const { nodeId, logger, opened } = this.#options;
+    this.#faults.set(groupId, `shard ${shardId} on this node: ${fault}`);
     logger.warn({ shardId, groupId, replicaId, fault }, 'a replica does not take part');
     opened(groupId, absentReplica({ shardId, groupId, replicaId, nodeId, fault }));
   }

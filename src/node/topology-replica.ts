@@ -121,7 +121,10 @@ export class TopologyReplica {
       await this.#replace(added.replicaId);
     } else if (held !== undefined && hasLeft(group, held)) {
       logger.info({ replicaId: held }, 'the replica of the topology leaves this node');
-      await this.#drop(held, 'it was removed');
+      // Where its replacement was given up, the group still lists the one from before.
+      const listed = group.replicas.find(({ nodeId }) => nodeId === this.#self.nodeId);
+      if (listed === undefined) await this.#drop(held, 'it was removed');
+      else await this.#drop(listed.replicaId, `its log is not here any more; ${this.#advice}`);
       await logStore.removeGroup(TOPOLOGY_GROUP_ID);
     }
   }
@@ -144,14 +147,17 @@ export class TopologyReplica {
   }
 
   async #openHeld(): Promise<void> {
-    const { logStore, nodeId } = this.#options;
+    const { logStore } = this.#options;
     const held = logStore.groups().find(({ groupId }) => groupId === TOPOLOGY_GROUP_ID);
     if (held !== undefined) return this.#openGroup(held);
     const damage = logStore.damaged().find(({ groupId }) => groupId === TOPOLOGY_GROUP_ID);
     const fault =
       damage === undefined ? 'its log is not here' : `${damage.reason}: ${damage.message}`;
-    const advice = `flotilla replica reset --topology --node ${nodeId} gives the node a new one`;
-    this.#absent(damage?.replicaId ?? 0, `${fault}; ${advice}`);
+    this.#absent(damage?.replicaId ?? 0, `${fault}; ${this.#advice}`);
+  }
+
+  get #advice(): string {
+    return `flotilla replica reset --topology --node ${this.#self.nodeId} gives the node a new one`;
   }
 
   async #openGroup(held: GroupGenesis): Promise<void> {
@@ -176,8 +182,7 @@ export class TopologyReplica {
 
   /** Asks the others for newer documents while the group does not bring them here. */
   async #poll(): Promise<void> {
-    const raft = this.#open?.raft;
-    const isFed = raft !== undefined && raft.status().fault === undefined && raft.leaderNodeId > 0;
+    const isFed = this.#open?.raft.isInTouch === true;
     if (isFed || this.#isPolling || this.#closed) return;
     this.#isPolling = true;
     try {

@@ -1,7 +1,9 @@
-/** The version of this package, from its package.json. */
-import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
 
-const PACKAGE = new URL('../../package.json', import.meta.url);
-
-export const VERSION: string = (JSON.parse(readFileSync(PACKAGE, 'utf8')) as { version: string })
-  .version;
+/**
+ * Version of the package, from its package.json. Found by the package's own name: this file lies
+ * at another depth in each build.
+ */
+export const VERSION: string = (
+  createRequire(import.meta.url)('flotilla/package.json') as { version: string }
+).version;

@@ -29,6 +29,8 @@ export interface WriteOptions extends CallOptions {
 
 export interface ReadOptions extends CallOptions {
   readonly consistency: ReadConsistency;
+  /** Who tries another node where this one reaches no replica. @default 'router' */
+  readonly retry?: 'client' | 'router' | undefined;
 }
 
 export interface SearchOptions extends ReadOptions {

@@ -25,6 +25,8 @@ export interface GroupSnapshot {
   readonly leading: boolean;
   /** Only while leading. */
   readonly followers: readonly FollowerSnapshot[];
+  /** A word for why the replica does not take part, where it does not. */
+  readonly faultReason?: string;
   /** Live records by collection name. */
   readonly vectors: ReadonlyMap<string, number>;
 }
@@ -65,6 +67,16 @@ export class ClusterMetrics {
       'flotilla_shard_leader',
       'Whether the local replica leads its shard: 1 or 0.',
       (group) => Number(group.leading),
+    );
+    this.#gauge(
+      'flotilla_replica_fault',
+      '1 for a local replica that does not take part, by why.',
+      ['shard', 'reason'],
+      (gauge, { groups }) => {
+        for (const { shard, faultReason: reason } of groups) {
+          if (reason !== undefined) gauge.inc({ shard, reason });
+        }
+      },
     );
     this.#addLeaderChanges();
     this.#gaugePerFollower(

@@ -12,6 +12,8 @@ export interface Readiness {
   readonly ready: boolean;
   /** What is missing, a sentence each: "shard 3 has no leader". Empty when ready. */
   readonly missing: readonly string[];
+  /** Replicas of this node that do not take part, a sentence each. @default none */
+  readonly faults?: readonly string[];
 }
 
 export interface HttpServerOptions {
@@ -106,8 +108,8 @@ async function answerTo(options: HttpServerOptions, request: IncomingMessage): P
 const ROUTES: Record<string, (options: HttpServerOptions) => Promise<Answer>> = {
   '/healthz': async () => json(200, { status: 'ok' }),
   '/readyz': async ({ readiness }) => {
-    const { ready, missing } = await readiness();
-    return json(ready ? 200 : 503, { status: ready ? 'ready' : 'not ready', missing });
+    const { ready, missing, faults = [] } = await readiness();
+    return json(ready ? 200 : 503, { status: ready ? 'ready' : 'not ready', missing, faults });
   },
   '/metrics': async ({ registry }) => ({
     status: 200,

@@ -57,6 +57,8 @@ export class SnapshotFiles {
   readonly #disk: Disk;
   readonly #directory: string;
   #complete: readonly SnapshotFile[] = [];
+  /** What has begun to arrive, by group; it is opened only once the rest comes. */
+  readonly #arriving = new Map<number, SnapshotId>();
   readonly #staging = new Map<number, SnapshotStaging>();
   /** What changes the directory happens in the order of the calls. */
   #tail: Promise<unknown> = Promise.resolve();
@@ -78,7 +80,9 @@ export class SnapshotFiles {
       const parsed = parseName(name);
       const isWhole = parsed?.kind === 'snap' && (await hasSize(disk, path, parsed.id.sizeBytes));
       if (parsed && isWhole) found.push({ ...parsed.id, path });
-      else if (parsed ? !isStaged(parsed, names) : LOCAL.test(name)) await disk.remove(path);
+      else if (parsed && isStaged(parsed, names)) {
+        files.#arriving.set(parsed.id.groupId, parsed.id);
+      } else if (parsed || LOCAL.test(name)) await disk.remove(path);
     }
     files.#complete = found;
     return files;
@@ -91,12 +95,9 @@ export class SnapshotFiles {
       .sort((a, b) => b.index - a.index || b.term - a.term);
   }
 
-  /** The groups that have complete or arriving snapshots here, ascending. */
-  async groups(): Promise<readonly number[]> {
-    const names = await this.#disk.list(this.#directory);
-    const groupIds = names.map((name) => parseName(name)?.id.groupId);
-    const known = groupIds.filter((groupId) => groupId !== undefined);
-    return [...new Set(known)].sort((a, b) => a - b);
+  /** Snapshots of which something has arrived, one at most for each group. */
+  get arriving(): readonly SnapshotId[] {
+    return [...this.#arriving.values()];
   }
 
   /** A new file for what a replica of this node has applied; the replica becomes its source. */
@@ -144,6 +145,7 @@ export class SnapshotFiles {
       const files = await openStaging(this.#disk, this.#directory, id);
       const staging = await SnapshotStaging.resume(id, files);
       this.#staging.set(id.groupId, staging);
+      this.#arriving.set(id.groupId, id);
       return this.#staged(staging);
     });
   }
@@ -239,6 +241,7 @@ export class SnapshotFiles {
     await this.#staging.get(groupId)?.close();
     this.#staging.delete(groupId);
     await this.#removeParts(groupId, () => true);
+    this.#arriving.delete(groupId);
   }
 
   /** The marks last: they alone are nothing, data without them would be begun anew. */

@@ -4,21 +4,28 @@
  *     adding       the node opens a blank replica by itself; the group takes it in as a learner
  *     catching-up  it gets the log, or a snapshot and the rest of the log
  *     switching    one change of the configuration lets it vote and removes the old one (M1)
+ *                  and a majority of those who vote then has that synced (M12)
  *     over         the document lists the new replica; nodes drop what they hold of the old one
  *
- * A blank replica has an empty configuration: it cannot campaign, and what it answers counts for
- * nothing before the group's own log says that it is a member (M8).
+ * A blank replica starts from the group's first configuration, of which it is no part: it cannot
+ * campaign, and what it answers counts for nothing before the group's own log says that it is a
+ * member (M8).
  *
  * The state is in the topology document, each step may be taken twice, and only the topology's
  * leader takes them. A leader that was replaced without knowing may still have a step on its way:
  * before it changes a group it reads the group's configuration, then proves that it leads, and its
  * order is void as soon as the configuration is another than the one that was read (M10).
  */
-import type { Environment, Timer } from '../shared/environment.js';
+import { type Environment, sleep, type Timer } from '../shared/environment.js';
 import type { Logger } from '../shared/logger.js';
 import type { GroupMember } from '../storage/log-store.js';
 import type { ReplicaChange } from './document.js';
-import type { GroupControl, GroupState } from './group-control.js';
+import {
+  type GroupControl,
+  type GroupState,
+  survivalRisk,
+  unsyncedVoters,
+} from './group-control.js';
 import { groupName, type ReplicaGroup, replicaGroup, replicaGroups } from './replica-group.js';
 import { nextReplicaStep, type ReplicaStep } from './replica-steps.js';
 import { isSameChange } from './replica-transitions.js';
@@ -35,6 +42,8 @@ export interface ReplicaDriverOptions {
 
 const STEP_TIMEOUT_MS = 5_000;
 const CHECK_PERIOD_MS = 250;
+const DURABLE_CHECKS_MAX = 10;
+const DURABLE_CHECK_PAUSE_MS = 50;
 
 export class ReplicaDriver {
   readonly #options: ReplicaDriverOptions;
@@ -82,6 +91,9 @@ export class ReplicaDriver {
         if (step.problem !== undefined) this.#say(groupId, step.problem);
         return;
       }
+      if (step.kind === 'advance' && step.onceDurable && !(await this.#isDurable(state, groupId))) {
+        return;
+      }
       await this.#take(step, group, change, state);
     }
     this.#said.delete(groupId);
@@ -103,6 +115,25 @@ export class ReplicaDriver {
     const members = this.#membersOf(change);
     await control.reconfigure(groupId, { expectedIndex, steps: step.steps, members }, deadline);
     if (step.thenAdvance) await this.#advance(group, change);
+  }
+
+  /**
+   * Gives all voters a moment, an append and a sync, then is content with a majority: the others
+   * may be down. One that is behind with the longer log could still be missed by a majority that
+   * loses one of its own for good later.
+   */
+  async #isDurable(state: GroupState, groupId: number): Promise<boolean> {
+    const { control, environment } = this.#options;
+    for (let asked = 1; ; asked++) {
+      const durable = await control.durableVoters(groupId, { timeoutMs: STEP_TIMEOUT_MS });
+      if (unsyncedVoters(state, durable).length === 0) return true;
+      if (asked === DURABLE_CHECKS_MAX || this.#closed) {
+        const risk = survivalRisk(state, durable);
+        if (risk !== undefined) this.#say(groupId, risk);
+        return risk === undefined;
+      }
+      await sleep(environment.scheduler, DURABLE_CHECK_PAUSE_MS);
+    }
   }
 
   /** Saves the time of an election. A leader that finds no heir is removed all the same (M7). */

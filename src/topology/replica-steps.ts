@@ -15,7 +15,11 @@ import { addsLearner, type ReplicaGroup } from './replica-group.js';
 
 export type ReplicaStep =
   /** The stage is done. */
-  | { readonly kind: 'advance' }
+  | {
+      readonly kind: 'advance';
+      /** A replica is dropped with it: only when the others need it no more (M12). */
+      readonly onceDurable: boolean;
+    }
   | {
       readonly kind: 'reconfigure';
       readonly steps: readonly ReconfigurationStep[];
@@ -30,7 +34,7 @@ export type ReplicaStep =
 /** A learner that is this near to the end of the log has caught up (M6). */
 export const CAUGHT_UP_ENTRIES_MAX = 256;
 
-const ADVANCE: ReplicaStep = { kind: 'advance' };
+const ADVANCE: ReplicaStep = { kind: 'advance', onceDurable: false };
 const WAIT: ReplicaStep = { kind: 'wait' };
 
 /** The next step of the group's change. Costs one look at each replica of the group. */
@@ -79,7 +83,7 @@ function switchStep(group: ReplicaGroup, change: ReplicaChange, state: GroupStat
     add === undefined ||
     (addsLearner(group) ? state.learners : state.voters).includes(add.replicaId);
   const isRemoved = remove === undefined || !isInConfiguration(state, remove);
-  if (isPromoted && isRemoved) return ADVANCE;
+  if (isPromoted && isRemoved) return { kind: 'advance', onceDurable: remove !== undefined };
   const steps: ReconfigurationStep[] = [];
   if (add !== undefined && !isPromoted) {
     steps.push({ kind: 'add-voter', replicaId: add.replicaId });
@@ -96,7 +100,8 @@ function switchStep(group: ReplicaGroup, change: ReplicaChange, state: GroupStat
 
 /**
  * Removed even where the configuration does not have it: an order to add it may still be on its
- * way, made for the configuration of before, and this makes it come too late.
+ * way, made for the configuration of before, and this makes it come too late. Nobody needs the vote
+ * of a replica that never had one, so it may be dropped at once (M12).
  */
 function cancelStep({ replicaId }: ReplicaEntry): ReplicaStep {
   return reconfigure([{ kind: 'remove', replicaId }], { thenAdvance: true });

@@ -53,29 +53,29 @@ export function recordsService(
       return writeResponse((await backend.delete(collection, ids, options)).outcomes);
     }),
 
-    Fetch: calls.endpoint(API.fetch, async (request, call) => {
+    Fetch: calls.endpoint(API.fetch, async (request, call, headers) => {
       const { collection, ids, includeValues, includeMetadata } = request;
       await known.settingsOf(collection, call);
       checkIdsToFetch(ids);
-      const options = readOptions(call, request.consistency);
+      const options = readOptions(call, request.consistency, headers);
       const include = { values: includeValues ?? true, metadata: includeMetadata ?? true };
       const found = await backend.fetch(collection, ids, include, options);
       return { records: found.filter(isPresent) };
     }),
 
-    Search: calls.endpoint(API.search, async (request, call) => {
+    Search: calls.endpoint(API.search, async (request, call, headers) => {
       const { collection, allowPartial } = request;
       const query = await known.check(collection, call, (config) =>
         checkQuery(request.query, config, 'query'),
       );
-      const options = { ...readOptions(call, request.consistency), allowPartial };
+      const options = { ...readOptions(call, request.consistency, headers), allowPartial };
       const answer = await backend.search(collection, [query], options).catch(refuseSingle);
       if (answer.degraded) onDegraded();
       const { shards, degraded, epoch } = answer;
       return { hits: answer.results[0] ?? [], shards, degraded, epoch };
     }),
 
-    SearchBatch: calls.endpoint(API.searchBatch, async (request, call) => {
+    SearchBatch: calls.endpoint(API.searchBatch, async (request, call, headers) => {
       const { collection, allowPartial } = request;
       const queries = await known.check(collection, call, (config) => {
         checkBatch(request.queries);
@@ -83,15 +83,15 @@ export function recordsService(
           checkQuery(query, config, `queries[${index}]`),
         );
       });
-      const options = { ...readOptions(call, request.consistency), allowPartial };
+      const options = { ...readOptions(call, request.consistency, headers), allowPartial };
       const answer = await backend.search(collection, queries, options);
       if (answer.degraded) onDegraded();
       return answer;
     }),
 
-    Count: calls.endpoint(API.count, async ({ collection, consistency }, call) => {
+    Count: calls.endpoint(API.count, async ({ collection, consistency }, call, headers) => {
       await known.settingsOf(collection, call);
-      return { count: await backend.count(collection, readOptions(call, consistency)) };
+      return { count: await backend.count(collection, readOptions(call, consistency, headers)) };
     }),
   };
 }
@@ -99,8 +99,10 @@ export function recordsService(
 function readOptions(
   { timeoutMs, signal }: CallOptions,
   consistency: RequestedConsistency,
+  headers: Metadata,
 ): ReadOptions {
-  return { timeoutMs, signal, consistency: checkConsistency(consistency) };
+  const retry = isRetriedByClient(headers) ? 'client' : 'router';
+  return { timeoutMs, signal, consistency: checkConsistency(consistency), retry };
 }
 
 function writeOptions(
@@ -108,9 +110,13 @@ function writeOptions(
   idempotencyKey: RequestKey | undefined,
   headers: Metadata,
 ): WriteOptions {
-  const [retries] = headers.get(RETRIES_HEADER.name);
-  const byClient = idempotencyKey !== undefined && retries === RETRIES_HEADER.value;
+  const byClient = idempotencyKey !== undefined && isRetriedByClient(headers);
   return { timeoutMs, signal, idempotencyKey, retry: byClient ? 'client' : 'router' };
+}
+
+function isRetriedByClient(headers: Metadata): boolean {
+  const [retries] = headers.get(RETRIES_HEADER.name);
+  return retries === RETRIES_HEADER.value;
 }
 
 function writeResponse(outcomes: readonly WriteOutcome[]): WriteResponse {

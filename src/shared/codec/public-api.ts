@@ -24,8 +24,9 @@ export const SERVICES = {
 } as const;
 
 /**
- * Header of a write whose caller sends it again by itself after an unknown outcome, with the same
- * idempotency key: retries happen in one place, so the cluster then leaves them to the caller.
+ * Header of a call whose caller sends it again by itself: retries happen in one place, so the
+ * cluster leaves to the caller what it would repeat after an unknown outcome (of a write with an
+ * idempotency key), and tells it soon where another node has to be asked.
  */
 export const RETRIES_HEADER = { name: 'flotilla-retries', value: 'client' } as const;
 

@@ -64,6 +64,10 @@ class World {
         const confState = { voters: NODE_IDS, ...lists, autoLeave: false };
         return { index: world.index, confState, members: MEMBERS };
       },
+      get durableConfiguration() {
+        const { confState, members } = this.configuration;
+        return { index: world.index - nodeId, confState, members };
+      },
       status: () => ({
         lastIndex: 100,
         sending: new Map([[3, { doneBytes: 1, sizeBytes: 2, bytesPerSecond: 3 }]]),
@@ -132,6 +136,23 @@ describe('calls to a group', () => {
       'step down on 2',
       'elect on 3',
     ]);
+  });
+
+  it('ask every replica what it has synced, and leave out who does not answer (M12)', async () => {
+    const world = new World();
+    const of = (replicaId: number) => ({
+      replicaId,
+      index: 7 - replicaId,
+      voters: [1, 2, 3],
+      outgoingVoters: [],
+    });
+    const asked = () => world.environment.settle(world.node(1).durableVoters(1, SOON));
+    expect(await asked()).toEqual([of(1), of(2), of(3)]);
+    world.down.add(2);
+    expect(await asked()).toEqual([of(1), of(3)]);
+    await expect(world.node(1).durableVoters(9, SOON)).rejects.toMatchObject({
+      reason: 'SHARD_NOT_FOUND',
+    });
   });
 
   it('refuse an order that was made for another configuration (M10)', async () => {

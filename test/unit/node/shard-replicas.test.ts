@@ -7,6 +7,7 @@ import { ReplicaHost } from '../../../src/replica/host.js';
 import type { ShardReplica } from '../../../src/replica/replica.js';
 import { deriveTiming } from '../../../src/replica/timing.js';
 import { defined } from '../../../src/shared/assert.js';
+import { FlotillaError } from '../../../src/shared/errors.js';
 import { silentLogger } from '../../../src/shared/logger.js';
 import { MemoryDisk } from '../../../src/shared/memory-disk.js';
 import { MemoryLogStore } from '../../../src/storage/memory-log-store.js';
@@ -27,10 +28,17 @@ class World {
   readonly disk = new MemoryDisk();
   readonly environment = new VirtualEnvironment({ disk: this.disk });
   logStore = new MemoryLogStore({ storeId: `store-${NODE_ID}`, incarnation: 1 });
-  readonly failing = new Set<string>();
+  /** What the engines of a directory reject `open` with. */
+  readonly failing = new Map<string, Error>();
+  /** How often the engine of a directory was opened. */
+  readonly tries = new Map<string, number>();
+  /** Why a replica cannot be replaced. */
+  obstacle: FlotillaError | undefined;
   readonly closed: string[] = [];
+  readonly replaced: [number, number][] = [];
   opened = new Map<number, ShardReplica>();
   view = new TopologyHolder();
+  readonly #failsOnce = new Set<string>();
   #host: ReplicaHost | undefined;
   #replicas: ShardReplicas | undefined;
 
@@ -45,7 +53,7 @@ class World {
       timing: deriveTiming(1_000),
       logger: silentLogger,
       send: () => undefined,
-      onFault: () => undefined,
+      onFault: (groupId, error) => this.#replicas?.noteFault(groupId, error),
     });
     this.#host = host;
     this.#replicas = new ShardReplicas({
@@ -56,6 +64,10 @@ class World {
       logStore,
       environment,
       logger: silentLogger,
+      replaceLost: async (groupId, replicaId) => {
+        this.replaced.push([groupId, replicaId]);
+        if (this.obstacle !== undefined) throw this.obstacle;
+      },
       directory: 'shards',
       createEngine: (_genesis, directory) => this.#engine(directory),
       opened: (groupId, replica) => void this.opened.set(groupId, replica),
@@ -87,6 +99,18 @@ class World {
     return (await this.environment.settle(replica.status(STATUS))).fault;
   }
 
+  /** The next engine of a directory does not open; the one after it does. */
+  failOnce(directory: string, error: Error): void {
+    this.failing.set(directory, error);
+    this.#failsOnce.add(directory);
+  }
+
+  /** Stops the replica as its engine would. */
+  async fail(groupId: number, error: FlotillaError): Promise<void> {
+    defined(this.#host?.group(groupId), 'the group').fail(error);
+    await this.environment.settle(Promise.resolve());
+  }
+
   heldId(groupId: number): number | undefined {
     return this.logStore.groups().find((one) => one.groupId === groupId)?.replicaId;
   }
@@ -95,7 +119,10 @@ class World {
     const fail = (): Promise<never> => Promise.reject(new Error('a broken store'));
     return {
       open: async () => {
-        if (this.failing.has(directory)) return fail();
+        this.tries.set(directory, (this.tries.get(directory) ?? 0) + 1);
+        const error = this.failing.get(directory);
+        if (this.#failsOnce.delete(directory)) this.failing.delete(directory);
+        if (error !== undefined) throw error;
         await this.disk.writeFile(`${directory}/data`, new Uint8Array(1));
         return { appliedIndex: 0, lastVersion: 0n };
       },
@@ -140,7 +167,7 @@ const foreign = defined(
 describe('at the start', () => {
   it('all replicas of the node open; one whose engine fails only says why', async () => {
     const world = new World();
-    world.failing.add(`shards/${shardId}`);
+    world.failing.set(`shards/${shardId}`, new Error('a broken store'));
     await world.start();
     expect([...world.opened.keys()].sort()).toEqual(mine.map((shard) => shard.groupId));
     expect(await world.faultOf(groupId)).toContain('a broken store');
@@ -279,6 +306,136 @@ describe('a replica that is added and removed', () => {
     await world.stop();
     await world.start(GENESIS);
     expect(world.heldId(foreign.groupId)).toBe(4);
+    await world.stop();
+  });
+});
+
+describe('a replica whose store fails', () => {
+  const path = `shards/${shardId}`;
+  const poisoned = new FlotillaError('STORE_POISONED', 'no space left on device');
+
+  it('is opened again after growing pauses, and says when (P-10, F-10, S-48)', async () => {
+    const world = new World();
+    await world.start();
+    world.failing.set(path, poisoned);
+    await world.fail(groupId, poisoned);
+    await world.environment.advance(100);
+    const fault = await world.faultOf(groupId);
+    expect(fault).toMatch(/STORE_POISONED: no space left.*try 1 comes at \d{4}-/);
+    await world.environment.advance(300_000);
+    const tries = defined(world.tries.get(path), 'tries');
+    // Five minutes of pauses of at most 30 s, and not one a second.
+    expect(tries).toBeGreaterThan(10);
+    expect(tries).toBeLessThan(30);
+    world.failing.clear();
+    await world.environment.advance(30_000);
+    expect(await world.faultOf(groupId)).toBeUndefined();
+    await world.stop();
+  });
+
+  it('is opened again when the first opening failed', async () => {
+    const world = new World();
+    world.failing.set(path, poisoned);
+    await world.start();
+    expect(await world.faultOf(groupId)).toContain('try 1');
+    world.failing.clear();
+    await world.environment.advance(2_000);
+    expect(await world.faultOf(groupId)).toBeUndefined();
+    await world.stop();
+  });
+
+  it('stays out after a broken invariant, and after damage to something else', async () => {
+    const world = new World();
+    await world.start();
+    await world.fail(groupId, new FlotillaError('INTERNAL', 'a broken invariant'));
+    await world.environment.advance(60_000);
+    expect(await world.faultOf(groupId)).toBe('a broken invariant');
+    const [, other] = mine;
+    const second = defined(other, 'a second shard').groupId;
+    await world.fail(second, new FlotillaError('LOG_DAMAGED', 'entry 7 is not in the database'));
+    await world.environment.advance(60_000);
+    expect(await world.faultOf(second)).toMatch(/LOG_DAMAGED: entry 7.*flotilla replica reset/);
+    expect(world.replaced).toEqual([]);
+    await world.stop();
+  });
+
+  it('is left alone once the node is stopping', async () => {
+    const world = new World();
+    await world.start();
+    world.failing.set(path, poisoned);
+    await world.fail(groupId, poisoned);
+    await world.environment.advance(100);
+    const before = world.tries.get(path);
+    await world.stop();
+    await world.environment.advance(60_000);
+    expect(world.tries.get(path)).toBe(before);
+  });
+});
+
+describe('a replica whose state is lost', () => {
+  const path = `shards/${shardId}`;
+  const damaged = new FlotillaError('LOG_DAMAGED', 'a record is damaged');
+
+  /** The log no longer reaches back to its beginning. */
+  async function worldWithCutLog(): Promise<World> {
+    const world = new World();
+    await world.start();
+    await world.stop();
+    const entries = [1, 2, 3].map((index) => ({
+      index,
+      term: 1,
+      type: 'EntryNormal' as const,
+      data: new Uint8Array(0),
+    }));
+    const hardState = { term: 1, vote: 0, commit: 3 };
+    await world.environment.settle(
+      world.logStore.write({ groupId, entries, hardState, mustSync: true }),
+    );
+    await world.environment.settle(
+      world.logStore.write({ groupId, entries: [], compactedIndex: 2, mustSync: true }),
+    );
+    return world;
+  }
+
+  it('begins anew with a log that has everything (P-8)', async () => {
+    const world = new World();
+    await world.start();
+    await world.stop();
+    await world.disk.writeFile(`${path}/rest`, new Uint8Array(1));
+    world.failOnce(path, damaged);
+    await world.start();
+    expect(await world.faultOf(groupId)).toBeUndefined();
+    expect(world.replaced).toEqual([]);
+    await world.stop();
+  });
+
+  it('is replaced where its log does not reach back, and asks until it is (P-8, M8)', async () => {
+    const world = await worldWithCutLog();
+    world.failing.set(path, damaged);
+    world.obstacle = new FlotillaError('QUORUM_AT_RISK', 'only one voter answers');
+    await world.start();
+    expect(world.opened.get(groupId)).toBeDefined();
+    await world.environment.advance(20_000);
+    expect(world.replaced.length).toBeGreaterThan(2);
+    expect(world.replaced[0]).toEqual([groupId, ownId]);
+    expect(await world.faultOf(groupId)).toContain('only one voter answers');
+    world.obstacle = undefined;
+    await world.environment.advance(30_000);
+    const asked = world.replaced.length;
+    await world.environment.advance(60_000);
+    expect(world.replaced.length).toBe(asked);
+    await world.publish(applied(GENESIS, { kind: 'resetReplica', groupId, replicaId: ownId }));
+    expect(world.heldId(groupId)).toBe(4);
+    expect(await world.faultOf(groupId)).toBeUndefined();
+    await world.stop();
+  });
+
+  it('counts a state that is behind the beginning of its log as lost', async () => {
+    const world = await worldWithCutLog();
+    await world.start();
+    await world.environment.advance(2_000);
+    expect(await world.faultOf(groupId)).toContain('the log begins after 2');
+    expect(world.replaced).toEqual([[groupId, ownId]]);
     await world.stop();
   });
 });

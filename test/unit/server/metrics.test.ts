@@ -21,6 +21,8 @@ const GROUP = {
   vectors: new Map([['notes', 7]]),
 };
 
+const FAULTY = { ...GROUP, faultReason: 'entry-checksum' };
+
 let registry: Registry;
 let metrics: ServerMetrics;
 let http: HttpServer;
@@ -45,7 +47,7 @@ const scrape = async () => (await get('/metrics')).text();
 describe('/metrics', () => {
   it('has every metric with name, type and help as Prometheus wants them', async () => {
     metrics.watchServer({ inflight: () => 3, connections: () => 4 });
-    metrics.watchCluster({ snapshot: () => ({ healthy: true, groups: [GROUP] }) });
+    metrics.watchCluster({ snapshot: () => ({ healthy: true, groups: [FAULTY] }) });
     addProcessMetrics(registry);
     metrics.callFinished('Records/Search', 'UNAVAILABLE', 0.003);
     metrics.callFinished('Records/Upsert', 'OK', 0.01);
@@ -62,6 +64,7 @@ describe('/metrics', () => {
       'replication_lag_seconds{shard="1",follower="2"}': 0.25,
       'flotilla_shard_vectors{shard="1",collection="notes"}': 7,
       'flotilla_shard_leader{shard="1"}': 1,
+      'flotilla_replica_fault{shard="1",reason="entry-checksum"}': 1,
       flotilla_cluster_healthy: 1,
       'flotilla_build_info{version="1.2.3",node="9"}': 1,
       flotilla_requests_in_flight: 3,
@@ -148,12 +151,14 @@ describe('probes', () => {
 
   it('/readyz says what is missing', async () => {
     expect((await get('/readyz?verbose=1')).status).toBe(200);
-    readiness = () => ({ ready: false, missing: ['shard 3 has no leader'] });
+    const faults = ['shard 4 on this node: entry-checksum: entry 7 is damaged'];
+    readiness = () => ({ ready: false, missing: ['shard 3 has no leader'], faults });
     const answer = await get('/readyz');
     expect(answer.status).toBe(503);
     expect(await answer.json()).toEqual({
       status: 'not ready',
       missing: ['shard 3 has no leader'],
+      faults,
     });
   });
 

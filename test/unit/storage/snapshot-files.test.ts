@@ -242,10 +242,11 @@ describe.each(kinds)('snapshot files on %s', (_, makePlace) => {
     const [newest] = files.list(7);
     if (newest) await files.remove(newest);
     expect(files.list(7).map(({ index }) => index)).toEqual([5]);
-    expect(await files.groups()).toEqual([7, 8]);
+    expect(files.arriving).toEqual([idOf()]);
     await files.removeGroup(7);
     expect(files.list(7)).toEqual([]);
-    expect(await files.groups()).toEqual([8]);
+    expect(files.list(8)).toHaveLength(1);
+    expect(files.arriving).toEqual([]);
     expect(await disk.list(root)).toHaveLength(1);
   });
 });

@@ -6,6 +6,7 @@ import { FlotillaError } from '../../../src/shared/errors.js';
 import { silentLogger } from '../../../src/shared/logger.js';
 import type { TopologyCommand } from '../../../src/topology/document.js';
 import type {
+  DurableVoters,
   GroupControl,
   GroupState,
   Reconfiguration,
@@ -27,6 +28,8 @@ class FakeGroup implements GroupControl {
   readonly silent = new Set<number>();
   readonly behind = new Set<number>();
   readonly history: string[] = [];
+  /** Those that have synced nothing since the beginning. */
+  readonly forgetful = new Set<number>();
   /** Called before and after each change takes effect; throws to fail there. */
   hazard: (when: 'before' | 'after') => void | Promise<void> = () => undefined;
   transferFails = false;
@@ -52,6 +55,18 @@ class FakeGroup implements GroupControl {
         isReplicating: !this.behind.has(replicaId),
       })),
     };
+  }
+
+  async durableVoters(): Promise<readonly DurableVoters[]> {
+    await this.#pause();
+    return [...this.voters, ...this.learners]
+      .filter((replicaId) => !this.silent.has(replicaId))
+      .map((replicaId) => ({
+        replicaId,
+        index: this.forgetful.has(replicaId) ? 0 : this.index,
+        voters: this.forgetful.has(replicaId) ? [1, 2, 3] : this.voters,
+        outgoingVoters: [],
+      }));
   }
 
   async reconfigure(_groupId: number, change: Reconfiguration): Promise<void> {
@@ -197,6 +212,30 @@ describe('the driver', () => {
     world.group.silent.clear();
     await world.over();
     await world.close();
+  });
+
+  it('drops a replica only when a majority has synced that it goes (M12)', async () => {
+    for (const command of [
+      { kind: 'removeReplica', groupId: GROUP_ID, replicaId: 3 },
+      { kind: 'removeReplica', groupId: GROUP_ID, replicaId: 1 },
+      reset,
+    ] as const) {
+      const world = await World.start();
+      const removed = command.replicaId;
+      const voters = [1, 2, ...(command === reset ? [4] : [3])].filter((one) => one !== removed);
+      for (const replicaId of voters) world.group.forgetful.add(replicaId);
+      await world.propose(command);
+      await world.until(() => !world.group.voters.includes(removed));
+      for (const replicaId of voters.slice(0, Math.floor(voters.length / 2) + 1)) {
+        await world.cluster.environment.advance(5_000);
+        expect(world.now().change?.stage).toBe('switching');
+        expect(world.now().replicas.map((one) => one.replicaId)).toContain(removed);
+        world.group.forgetful.delete(replicaId);
+      }
+      expect(world.said.at(-1)).toMatch(/would go on as such after a loss of power/);
+      await world.over();
+      await world.close();
+    }
   });
 
   it('gives a change up, also one whose learner is in the group already', async () => {

@@ -1,0 +1,58 @@
+// Goal: the status tells which replicas take no part, and why.
+// Method: the pure part of it, over replicas that answer as told.
+import { describe, expect, it } from 'vitest';
+import { clusterStatus } from '../../../src/node/cluster-status.js';
+import type { ReplicaStatus, ShardReplica } from '../../../src/replica/replica.js';
+import { absentReplica } from '../../../src/replica/status-only-replica.js';
+import type { ClusterStatus } from '../../../src/shared/codec/admin-messages.js';
+import { FlotillaError } from '../../../src/shared/errors.js';
+import { replicaGroup } from '../../../src/topology/replica-group.js';
+import { genesis } from '../topology/topology-fixtures.js';
+
+/** Everybody answers as listed, but node 3 in group 1, with what `answer` changes. */
+function statusWith(answer: Partial<ReplicaStatus>): Promise<ClusterStatus> {
+  return clusterStatus({
+    document: genesis(),
+    nodeId: 1,
+    connected: new Set([2, 3]),
+    replicaOf: ({ shardId, groupId }, nodeId) => {
+      const listed = replicaGroup(genesis(), groupId)?.replicas;
+      const replicaId = listed?.find((one) => one.nodeId === nodeId)?.replicaId ?? 0;
+      const where = { shardId, groupId, nodeId, replicaId, fault: '' };
+      const replica: ShardReplica = absentReplica(where);
+      const isMeant = groupId === 1 && nodeId === 3;
+      replica.status = async () => {
+        const { fault: _none, ...status } = await absentReplica(where).status();
+        const role = nodeId === 1 ? 'StateLeader' : 'StateFollower';
+        return { ...status, fault: undefined, role, ...(isMeant && answer) };
+      };
+      return replica;
+    },
+    stateOf: () => Promise.reject(new FlotillaError('NO_LEADER', 'nobody leads')),
+    timeoutMs: 100,
+  });
+}
+
+const faultOf = ({ shards }: ClusterStatus): string | undefined =>
+  shards[0]?.replicas.find(({ nodeId }) => nodeId === 3)?.fault;
+
+describe('the status of a replica', () => {
+  it('has no fault where the node holds the one that is listed', async () => {
+    const status = await statusWith({});
+    expect(faultOf(status)).toBe('');
+    expect(status.healthy).toBe(true);
+  });
+
+  it('says so where the node holds another one, or none', async () => {
+    const other = await statusWith({ replicaId: 5 });
+    expect(faultOf(other)).toBe('the node holds replica 5, not replica 3');
+    expect(other.healthy).toBe(false);
+    const none = await statusWith({ replicaId: 0, fault: 'it is still being opened' });
+    expect(faultOf(none)).toBe('the node does not hold replica 3 (it is still being opened)');
+  });
+
+  it('keeps the fault that the replica itself tells', async () => {
+    const status = await statusWith({ fault: 'LOG_DAMAGED: a checksum' });
+    expect(faultOf(status)).toBe('LOG_DAMAGED: a checksum');
+  });
+});
