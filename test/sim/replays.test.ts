@@ -36,7 +36,51 @@ async function fillWithoutCommands({ world, wire, processes }: Stack, times: num
   }
 }
 
+/** Takes shard 0 away from a node, and returns the moment that the topology lists it no more. */
+async function removeReplica(stack: Stack, nodeId: number): Promise<void> {
+  const { world, wire, processes } = stack;
+  const [first] = processes;
+  if (first === undefined) throw new Error('no node runs');
+  const name = { kind: 'shard', shardId: 0 } as const;
+  await world.settle(
+    wire.call(first, 5_000, ({ admin }, options) =>
+      admin.changeReplicas('remove', name, nodeId, options),
+    ),
+  );
+  for (let time = 0; time < 2_000; time++) {
+    const status = await world.settle(
+      wire.call(first, 5_000, ({ admin }, options) => admin.status(options)),
+    );
+    const [shard] = status.shards;
+    if (shard?.change === undefined && shard?.replicas.every((one) => one.nodeId !== nodeId)) {
+      return;
+    }
+    await world.run({ untilMs: world.nowMs + 1 });
+  }
+  throw new Error(`node ${nodeId} keeps its replica`);
+}
+
 describe('bugs of the past', () => {
+  it.each([1, 2, 3, 4])('a group of one survives a loss of power (seed %i, M12)', async (seed) => {
+    const report = await runStack(seed, {
+      parameters: { ...SMALL_LOGS, disk: { syncMaxMs: 20, writeMaxMs: 1 } },
+      script: async (stack) => {
+        const { world, machines } = stack;
+        const client = stack.client('scribe');
+        await world.settle(client.write('upsert', [KEY]));
+        await removeReplica(stack, 1);
+        await removeReplica(stack, 2);
+        for (const machine of machines) machine.crash('machine');
+        for (const machine of machines) machine.start();
+      },
+    });
+    expect(report.finding).toBeUndefined();
+  });
+
+  it('seed 3017 at 12,000 steps: a group shrinks to one, the power goes (M12)', async () => {
+    expect((await runStack(3017, { steps: 12_000 })).finding).toBeUndefined();
+  });
+
   it('versions go on above a log without commands, though the clocks went back', async () => {
     const report = await runStack(1, {
       parameters: SMALL_LOGS,

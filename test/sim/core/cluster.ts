@@ -49,6 +49,8 @@ export class CoreCluster implements ReplicaContext {
     reads: 0,
     unknown: 0,
   };
+  /** How slow all disks are. */
+  disk: Swarm['disk'];
   readonly #log: ((line: string) => void) | undefined;
   readonly #replicas = new Map<number, SimReplica>();
   #living: readonly SimReplica[] = [];
@@ -58,6 +60,7 @@ export class CoreCluster implements ReplicaContext {
   constructor(world: World, swarm: Swarm, observers: readonly Observer[], options: ClusterOptions) {
     this.world = world;
     this.swarm = swarm;
+    this.disk = swarm.disk;
     this.observers = new Observers(observers);
     this.recordsHistory = options.recordsHistory;
     this.#log = options.log;

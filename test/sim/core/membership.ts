@@ -137,7 +137,7 @@ export class Membership {
   }
 
   #drawStep({ voters, learners }: ConfState): ConfChangeStep | undefined {
-    const { random } = { random: this.#random };
+    const random = this.#random;
     const kind = random.pick(['add', 'add', 'promote', 'promote', 'remove', 'demote', 'update']);
     switch (kind) {
       case 'add': {

@@ -5,11 +5,16 @@ import type { World } from '../kit/world.js';
 import type { Swarm } from './swarm.js';
 
 const LINK_STRIDE = 64;
+const HEALTHY_DELAY_MS = 5;
+/** Mean of how late a second copy is, in delays of a message. */
+const REPLAY_DELAYS = 10;
 
 interface Link {
   underWay: number;
   lastArrivalMs: number;
   clogUntilMs: number;
+  /** How much longer orders to campaign take than other messages. */
+  orderExtraMs: number;
   isCut: boolean;
 }
 
@@ -23,7 +28,7 @@ export class MessageNetwork {
   readonly #options: Swarm['network'];
   readonly #links = new Map<number, Link>();
   readonly #receive: (machine: number, message: Message) => void;
-  /** Off: everything arrives, after the usual delay. */
+  /** Off: everything arrives, and soon. */
   faultsOn = true;
 
   constructor(
@@ -40,9 +45,12 @@ export class MessageNetwork {
   send(from: number, to: number, message: Message): void {
     const link = this.#link(from, to);
     if (this.#isLost(link)) return;
-    this.#dispatch(link, to, message);
+    const isOrder = this.faultsOn && message.type === 'MsgTimeoutNow';
+    this.#dispatch(link, to, message, isOrder ? link.orderExtraMs : 0);
     if (this.faultsOn && this.#random.chance(this.#options.duplicateProbability)) {
-      this.#dispatch(link, to, message);
+      // The copy may come when much else has happened.
+      const extraMs = this.#random.exponential(REPLAY_DELAYS * this.delayMs());
+      this.#dispatch(link, to, message, this.#options.isOrdered ? 0 : extraMs);
     }
   }
 
@@ -67,9 +75,16 @@ export class MessageNetwork {
     this.#link(from, to).clogUntilMs = this.#world.nowMs + durationMs;
   }
 
+  /** The next orders to campaign are on their way for much longer than what is sent after them. */
+  delayOrders(from: number, to: number, extraMs: number): void {
+    this.#link(from, to).orderExtraMs = extraMs;
+  }
+
   /** One delay of a message. */
   delayMs(): number {
-    return this.#options.delayMinMs + this.#random.exponential(this.#options.delayMeanMs);
+    const { delayMinMs, delayMeanMs } = this.#options;
+    const meanMs = this.faultsOn ? delayMeanMs : Math.min(delayMeanMs, HEALTHY_DELAY_MS);
+    return delayMinMs + this.#random.exponential(meanMs);
   }
 
   #isLost(link: Link): boolean {
@@ -78,11 +93,13 @@ export class MessageNetwork {
     return this.#random.chance(this.#options.lossProbability);
   }
 
-  #dispatch(link: Link, to: number, message: Message): void {
+  #dispatch(link: Link, to: number, message: Message, extraMs: number): void {
     const { nowMs } = this.#world;
-    let arrivalMs = Math.max(nowMs, link.clogUntilMs) + this.delayMs();
-    if (this.#options.isOrdered) arrivalMs = Math.max(arrivalMs, link.lastArrivalMs);
-    link.lastArrivalMs = Math.max(arrivalMs, link.lastArrivalMs);
+    let arrivalMs = Math.max(nowMs, link.clogUntilMs) + this.delayMs() + extraMs;
+    if (this.#options.isOrdered && extraMs === 0) {
+      arrivalMs = Math.max(arrivalMs, link.lastArrivalMs);
+      link.lastArrivalMs = arrivalMs;
+    }
     link.underWay += 1;
     this.#world.schedule(arrivalMs - nowMs, () => {
       link.underWay -= 1;
@@ -94,7 +111,7 @@ export class MessageNetwork {
     const key = from * LINK_STRIDE + to;
     let link = this.#links.get(key);
     if (link === undefined) {
-      link = { underWay: 0, lastArrivalMs: 0, clogUntilMs: 0, isCut: false };
+      link = { underWay: 0, lastArrivalMs: 0, clogUntilMs: 0, orderExtraMs: 0, isCut: false };
       this.#links.set(key, link);
     }
     return link;

@@ -4,8 +4,10 @@ import type { Clients } from './clients.js';
 import type { CoreCluster } from './cluster.js';
 import type { Membership } from './membership.js';
 import { ELECTION_TIMEOUT_MS, type SimReplica } from './sim-replica.js';
+import type { Swarm } from './swarm.js';
 
 const REAP_EVERY_MS = 3_000;
+const HEALTHY_DISK: Swarm['disk'] = { syncMaxMs: 5, applyMaxMs: 5 };
 
 /** Everything that goes wrong, or that operators do, at the rates of the run's parameters. */
 export class Nemesis {
@@ -43,6 +45,7 @@ export class Nemesis {
   /** All is well from now on: links are whole, everyone runs, nothing new goes wrong. */
   stop(): void {
     this.#isOver = true;
+    this.#cluster.disk = HEALTHY_DISK;
     this.#cluster.network.faultsOn = false;
     this.#cluster.network.heal();
     for (const machine of this.#cluster.machines) machine.resume();
@@ -135,9 +138,9 @@ export class Nemesis {
     const others = machines.filter((machine) => machine.index !== index);
     const out = others.map((other): Cut<number> => [index, other.index]);
     const back = others.map((other): Cut<number> => [other.index, index]);
-    const directions = this.#random.pick([[...out, ...back], [...out, ...back], out, back]);
-    const durationMs = this.#random.between(500, 4_000);
-    if (this.#random.chance(0.5)) {
+    const directions = this.#random.pick([[...out, ...back], out, back, back]);
+    const durationMs = this.#random.between(500, 2_000);
+    if (this.#random.chance(0.4)) {
       network.cut(directions);
       this.#later(durationMs, () => network.heal());
     } else {
@@ -163,10 +166,11 @@ export class Nemesis {
     const target = this.#running();
     const asked = this.#random.chance(0.7) ? this.#cluster.leader() : this.#running();
     if (target === undefined) return;
-    asked?.act((node) => {
-      if (node.transferLeader(target.id) !== 'started') return;
-      this.#cluster.seen.transfers += 1;
-      if (this.#random.chance(0.3)) this.#delayOrder(asked, target);
+    if (asked === undefined) return;
+    const isOrderLate = this.#random.chance(0.4);
+    if (isOrderLate) this.#delayOrder(asked, target);
+    asked.act((node) => {
+      if (node.transferLeader(target.id) === 'started') this.#cluster.seen.transfers += 1;
     });
   }
 
@@ -174,8 +178,9 @@ export class Nemesis {
   #delayOrder({ computer: from }: SimReplica, { computer: to }: SimReplica): void {
     const { network, machines } = this.#cluster;
     const delayMs = this.#random.between(1, 2) * ELECTION_TIMEOUT_MS;
-    network.clog(from.index, to.index, delayMs);
+    network.delayOrders(from.index, to.index, delayMs);
     this.#later(delayMs - this.#random.exponential(50), () => {
+      network.delayOrders(from.index, to.index, 0);
       for (const { index } of machines) {
         if (index !== from.index) network.clog(index, from.index, this.#random.between(0, 1_000));
       }

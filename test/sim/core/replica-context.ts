@@ -24,6 +24,8 @@ export interface Seen {
 export interface ReplicaContext {
   readonly world: World;
   readonly swarm: Swarm;
+  /** How slow disks are at the moment. */
+  readonly disk: Swarm['disk'];
   readonly network: MessageNetwork;
   readonly observers: Observers;
   readonly leases: LeaseConfig | undefined;

@@ -318,14 +318,13 @@ export class SimReplica {
     hashes: readonly number[],
     done: () => void,
   ): void {
-    const { swarm } = this.#context;
     const image = received && this.#context.imageOf(received);
     // Configuration and cut speak of the log that the snapshot replaces (P4).
     const unsaved = image ? { hardState: process.unsaved.hardState } : process.unsaved;
     process.unsaved = {};
     const snapshot = image && { image, hash: image.hash };
     this.store.write({ ...unsaved, snapshot, entries, hashes }, () => this.#do(done));
-    const latencyMs = this.computer.random.between(0, swarm.disk.syncMaxMs);
+    const latencyMs = this.computer.random.between(0, this.#context.disk.syncMaxMs);
     this.#after(latencyMs, () => this.store.finish());
   }
 
@@ -377,6 +376,8 @@ export class SimReplica {
     process.appliedHash = image.hash;
     process.configuration = image.configuration;
     process.applyQueue = [];
+    // What was applied while the batch was under way speaks of the log that is gone.
+    process.unsaved = { hardState: process.unsaved.hardState };
     process.waiters.passed(index);
     this.#context.observers.installed(this, index, image.hash);
     this.#serveReads(process);
@@ -390,7 +391,7 @@ export class SimReplica {
   #scheduleApply(process: Process): void {
     if (process.isApplyScheduled || process.applyQueue.length === 0) return;
     process.isApplyScheduled = true;
-    const { applyMaxMs } = this.#context.swarm.disk;
+    const { applyMaxMs } = this.#context.disk;
     this.#after(this.computer.random.between(0, applyMaxMs), () => {
       process.isApplyScheduled = false;
       this.#do(() => this.#applySome(process));

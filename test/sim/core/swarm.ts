@@ -87,7 +87,7 @@ export interface Swarm {
 /** The parameters of a seed, without the faults that are left out. */
 export function drawSwarm(seed: number, without: ReadonlySet<Fault>): Swarm {
   const swarm = drawAny(seed, without);
-  const isAboutReads = new SimRandom(seed).fork('focus').chance(0.15);
+  const isAboutReads = new SimRandom(seed).fork('focus').chance(0.25);
   return isAboutReads ? focusOnReads(swarm, without) : swarm;
 }
 
@@ -109,9 +109,9 @@ export function focusOnReads(swarm: Swarm, without: ReadonlySet<Fault> = new Set
   return {
     ...swarm,
     workload: { ...workload, ...READING },
-    network: { ...network, delayMinMs: 1, delayMeanMs: 5, lossProbability: 0 },
+    network: { ...network, delayMinMs: 1, delayMeanMs: 5, lossProbability: 0, linkCapacity: 200 },
     disk: { syncMaxMs: 5, applyMaxMs: 5 },
-    admin: { ...admin, deposeEveryMs: without.has('suspicion') ? 0 : 3_000, changeEveryMs: 0 },
+    admin: { ...admin, deposeEveryMs: without.has('suspicion') ? 0 : 1_500, changeEveryMs: 0 },
   };
 }
 

@@ -17,10 +17,13 @@ export const STACK_MUTANTS: readonly Mutant[] = [
   },
   {
     id: 'X-17',
-    name: 'begins at the start of a snapshot again, whatever the receiver has (P3)',
+    name: 'sends the first piece of a snapshot again, whatever the receiver wants (P3)',
     file: 'src/replica/snapshot-sender.ts',
-    find: '        this.offset = answer.offset;\n',
-    replace: '        this.offset = answer.offset === sizeBytes ? sizeBytes : 0;\n',
+    find: `        const { offset } = this;
+        const bytes = await this.#content.read(offset, chunkSizeBytes);`,
+    // In small pieces, so that what a simulated shard holds does not fit into one.
+    replace: `        const offset = 0;
+        const bytes = await this.#content.read(offset, Math.min(chunkSizeBytes, 256));`,
     kind: 'liveness',
     simulator: 'full',
   },

@@ -82,7 +82,7 @@ export class Administrator {
 
   async #changeReplicas(): Promise<void> {
     const { random } = this.#options;
-    const action = random.pick(['add', 'add', 'remove', 'reset'] as const);
+    const action = random.pick(['add', 'add', 'remove', 'reset', 'cancel'] as const);
     const group = this.#someGroup();
     const nodeId = this.#someNodeId();
     await this.#call(({ admin }, options) => admin.changeReplicas(action, group, nodeId, options));

@@ -6,7 +6,7 @@ import type { LogLine } from './watch.js';
 /** The command that runs it again. */
 export function reproductionOf({ seed, steps, without }: StackReport): string {
   const left = without.length === 0 ? '' : ` --without ${without.join(',')}`;
-  return `npm run sim -- --stack full --seed ${seed} --steps ${steps}${left}`;
+  return `npm run sim -- --stack full --seed ${seed} --steps ${steps}${left} --no-shrink`;
 }
 
 /** What was broken, how to see it again, which faults there were, and what the nodes said last. */

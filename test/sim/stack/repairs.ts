@@ -1,6 +1,6 @@
 /**
  * Goal: what operators do when a replica stays out after everything has healed. Method: as the
- * status tells them: a replica whose log is gone is reset, any other node is started again.
+ * status tells them: a replica whose log is gone is reset. Any other has to come back by itself.
  */
 
 import type { GroupName } from '../../../src/server/backend.js';
@@ -38,9 +38,9 @@ export class Repairs {
       );
       const machine = machines.find(({ nodeId }) => nodeId === out?.nodeId);
       if (out === undefined || machine === undefined || !this.#hasTime(machine)) continue;
+      if (out.fault !== '' && !LOG_IS_GONE.test(out.fault)) continue;
       this.#doneMs.set(machine, world.nowMs);
-      if (out.fault === '' || LOG_IS_GONE.test(out.fault)) this.#reset(name, group, machine);
-      else restart(machine);
+      this.#reset(name, group, machine);
       return;
     }
   }
@@ -60,10 +60,4 @@ export class Repairs {
       )
       .catch(() => undefined);
   }
-}
-
-/** A replica that met a full disk stays out until its node starts again. */
-function restart(machine: Machine): void {
-  machine.crash('process');
-  machine.start();
 }
