@@ -21,17 +21,22 @@ export function drawFailureModes(): string {
 }
 
 function tablesOf(result: Result): string {
-  return [circumstancesOf(result), faultTable(result), departureTable(result)].join('\n\n');
+  return [
+    circumstancesOf(result),
+    runTable(result),
+    faultTable(result),
+    departureTable(result),
+  ].join('\n\n');
 }
 
 function circumstancesOf(result: Result): string {
-  const { commit, date, machine, seed, minutes, nodes, shards, workers } = result;
+  const { commit, date, machine, seed, minutes, shards, workers } = result;
   const { operations, replicasEqual } = result;
   const { ok, failed, unknown } = operations;
   const total = ok + failed + unknown;
   return [
     `Run of ${date.slice(0, 10)} at commit \`${commit}\`, ${machine.cores} cores (${machine.cpu}),`,
-    `Node ${machine.node}: ${nodes} nodes, ${shards} shards, replication factor 3, ${workers}`,
+    `Node ${machine.node}: ${shards} shards, replication factor 3, ${workers}`,
     `clients, ${minutes} minutes of faults, seed ${seed}. ${total.toLocaleString('en-US')} calls:`,
     `${ok.toLocaleString('en-US')} succeeded, ${failed} failed, ${unknown} of unknown outcome.`,
     `**Acknowledged writes lost, repeated or brought back: ${result.lost}. Stale or reordered`,
@@ -39,10 +44,23 @@ function circumstancesOf(result: Result): string {
   ].join('\n');
 }
 
+function runTable({ runs }: Result): string {
+  const titles = ['cluster', 'nodes', 'leases', 'minutes', 'faults'];
+  const ruler = ['---', '---:', '---', '---:', '---:'];
+  const rows = runs.map(({ what, nodes, leases, minutes, faults }) => [
+    what,
+    `${nodes}`,
+    onOrOff(leases),
+    `${minutes}`,
+    `${faults}`,
+  ]);
+  return tableOf(titles, ruler, rows);
+}
+
 function faultTable({ faults }: Result): string {
-  const titles = ['fault', 'times', 'calls', 'failed', 'unknown', 'errors'];
+  const titles = ['fault', 'times', 'calls', 'failed', 'unknown', 'errors', 'lost', 'stale'];
   const times = ['writes again after p50', 'p99', 'max', 'all level after p50'];
-  const ruler = ['---', ...Array(4).fill('---:'), '---', ...Array(4).fill('---:')];
+  const ruler = ['---', ...Array(4).fill('---:'), '---', ...Array(6).fill('---:')];
   const rows = faults.map((fault) => [
     `\`${fault.kind}\``,
     `${fault.count}`,
@@ -50,6 +68,8 @@ function faultTable({ faults }: Result): string {
     `${fault.failed}`,
     `${fault.unknown}`,
     reasonsOf(fault.reasons),
+    `${fault.lost}`,
+    `${fault.stale}`,
     ...secondsOf(fault.recoveryMs),
     seconds(fault.levelMs.p50),
   ]);
@@ -57,9 +77,14 @@ function faultTable({ faults }: Result): string {
 }
 
 function departureTable({ departures }: Result): string {
-  const titles = ['the leader of a shard', 'times', 'without a write p50', 'p99', 'max'];
-  const ruler = ['---', '---:', '---:', '---:', '---:'];
-  const rows = departures.map(({ what, count, gapMs }) => [what, `${count}`, ...secondsOf(gapMs)]);
+  const titles = ['the leader of a shard', 'leases', 'times', 'without a write p50', 'p99', 'max'];
+  const ruler = ['---', '---', '---:', '---:', '---:', '---:'];
+  const rows = departures.map(({ what, leases, count, gapMs }) => [
+    what,
+    onOrOff(leases),
+    `${count}`,
+    ...secondsOf(gapMs),
+  ]);
   return tableOf(titles, ruler, rows);
 }
 
@@ -69,6 +94,10 @@ function tableOf(
   rows: readonly (readonly string[])[],
 ): string {
   return padTable([titles, ruler, ...rows].map((cells) => `| ${cells.join(' | ')} |`));
+}
+
+function onOrOff(isOn: boolean): string {
+  return isOn ? 'on' : 'off';
 }
 
 function reasonsOf(reasons: Readonly<Record<string, number>>): string {

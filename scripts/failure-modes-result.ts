@@ -1,7 +1,8 @@
 /** What is kept of a run of faults: docs/failure-modes.json. */
 import type { Machine } from '../bench/harness/machine.js';
+import type { Fault } from '../test/history/operation.js';
+import { ALL_FAULT_KINDS } from '../test/support/faults/all-fault-kinds.js';
 import type { CampaignReport } from '../test/support/faults/campaign.js';
-import { FAULT_KINDS } from '../test/support/faults/fault-kinds.js';
 
 /** Nearest rank. */
 export interface Quantiles {
@@ -19,14 +20,28 @@ export interface FaultRow {
   readonly failed: number;
   readonly unknown: number;
   readonly reasons: Readonly<Record<string, number>>;
+  /** Violations that can have come about in that time; one may count for several faults. */
+  readonly lost: number;
+  readonly stale: number;
   /** Until every shard had acknowledged a write that began after it (`goesOnFrom`). */
   readonly recoveryMs: Quantiles;
   /** From the cure until all replicas were level. */
   readonly levelMs: Quantiles;
 }
 
+/** One cluster, and what happened to it. */
+export interface RunRow {
+  readonly what: string;
+  readonly nodes: number;
+  readonly leases: boolean;
+  readonly minutes: number;
+  /** Faults that were caused. */
+  readonly faults: number;
+}
+
 export interface DepartureRow {
   readonly what: string;
+  readonly leases: boolean;
   readonly count: number;
   readonly gapMs: Quantiles;
 }
@@ -38,9 +53,10 @@ export interface Result {
   readonly machine: Machine;
   readonly seed: number;
   readonly minutes: number;
-  readonly nodes: number;
   readonly shards: number;
   readonly workers: number;
+  /** What the minutes were spent on; each has a cluster of its own. */
+  readonly runs: readonly RunRow[];
   readonly operations: { readonly ok: number; readonly failed: number; readonly unknown: number };
   /** Lost, repeated, resurrected or foreign records. */
   readonly lost: number;
@@ -57,8 +73,6 @@ export function summarize(
   reports: readonly CampaignReport[],
 ): Pick<Result, 'operations' | 'lost' | 'stale' | 'violations' | 'replicasEqual' | 'faults'> {
   const violations = reports.flatMap((report) => report.violations);
-  const isStale = ({ kind }: { kind: string }): boolean =>
-    kind === 'not-linearizable' || kind === 'order';
   const sum = (field: 'ok' | 'failed' | 'unknown'): number =>
     reports.reduce((total, { totals }) => total + totals[field], 0);
   return {
@@ -69,8 +83,12 @@ export function summarize(
     replicasEqual: reports.every(({ digests }) =>
       [...digests.values()].every((byNode) => new Set(byNode.values()).size === 1),
     ),
-    faults: FAULT_KINDS.flatMap(({ name }) => rowOf(name, reports)),
+    faults: ALL_FAULT_KINDS.flatMap(({ name }) => rowOf(name, reports)),
   };
+}
+
+function isStale({ kind }: Fault): boolean {
+  return kind === 'not-linearizable' || kind === 'order';
 }
 
 export function quantilesOf(values: readonly number[]): Quantiles {
@@ -84,7 +102,7 @@ function rowOf(name: string, reports: readonly CampaignReport[]): FaultRow[] {
   const cases = reports.flatMap((report) =>
     report.records.filter(({ kind }) => kind === name).map((record) => ({ report, record })),
   );
-  const kind = FAULT_KINDS.find((one) => one.name === name);
+  const kind = ALL_FAULT_KINDS.find((one) => one.name === name);
   if (cases.length === 0 || kind === undefined) return [];
   const total = { ok: 0, failed: 0, unknown: 0 };
   const reasons: Record<string, number> = {};
@@ -97,6 +115,9 @@ function rowOf(name: string, reports: readonly CampaignReport[]): FaultRow[] {
       reasons[reason] = (reasons[reason] ?? 0) + count;
     }
   }
+  const violations = cases.flatMap(({ report, record: { beginMs, levelMs } }) =>
+    report.violations.filter(({ from, until }) => from < levelMs && until >= beginMs),
+  );
   const recoveries = cases.flatMap(({ report, record }) => {
     const fromMs = kind.goesOnFrom === 'cure' ? record.cureMs : record.beginMs;
     const firsts = Array.from({ length: report.shards }, (_, shardId) =>
@@ -111,6 +132,8 @@ function rowOf(name: string, reports: readonly CampaignReport[]): FaultRow[] {
       count: cases.length,
       ...total,
       reasons,
+      lost: violations.filter((one) => !isStale(one)).length,
+      stale: violations.filter(isStale).length,
       recoveryMs: quantilesOf(recoveries),
       levelMs: quantilesOf(cases.map(({ record }) => record.levelMs - record.cureMs)),
     },

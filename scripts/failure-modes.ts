@@ -10,23 +10,36 @@ import { writeFileSync } from 'node:fs';
 import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
 import { describeCommit, describeMachine } from '../bench/harness/machine.js';
-import { type CampaignReport, runCampaign } from '../test/support/faults/campaign.js';
+import {
+  type CampaignOptions,
+  type CampaignReport,
+  runCampaign,
+} from '../test/support/faults/campaign.js';
 import { ClusterView } from '../test/support/faults/cluster-view.js';
 import { DEPARTURES, measureFailovers } from '../test/support/faults/failover.js';
 import { faultKinds } from '../test/support/faults/fault-kinds.js';
+import { GROW_VOTERS, MOVE_LEADER } from '../test/support/faults/member-faults.js';
 import type { FaultRecord } from '../test/support/faults/nemesis.js';
+import { LoopbackNetwork } from '../test/support/faults/node-network.js';
 import { openPartitionableNetwork } from '../test/support/faults/partitions.js';
 import { ProxyNetwork } from '../test/support/faults/proxy-network.js';
+import { SmallDisk } from '../test/support/faults/small-disk.js';
 import { ProcessCluster } from '../test/support/process-cluster.js';
 import { RESULT } from './failure-modes-page.js';
-import { type DepartureRow, quantilesOf, type Result, summarize } from './failure-modes-result.js';
+import {
+  type DepartureRow,
+  quantilesOf,
+  type Result,
+  type RunRow,
+  summarize,
+} from './failure-modes-result.js';
 
 const USAGE = 'usage: failure-modes [--minutes M] [--seed S] [--repeats N]\n';
 const NODES = 3;
 const SHARDS = 2;
 const WORKERS = 8;
-/** Of the minutes: what only proxies can do, a delay, in a cluster of its own. */
-const DELAY_SHARE = 0.1;
+/** Of the one node that has a file system of its own: what half an hour writes fits many times. */
+const SMALL_DISK_MEBIBYTES = 768;
 
 const WHAT_DEPARTS = [
   ['kill', 'process killed (SIGKILL)'],
@@ -41,53 +54,116 @@ interface Options {
   readonly repeats: number;
 }
 
+/** One cluster and what is to happen to it. */
+interface RunPlan {
+  readonly what: string;
+  /** Of all minutes, 0 to 1. */
+  readonly share: number;
+  readonly options: Pick<
+    CampaignOptions,
+    'network' | 'nodes' | 'kinds' | 'leases' | 'smallDiskMebibytes'
+  >;
+}
+
+interface Campaign {
+  readonly report: CampaignReport;
+  readonly row: RunRow;
+}
+
 async function run(options: Options): Promise<Result> {
   const { minutes, seed } = options;
   const machine = describeMachine();
-  const reports = await campaigns(options);
+  const done = await campaigns(options);
   return {
     commit: describeCommit(),
     date: new Date().toISOString(),
     machine,
     seed,
     minutes,
-    nodes: NODES,
     shards: SHARDS,
     workers: WORKERS,
-    ...summarize(reports),
+    runs: done.map(({ row }) => row),
+    ...summarize(done.map(({ report }) => report)),
     departures: await departures(options),
   };
 }
 
-async function campaigns({ minutes, seed }: Options): Promise<CampaignReport[]> {
-  const common = { seed, nodes: NODES, shards: SHARDS, workers: WORKERS, onRecord: say };
-  const mixed = await runCampaign({
-    ...common,
-    network: openPartitionableNetwork,
-    isOver: overAfter(minutes * (1 - DELAY_SHARE)),
-  });
-  const delayed = await runCampaign({
-    ...common,
-    network: (nodeIds) => ProxyNetwork.open(nodeIds),
-    kinds: faultKinds('delay'),
-    isOver: overAfter(minutes * DELAY_SHARE),
-  });
-  return [mixed, delayed];
+/** Each run has a cluster of its own; together they take all of the minutes. */
+function runsOf(): readonly RunPlan[] {
+  const partitionable = openPartitionableNetwork;
+  const smallDisk = SmallDisk.isAvailable() ? { smallDiskMebibytes: SMALL_DISK_MEBIBYTES } : {};
+  return [
+    { what: 'all faults', share: 0.5, options: { network: partitionable, ...smallDisk } },
+    {
+      what: 'all faults, leases on',
+      share: 0.2,
+      options: { network: partitionable, leases: true, ...smallDisk },
+    },
+    {
+      what: 'five nodes that fall into parts',
+      share: 0.1,
+      options: {
+        network: partitionable,
+        nodes: 5,
+        kinds: faultKinds('halves', 'ring', 'bridge', 'isolate-leader'),
+      },
+    },
+    {
+      what: 'changes of members, five nodes',
+      share: 0.1,
+      options: {
+        network: (nodeIds) => LoopbackNetwork.open(nodeIds),
+        nodes: 5,
+        kinds: [MOVE_LEADER, GROW_VOTERS, ...faultKinds('wipe-node', 'kill-leader')],
+      },
+    },
+    {
+      what: 'late packets, which only proxies can cause',
+      share: 0.1,
+      options: { network: (nodeIds) => ProxyNetwork.open(nodeIds), kinds: faultKinds('delay') },
+    },
+  ];
 }
 
+async function campaigns({ minutes, seed }: Options): Promise<Campaign[]> {
+  const done: Campaign[] = [];
+  for (const { what, share, options } of runsOf()) {
+    process.stdout.write(`${what}\n`);
+    const { nodes = NODES, leases = false } = options;
+    const startMs = performance.now();
+    const report = await runCampaign({
+      seed: seed + done.length,
+      shards: SHARDS,
+      workers: WORKERS,
+      onRecord: say,
+      isOver: overAfter(minutes * share),
+      ...options,
+      nodes,
+    });
+    const tookMinutes = Math.round((performance.now() - startMs) / 6_000) / 10;
+    const faults = report.records.length;
+    done.push({ report, row: { what, nodes, leases, minutes: tookMinutes, faults } });
+  }
+  return done;
+}
+
+/** Without leases, then with them, where a promise that was made has to pass first. */
 async function departures({ repeats }: Options): Promise<DepartureRow[]> {
-  const cluster = await ProcessCluster.start({ nodes: NODES, shards: SHARDS });
-  const view = new ClusterView(cluster);
   const rows: DepartureRow[] = [];
-  try {
-    for (const [name, what] of WHAT_DEPARTS) {
-      const gaps = await measureFailovers({ cluster, view }, DEPARTURES[name], repeats);
-      process.stdout.write(`${what}: ${gaps.map(Math.round).join(' ')} ms\n`);
-      rows.push({ what, count: repeats, gapMs: quantilesOf(gaps) });
+  for (const leases of [false, true]) {
+    const flags = { 'cluster-leases': leases };
+    const cluster = await ProcessCluster.start({ nodes: NODES, shards: SHARDS, flags });
+    const view = new ClusterView(cluster);
+    try {
+      for (const [name, what] of WHAT_DEPARTS) {
+        const gaps = await measureFailovers({ cluster, view }, DEPARTURES[name], repeats);
+        process.stdout.write(`${what}: ${gaps.map(Math.round).join(' ')} ms\n`);
+        rows.push({ what, leases, count: repeats, gapMs: quantilesOf(gaps) });
+      }
+    } finally {
+      await view.close();
+      await cluster.destroy();
     }
-  } finally {
-    await view.close();
-    await cluster.destroy();
   }
   return rows;
 }

@@ -53,7 +53,7 @@ function lostValues(read: WholeRead, since: ReadonlyMap<Value, number>): Fault[]
   const there = new Set(read.values);
   return [...since]
     .filter(([value, time]) => time < read.start && !there.has(value))
-    .map(([value]) => readFault(read, 'lost', `${value} was there and is gone`));
+    .map(([value, time]) => readFault(read, 'lost', `${value} was there and is gone`, time));
 }
 
 /** From the back: no value may have started after a later one had already ended. */

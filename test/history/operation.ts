@@ -54,6 +54,9 @@ export interface Fault {
   readonly key: string;
   readonly kind: 'lost' | 'phantom' | 'duplicate' | 'order' | 'resurrected' | 'not-linearizable';
   readonly message: string;
+  /** When it came about, as far as the history tells, on the clock of the operations. */
+  readonly from: number;
+  readonly until: number;
 }
 
 /** The operations of each key, in the order of the history. */

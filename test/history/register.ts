@@ -28,8 +28,9 @@ export function checkRegister(
   { statesMax = 1_000_000 }: RegisterCheckOptions = {},
 ): Fault[] {
   return [...byKey(history)].flatMap(([key, operations]) => {
-    const message = new RegisterSearch(operations, statesMax).run();
-    return message === undefined ? [] : [{ key, kind: 'not-linearizable' as const, message }];
+    const contradiction = new RegisterSearch(operations, statesMax).run();
+    if (contradiction === undefined) return [];
+    return [{ key, kind: 'not-linearizable' as const, ...contradiction }];
   });
 }
 
@@ -55,6 +56,9 @@ function step(operation: RegisterOperation, state: State): State | typeof REFUSE
 function isDenied(existed: boolean | undefined, state: State): boolean {
   return existed !== undefined && existed !== (state !== undefined);
 }
+
+/** Why there is no order, and when the operations were under way that none can place. */
+type Contradiction = Pick<Fault, 'message' | 'from' | 'until'>;
 
 /** A situation: what was put in order so far, and which operation may come next. */
 interface Frame {
@@ -101,7 +105,7 @@ class RegisterSearch {
   }
 
   /** Why there is no order; undefined when there is one. */
-  run(): string | undefined {
+  run(): Contradiction | undefined {
     const frames: Frame[] = [this.#frame(undefined, NOTHING_TO_UNLOCK, -1)];
     let orderedCount = 0;
     while (orderedCount < this.#knownCount) {
@@ -227,13 +231,14 @@ class RegisterSearch {
     if (count > (this.#deepest?.count ?? -1)) this.#deepest = { count, state, choices };
   }
 
-  #explanation(): string {
+  #explanation(): Contradiction {
     const { count = 0, state, choices = this.#choices() } = this.#deepest ?? {};
-    const open = choices.map((choice) => describe(this.#operation(choice))).join('; ');
-    return (
+    const open = choices.map((choice) => this.#operation(choice));
+    const message =
       `${count} of ${this.#knownCount} operations have an order that leaves ${quote(state)}; ` +
-      `none of these can follow: ${open}`
-    );
+      `none of these can follow: ${open.map(describe).join('; ')}`;
+    const from = Math.min(...open.map(({ start }) => start));
+    return { message, from, until: Math.max(...open.map(({ end }) => end)) };
   }
 
   #isKnown(choice: number): boolean {

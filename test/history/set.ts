@@ -53,7 +53,8 @@ function extraValues(read: WholeRead, adds: Changes, removes: Changes): Fault[] 
     }
     const remove = removes.get(value);
     const isGone = remove?.outcome === 'ok' && remove.end < read.start && isBefore(add, remove);
-    return isGone ? [readFault(read, 'resurrected', `${value} is there after its removal`)] : [];
+    const message = `${value} is there after its removal`;
+    return isGone ? [readFault(read, 'resurrected', message, remove.end)] : [];
   });
 }
 
@@ -68,6 +69,6 @@ function lostValues(read: WholeRead, since: ReadonlyMap<Value, number>, removes:
     const remove = removes.get(value);
     const mayBeGone = remove !== undefined && remove.outcome !== 'fail' && remove.start <= read.end;
     const isLost = time < read.start && !mayBeGone && !there.has(value);
-    return isLost ? [readFault(read, 'lost', `${value} was there and is gone`)] : [];
+    return isLost ? [readFault(read, 'lost', `${value} was there and is gone`, time)] : [];
   });
 }

@@ -43,9 +43,16 @@ export function knownSince(
   return since;
 }
 
-export function readFault(read: WholeRead, kind: Fault['kind'], message: string): Fault {
-  const { key, client, start } = read;
-  return { key, kind, message: `${message}, says the read of ${client} that started at ${start}` };
+/** A fault that a read shows, and that came about since `from` at the earliest. */
+export function readFault(
+  read: WholeRead,
+  kind: Fault['kind'],
+  what: string,
+  from = read.start,
+): Fault {
+  const { key, client, start, end } = read;
+  const message = `${what}, says the read of ${client} that started at ${start}`;
+  return { key, kind, message, from, until: end };
 }
 
 /** Values that a read lists more than once. */

@@ -6,6 +6,7 @@ import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { Flotilla } from '../../src/client/index.js';
+import { toFlotillaError } from '../../src/shared/errors.js';
 import { ClusterView } from '../support/faults/cluster-view.js';
 import { replicaDigests } from '../support/faults/replica-contents.js';
 import { ProcessCluster } from '../support/process-cluster.js';
@@ -64,12 +65,17 @@ it('names the damage, serves without the node, and fills its replica anew (F-11)
   await cluster.kill(DAMAGED);
   flipByteInLog();
   cluster.startNode(DAMAGED);
-  await waitUntil('the damage is named', async () => (await faultsOfDamaged()).length > 0);
-  expect((await faultsOfDamaged()).join()).toMatch(/corruption|damage/i);
-  const healthy = cluster.nodeIds.filter((nodeId) => nodeId !== DAMAGED);
-  const others = new Flotilla(healthy.map((nodeId) => cluster.clientAddress(nodeId)));
-  await expectAllThere(others, options, run.acknowledged);
-  await others.close();
+  // A replica that is only being opened has a fault too.
+  await waitUntil('the damage is named', async () => {
+    return /corruption|damage/i.test((await faultsOfDamaged()).join());
+  });
+  // Also where the node itself is asked: it must not take what it does not know for gone (P-2).
+  const damaged = new Flotilla(cluster.clientAddress(DAMAGED), { retry: { attemptsMax: 50 } });
+  await damaged.collection(NAME).count();
+  const unknown = await damaged.collection('unknown').count().catch(toFlotillaError);
+  expect(unknown).toMatchObject({ reason: 'NODE_NOT_READY', retryable: true });
+  await damaged.close();
+  await expectAllThere(client, options, run.acknowledged);
 
   const words = ['dist/cli/main.js', 'replica', 'reset', '--faulty', '--wait'];
   const where = ['--node', `${DAMAGED}`, '--url', cluster.addresses.join()];

@@ -38,7 +38,12 @@ async function leaderOf(shardId: number, through = client): Promise<number> {
 
 async function newImport(collection: string, count: number): Promise<ImportRun> {
   await client.createCollection({ name: collection, dimension: DIMENSION, metric: 'l2' });
-  return new ImportRun(client, { collection, vectors: vectors.slice(0, count), batch: 20 });
+  return new ImportRun(client, {
+    collection,
+    vectors: vectors.slice(0, count),
+    batch: 20,
+    writers: 4,
+  });
 }
 
 describe('SIGTERM', () => {

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { defined } from '../../src/shared/assert.js';
 import { LoopbackNetwork, type NodeNetwork, type NodePlace } from './faults/node-network.js';
+import { SmallDisk } from './faults/small-disk.js';
 import { waitUntil } from './wait-until.js';
 
 const MAIN = resolve('dist/cli/main.js');
@@ -16,8 +17,8 @@ export interface ProcessClusterOptions {
   readonly shards?: number;
   /** @default 3 */
   readonly replicationFactor?: number;
-  /** Called with the cluster's directory before the first node starts. */
-  readonly prepare?: (directory: string) => void;
+  /** Puts the directory of one node on a file system of its own; see `SmallDisk.isAvailable`. */
+  readonly smallDisk?: { readonly nodeId: number; readonly sizeMebibytes: number };
   /** Opens what the nodes talk over; closed with the cluster. @default loopback, undisturbed */
   readonly network?: (nodeIds: readonly number[]) => NodeNetwork | Promise<NodeNetwork>;
   /** More flags for every node, without the dashes. */
@@ -32,6 +33,7 @@ interface NodeProcess {
 export class ProcessCluster {
   readonly directory: string;
   readonly network: NodeNetwork;
+  #smallDisk: SmallDisk | undefined;
   readonly #nodes: readonly NodeProcess[];
   readonly #options: ProcessClusterOptions;
 
@@ -41,7 +43,7 @@ export class ProcessCluster {
     const open = options.network ?? ((ids) => LoopbackNetwork.open(ids));
     const cluster = new ProcessCluster(await open(nodeIds), options);
     try {
-      options.prepare?.(cluster.directory);
+      cluster.#mountSmallDisk();
       await cluster.startAll();
     } catch (error) {
       await cluster.destroy();
@@ -68,6 +70,11 @@ export class ProcessCluster {
 
   get addresses(): string[] {
     return this.nodeIds.map((nodeId) => this.clientAddress(nodeId));
+  }
+
+  /** The file system of the node that has one of its own. */
+  get smallDisk(): SmallDisk | undefined {
+    return this.#smallDisk;
   }
 
   clientAddress(nodeId: number): string {
@@ -169,7 +176,17 @@ export class ProcessCluster {
   async destroy(): Promise<void> {
     await Promise.all(this.#nodes.map((node) => this.#end(node, 'SIGKILL')));
     await this.network.close();
+    this.#smallDisk?.unmount();
     rmSync(this.directory, { recursive: true, force: true });
+  }
+
+  /** The node, whose process must have ended, loses all that it has stored. */
+  wipe(nodeId: number): void {
+    if (this.isRunning(nodeId)) throw new Error(`node ${nodeId} is running`);
+    const directory = this.directoryOf(nodeId);
+    for (const name of readdirSync(directory)) {
+      rmSync(join(directory, name), { recursive: true });
+    }
   }
 
   directoryOf(nodeId: number): string {
@@ -185,6 +202,13 @@ export class ProcessCluster {
       .filter(isOfShard)
       .sort((a, b) => replicaOf(b) - replicaOf(a));
     return newest === undefined ? undefined : join(shards, newest);
+  }
+
+  #mountSmallDisk(): void {
+    const { smallDisk } = this.#options;
+    if (smallDisk === undefined) return;
+    const { nodeId, sizeMebibytes } = smallDisk;
+    this.#smallDisk = SmallDisk.mount({ nodeId, sizeMebibytes, path: this.directoryOf(nodeId) });
   }
 
   /** The exit code; null for an end by signal, undefined where there was no process. */

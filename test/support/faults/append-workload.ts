@@ -26,7 +26,7 @@ export class AppendWorkload implements Workload {
   /** The list of each shard that is being written. */
   readonly #open: List[];
   /** Versions that writers were told, and those that the last read found. */
-  readonly #told = new Map<string, string>();
+  readonly #told = new Map<string, { readonly version: string; readonly atMs: number }>();
   readonly #found = new Map<string, string>();
 
   constructor(world: WorkloadWorld) {
@@ -60,11 +60,11 @@ export class AppendWorkload implements Workload {
 
   /** A record that has another version than its only write was told was written again. */
   #rewritten(): Fault[] {
-    return [...this.#told].flatMap(([id, told]) => {
+    return [...this.#told].flatMap(([id, { version, atMs: from }]) => {
       const found = this.#found.get(id);
-      if (found === undefined || found === told) return [];
-      const message = `${id} was acknowledged as version ${told} and has version ${found}`;
-      return [{ key: id, kind: 'duplicate' as const, message }];
+      if (found === undefined || found === version) return [];
+      const message = `${id} was acknowledged as version ${version} and has version ${found}`;
+      return [{ key: id, kind: 'duplicate' as const, message, from, until: Infinity }];
     });
   }
 
@@ -93,7 +93,7 @@ export class AppendWorkload implements Workload {
       `client-${clientAt}`,
       () => acknowledged(this.#records(clientAt).upsert([{ id, values: [1] }])),
       (times, told) => {
-        if (told !== undefined) this.#told.set(id, told.version);
+        if (told !== undefined) this.#told.set(id, { version: told.version, atMs: times.end });
         return { ...times, op: 'append', key, value: id };
       },
     );

@@ -31,6 +31,8 @@ export interface CampaignOptions {
   readonly holdMs?: readonly [min: number, max: number];
   /** Acknowledged calls between two faults. @default 200 */
   readonly restCalls?: number;
+  /** Of the last node's own file system, for faults that fill it. @default it has none */
+  readonly smallDiskMebibytes?: number | undefined;
   /** The cluster setting. @default false */
   readonly leases?: boolean;
   readonly network: (nodeIds: readonly number[]) => NodeNetwork | Promise<NodeNetwork>;
@@ -58,9 +60,16 @@ export interface CampaignReport {
 
 /** Starts a cluster, disturbs it, judges it and removes it. */
 export async function runCampaign(options: CampaignOptions): Promise<CampaignReport> {
-  const { nodes = 3, shards = 2, network, leases = false } = options;
-  const flags = { 'cluster-leases': leases };
-  const cluster = await ProcessCluster.start({ nodes, shards, network, flags });
+  const { nodes = 3, shards = 2, network, leases = false, smallDiskMebibytes } = options;
+  const cluster = await ProcessCluster.start({
+    nodes,
+    shards,
+    network,
+    flags: { 'cluster-leases': leases },
+    ...(smallDiskMebibytes !== undefined && {
+      smallDisk: { nodeId: nodes, sizeMebibytes: smallDiskMebibytes },
+    }),
+  });
   try {
     return await disturb(cluster, options);
   } finally {

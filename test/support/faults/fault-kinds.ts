@@ -1,8 +1,10 @@
 /** The faults that a nemesis can cause, each with its cure. */
 import { defined } from '../../../src/shared/assert.js';
 import type { ProcessCluster } from '../process-cluster.js';
+import { waitUntil } from '../wait-until.js';
 import type { ClusterView } from './cluster-view.js';
 import type { Disturbance } from './node-network.js';
+import type { SmallDisk } from './small-disk.js';
 
 export interface FaultScene {
   readonly cluster: ProcessCluster;
@@ -29,7 +31,11 @@ export interface FaultKind {
   begin(scene: FaultScene): Promise<OpenFault>;
 }
 
+/** Below the low-water mark of a log store, and above what its reserve is given up for. */
+const LOW_DISK_SHARE = 0.05;
+
 const always = (): boolean => true;
+const hasSmallDisk = ({ smallDisk }: ProcessCluster): boolean => smallDisk !== undefined;
 const canCut = ({ network }: ProcessCluster): boolean => network.abilities.has('isCut');
 
 /** The kinds of these names, in their order. */
@@ -101,6 +107,56 @@ export const FAULT_KINDS: readonly FaultKind[] = [
         detail: `node ${nodeId}`,
         cure: async () => scene.cluster.resume(nodeId),
       };
+    },
+  },
+  {
+    name: 'wipe-node',
+    what: 'a node loses its process and its directory, and is taken in again under the same id',
+    goesOnFrom: 'begin',
+    isPossible: always,
+    begin: async (scene) => {
+      const { cluster, view } = scene;
+      const nodeId = pick(scene, cluster.nodeIds);
+      await cluster.kill(nodeId);
+      cluster.wipe(nodeId);
+      const cure = async (): Promise<void> => {
+        cluster.startNode(nodeId);
+        // Refused until the others have heard from the node as it is now.
+        await waitUntil(`node ${nodeId} is taken in again`, async () => {
+          await view.client.readmitNode(nodeId);
+          return true;
+        });
+        await cluster.ready();
+      };
+      return { detail: `node ${nodeId}`, cure };
+    },
+  },
+  {
+    name: 'low-disk',
+    what: 'a node has hardly any space left, and gets it back',
+    goesOnFrom: 'begin',
+    isPossible: hasSmallDisk,
+    begin: async ({ cluster }) => {
+      const disk = smallDiskOf(cluster);
+      disk.fill(disk.shareBytes(LOW_DISK_SHARE));
+      return { detail: `node ${disk.nodeId}`, cure: async () => disk.free() };
+    },
+  },
+  {
+    name: 'full-disk',
+    what: 'the disk of a node is full to the last byte; space is made, the node started again',
+    goesOnFrom: 'begin',
+    isPossible: hasSmallDisk,
+    begin: async (scene) => {
+      const { cluster } = scene;
+      const disk = smallDiskOf(cluster);
+      disk.fill(0);
+      const cure = async (): Promise<void> => {
+        disk.free();
+        await cluster.terminate(disk.nodeId);
+        await startAgain(scene, [disk.nodeId]);
+      };
+      return { detail: `node ${disk.nodeId}`, cure };
     },
   },
   {
@@ -223,6 +279,10 @@ async function killed(scene: FaultScene, nodeIds: readonly number[]): Promise<Op
 async function startAgain({ cluster }: FaultScene, nodeIds: readonly number[]): Promise<void> {
   for (const nodeId of nodeIds) cluster.startNode(nodeId);
   await cluster.ready();
+}
+
+function smallDiskOf({ smallDisk }: ProcessCluster): SmallDisk {
+  return defined(smallDisk, 'small disk of a node');
 }
 
 function disturbed(
