@@ -19,6 +19,7 @@ import { type FlotillaError, toFlotillaError } from '../shared/errors.js';
 import { HybridClock } from '../shared/hlc.js';
 import type { StateMachine } from '../shared/state-machine.js';
 import type { GroupGenesis, LogStore } from '../storage/log-store.js';
+import { hasCommand } from './apply-queue.js';
 import type { RaftGroup } from './group.js';
 import type { ReplicaHost } from './host.js';
 import type { ProposalOutcome } from './proposals.js';
@@ -61,7 +62,7 @@ export class LocalReplica implements ShardReplica {
     const clock = new HybridClock();
     clock.observe(lastVersion(logStore.reader(genesis.groupId)));
     const observe = (entries: readonly Entry[]): void => {
-      for (const entry of entries) clock.observe(commandVersion(entry.data));
+      for (const entry of entries) clock.observe(versionOf(entry));
     };
     const group = await host.addGroup(genesis, observed(engine, clock), {
       onAppend: observe,
@@ -252,10 +253,14 @@ function observed(engine: Engine, clock: HybridClock): StateMachine<CommandResul
 /** The highest version in the log: that of its last command, since versions grow along the log. */
 function lastVersion(reader: LogReader): bigint {
   for (let index = reader.lastIndex(); index >= reader.firstIndex(); index--) {
-    const version = commandVersion(
-      reader.entries(index, index + 1, 0)[0]?.data ?? new Uint8Array(),
-    );
+    const [entry] = reader.entries(index, index + 1, 0);
+    const version = entry === undefined ? 0n : versionOf(entry);
     if (version > 0n) return version;
   }
   return 0n;
+}
+
+/** 0 for an entry that carries no command: the bytes of a configuration change are no version. */
+function versionOf(entry: Entry): bigint {
+  return hasCommand(entry) ? commandVersion(entry.data) : 0n;
 }

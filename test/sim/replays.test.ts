@@ -81,6 +81,10 @@ describe('bugs of the past', () => {
     expect((await runStack(3017, { steps: 12_000 })).finding).toBeUndefined();
   });
 
+  it('seed 300 at 12,000 steps: a configuration change was read as a version', async () => {
+    expect((await runStack(300, { steps: 12_000 })).finding).toBeUndefined();
+  });
+
   it('versions go on above a log without commands, though the clocks went back', async () => {
     const report = await runStack(1, {
       parameters: SMALL_LOGS,

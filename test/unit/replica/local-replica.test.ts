@@ -2,8 +2,11 @@
 // Method: one voter in virtual time over a memory log, and an engine that notes what it is asked.
 import { describe, expect, it } from 'vitest';
 import type { AppliedState, CommandResult, Engine } from '../../../src/engine/engine.js';
+import { encodeConfChange } from '../../../src/raft/conf-change-codec.js';
+import type { ConfChange } from '../../../src/raft/types.js';
 import { ReplicaHost } from '../../../src/replica/host.js';
 import { LocalReplica } from '../../../src/replica/local-replica.js';
+import { encodeMembers } from '../../../src/replica/member-codec.js';
 import { deriveTiming } from '../../../src/replica/timing.js';
 import { defined } from '../../../src/shared/assert.js';
 import { commandVersion, encodeCommand } from '../../../src/shared/codec/command.js';
@@ -157,6 +160,40 @@ describe('proposals', () => {
     const versions = again.engine.versions;
     expect(versions).toHaveLength(2);
     expect(defined(versions.at(-1), 'version') > before).toBe(true);
+  });
+
+  it('go on above a log that ends with a change of the configuration', async () => {
+    const setup = await open(new VirtualEnvironment({ wallMs: 2_000_000_000_000 }));
+    await elect(setup);
+    await setup.environment.settle(setup.replica.propose([command()], CONTEXT));
+    const before = defined(setup.engine.versions[0], 'version');
+    await setup.environment.settle(setup.host.close());
+    await setup.logStore.close();
+
+    const store = setup.logStore.reopen();
+    const last = store.reader(1).lastIndex();
+    const change: ConfChange = {
+      transition: 'auto',
+      changes: [{ kind: 'update', replicaId: 1 }],
+      context: encodeMembers([]),
+    };
+    await store.write({
+      groupId: 1,
+      entries: [
+        {
+          type: 'EntryConfChangeV2',
+          term: store.reader(1).term(last),
+          index: last + 1,
+          data: encodeConfChange(change),
+        },
+      ],
+      mustSync: true,
+    });
+    const earlier = new VirtualEnvironment({ wallMs: 1_000_000_000_000 });
+    const again = await open(earlier, store);
+    await elect(again);
+    await earlier.settle(again.replica.propose([command()], CONTEXT));
+    expect(defined(again.engine.versions.at(-1), 'version') > before).toBe(true);
   });
 
   it('go on above the state where a snapshot has taken the place of the log', async () => {
