@@ -372,6 +372,8 @@ export class Node {
       environment,
       logger: this.#logger,
       snapshotFiles,
+      // Without a replica of the topology the view is what others say, which is no old story.
+      refreshView: async () => this.#topology?.group?.refresh(patience),
       replaceLost: (groupId, replicaId) => admin.replaceLost(groupId, replicaId, patience),
       directory: `${config.directory}/shards`,
       createEngine,

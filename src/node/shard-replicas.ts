@@ -2,10 +2,11 @@
  * The shard replicas of this node follow the topology: opened at the start as the log store holds
  * them, then opened, replaced and removed as the document says.
  *
- * The document may be an old one, as this node sees them all again at each start. What is done is
- * right for any: a replica is begun only where the document adds it, to this very store, under an
- * id that the store has not had (the store refuses others, M8); one is removed only when a document
- * that knew it no longer lists it, which is final.
+ * The document may be an old one, as this node sees them all again at each start. A replica is
+ * removed only when a document that knew it no longer lists it, which is final. One is begun only
+ * where the document adds it, to this very store, under an id that the store has not had (the store
+ * refuses others, M8); if it takes the place of another, only after a look at the newest document,
+ * because a change that was taken back must not cost the replica that was to be replaced.
  *
  * A replica that stops over its own store is opened again after a while, and one whose state is
  * lost gets it back or is replaced (P-8, P-10, docs/adr/0010). What stopped over a broken invariant
@@ -16,7 +17,7 @@ import type { ReplicaHost } from '../replica/host.js';
 import { LocalReplica } from '../replica/local-replica.js';
 import type { ShardReplica } from '../replica/replica.js';
 import { absentReplica } from '../replica/status-only-replica.js';
-import type { Environment } from '../shared/environment.js';
+import { type Environment, sleep } from '../shared/environment.js';
 import { type FlotillaError, isFlotillaError, toFlotillaError } from '../shared/errors.js';
 import type { Logger } from '../shared/logger.js';
 import type { GroupGenesis, LogStore } from '../storage/log-store.js';
@@ -29,6 +30,8 @@ import { ShardDirectories } from './shard-directories.js';
 import { blankGenesis, groupGenesis, handOverGroup, isKnownStore, shardGenesis } from './shards.js';
 import { isPassing, openSoundEngine, StateLostError } from './sound-engine.js';
 
+const REFRESH_PAUSE_MS = 500;
+
 export interface ShardReplicasOptions {
   readonly nodeId: number;
   /** What the cluster was made with. */
@@ -40,6 +43,8 @@ export interface ShardReplicasOptions {
   readonly logger: Logger;
   /** @default none: a state that is lost is made again from the log alone */
   readonly snapshotFiles?: SnapshotFiles;
+  /** Resolves when the view has every change that was complete before the call. */
+  readonly refreshView: () => Promise<void>;
   /** Has a replica replaced by a new one on this node. Rejects where that cannot be begun now. */
   readonly replaceLost: (groupId: number, replicaId: number) => Promise<void>;
   /** Where the engines' directories are. */
@@ -148,6 +153,7 @@ export class ShardReplicas {
   }
 
   async #reconcile(shard: ShardEntry): Promise<void> {
+    if (this.#isToBeReplaced(shard.groupId)) await this.#seeNewest();
     const document = this.#options.view.current();
     const group = document && replicaGroup(document, shard.groupId);
     if (document === undefined || group === undefined) return;
@@ -167,6 +173,27 @@ export class ShardReplicas {
       else this.#options.removed(shard.groupId);
     }
     await this.#directories.sweep(shard.shardId, (replicaId) => hasLeft(group, replicaId));
+  }
+
+  #isToBeReplaced(groupId: number): boolean {
+    const document = this.#options.view.current();
+    const group = document && replicaGroup(document, groupId);
+    const added = document && group && this.#addedHere(document, group);
+    const held = this.#heldIdOf(groupId);
+    return added !== undefined && held !== undefined && added.replicaId > held;
+  }
+
+  /** Waits as long as it takes: what cannot see the topology must not follow it. */
+  async #seeNewest(): Promise<void> {
+    const { environment, logger, refreshView } = this.#options;
+    while (!this.#closed) {
+      try {
+        return await refreshView();
+      } catch (error) {
+        logger.debug({ error: String(error) }, 'waiting for the newest topology');
+      }
+      await sleep(environment.scheduler, REFRESH_PAUSE_MS);
+    }
   }
 
   /** The replica that the group is to get on this node, in this very store. */

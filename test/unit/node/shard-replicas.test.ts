@@ -32,6 +32,8 @@ class World {
   readonly failing = new Map<string, Error>();
   /** How often the engine of a directory was opened. */
   readonly tries = new Map<string, number>();
+  /** What a look at the newest topology does; it may publish, or throw. */
+  refresh: () => void = () => undefined;
   /** Why a replica cannot be replaced. */
   obstacle: FlotillaError | undefined;
   readonly closed: string[] = [];
@@ -64,6 +66,7 @@ class World {
       logStore,
       environment,
       logger: silentLogger,
+      refreshView: async () => this.refresh(),
       replaceLost: async (groupId, replicaId) => {
         this.replaced.push([groupId, replicaId]);
         if (this.obstacle !== undefined) throw this.obstacle;
@@ -222,6 +225,33 @@ describe('a reset', () => {
       expect(await world.faultOf(groupId)).toBeUndefined();
       await world.stop();
     }
+  });
+
+  it('that was taken back while the node was away costs it nothing', async () => {
+    const world = new World();
+    await world.start();
+    await world.stop();
+    // The node sees the reset again, and what became of it only when it asks.
+    const given = applied(resetting, { kind: 'cancelReplicaChange', groupId });
+    world.refresh = () => world.view.publish(finished(given, groupId));
+    await world.start(resetting);
+    expect(world.heldId(groupId)).toBe(ownId);
+    expect(await world.faultOf(groupId)).toBeUndefined();
+    await world.stop();
+  });
+
+  it('waits for a look at the newest topology, however often that fails', async () => {
+    const world = new World();
+    await world.start();
+    let failures = 3;
+    world.refresh = () => {
+      if (failures-- > 0) throw new FlotillaError('NO_LEADER', 'nobody leads the topology');
+    };
+    await world.publish(resetting);
+    expect(world.heldId(groupId)).toBe(ownId);
+    await world.environment.advance(2_000);
+    expect(world.heldId(groupId)).toBe(4);
+    await world.stop();
   });
 
   it('that is given up leaves a replica that says what helps', async () => {
