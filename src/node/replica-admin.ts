@@ -96,13 +96,13 @@ export class ReplicaAdmin {
     const budget = this.#budgetOf(options);
     const group = await this.#inFreshOrOld(budget, (document) => {
       const found = groupNamed(name, document);
-      if (nodeId !== 0 && action !== 'step-down') replicaOn(found, nodeId);
+      if (nodeId !== 0 && action !== 'step-down') existingReplicaOn(found, nodeId);
       return found;
     });
     const { groupId } = group;
     switch (action) {
       case 'transfer': {
-        const to = nodeId === 0 ? undefined : replicaOn(group, nodeId).replicaId;
+        const to = nodeId === 0 ? undefined : existingReplicaOn(group, nodeId).replicaId;
         const { leaderReplicaId } = await groups.state(groupId, budget.toDeadline());
         if (to !== leaderReplicaId) await groups.transfer(groupId, to, budget.toDeadline());
         break;
@@ -162,7 +162,7 @@ export class ReplicaAdmin {
         await this.#options.groups.state(groupId, budget.toDeadline());
         return { kind: 'addReplica', groupId, nodeId };
       case 'remove': {
-        const { replicaId } = replicaOn(group, nodeId);
+        const { replicaId } = existingReplicaOn(group, nodeId);
         const left = (voters: readonly number[]): number[] =>
           voters.filter((one) => one !== replicaId);
         await this.#assertQuorum(group, budget, async (state) =>
@@ -171,7 +171,7 @@ export class ReplicaAdmin {
         return { kind: 'removeReplica', groupId, replicaId };
       }
       case 'reset': {
-        const { replicaId } = replicaOn(group, nodeId);
+        const { replicaId } = existingReplicaOn(group, nodeId);
         await this.#assertQuorumWithout(group, replicaId, budget);
         return { kind: 'resetReplica', groupId, replicaId };
       }
@@ -259,7 +259,7 @@ export class ReplicaAdmin {
   async #elect(group: ReplicaGroup, nodeId: number, budget: TimeBudget): Promise<void> {
     const { groups } = this.#options;
     const voters = group.replicas.filter(({ learner }) => !learner);
-    const asked = nodeId === 0 ? voters : [replicaOn(group, nodeId)];
+    const asked = nodeId === 0 ? voters : [existingReplicaOn(group, nodeId)];
     const share = budget.leftMs / (asked.length + 1);
     let failure: FlotillaError | undefined;
     for (const replica of asked) {
@@ -318,7 +318,7 @@ function groupNamed(name: GroupName, document: TopologyDocument): ReplicaGroup {
   throw new FlotillaError('SHARD_NOT_FOUND', `There is no ${which}`, { field: 'shardId' });
 }
 
-function replicaOn(group: ReplicaGroup, nodeId: number): ReplicaEntry {
+function existingReplicaOn(group: ReplicaGroup, nodeId: number): ReplicaEntry {
   const found = group.replicas.find((replica) => replica.nodeId === nodeId);
   if (found !== undefined) return found;
   const message = `Node ${nodeId} has no replica of ${groupName(group)}`;

@@ -23,11 +23,19 @@ import type { Logger } from '../shared/logger.js';
 import type { GroupGenesis, LogStore } from '../storage/log-store.js';
 import type { SnapshotFiles } from '../storage/snapshot-files.js';
 import type { ReplicaEntry, ShardEntry, TopologyDocument } from '../topology/document.js';
-import { hasLeft, type ReplicaGroup, replicaGroup } from '../topology/replica-group.js';
+import { hasLeft, replicaGroup } from '../topology/replica-group.js';
 import type { TopologyView } from '../topology/view.js';
 import { Reopenings } from './reopenings.js';
 import { ShardDirectories } from './shard-directories.js';
-import { blankGenesis, groupGenesis, handOverGroup, isKnownStore, shardGenesis } from './shards.js';
+import {
+  blankGenesis,
+  groupGenesis,
+  handOverGroup,
+  heldReplicaId,
+  ignoreUsedBefore,
+  isKnownStore,
+  shardGenesis,
+} from './shards.js';
 import { isPassing, openSoundEngine, StateLostError } from './sound-engine.js';
 
 const REFRESH_PAUSE_MS = 500;
@@ -153,16 +161,17 @@ export class ShardReplicas {
   }
 
   async #reconcile(shard: ShardEntry): Promise<void> {
-    if (this.#isToBeReplaced(shard.groupId)) await this.#seeNewest();
+    const isHeld = this.#heldIdOf(shard.groupId) !== undefined;
+    if (isHeld && this.#comingHere(shard.groupId) !== undefined) await this.#seeNewest();
     const document = this.#options.view.current();
     const group = document && replicaGroup(document, shard.groupId);
     if (document === undefined || group === undefined) return;
     const listedHere = (): ReplicaEntry | undefined =>
       group.replicas.find(({ nodeId }) => nodeId === this.#self.nodeId);
     const held = this.#heldIdOf(shard.groupId);
-    const added = this.#addedHere(document, group);
-    if (added !== undefined && added.replicaId > (held ?? 0)) {
-      await this.#replace(shard, added);
+    const coming = this.#comingHere(shard.groupId);
+    if (coming !== undefined) {
+      await this.#replace(shard, coming);
     } else if (held !== undefined && hasLeft(group, held)) {
       await this.#remove(shard, held);
       const left = listedHere();
@@ -173,14 +182,6 @@ export class ShardReplicas {
       else this.#options.removed(shard.groupId);
     }
     await this.#directories.sweep(shard.shardId, (replicaId) => hasLeft(group, replicaId));
-  }
-
-  #isToBeReplaced(groupId: number): boolean {
-    const document = this.#options.view.current();
-    const group = document && replicaGroup(document, groupId);
-    const added = document && group && this.#addedHere(document, group);
-    const held = this.#heldIdOf(groupId);
-    return added !== undefined && held !== undefined && added.replicaId > held;
   }
 
   /** Waits as long as it takes: what cannot see the topology must not follow it. */
@@ -196,17 +197,19 @@ export class ShardReplicas {
     }
   }
 
-  /** The replica that the group is to get on this node, in this very store. */
-  #addedHere(document: TopologyDocument, { change }: ReplicaGroup): ReplicaEntry | undefined {
-    const isHere = change?.add?.nodeId === this.#self.nodeId && change.stage !== 'cancelling';
-    return isHere && isKnownStore(document, this.#self) ? change.add : undefined;
+  /** The replica that the group is to get here, in this very store, and that is not here yet. */
+  #comingHere(groupId: number): ReplicaEntry | undefined {
+    const document = this.#options.view.current();
+    if (document === undefined || !isKnownStore(document, this.#self)) return undefined;
+    const change = replicaGroup(document, groupId)?.change;
+    if (change?.add?.nodeId !== this.#self.nodeId || change.stage === 'cancelling') {
+      return undefined;
+    }
+    return change.add.replicaId > (this.#heldIdOf(groupId) ?? 0) ? change.add : undefined;
   }
 
-  /** Id of the replica whose log is here, whole or damaged; 0 for a damaged one of unknown id. */
   #heldIdOf(groupId: number): number | undefined {
-    const { logStore } = this.#options;
-    const of = (one: { readonly groupId: number }): boolean => one.groupId === groupId;
-    return (logStore.groups().find(of) ?? logStore.damaged().find(of))?.replicaId;
+    return heldReplicaId(this.#options.logStore, groupId);
   }
 
   #shardOf(groupId: number): ShardEntry | undefined {
@@ -372,11 +375,6 @@ export class ShardReplicas {
     logger.warn({ shardId, groupId, replicaId, fault }, 'a replica does not take part');
     opened(groupId, absentReplica({ shardId, groupId, replicaId, nodeId, fault }));
   }
-}
-
-/** A replica id that the store has had before is gone for ever (M8): no other error is ignored. */
-function ignoreUsedBefore(error: unknown): void {
-  if (!isFlotillaError(error) || error.reason !== 'SETTINGS_MISMATCH') throw error;
 }
 
 function resetAdvice({ shardId }: ShardEntry, nodeId: number): string {

@@ -2,7 +2,8 @@
 import type { ShardGenesis } from '../engine/engine.js';
 import type { ReplicaHost } from '../replica/host.js';
 import { defined } from '../shared/assert.js';
-import type { GroupGenesis, GroupMember } from '../storage/log-store.js';
+import { isFlotillaError } from '../shared/errors.js';
+import type { GroupGenesis, GroupMember, LogStore } from '../storage/log-store.js';
 import type { ReplicaEntry, ShardEntry, TopologyDocument } from '../topology/document.js';
 import { replicaGroup } from '../topology/replica-group.js';
 
@@ -89,4 +90,15 @@ function memberOf(document: TopologyDocument, replica: ReplicaEntry): GroupMembe
   const { replicaId, nodeId } = replica;
   const node = document.nodes.find((entry) => entry.nodeId === nodeId);
   return { replicaId, nodeId, storeId: defined(node, `node ${nodeId}`).storeId };
+}
+
+/** Id of the replica whose log is here, whole or damaged; 0 for a damaged one of unknown id. */
+export function heldReplicaId(logStore: LogStore, groupId: number): number | undefined {
+  const of = (one: { readonly groupId: number }): boolean => one.groupId === groupId;
+  return (logStore.groups().find(of) ?? logStore.damaged().find(of))?.replicaId;
+}
+
+/** A replica id that the store has had before is gone for ever (M8): no other error is ignored. */
+export function ignoreUsedBefore(error: unknown): void {
+  if (!isFlotillaError(error) || error.reason !== 'SETTINGS_MISMATCH') throw error;
 }

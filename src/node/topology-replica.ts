@@ -11,7 +11,6 @@ import type { ReplicaStatus, ShardReplica } from '../replica/replica.js';
 import { groupStatusOf } from '../replica/status.js';
 import { absentReplica, StatusOnlyReplica } from '../replica/status-only-replica.js';
 import type { Environment, Timer } from '../shared/environment.js';
-import { isFlotillaError } from '../shared/errors.js';
 import type { Logger } from '../shared/logger.js';
 import type { GroupGenesis, LogStore } from '../storage/log-store.js';
 import { TOPOLOGY_GROUP_ID, type TopologyDocument } from '../topology/document.js';
@@ -21,7 +20,14 @@ import { TopologyMachine } from '../topology/topology-machine.js';
 import type { TopologyResult } from '../topology/transitions.js';
 import type { TopologyHolder } from '../topology/view.js';
 import type { Transport } from '../transport/transport.js';
-import { blankGenesis, groupGenesis, handOverGroup, isKnownStore } from './shards.js';
+import {
+  blankGenesis,
+  groupGenesis,
+  handOverGroup,
+  heldReplicaId,
+  ignoreUsedBefore,
+  isKnownStore,
+} from './shards.js';
 
 export interface TopologyReplicaOptions {
   readonly nodeId: number;
@@ -193,12 +199,8 @@ export class TopologyReplica {
     }
   }
 
-  /** Id of the replica whose log is here, whole or damaged. */
   #heldId(): number | undefined {
-    const { logStore } = this.#options;
-    const isTopology = (one: { readonly groupId: number }): boolean =>
-      one.groupId === TOPOLOGY_GROUP_ID;
-    return (logStore.groups().find(isTopology) ?? logStore.damaged().find(isTopology))?.replicaId;
+    return heldReplicaId(this.#options.logStore, TOPOLOGY_GROUP_ID);
   }
 
   #absent(replicaId: number, fault: string): void {
@@ -207,9 +209,4 @@ export class TopologyReplica {
     logger.error({ groupId, replicaId, fault }, 'the replica of the topology does not take part');
     opened(groupId, absentReplica({ shardId: 0, groupId, replicaId, nodeId, fault }));
   }
-}
-
-/** A replica id that the store has had before is gone for ever (M8): no other error is ignored. */
-function ignoreUsedBefore(error: unknown): void {
-  if (!isFlotillaError(error) || error.reason !== 'SETTINGS_MISMATCH') throw error;
 }
