@@ -11,11 +11,17 @@ const WINDOW_WRITES = LIMITS.sessionRequestsMax.value / 2;
  * its last answer is there; what lies below the lowest unreleased one may be forgotten by shards.
  */
 export class Session {
-  readonly #clientId = randomUUID();
-  readonly #clientStampMs = Date.now();
+  readonly #clientId: string;
+  readonly #clientStampMs: number;
   /** In ascending order, because sequences are added in order. */
   readonly #unanswered = new Set<number>();
   #sequence = 0;
+
+  /** Nobody else may use the client id. The stamp is when it was made, by the wall clock. */
+  constructor(clientId: string = randomUUID(), clientStampMs: number = Date.now()) {
+    this.#clientId = clientId;
+    this.#clientStampMs = clientStampMs;
+  }
 
   /**
    * Whether a write has stayed unanswered for so many others that shards might soon forget it:

@@ -5,13 +5,13 @@
  * idempotency key where that is allowed, and tells the oracle and the history what it was told.
  */
 
+import { Session } from '../../../src/client/session.js';
 import type { WriteOptions } from '../../../src/server/backend.js';
 import { unreachable } from '../../../src/shared/assert.js';
 import type { RequestKey } from '../../../src/shared/codec/command.js';
 import { type Scheduler, sleep } from '../../../src/shared/environment.js';
 import type { ReadConsistency, WriteOutcome } from '../../../src/shared/types.js';
 import type { SimRandom } from '../kit/sim-random.js';
-import { ClientSession } from './client-session.js';
 import type { Callee, ClientWire } from './client-wire.js';
 import type { Findings } from './findings.js';
 import type { StackHistory } from './history.js';
@@ -54,13 +54,13 @@ const SEARCH_LIMIT = 100;
 
 export class SimulatedClient {
   readonly #options: ClientOptions;
-  readonly #session: ClientSession;
+  readonly #session: Session;
   readonly counts: ClientCounts = { ok: 0, failed: 0, unknown: 0 };
   #stopped = false;
 
   constructor(options: ClientOptions) {
     this.#options = options;
-    this.#session = new ClientSession(options.name, 1_700_000_000_000);
+    this.#session = new Session(options.name, 1_700_000_000_000);
   }
 
   /** Works until `stop`; resolves when the last operation is over. Never rejects. */
