@@ -320,16 +320,22 @@ export function engineSuite(name: string, createHarness: () => Promise<EngineHar
         }
       });
 
-      it('forgets the longest unused client by log order, and refuses its elders too', async () => {
+      /** An empty shard with other limits in the place of the one that every test begins with. */
+      const beginAgain = async (limits: typeof LIMITLESS): Promise<void> => {
         await shard.engine.close();
         await harness.cleanup();
         harness = await createHarness();
-        shard = new ShardDriver(harness, { ...LIMITLESS, clientsMax: 2 });
+        shard = new ShardDriver(harness, limits);
         await shard.open();
         await shard.createCollection();
+      };
+      const from = async (clientId: string, clientStampMs: number): Promise<string> => {
         const request = [upsert('a', [1, 2], { ordinal: 0 })];
-        const from = async (clientId: string, clientStampMs: number): Promise<string> =>
-          reasonOf(await shard.write(request, { clientId, clientStampMs, sequence: 1 }));
+        return reasonOf(await shard.write(request, { clientId, clientStampMs, sequence: 1 }));
+      };
+
+      it('forgets the longest unused client by log order, and refuses its elders too', async () => {
+        await beginAgain({ ...LIMITLESS, clientsMax: 2 });
         expect(await from('one', 10)).toBe('write');
         expect(await from('two', 20)).toBe('write');
         expect(await from('one', 10)).toBe('write');
@@ -346,15 +352,7 @@ export function engineSuite(name: string, createHarness: () => Promise<EngineHar
       });
 
       it('remembers over a reopen in which order clients were used', async () => {
-        await shard.engine.close();
-        await harness.cleanup();
-        harness = await createHarness();
-        shard = new ShardDriver(harness, { ...LIMITLESS, clientsMax: 2 });
-        await shard.open();
-        await shard.createCollection();
-        const request = [upsert('a', [1, 2], { ordinal: 0 })];
-        const from = async (clientId: string, clientStampMs: number): Promise<string> =>
-          reasonOf(await shard.write(request, { clientId, clientStampMs, sequence: 1 }));
+        await beginAgain({ ...LIMITLESS, clientsMax: 2 });
         await from('second by name', 10);
         await from('first by name', 10);
         await shard.reopen();
@@ -364,12 +362,7 @@ export function engineSuite(name: string, createHarness: () => Promise<EngineHar
       });
 
       it('forgets the lowest requests of a client that never acknowledges', async () => {
-        await shard.engine.close();
-        await harness.cleanup();
-        harness = await createHarness();
-        shard = new ShardDriver(harness, { ...LIMITLESS, requestsMax: 3 });
-        await shard.open();
-        await shard.createCollection();
+        await beginAgain({ ...LIMITLESS, requestsMax: 3 });
         const request = [upsert('a', [1, 2], { ordinal: 0 })];
         const send = async (sequence: number): Promise<string> =>
           reasonOf(await shard.write(request, { clientId: 'c', sequence, lowestUnanswered: 0 }));

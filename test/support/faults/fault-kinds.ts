@@ -224,22 +224,14 @@ export const FAULT_KINDS: readonly FaultKind[] = [
     what: 'a leader can send to the other nodes and receives nothing from them',
     goesOnFrom: 'begin',
     isPossible: canCut,
-    begin: async (scene) => {
-      const nodeId = await someLeader(scene);
-      const paths = others(scene, [nodeId]).map((other): Path => [other, nodeId]);
-      return disturbed(scene, paths, `node ${nodeId}`);
-    },
+    begin: (scene) => cutOneWay(scene, (leader, other) => [other, leader]),
   },
   {
     name: 'mute-leader',
     what: 'a leader receives from the other nodes and nothing of what it sends arrives',
     goesOnFrom: 'begin',
     isPossible: canCut,
-    begin: async (scene) => {
-      const nodeId = await someLeader(scene);
-      const paths = others(scene, [nodeId]).map((other): Path => [nodeId, other]);
-      return disturbed(scene, paths, `node ${nodeId}`);
-    },
+    begin: (scene) => cutOneWay(scene, (leader, other) => [leader, other]),
   },
   {
     name: 'loss',
@@ -269,6 +261,16 @@ type Path = readonly [number, number];
 async function someLeader(scene: FaultScene): Promise<number> {
   const { shards } = await scene.view.status();
   return scene.view.leaderOf(Math.floor(scene.random() * shards.length));
+}
+
+/** Cuts one direction between a leader and each of the other nodes. */
+async function cutOneWay(
+  scene: FaultScene,
+  pathOf: (leader: number, other: number) => Path,
+): Promise<OpenFault> {
+  const leader = await someLeader(scene);
+  const paths = others(scene, [leader]).map((other) => pathOf(leader, other));
+  return disturbed(scene, paths, `node ${leader}`);
 }
 
 async function killed(scene: FaultScene, nodeIds: readonly number[]): Promise<OpenFault> {

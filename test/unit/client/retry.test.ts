@@ -260,6 +260,25 @@ describe('administration', () => {
   });
 });
 
+/** A client of two nodes that has called both; then the connection to the first stands still. */
+async function firstStandsStill() {
+  const other = await startHarness();
+  const proxy = await TcpProxy.open(Number(harness.address.split(':')[1]));
+  const both = new Flotilla([proxy.address, other.address], { retry });
+  const records = both.collection('notes');
+  for (let i = 0; i < 2; i++) await records.count();
+  proxy.hold();
+  return {
+    other,
+    records,
+    [Symbol.asyncDispose]: async (): Promise<void> => {
+      proxy.close();
+      await both.close();
+      await other[Symbol.asyncDispose]();
+    },
+  };
+}
+
 describe('several addresses', () => {
   it('take turns, and a node that is gone does not matter', async () => {
     await using other = await startHarness();
@@ -282,38 +301,24 @@ describe('several addresses', () => {
   });
 
   it('are left by calls under way when their node stops (F-4)', async () => {
-    await using other = await startHarness();
-    const proxy = await TcpProxy.open(Number(harness.address.split(':')[1]));
-    await using both = new Flotilla([proxy.address, other.address], { retry });
-    const records = both.collection('notes');
-    for (let i = 0; i < 2; i++) await records.count();
-    proxy.hold();
+    await using pair = await firstStandsStill();
+    const { other, records } = pair;
     await records.upsert([RECORD], { timeoutMs: 20_000 });
     for (let i = 0; i < 3; i++) await records.count();
     expect([harness.backend.calls.length, other.backend.calls.length]).toEqual([1, 5]);
-    proxy.close();
   });
 
   it('have time left for one another, whatever the first of them does', async () => {
-    await using other = await startHarness();
-    const proxy = await TcpProxy.open(Number(harness.address.split(':')[1]));
-    await using both = new Flotilla([proxy.address, other.address], { retry });
-    const records = both.collection('notes');
-    for (let i = 0; i < 2; i++) await records.count();
-    proxy.hold();
+    await using pair = await firstStandsStill();
+    const { other, records } = pair;
     // Shorter than it takes to find out that the connection is dead.
     await records.upsert([RECORD], { timeoutMs: 2_500 });
     expect(other.backend.writes).toHaveLength(1);
-    proxy.close();
   });
 
   it('are passed by while they owe an answer', async () => {
-    await using other = await startHarness();
-    const proxy = await TcpProxy.open(Number(harness.address.split(':')[1]));
-    await using both = new Flotilla([proxy.address, other.address], { retry });
-    const records = both.collection('notes');
-    for (let i = 0; i < 2; i++) await records.count();
-    proxy.hold();
+    await using pair = await firstStandsStill();
+    const { other, records } = pair;
     const abort = new AbortController();
     const waiting = failureOf(records.count({ timeoutMs: 60_000, signal: abort.signal }));
     await waitUntil('calls go to the other only', async () => {
@@ -323,7 +328,6 @@ describe('several addresses', () => {
     });
     abort.abort();
     expect((await waiting).reason).toBe('CANCELLED');
-    proxy.close();
   });
 
   it('are named as a way out to the nodes, for reads too', async () => {

@@ -131,6 +131,18 @@ async function elect({ environment, replica }: Setup): Promise<void> {
 
 const command = (): Uint8Array => encodeCommand({ kind: 'dropCollection', collectionId: 1 });
 
+/** What is left of a replica that applied one command at `wallMs`, and the version that it got. */
+async function stoppedAfterOne(
+  wallMs: number,
+): Promise<{ readonly logStore: MemoryLogStore; readonly before: bigint }> {
+  const setup = await open(new VirtualEnvironment({ wallMs }));
+  await elect(setup);
+  await setup.environment.settle(setup.replica.propose([command()], CONTEXT));
+  await setup.environment.settle(setup.host.close());
+  await setup.logStore.close();
+  return { logStore: setup.logStore, before: defined(setup.engine.versions[0], 'version') };
+}
+
 describe('proposals', () => {
   it('are stamped with versions that grow, also within a millisecond', async () => {
     const setup = await open();
@@ -146,15 +158,9 @@ describe('proposals', () => {
   });
 
   it('go on above the log after a restart, though the wall clock went back', async () => {
-    const setup = await open(new VirtualEnvironment({ wallMs: 2_000_000_000_000 }));
-    await elect(setup);
-    await setup.environment.settle(setup.replica.propose([command()], CONTEXT));
-    const before = defined(setup.engine.versions[0], 'version');
-    await setup.environment.settle(setup.host.close());
-    await setup.logStore.close();
-
+    const { logStore, before } = await stoppedAfterOne(2_000_000_000_000);
     const earlier = new VirtualEnvironment({ wallMs: 1_000_000_000_000 });
-    const again = await open(earlier, setup.logStore.reopen());
+    const again = await open(earlier, logStore.reopen());
     await elect(again);
     await earlier.settle(again.replica.propose([command()], CONTEXT));
     const versions = again.engine.versions;
@@ -163,14 +169,8 @@ describe('proposals', () => {
   });
 
   it('go on above a log that ends with a change of the configuration', async () => {
-    const setup = await open(new VirtualEnvironment({ wallMs: 2_000_000_000_000 }));
-    await elect(setup);
-    await setup.environment.settle(setup.replica.propose([command()], CONTEXT));
-    const before = defined(setup.engine.versions[0], 'version');
-    await setup.environment.settle(setup.host.close());
-    await setup.logStore.close();
-
-    const store = setup.logStore.reopen();
+    const { logStore, before } = await stoppedAfterOne(2_000_000_000_000);
+    const store = logStore.reopen();
     const last = store.reader(1).lastIndex();
     const change: ConfChange = {
       transition: 'auto',
