@@ -87,6 +87,7 @@ const message = (groupId: number, sizeBytes?: number): GroupMessage => ({
         ? []
         : [{ type: 'EntryNormal', term: 5, index: 1_000, data: new Uint8Array(sizeBytes) }],
     commit: 100_000,
+    commitTerm: 0,
     vote: 0,
     reject: false,
     rejectHint: 0,

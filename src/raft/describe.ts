@@ -158,7 +158,8 @@ function describeIndentedMessage(
     text += ` Rejected (Hint: ${message.rejectHint})`;
   }
   if (message.commit !== 0) {
-    text += ` Commit:${message.commit}`;
+    const commitTerm = message.commitTerm === 0 ? '' : `${message.commitTerm}/`;
+    text += ` Commit:${commitTerm}${message.commit}`;
   }
   if (message.vote !== NONE) {
     text += ` Vote:${message.vote}`;

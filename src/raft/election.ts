@@ -1,6 +1,5 @@
 import { handleAppendEntries, handleHeartbeat, handleSnapshot } from './follower.js';
 import { becomeLeaderAndReplicate } from './leader.js';
-import type { MessageBody } from './message.js';
 import type { Raft } from './raft.js';
 import { type Message, type MessageType, NONE } from './types.js';
 
@@ -49,18 +48,21 @@ function requestVotes(
   campaignTransfer: boolean,
 ): void {
   const last = raft.log.lastId();
+  const { commit, commitTerm } = knownCommit(raft);
+  const body = { index: last.index, logTerm: last.term, commit, commitTerm, campaignTransfer };
   for (const id of raft.tracker.voterIds) {
     if (id === raft.id) {
       raft.send(answer, id, undefined, term);
     } else {
-      raft.send(type, id, { index: last.index, logTerm: last.term, campaignTransfer }, term);
+      raft.send(type, id, body, term);
     }
   }
 }
 
 /**
  * Grants or refuses a vote or pre-vote of the current or a later term. Learners answer too: a
- * candidate may know of their promotion before they do (E9).
+ * candidate may know of their promotion before they do (E9). Whatever the answer is, both sides
+ * tell each other what they know to be committed (E13).
  */
 export function handleVoteRequest(raft: Raft, message: Message): void {
   const { type, from, term, index, logTerm } = message;
@@ -69,33 +71,48 @@ export function handleVoteRequest(raft: Raft, message: Message): void {
     raft.vote === from ||
     (raft.vote === NONE && raft.lead === NONE) ||
     (type === 'MsgPreVote' && term > raft.term);
+  const known = knownCommit(raft);
   if (!isFree || !raft.log.isUpToDate({ term: logTerm, index })) {
-    raft.send(answer, from, { reject: true, ...commitForCandidate(raft) });
-    return;
-  }
-  if (type === 'MsgPreVote') {
+    raft.send(answer, from, { reject: true, ...known });
+  } else if (type === 'MsgPreVote') {
     // In the term that was asked about, which is not ours.
-    raft.send(answer, from, undefined, term);
-    return;
+    raft.send(answer, from, known, term);
+  } else {
+    // Whoever told the candidate to campaign has no lease any more (R8).
+    const promiseMs = message.campaignTransfer ? 0 : raft.leases.remainingPromiseMs();
+    raft.send(answer, from, { promiseMs, ...known });
+    raft.electionElapsed = 0;
+    raft.vote = from;
   }
-  // Whoever told the candidate to campaign has no lease any more (R8).
-  const promiseMs = message.campaignTransfer ? 0 : raft.leases.remainingPromiseMs();
-  raft.send(answer, from, { promiseMs });
-  raft.electionElapsed = 0;
-  raft.vote = from;
+  learnCommit(raft, message);
+}
+
+/** What a request for a vote and its answer tell: the commit index, and the term of its entry. */
+interface KnownCommit {
+  readonly commit: number;
+  readonly commitTerm: number;
+}
+
+function knownCommit(raft: Raft): KnownCommit {
+  const commit = raft.log.committed;
+  const commitTerm = raft.log.term(commit);
+  return typeof commitTerm === 'number' ? { commit, commitTerm } : { commit: 0, commitTerm: 0 };
 }
 
 /**
- * Who was removed or demoted may have a better log than all who are left, and can neither lead nor
- * let them. So it tells up to where it knows the log to be committed: with that the candidate finds
- * the change in its own log, and needs this vote no longer (M11).
+ * Two replicas may hold a change of the configuration of which one knows that it is committed, so
+ * that neither is elected: one has the shorter log, the other counts voters that are gone, or that
+ * were removed and cannot lead (M11). An entry of the same index and term is the same one, with the
+ * same before it: who holds what the other knows to be committed knows it as well (E13).
  */
-function commitForCandidate(raft: Raft): MessageBody {
-  const { committed } = raft.log;
-  const logTerm = raft.log.term(committed);
-  return raft.tracker.isVoter(raft.id) || typeof logTerm !== 'number'
-    ? {}
-    : { commit: committed, logTerm };
+function learnCommit(raft: Raft, { commit, commitTerm }: KnownCommit): void {
+  // A leader counts for itself (E11), and its log holds no less.
+  if (raft.role === 'StateLeader') return;
+  if (!raft.log.maybeCommit({ index: commit, term: commitTerm })) return;
+  if (raft.role !== 'StateFollower' && hasUnappliedConfChange(raft)) {
+    // The quorum of this campaign is not one any more; the next one counts the new voters (E8).
+    raft.becomeFollower(raft.term, NONE);
+  }
 }
 
 /** Candidates and pre-candidates differ only in which answers count. */
@@ -132,11 +149,9 @@ function answersThisPreVote(raft: Raft, message: Message): boolean {
 }
 
 function countVote(raft: Raft, message: Message): void {
-  if (raft.log.maybeCommit({ index: message.commit, term: message.logTerm })) {
-    // What is committed now may hold a change of the configuration, to be applied first (E8).
-    raft.becomeFollower(raft.term, NONE);
-    return;
-  }
+  learnCommit(raft, message);
+  // That may have ended the campaign.
+  if (raft.role === 'StateFollower') return;
   raft.tracker.recordVote(message.from, !message.reject);
   raft.leases.granted(message.promiseMs);
   switch (raft.tracker.tallyVotes()) {

@@ -24,6 +24,7 @@ export function createMessage(
     index: body.index ?? 0,
     entries: body.entries ?? NO_ENTRIES,
     commit: body.commit ?? 0,
+    commitTerm: body.commitTerm ?? 0,
     vote: body.vote ?? 0,
     reject: body.reject ?? false,
     rejectHint: body.rejectHint ?? 0,

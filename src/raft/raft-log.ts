@@ -186,7 +186,10 @@ export class RaftLog {
     this.#committed = index;
   }
 
-  /** Commits up to the entry where it is of that term: only a leader's own (E11, paper 5.4.2). */
+  /**
+   * Commits up to the entry where it is of that term: of its own term where a leader has counted
+   * (E11, paper 5.4.2), of any where another replica knows it to be committed (E13).
+   */
   maybeCommit(id: EntryId): boolean {
     if (id.index <= this.#committed || id.term === 0 || !this.matches(id)) return false;
     this.commitTo(id.index);

@@ -118,14 +118,20 @@ export interface Message {
   readonly to: ReplicaId;
   readonly from: ReplicaId;
   readonly term: number;
-  /**
-   * Term of the entry at `index` (MsgApp), of the hinted entry (rejected MsgAppResp), or of the one
-   * at `commit` (refused vote, M11).
-   */
+  /** Term of the entry at `index` (MsgApp), or of the hinted entry (rejected MsgAppResp). */
   readonly logTerm: number;
   readonly index: number;
   readonly entries: readonly Entry[];
+  /**
+   * The sender's commit index, or as much of it as concerns the receiver (L3). In MsgHeartbeatResp
+   * it is the host's: one more than the index that it has applied (A6), 0 where it does not tell.
+   */
   readonly commit: number;
+  /**
+   * Requests for votes and pre-votes, and their answers: term of the entry at `commit`, because an
+   * index alone proves nothing to who has another log (E13). 0 where the sender does not know it.
+   */
+  readonly commitTerm: number;
   /** MsgStorageAppend: vote of its HardState. MsgTransferLeader: the replica that is to lead. */
   readonly vote: ReplicaId;
   readonly reject: boolean;

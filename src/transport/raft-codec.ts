@@ -6,6 +6,9 @@
  * The two fields of leases came in the second version: messages that carry them have forms of
  * their own, all others look as they did in the first one. So both versions understand each other
  * while leases are off, and leases may be switched on when no node is left that cannot read them.
+ *
+ * The term of a commit index (E13) came later still. It takes the place of `rejectHint` in requests
+ * for votes and their answers, which have none: earlier versions write 0 there and do not look.
  */
 import type { ConfState, Entry, EntryType, Message, MessageType, Snapshot } from '../raft/types.js';
 import { assert } from '../shared/assert.js';
@@ -42,6 +45,13 @@ const FORM = { full: 1, leased: 2 } as const;
 const FORMS_ALL = FORM.full | FORM.leased;
 const FLAG = { reject: 1, campaignTransfer: 2, snapshot: 4 } as const;
 const FLAGS_ALL = FLAG.reject | FLAG.campaignTransfer | FLAG.snapshot;
+/** The types whose messages have a `commitTerm` and no `rejectHint`. */
+const VOTE_TYPES: ReadonlySet<MessageType> = new Set([
+  'MsgVote',
+  'MsgVoteResp',
+  'MsgPreVote',
+  'MsgPreVoteResp',
+]);
 
 const MESSAGE_BYTES = 64;
 const ENTRY_BYTES = 24;
@@ -98,6 +108,7 @@ function isCompact(message: Message): boolean {
     message.logTerm === 0 &&
     message.index === 0 &&
     message.entries.length === 0 &&
+    message.commitTerm === 0 &&
     message.vote === 0 &&
     !message.reject &&
     message.rejectHint === 0 &&
@@ -121,6 +132,7 @@ function readHead(reader: ByteReader, type: MessageType, leased: boolean): Messa
     index: 0,
     entries: NO_ENTRIES,
     commit,
+    commitTerm: 0,
     vote: 0,
     reject: false,
     rejectHint: 0,
@@ -133,13 +145,17 @@ function readHead(reader: ByteReader, type: MessageType, leased: boolean): Messa
 
 function writeRest(writer: ByteWriter, message: Message): void {
   const { snapshot } = message;
+  const isAboutVotes = VOTE_TYPES.has(message.type);
+  const unwritten = isAboutVotes ? message.rejectHint : message.commitTerm;
+  assert(unwritten === 0, () => `${message.type} carries a field that is not its own`);
   writer.u8(
     (message.reject ? FLAG.reject : 0) |
       (message.campaignTransfer ? FLAG.campaignTransfer : 0) |
       (snapshot === undefined ? 0 : FLAG.snapshot),
   );
   writer.varint(message.logTerm).varint(message.index);
-  writer.varint(message.vote).varint(message.rejectHint);
+  writer.varint(message.vote);
+  writer.varint(isAboutVotes ? message.commitTerm : message.rejectHint);
   writer.varint(message.entries.length);
   for (const entry of message.entries) {
     writer.u8(ENTRY_TYPES.indexOf(entry.type)).varint(entry.term).varint(entry.index);
@@ -154,7 +170,8 @@ function readRest(reader: ByteReader, head: Message): Message {
   const logTerm = reader.varint();
   const index = reader.varint();
   const vote = reader.varint();
-  const rejectHint = reader.varint();
+  const hintOrTerm = reader.varint();
+  const isAboutVotes = VOTE_TYPES.has(head.type);
   const entries: Entry[] = [];
   for (let left = reader.varint(); left > 0; left--) entries.push(readEntry(reader));
   const message: Message = {
@@ -162,9 +179,10 @@ function readRest(reader: ByteReader, head: Message): Message {
     logTerm,
     index,
     entries,
+    commitTerm: isAboutVotes ? hintOrTerm : 0,
     vote,
     reject: (flags & FLAG.reject) !== 0,
-    rejectHint,
+    rejectHint: isAboutVotes ? 0 : hintOrTerm,
     campaignTransfer: (flags & FLAG.campaignTransfer) !== 0,
   };
   if ((flags & FLAG.snapshot) === 0) return message;

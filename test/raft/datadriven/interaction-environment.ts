@@ -15,6 +15,7 @@ import { createMessage } from '../../../src/raft/message.js';
 import { type Message, NONE, type ProposeResult, type ReplicaId } from '../../../src/raft/types.js';
 import { parseConfChange } from './conf-change-text.js';
 import { DirectiveError } from './directive-error.js';
+import { asEtcdMessage } from './etcd-message.js';
 import { parseFlag, parseNodeOptions, parseWhole } from './node-options.js';
 import { parseLogLevel, ReplayOutput } from './output.js';
 import type { Directive } from './parser.js';
@@ -299,7 +300,8 @@ export class InteractionEnvironment {
 
   #deliver(message: Message, drop: boolean): void {
     const isLost = drop || this.#node(message.to).isDown;
-    this.#output.writeLine(`${isLost ? 'dropped: ' : ''}${describeMessage(message)}`);
+    const text = describeMessage(asEtcdMessage(message));
+    this.#output.writeLine(`${isLost ? 'dropped: ' : ''}${text}`);
     if (isLost) {
       return;
     }

@@ -29,6 +29,7 @@ import {
   type Snapshot,
 } from '../../../src/raft/types.js';
 import { DirectiveError } from './directive-error.js';
+import { asEtcdMessage, asEtcdReady } from './etcd-message.js';
 import type { ReplayOutput } from './output.js';
 
 /** What a scenario chooses; the node adds its id, its storage and its source of randomness. */
@@ -160,7 +161,7 @@ export class ReplayNode {
   /** Takes a Ready, prints it and does all that it asks for. Returns what is to be sent. */
   processReady(output: ReplayOutput): readonly Message[] {
     const ready = this.core.ready();
-    output.write(describeReady(ready));
+    output.write(describeReady(asEtcdReady(ready)));
     if (this.config.asyncStorageWrites !== true) {
       this.#write(writeOfReady(ready));
       this.#apply(ready.committed);
@@ -275,10 +276,10 @@ export class ReplayNode {
 function printWork(work: Message, output: ReplayOutput): readonly Message[] {
   const { responses = [], ...bare } = work;
   output.writeLine('Processing:');
-  output.writeLine(describeMessage(bare));
+  output.writeLine(describeMessage(asEtcdMessage(bare)));
   output.writeLine('Responses:');
   for (const response of responses) {
-    output.writeLine(describeMessage(response));
+    output.writeLine(describeMessage(asEtcdMessage(response)));
   }
   return responses;
 }

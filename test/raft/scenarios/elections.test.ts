@@ -449,19 +449,6 @@ describe('elections', () => {
     expect(replica.role).toBe('StateFollower');
   });
 
-  it('M11, E8: a candidate that learns of commits stops, where they are of its own log', () => {
-    for (const [logTerm, commit, role] of [
-      [1, 1, 'StateFollower'],
-      [3, 0, 'StateCandidate'],
-    ] as const) {
-      const candidate = paperReplica(1, { terms: [1, 1] });
-      candidate.node.campaign();
-      candidate.flush();
-      candidate.step('MsgVoteResp', 2, 2, { reject: true, commit: 1, logTerm });
-      expect([candidate.commit, candidate.role]).toEqual([commit, role]);
-    }
-  });
-
   it('E5, E8: who may not campaign for that long after its leader died votes for others', () => {
     const replica = new TestReplica(1);
     const data = encodeConfChange(change('l4'));

@@ -28,6 +28,11 @@ export class Membership {
     this.#random = cluster.world.fork('membership');
   }
 
+  /** Index of the newest entry that has changed the members. */
+  get latestIndex(): number {
+    return this.#configurations.latest.index;
+  }
+
   /** Whether a replica is gone for good that the group still counts. */
   get isDegraded(): boolean {
     return this.#lost !== undefined;
@@ -40,6 +45,25 @@ export class Membership {
     const confState = leader?.node?.confState;
     if (leader === undefined || confState === undefined) return;
     this.#propose(leader, this.#draw(confState));
+  }
+
+  /** Changes the configuration, again and again, and no member of it. */
+  enterOrLeaveJoint(): void {
+    const leader = this.#cluster.leader();
+    const confState = leader?.node?.confState;
+    if (leader === undefined || confState === undefined) return;
+    const isJoint = confState.votersOutgoing.length > 0;
+    const same = { kind: 'update', replicaId: leader.id } as const;
+    this.#propose(leader, isJoint ? change('auto', []) : change('joint-explicit', [same]));
+  }
+
+  /** One voter less, where there are more than three. */
+  shrink(): void {
+    const leader = this.#cluster.leader();
+    const { voters = [], votersOutgoing = [] } = leader?.node?.confState ?? {};
+    if (leader === undefined || voters.length < 4 || votersOutgoing.length > 0) return;
+    const replicaId = this.#random.pick(voters);
+    this.#propose(leader, change('auto', [{ kind: 'remove', replicaId }]));
   }
 
   /** Only what the group needs to get well: replaces what is lost, leaves a joint configuration. */
@@ -55,19 +79,23 @@ export class Membership {
     }
   }
 
-  /** A machine loses all its data, where the group can bear it. Returns whether one did. */
-  wipe(): boolean {
+  /**
+   * A machine loses all its data, where the group can bear it. `early`: only one that has synced
+   * the newest configuration, while others have not. Returns whether one did.
+   */
+  wipe(when: 'early' | 'any' = 'any'): boolean {
     this.#noteMembers();
     const { index, confState } = this.#configurations.latest;
     const { voters, votersOutgoing } = confState;
-    // Who still went by an older configuration might need the very vote that is lost.
-    const isSettled =
-      votersOutgoing.length === 0 &&
-      voters.every((id) => this.#knows(id, index)) &&
-      !this.#isChangePending(index);
+    const isSettled = votersOutgoing.length === 0 && !this.#isChangePending(index);
     if (this.#lost !== undefined || !isSettled || voters.length < 3) return false;
-    const victim = this.#cluster.replica(this.#random.pick(voters));
+    const knowing = voters.filter((id) => this.#knows(id, index));
+    if (when === 'early' && knowing.length === voters.length) return false;
+    const candidates = when === 'early' ? knowing : voters;
+    const victim = this.#cluster.replica(candidates.length > 0 ? this.#random.pick(candidates) : 0);
     if (victim === undefined || victim.isDestroyed) return false;
+    // Who still goes by an older configuration learns of this one from a voter that stays (E13).
+    if (!knowing.some((id) => id !== victim.id)) return false;
     this.#lost = victim.id;
     this.#cluster.destroy(victim);
     return true;

@@ -7,6 +7,14 @@ import { ELECTION_TIMEOUT_MS, type SimReplica } from './sim-replica.js';
 import type { Swarm } from './swarm.js';
 
 const REAP_EVERY_MS = 3_000;
+/** How long a disk that is to be lost waits for a change of the members. */
+const WATCH_MS = 10_000;
+const WATCH_EVERY_MS = 25;
+/** How long a follower's state machine is slow, and when it is away meanwhile. */
+const SLOW_MS = 10_000;
+const AWAY_FROM_MS = 1_500;
+const AWAY_UNTIL_MS = 4_000;
+const JOINT_EVERY_MS = 100;
 const HEALTHY_DISK: Swarm['disk'] = { syncMaxMs: 5, applyMaxMs: 5 };
 
 /** Everything that goes wrong, or that operators do, at the rates of the run's parameters. */
@@ -30,15 +38,14 @@ export class Nemesis {
     this.#every(network.clogEveryMs, () => this.#clog());
     this.#every(process.crashEveryMs, () => this.#crash());
     this.#every(process.pauseEveryMs, () => this.#pause());
-    this.#every(process.wipeEveryMs, () => {
-      if (this.#membership.wipe()) this.#cluster.seen.wipes += 1;
-    });
+    this.#every(process.wipeEveryMs, () => this.#wipe());
     this.#every(workload.quietEveryMs, () => this.#quiet());
     this.#every(admin.changeEveryMs, () => this.#membership.change());
     this.#every(admin.transferEveryMs, () => this.#transfer());
     this.#every(admin.campaignEveryMs, () => this.#running()?.act((node) => node.campaign()));
     this.#every(admin.deposeEveryMs, () => this.#depose());
-    this.#every(admin.compactEveryMs, () => this.#running()?.compact());
+    this.#every(admin.compactEveryMs, () => this.#running()?.compact(admin.trailingEntries));
+    this.#every(admin.strandEveryMs, () => this.#strand());
     this.#every(REAP_EVERY_MS, () => this.#membership.reap());
   }
 
@@ -80,16 +87,49 @@ export class Nemesis {
 
   #crash(): void {
     const { process } = this.#cluster.swarm;
-    const everyone = this.#random.chance(process.crashAllProbability);
-    const victims = everyone ? this.#cluster.replicas : [this.#victim()];
-    for (const replica of victims) {
-      if (replica?.isRunning !== true) continue;
-      this.#cluster.seen.crashes += 1;
-      replica.crash();
-      this.#later(this.#random.exponential(process.outageMeanMs), () => {
-        if (!replica.isRunning && !replica.isDestroyed) replica.start();
-      });
+    if (this.#random.chance(process.crashAllProbability)) this.#crashAll();
+    else this.#crashOne(this.#victim());
+  }
+
+  #crashAll(): void {
+    for (const replica of this.#cluster.replicas) this.#crashOne(replica);
+  }
+
+  #crashOne(replica: SimReplica | undefined): void {
+    if (replica?.isRunning !== true) return;
+    this.#cluster.seen.crashes += 1;
+    replica.crash();
+    this.#later(this.#random.exponential(this.#cluster.swarm.process.outageMeanMs), () => {
+      if (!replica.isRunning && !replica.isDestroyed) replica.start();
+    });
+  }
+
+  /**
+   * Half of the time right after a change of the members, and after a loss of power: what some have
+   * not heard of yet is known to few then, and after that only to those who have synced it (M12).
+   */
+  #wipe(): void {
+    const { seen } = this.#cluster;
+    if (this.#random.chance(0.5)) {
+      if (this.#membership.wipe()) seen.wipes += 1;
+      return;
     }
+    const untilMs = this.#cluster.world.nowMs + WATCH_MS;
+    this.#watch(this.#membership.latestIndex, untilMs);
+    this.#membership.shrink();
+  }
+
+  #watch(knownIndex: number, untilMs: number): void {
+    this.#later(WATCH_EVERY_MS, () => {
+      if (this.#cluster.world.nowMs > untilMs) return;
+      if (this.#membership.latestIndex === knownIndex || !this.#membership.wipe('early')) {
+        this.#watch(knownIndex, untilMs);
+        return;
+      }
+      this.#cluster.seen.wipes += 1;
+      this.#membership.reap();
+      this.#crashAll();
+    });
   }
 
   #pause(): void {
@@ -131,6 +171,35 @@ export class Nemesis {
       for (const replica of others) replica.act((node) => node.suspectLeader());
       if (others.length > 0) this.#random.pick(others).act((node) => node.campaign());
     });
+  }
+
+  /**
+   * A follower with a slow state machine is away for longer than the log is kept, amid changes of
+   * the configuration: the snapshot that it gets holds some that it is still applying (P4).
+   */
+  #strand(): void {
+    const { network } = this.#cluster;
+    const leader = this.#cluster.leader();
+    const voters = leader?.node?.confState.voters ?? [];
+    const others = voters.filter((id) => id !== leader?.id);
+    if (others.length < 2) return;
+    const follower = this.#cluster.replica(this.#random.pick(others));
+    if (follower === undefined) return;
+    follower.slowDown(SLOW_MS);
+    for (let atMs = 0; atMs < AWAY_UNTIL_MS; atMs += JOINT_EVERY_MS) {
+      this.#later(atMs, () => this.#membership.enterOrLeaveJoint());
+    }
+    this.#later(AWAY_FROM_MS, () => network.cut(this.#allLinksOf(follower)));
+    this.#later(AWAY_UNTIL_MS - JOINT_EVERY_MS, () => this.#cluster.leader()?.compact(0));
+    this.#later(AWAY_UNTIL_MS, () => network.heal());
+  }
+
+  #allLinksOf({ computer: { index } }: SimReplica): readonly Cut<number>[] {
+    const others = this.#cluster.machines.filter((machine) => machine.index !== index);
+    return others.flatMap((other): Cut<number>[] => [
+      [index, other.index],
+      [other.index, index],
+    ]);
   }
 
   #cutOff({ computer: { index } }: SimReplica): void {

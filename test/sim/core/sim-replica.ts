@@ -23,6 +23,9 @@ import { type ProposalOutcome, Waiters } from './waiters.js';
 export const ELECTION_TICKS = 10;
 export const TICK_MS = 100;
 export const ELECTION_TIMEOUT_MS = ELECTION_TICKS * TICK_MS;
+/** How much longer a snapshot takes to be written than a batch of entries. */
+const INSTALL_FACTOR = 10;
+const SLOW_APPLY_MS = [100, 600] as const;
 
 /** What there is only while the process runs. */
 interface Process {
@@ -37,6 +40,7 @@ interface Process {
   persistedIndex: number;
   applyQueue: Entry[];
   isApplyScheduled: boolean;
+  slowUntilMs: number;
   machine: RegisterMachine;
   appliedHash: number;
   configuration: StoredConfiguration;
@@ -142,6 +146,7 @@ export class SimReplica {
       persistedIndex: this.store.lastIndex(),
       applyQueue: [],
       isApplyScheduled: false,
+      slowUntilMs: 0,
       machine,
       appliedHash: image.hash,
       configuration: this.store.disk.configuration,
@@ -205,14 +210,19 @@ export class SimReplica {
     );
   }
 
+  /** For this long its state machine takes one entry at a time, and its time for that. */
+  slowDown(durationMs: number): void {
+    const process = this.#process;
+    if (process !== undefined) process.slowUntilMs = this.#context.world.nowMs + durationMs;
+  }
+
   /** Drops the beginning of the log, as far as state on disk and snapshots on their way allow. */
-  compact(): void {
+  compact(trailingEntries: number): void {
     const process = this.#process;
     if (process === undefined || process.outstanding?.snapshot !== undefined) return;
     const { hardState } = this.store.disk;
     const floor = Math.min(this.store.stateImage.machine.applied, hardState.commit);
-    const trailing = this.#context.swarm.admin.trailingEntries;
-    const index = Math.min(floor - trailing, process.snapshots.oldestInUse);
+    const index = Math.min(floor - trailingEntries, process.snapshots.oldestInUse);
     if (index < this.store.firstIndex()) return;
     process.unsaved = { ...process.unsaved, compactedIndex: index };
     this.#context.seen.compactions += 1;
@@ -324,8 +334,9 @@ export class SimReplica {
     process.unsaved = {};
     const snapshot = image && { image, hash: image.hash };
     this.store.write({ ...unsaved, snapshot, entries, hashes }, () => this.#do(done));
-    const latencyMs = this.computer.random.between(0, this.#context.disk.syncMaxMs);
-    this.#after(latencyMs, () => this.store.finish());
+    const { syncMaxMs } = this.#context.disk;
+    const maxMs = image === undefined ? syncMaxMs : INSTALL_FACTOR * syncMaxMs;
+    this.#after(this.computer.random.between(0, maxMs), () => this.store.finish());
   }
 
   #afterPersist(process: Process, ready: Ready, waiting: readonly Entry[]): void {
@@ -391,15 +402,18 @@ export class SimReplica {
   #scheduleApply(process: Process): void {
     if (process.isApplyScheduled || process.applyQueue.length === 0) return;
     process.isApplyScheduled = true;
-    const { applyMaxMs } = this.#context.disk;
-    this.#after(this.computer.random.between(0, applyMaxMs), () => {
+    const { random } = this.computer;
+    const isSlow = this.#context.world.nowMs < process.slowUntilMs;
+    const delayMs = isSlow
+      ? random.between(...SLOW_APPLY_MS)
+      : random.between(0, this.#context.disk.applyMaxMs);
+    this.#after(delayMs, () => {
       process.isApplyScheduled = false;
-      this.#do(() => this.#applySome(process));
+      this.#do(() => this.#applySome(process, isSlow ? 1 : random.integer(1, 16)));
     });
   }
 
-  #applySome(process: Process): void {
-    const count = this.computer.random.integer(1, 16);
+  #applySome(process: Process, count: number): void {
     const entries = process.applyQueue.splice(0, count);
     const last = entries.at(-1);
     if (last === undefined) return;

@@ -17,6 +17,7 @@ export const FAULTS = [
   'campaign',
   'suspicion',
   'compaction',
+  'stranding',
   'leases',
 ] as const;
 export type Fault = (typeof FAULTS)[number];
@@ -81,6 +82,7 @@ export interface Swarm {
     readonly compactEveryMs: number;
     readonly checkpointEntries: number;
     readonly trailingEntries: number;
+    readonly strandEveryMs: number;
   };
 }
 
@@ -111,7 +113,12 @@ export function focusOnReads(swarm: Swarm, without: ReadonlySet<Fault> = new Set
     workload: { ...workload, ...READING },
     network: { ...network, delayMinMs: 1, delayMeanMs: 5, lossProbability: 0, linkCapacity: 200 },
     disk: { syncMaxMs: 5, applyMaxMs: 5 },
-    admin: { ...admin, deposeEveryMs: without.has('suspicion') ? 0 : 1_500, changeEveryMs: 0 },
+    admin: {
+      ...admin,
+      deposeEveryMs: without.has('suspicion') ? 0 : 1_500,
+      changeEveryMs: 0,
+      strandEveryMs: 0,
+    },
   };
 }
 
@@ -184,6 +191,10 @@ function drawAny(seed: number, without: ReadonlySet<Fault>): Swarm {
       ),
       checkpointEntries: random.pick([1, 10, 100]),
       trailingEntries: random.pick([0, 5, 50]),
+      strandEveryMs: allows(
+        'stranding',
+        sometimes(0.3, () => random.between(3_000, 20_000)),
+      ),
     },
   };
 }

@@ -42,6 +42,7 @@ function message(fields: Partial<Message>): Message {
     index: 0,
     entries: [],
     commit: 0,
+    commitTerm: 0,
     vote: 0,
     reject: false,
     rejectHint: 0,

@@ -50,7 +50,7 @@ const snapshot = fc.record({
   data: bytes,
 });
 
-const fullMessage: fc.Arbitrary<Message> = fc.record(
+const anyMessage: fc.Arbitrary<Message> = fc.record(
   {
     type: fc.constantFrom(...WIRE_TYPES),
     to: number,
@@ -60,6 +60,7 @@ const fullMessage: fc.Arbitrary<Message> = fc.record(
     index: number,
     entries: fc.array(entry, { maxLength: 5 }),
     commit: number,
+    commitTerm: number,
     vote: number,
     reject: fc.boolean(),
     rejectHint: number,
@@ -79,6 +80,7 @@ const fullMessage: fc.Arbitrary<Message> = fc.record(
       'index',
       'entries',
       'commit',
+      'commitTerm',
       'vote',
       'reject',
       'rejectHint',
@@ -88,6 +90,11 @@ const fullMessage: fc.Arbitrary<Message> = fc.record(
       'promiseMs',
     ],
   },
+);
+
+/** Only messages about votes say the term of a commit index, and only others give a hint. */
+const fullMessage = anyMessage.map((message) =>
+  message.type.includes('Vote') ? { ...message, rejectHint: 0 } : { ...message, commitTerm: 0 },
 );
 
 /** What a leader really sends to each follower at every interval. */
@@ -107,6 +114,7 @@ export const heartbeat: fc.Arbitrary<Message> = fc
     logTerm: 0,
     index: 0,
     entries: [],
+    commitTerm: 0,
     vote: 0,
     reject: false,
     rejectHint: 0,

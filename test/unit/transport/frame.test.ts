@@ -35,6 +35,7 @@ const message = (fields: Partial<Message>): Message => ({
   index: 0,
   entries: [],
   commit: 0,
+  commitTerm: 0,
   vote: 0,
   reject: false,
   rejectHint: 0,
@@ -149,6 +150,15 @@ describe('raft messages in frames', () => {
     expect(raftFrame(message({ type: 'MsgVoteResp' }))[3]).toBe(1);
     expect(raftFrame(message({ type: 'MsgHeartbeat', sentAtMs: 1 }))[3]).toBe(2);
     expect(raftFrame(message({ type: 'MsgVoteResp', promiseMs: 1 }))[3]).toBe(3);
+  });
+
+  it('about votes carry the term of a commit index where others carry a hint (E13)', () => {
+    const type = 'MsgVote';
+    const [request] = decodeFrame(raftFrame(message({ type, commit: 9, commitTerm: 4 })));
+    if (request?.kind !== 'raft') throw new Error('not a raft record');
+    expect(request.messages[0]?.message).toMatchObject({ commitTerm: 4, rejectHint: 0 });
+    expect(() => raftFrame(message({ type, rejectHint: 1 }))).toThrow(InvariantError);
+    expect(() => raftFrame(message({ commitTerm: 1 }))).toThrow(InvariantError);
   });
 
   it('of a form that nobody writes are refused', () => {

@@ -17,6 +17,7 @@ export function raftMessage(fields: Partial<Message> & { type: MessageType }): M
     index: 0,
     entries: [],
     commit: 0,
+    commitTerm: 0,
     vote: 0,
     reject: false,
     rejectHint: 0,

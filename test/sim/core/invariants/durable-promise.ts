@@ -6,8 +6,9 @@ import type { SimReplica } from '../sim-replica.js';
 const TERMS_MAX = 2 ** 21;
 
 /**
- * What a vote or an acknowledgement says is on the disk, synced, when it leaves (E1), and is still
- * there after any crash. Nobody votes for two in one term, whatever happens between (E3, P-5).
+ * What a vote, a request for one or an acknowledgement says is on the disk, synced, when it leaves
+ * (E1), and is still there after any crash. Nobody votes for two in one term, whatever happens
+ * between (E3, P-5).
  */
 export class DurablePromise implements Observer {
   /** By replica and term: whom it told that it has its vote. */
@@ -27,9 +28,13 @@ export class DurablePromise implements Observer {
 
   onSend(replica: SimReplica, message: Message): void {
     switch (message.type) {
+      case 'MsgVote':
+        this.#checkTerm(replica, message.term);
+        this.#checkVote(replica, message.term, replica.id);
+        return;
       case 'MsgVoteResp':
         this.#checkTerm(replica, message.term);
-        if (!message.reject) this.#checkVote(replica, message);
+        if (!message.reject) this.#checkVote(replica, message.term, message.to);
         return;
       case 'MsgPreVoteResp':
         // A grant is about a term that nobody has begun.
@@ -58,15 +63,17 @@ export class DurablePromise implements Observer {
     this.#terms.set(id, Math.max(this.#terms.get(id) ?? 0, term));
   }
 
-  #checkVote({ id, store }: SimReplica, { term, to }: Message): void {
+  #checkVote({ id, store }: SimReplica, term: number, choice: number): void {
     const { hardState } = store.disk;
-    if (hardState.term === term && hardState.vote !== to) {
-      throw violation(`replica ${id} votes for ${to} in ${term}, disk: ${hardState.vote}`);
+    if (hardState.term === term && hardState.vote !== choice) {
+      throw violation(`replica ${id} votes for ${choice} in ${term}, disk: ${hardState.vote}`);
     }
     const key = id * TERMS_MAX + term;
-    const earlier = this.#votes.get(key) ?? to;
-    if (earlier !== to) throw violation(`replica ${id} votes for ${earlier} and ${to} in ${term}`);
-    this.#votes.set(key, to);
+    const earlier = this.#votes.get(key) ?? choice;
+    if (earlier !== choice) {
+      throw violation(`replica ${id} votes for ${earlier} and ${choice} in ${term}`);
+    }
+    this.#votes.set(key, choice);
   }
 
   /** A leader of a later term may have replaced them since, which comes to the same. */
