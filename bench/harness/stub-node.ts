@@ -42,6 +42,7 @@ const admin: ClusterAdmin = {
   listCollections: refuse,
   describeCollection: refuse,
   changeReplicas: refuse,
+  cancelReplicaChange: refuse,
   changeLeader: refuse,
   readmitNode: refuse,
   status: refuse,

@@ -35,18 +35,23 @@ export type GroupPlace =
   | { readonly topology: true; readonly shardId?: never };
 
 export type ReplicaPlace = GroupPlace & { readonly nodeId: number };
+/** A change of replicas, by the `id` that `status` shows. */
+export type ChangePlace = GroupPlace & { readonly changeId: number };
 export type LeaderPlace = GroupPlace & { readonly nodeId?: number };
 
 const READ = { kind: 'repeatable', writes: false } as const;
 /** Sent twice it could undo or redo what somebody else has done in between. */
 const CHANGE = { kind: 'once', writes: true } as const;
 
-function groupRequest(where: GroupPlace & { readonly nodeId?: number }): GroupRequest {
-  const { shardId, topology = false, nodeId = 0 } = where;
+function groupRequest(
+  where: GroupPlace & { readonly nodeId?: number; readonly changeId?: number },
+): GroupRequest {
+  const { shardId, topology = false, nodeId = 0, changeId = 0 } = where;
   return {
     shardId: shardId === undefined ? undefined : wholeNumber(shardId, 'shardId'),
     topology,
     nodeId: wholeNumber(nodeId, 'nodeId'),
+    changeId: wholeNumber(changeId, 'changeId'),
   };
 }
 
@@ -144,9 +149,14 @@ export class Flotilla {
     return this.#caller.call(API.resetReplica, groupRequest(where), options, CHANGE);
   }
 
-  /** Gives up a change of replicas, as long as the new replica does not vote. */
-  cancelReplicaChange(group: GroupPlace, options: CallOptions = {}): Promise<ReplicaResponse> {
-    return this.#caller.call(API.cancelReplicaChange, groupRequest(group), options, CHANGE);
+  /**
+   * Gives up a change of replicas, as long as the new replica does not vote. Rejects with
+   * CHANGE_NOT_FOUND for one that is through or never was; to have given it up before is no error.
+   */
+  cancelReplicaChange(which: ChangePlace, options: CallOptions = {}): Promise<ReplicaResponse> {
+    // Sent twice it cannot hit the next change: that has another id.
+    const manner = { kind: 'repeatable', writes: true } as const;
+    return this.#caller.call(API.cancelReplicaChange, groupRequest(which), options, manner);
   }
 
   /** Hands the leadership over, to the replica on `nodeId` or to the fittest. */

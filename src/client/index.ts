@@ -40,6 +40,7 @@ export {
   type WriteResult,
 } from './collection.js';
 export {
+  type ChangePlace,
   Flotilla,
   type GroupPlace,
   type LeaderPlace,

@@ -2,7 +2,7 @@
 import type { ReplicaChangeStatus } from '../shared/codec/replica-messages.js';
 import type { ReplicaChange } from '../topology/document.js';
 import type { GroupState } from '../topology/group-control.js';
-import type { ReplicaGroup } from '../topology/replica-group.js';
+import { changeIdOf, type ReplicaGroup } from '../topology/replica-group.js';
 import { nextReplicaStep } from '../topology/replica-steps.js';
 
 /**
@@ -35,6 +35,7 @@ export function changeStatus(
     bytesPerSecond: Math.round(bytesPerSecond),
     ...(bytesPerSecond > 0 && { leftMs: Math.round(leftMs) }),
     problem: problemOf(group, change, state),
+    id: changeIdOf(change),
   };
 }
 

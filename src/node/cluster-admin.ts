@@ -100,6 +100,14 @@ export class NodeAdmin implements ClusterAdmin {
     return this.#replicas.changeReplicas(action, group, nodeId, options);
   }
 
+  cancelReplicaChange(
+    group: GroupName,
+    changeId: number,
+    options: CallOptions,
+  ): Promise<ReplicaResponse> {
+    return this.#replicas.cancelReplicaChange(group, changeId, options);
+  }
+
   changeLeader(
     action: LeaderAction,
     group: GroupName,

@@ -187,6 +187,7 @@ export class Node {
       environment.disk,
       `${config.directory}/snapshots`,
     );
+    lifecycle.add('snapshot files', () => snapshotFiles.close());
     const transport = await this.#openTransport();
     lifecycle.add('transport', () => transport.close());
     const host = new ReplicaHost({
@@ -199,6 +200,7 @@ export class Node {
       snapshotFiles,
       peers: () => transport.peers(),
       onFault: (groupId, error) => this.#noteFault(groupId, error),
+      onLeader: (groupId, nodeId) => this.#parts?.router.noteLeader(groupId, nodeId),
       ...(compaction !== undefined && { compaction }),
     });
     lifecycle.add('replicas', () => host.close());

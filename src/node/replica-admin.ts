@@ -20,7 +20,12 @@ import {
   type TopologyDocument,
 } from '../topology/document.js';
 import { type GroupState, quorumRisk, survivalRisk } from '../topology/group-control.js';
-import { groupName, type ReplicaGroup, replicaGroups } from '../topology/replica-group.js';
+import {
+  changeIdOf,
+  groupName,
+  type ReplicaGroup,
+  replicaGroups,
+} from '../topology/replica-group.js';
 import type { TopologyGroup } from '../topology/topology-group.js';
 import type { TopologyView } from '../topology/view.js';
 import { identify } from './bootstrap.js';
@@ -60,15 +65,28 @@ export class ReplicaAdmin {
     const budget = this.#budgetOf(options);
     const document = await this.#freshDocument(budget);
     const group = groupNamed(name, document);
-    if (action !== 'cancel' && !document.nodes.some((node) => node.nodeId === nodeId)) {
+    if (!document.nodes.some((node) => node.nodeId === nodeId)) {
       throw new FlotillaError('NODE_NOT_FOUND', `There is no node ${nodeId} in the cluster`);
     }
     const command = await this.#commandFor(action, group, nodeId, budget);
     await this.#propose(command, budget);
-    const now = await this.#freshDocument(budget);
-    const after = groupNamed(name, now);
-    const change = after.change && changeStatus(after, after.change);
-    return { change, epoch: now.epoch };
+    return this.#changeNow(name, budget);
+  }
+
+  /** See `ClusterAdmin`. */
+  async cancelReplicaChange(
+    name: GroupName,
+    changeId: number,
+    options: CallOptions,
+  ): Promise<ReplicaResponse> {
+    const budget = this.#budgetOf(options);
+    const group = groupNamed(name, await this.#freshDocument(budget));
+    const { groupId, change } = group;
+    // One that is given up already is not asked about again: the answer to a retry is the same.
+    const isNew = change?.stage !== 'cancelling';
+    if (isNew && changeIdOf(change) === changeId) await this.#assertNotReplaced(group, budget);
+    await this.#propose({ kind: 'cancelReplicaChange', groupId, changeId }, budget);
+    return this.#changeNow(name, budget);
   }
 
   /**
@@ -175,9 +193,6 @@ export class ReplicaAdmin {
         await this.#assertQuorumWithout(group, replicaId, budget);
         return { kind: 'resetReplica', groupId, replicaId };
       }
-      case 'cancel':
-        await this.#assertNotReplaced(group, budget);
-        return { kind: 'cancelReplicaChange', groupId };
       default:
         return unreachable(action, 'replica action');
     }
@@ -275,6 +290,13 @@ export class ReplicaAdmin {
 
   #budgetOf(options: CallOptions): TimeBudget {
     return new TimeBudget(this.#options.environment.clock, options);
+  }
+
+  async #changeNow(name: GroupName, budget: TimeBudget): Promise<ReplicaResponse> {
+    const document = await this.#freshDocument(budget);
+    const group = groupNamed(name, document);
+    const change = group.change && changeStatus(group, group.change);
+    return { change, epoch: document.epoch };
   }
 
   async #propose(command: ReplicaCommand, budget: TimeBudget): Promise<void> {

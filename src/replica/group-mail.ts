@@ -11,6 +11,16 @@ export interface GroupMailOptions {
   readonly onUndeliverable: (replicaId: number) => void;
   /** Whether this replica must not seek the leadership now. */
   readonly mustNotLead: () => boolean;
+  /** The index that this replica has applied. */
+  readonly appliedIndex: () => number;
+}
+
+/**
+ * What the sender of an answer to a heartbeat has applied; undefined where it does not tell, as
+ * replicas of an earlier version do not.
+ */
+export function appliedIndexIn(message: Message): number | undefined {
+  return message.commit === 0 ? undefined : message.commit - 1;
 }
 
 export class GroupMail {
@@ -35,11 +45,18 @@ export class GroupMail {
         continue;
       }
       if (nodeId === 0) continue;
+      const told = this.#withApplied(message);
       const list = byNode.get(nodeId);
-      if (list === undefined) byNode.set(nodeId, [message]);
-      else list.push(message);
+      if (list === undefined) byNode.set(nodeId, [told]);
+      else list.push(told);
     }
     for (const [nodeId, list] of byNode) send(nodeId, list);
+  }
+
+  /** The answer to a heartbeat goes out anyway: the leader learns from it how far we are (A6). */
+  #withApplied(message: Message): Message {
+    if (message.type !== 'MsgHeartbeatResp') return message;
+    return { ...message, commit: 1 + this.#options.appliedIndex() };
   }
 
   #sendSnapshot(nodeId: number, message: Message): void {

@@ -15,7 +15,7 @@ import { LIMITS } from '../shared/limits.js';
 import type { GroupConfiguration } from '../storage/log-store.js';
 import type { PeerIdentity } from '../transport/transport.js';
 import type { ConfigurationChange } from './configuration-changes.js';
-import { ProposalAdmission } from './proposal-admission.js';
+import { ProposalAdmission, UNAPPLIED_BYTES_MAX } from './proposal-admission.js';
 import type { ProposalOutcome } from './proposals.js';
 import { openStateMachine } from './replica-core.js';
 import { ReplicaRuntime, type RuntimeOptions } from './replica-runtime.js';
@@ -61,9 +61,9 @@ export class RaftGroup<Result> implements SnapshotRecipient {
     const { conditions, proposals } = replica.waiters;
     this.#admission = new ProposalAdmission({
       conditions,
-      pendingBytes: () => proposals.pendingBytes,
+      pendingBytes: () => Math.max(proposals.pendingBytes, replica.applyLag.bytes),
       isOver: () => !replica.isLeader,
-      boundBytes: LIMITS.uncommittedBytesMax.value / 2,
+      boundBytes: UNAPPLIED_BYTES_MAX,
     });
   }
 
@@ -175,9 +175,10 @@ export class RaftGroup<Result> implements SnapshotRecipient {
   }
 
   /**
-   * Waits until the replica has applied enough of what was proposed before, so that writers are no
-   * faster than it is. Resolves with what is to be called once the `sizeBytes` are proposed.
-   * Rejects with PROPOSAL_DROPPED when the deadline passes first, and CANCELLED.
+   * Waits until the replica and a quorum have applied enough of what was proposed before, so that
+   * writers are no faster than they are (A6). Resolves with what is to be called once the
+   * `sizeBytes` are proposed. Rejects with PROPOSAL_DROPPED when the deadline passes first, and
+   * CANCELLED.
    */
   async admit(sizeBytes: number, deadline: Deadline): Promise<() => void> {
     const entered = this.#admission.enter(sizeBytes);
@@ -214,6 +215,7 @@ export class RaftGroup<Result> implements SnapshotRecipient {
     switch (result.kind) {
       case 'accepted': {
         const outcome = waiters.proposals.wait(result.index, result.term, data.length);
+        this.#replica.applyLag.proposed(result.index, data.length);
         options.schedule();
         return outcome;
       }

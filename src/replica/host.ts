@@ -39,6 +39,8 @@ export interface HostOptions {
   readonly send: (nodeId: number, messages: readonly GroupMessage[]) => void;
   /** A group has stopped for good; the others go on. */
   readonly onFault: (groupId: number, error: FlotillaError) => void;
+  /** A group has another leader than before, or one again, on that node. @default nobody asks */
+  readonly onLeader?: (groupId: number, nodeId: number) => void;
   /** @default none: nothing that takes a request and its answer is done */
   readonly request?: Transport['request'];
   /** With `request`, groups send, receive and keep snapshots. @default none: logs are never cut */
@@ -122,6 +124,7 @@ export class ReplicaHost {
       compaction,
       send: (nodeId, messages) => this.#enqueue(nodeId, genesis.groupId, messages),
       onFault: (error) => this.#options.onFault(genesis.groupId, error),
+      onLeader: (nodeId) => this.#options.onLeader?.(genesis.groupId, nodeId),
       schedule: () => this.#schedule(group as RaftGroup<unknown>),
       mustNotLead: () => this.#isHandingOver,
       shouldNotLead: () => this.#isClockAhead,

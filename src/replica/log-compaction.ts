@@ -1,4 +1,5 @@
 /** How far a group's log is cut off at its beginning, and when. */
+import type { Logger } from '../shared/logger.js';
 import type { GroupSnapshots } from './group-snapshots.js';
 import type { ReadyDriver } from './ready-driver.js';
 
@@ -13,12 +14,19 @@ export interface CompactionPolicy {
    * @default 5,000
    */
   readonly trailingEntries: number;
+  /**
+   * The log is kept behind a snapshot that is being sent as long as it has fewer bytes than this. A
+   * receiver that is slower than that gets the rest of its snapshot, and then a newer one.
+   * @default 512 MiB
+   */
+  readonly transferBytesMax: number;
 }
 
 export const COMPACTION_DEFAULTS: CompactionPolicy = {
   thresholdEntries: 10_000,
   thresholdBytes: 64 * 1024 * 1024,
   trailingEntries: 5_000,
+  transferBytesMax: 512 * 1024 * 1024,
 };
 
 export interface LogExtent {
@@ -26,18 +34,32 @@ export interface LogExtent {
   /** Up to here the state machine's own store holds everything durably. */
   readonly durableIndex: number;
   readonly sizeBytes: number;
-  /** Entries after the lowest of these are needed by a snapshot that is in use (S9, S-39). */
+  /** Entries after the lowest of these are wanted for a snapshot that is in use (S9, S-39). */
   readonly neededAfter: readonly number[];
 }
 
 /** The last index to cut off, or undefined where the log stays as it is. */
 export function compactionPoint(policy: CompactionPolicy, extent: LogExtent): number | undefined {
-  const { firstIndex, durableIndex, sizeBytes, neededAfter } = extent;
+  const { firstIndex, durableIndex, sizeBytes } = extent;
   const entries = durableIndex - firstIndex + 1;
   if (entries < policy.thresholdEntries && sizeBytes < policy.thresholdBytes) return undefined;
   const trailing = Math.min(policy.trailingEntries, Math.floor(entries / 2));
-  const point = Math.min(durableIndex - trailing, ...neededAfter);
+  const point = Math.min(durableIndex - trailing, ...keptFor(policy, extent));
   return point >= firstIndex ? point : undefined;
+}
+
+/**
+ * The snapshots that the log is kept for: those that it still goes on from. Beyond the bound the
+ * oldest is given up, so that one slow receiver costs the others nothing.
+ */
+function keptFor(
+  { transferBytesMax }: CompactionPolicy,
+  { firstIndex, sizeBytes, neededAfter }: LogExtent,
+): readonly number[] {
+  const continued = neededAfter.filter((index) => index >= firstIndex - 1);
+  if (sizeBytes < transferBytesMax) return continued;
+  const oldest = Math.min(...continued);
+  return continued.filter((index) => index > oldest);
 }
 
 export interface LogCompactorOptions {
@@ -48,6 +70,7 @@ export interface LogCompactorOptions {
   readonly isDurable: boolean;
   readonly firstIndex: () => number;
   readonly sizeBytes: () => number;
+  readonly logger: Logger;
 }
 
 /** Cuts a group's log as it grows. */
@@ -63,15 +86,22 @@ export class LogCompactor {
    * applied. Costs a few comparisons while nothing is due.
    */
   consider(durableIndex: number): void {
-    const { policy, driver, snapshots, isDurable, sizeBytes } = this.#options;
+    const { policy, driver, snapshots, isDurable, firstIndex, sizeBytes, logger } = this.#options;
+    // How big the log is without what is about to go is not known before that is gone.
+    if (driver.compactedIndex > 0) return;
     const extent: LogExtent = {
-      firstIndex: Math.max(this.#options.firstIndex(), driver.compactedIndex + 1),
+      firstIndex: firstIndex(),
       durableIndex,
       sizeBytes: sizeBytes(),
       neededAfter: snapshots.neededAfter,
     };
     const point = compactionPoint(policy, extent);
     if (point === undefined) return;
+    const oldest = Math.min(...extent.neededAfter);
+    if (oldest >= extent.firstIndex - 1 && oldest < point) {
+      const { sizeBytes: logSizeBytes } = extent;
+      logger.warn({ index: oldest, logSizeBytes }, 'a snapshot is sent too slowly to keep the log');
+    }
     if (isDurable || point <= snapshots.newestIndex) {
       driver.compact(point);
       snapshots.discardOld().catch(() => undefined);

@@ -1,12 +1,16 @@
 /**
- * Slows writers down to what a replica applies: beyond a bound on what was proposed and is not
- * applied yet, those who come wait for their turn, in the order of their coming.
+ * Slows writers down to what is applied, here and by a quorum: beyond a bound on what was proposed
+ * and is not applied yet, those who come wait for their turn, in the order of their coming.
  */
+import { LIMITS } from '../shared/limits.js';
 import type { Conditions } from './conditions.js';
+
+/** Writers wait while more than this is proposed and not applied. */
+export const UNAPPLIED_BYTES_MAX = LIMITS.uncommittedBytesMax.value / 2;
 
 export interface ProposalAdmissionOptions {
   readonly conditions: Pick<Conditions, 'wait'>;
-  /** Bytes that were proposed and are not applied. */
+  /** Bytes that were proposed and are not applied, here or by a quorum, whichever is more. */
   readonly pendingBytes: () => number;
   /** Whether waiting has become pointless: whoever proposes now is told why. */
   readonly isOver: () => boolean;

@@ -17,16 +17,18 @@ import { type FlotillaError, toFlotillaError } from '../shared/errors.js';
 import type { StateMachine } from '../shared/state-machine.js';
 import type { GroupConfiguration, GroupSnapshot } from '../storage/log-store.js';
 import type { PeerIdentity } from '../transport/transport.js';
+import { ApplyLag } from './apply-lag.js';
 import { ApplyQueue, isConfChange } from './apply-queue.js';
 import { LeaderlessTime } from './clock-check.js';
 import { ConfigurationChanges } from './configuration-changes.js';
-import { GroupMail } from './group-mail.js';
+import { appliedIndexIn, GroupMail } from './group-mail.js';
 import { GroupSnapshots, type SnapshotParts } from './group-snapshots.js';
 import { LagMeter } from './lag-meter.js';
 import { Leadership } from './leadership.js';
 import { COMPACTION_DEFAULTS, type CompactionPolicy, LogCompactor } from './log-compaction.js';
 import { decodeMembers } from './member-codec.js';
 import { Members } from './members.js';
+import { UNAPPLIED_BYTES_MAX } from './proposal-admission.js';
 import { ReadyDriver } from './ready-driver.js';
 import { makeCore, type ReplicaParts } from './replica-core.js';
 import { Waiters } from './waiters.js';
@@ -39,6 +41,8 @@ export interface RuntimeOptions<Result> extends ReplicaParts {
   readonly schedule: () => void;
   /** The replica has stopped for good; `error` says why. */
   readonly onFault: (error: FlotillaError) => void;
+  /** The group has another leader than before, or one again, on that node. @default nobody asks */
+  readonly onLeader?: (nodeId: number) => void;
   /** @default none: the log is never cut, and whoever it does not reach stays behind */
   readonly snapshots?: SnapshotParts | undefined;
   /** @default COMPACTION_DEFAULTS */
@@ -69,6 +73,7 @@ export class ReplicaRuntime<Result> {
   readonly changes: ConfigurationChanges;
   readonly snapshots: GroupSnapshots | undefined;
   readonly lag = new LagMeter();
+  readonly applyLag: ApplyLag;
   readonly #driver: ReadyDriver;
   readonly #queue: ApplyQueue<Result>;
   readonly #compactor: LogCompactor | undefined;
@@ -98,6 +103,12 @@ export class ReplicaRuntime<Result> {
     this.#leaderless = new LeaderlessTime(timing.electionTicks);
     this.members = new Members(logStore.configuration(genesis.groupId));
     this.waiters = new Waiters(appliedIndex);
+    this.applyLag = new ApplyLag({
+      replicaId: this.replicaId,
+      appliedIndex: () => this.#appliedIndex,
+      confState: () => this.members.configuration.confState,
+      boundBytes: UNAPPLIED_BYTES_MAX,
+    });
     this.#queue = new ApplyQueue({
       stateMachine: options.stateMachine,
       scheduler,
@@ -188,6 +199,7 @@ export class ReplicaRuntime<Result> {
     // Who may not lead must not be talked into it: a candidacy would only end the leader's term.
     if (message.type === 'MsgTimeoutNow' && this.#mustNotLead) return;
     if (message.from === this.leadership.lead) this.leadership.trust();
+    if (message.type === 'MsgHeartbeatResp') this.#noteFollowerApplied(message);
     this.act(() => this.node.step(message));
   }
 
@@ -250,6 +262,7 @@ export class ReplicaRuntime<Result> {
       sendSnapshot: (nodeId, message) => this.snapshots?.send(nodeId, message),
       onUndeliverable: (replicaId) => this.#reportSnapshot(replicaId, false),
       mustNotLead: () => this.#mustNotLead,
+      appliedIndex: () => this.#appliedIndex,
     });
     return new ReadyDriver({
       groupId: this.groupId,
@@ -290,7 +303,7 @@ export class ReplicaRuntime<Result> {
   }
 
   #makeCompactor(snapshots: GroupSnapshots): LogCompactor {
-    const { logStore, compaction = COMPACTION_DEFAULTS, isDurable = true } = this.options;
+    const { logStore, logger, compaction = COMPACTION_DEFAULTS, isDurable = true } = this.options;
     const reader = logStore.reader(this.groupId);
     return new LogCompactor({
       policy: compaction,
@@ -299,6 +312,7 @@ export class ReplicaRuntime<Result> {
       isDurable,
       firstIndex: () => reader.firstIndex(),
       sizeBytes: () => logStore.logSizeBytes(this.groupId),
+      logger,
     });
   }
 
@@ -321,6 +335,13 @@ export class ReplicaRuntime<Result> {
   /** Whether the result of applying is waited for, here or by a proposer at this leader. */
   get #isUrgent(): boolean {
     return this.leadership.isHeld || this.waiters.reads.size > 0;
+  }
+
+  #noteFollowerApplied(message: Message): void {
+    const appliedIndex = appliedIndexIn(message);
+    if (appliedIndex === undefined || !this.leadership.isHeld) return;
+    this.applyLag.told(message.from, appliedIndex);
+    this.waiters.conditions.check();
   }
 
   #noteApplied(entries: readonly Entry[], results: readonly Result[]): void {
@@ -352,8 +373,12 @@ export class ReplicaRuntime<Result> {
     if (hasNewLeader) {
       const leaderNodeId = this.members.nodeIdOf(softState.lead);
       this.options.logger.info({ groupId: this.groupId, leaderNodeId }, 'the group has a leader');
+      if (leaderNodeId !== 0) this.options.onLeader?.(leaderNodeId);
     }
-    if (wasHeld !== this.leadership.isHeld) this.lag.reset();
+    if (wasHeld !== this.leadership.isHeld) {
+      this.lag.reset();
+      this.applyLag.reset();
+    }
     if (wasHeld && !this.leadership.isHeld) {
       this.waiters.leadershipLost();
       this.snapshots?.review([]);

@@ -2,8 +2,9 @@
  * Receives snapshots for the groups of this node, one at a time for each group (P3).
  *
  * What has arrived is durable piece by piece and outlives a restart. The MsgSnap goes to the
- * group's core only when the whole file is there and agrees with its checksum, so that never half
- * a snapshot is to be seen.
+ * group's core only when the whole file is there and agrees with its checksum, read back from the
+ * disk, so that never half a snapshot is to be seen: the core begins the log anew behind it, and
+ * then there is no way back.
  */
 import type { Message } from '../raft/types.js';
 import { unreachable } from '../shared/assert.js';
@@ -47,8 +48,7 @@ interface Session {
   readonly id: SnapshotId;
   readonly message: Message;
   readonly from: PeerIdentity;
-  /** Undefined where the whole file is here already. */
-  readonly staged: StagedSnapshot | undefined;
+  readonly staged: StagedSnapshot;
   readonly meter: TransferMeter;
 }
 
@@ -93,7 +93,7 @@ export class SnapshotReceiver {
     await this.#lastCalls.get(groupId)?.catch(() => undefined);
     const session = this.#sessions.get(groupId);
     this.#sessions.delete(groupId);
-    await session?.staged?.close();
+    await session?.staged.close();
   }
 
   /**
@@ -155,7 +155,7 @@ export class SnapshotReceiver {
     }
     const session = await this.#openSession(current, from, id, message);
     this.#sessions.set(id.groupId, session);
-    const offset = session.staged?.nextOffset ?? id.sizeBytes;
+    const offset = session.staged.nextOffset;
     session.meter.reached(offset);
     return { kind: 'wanted', offset };
   }
@@ -170,10 +170,8 @@ export class SnapshotReceiver {
     const { files, clock, logger } = this.#options;
     if (current !== undefined && sameFile(current.id, id)) return { ...current, from, message };
     this.#sessions.delete(id.groupId);
-    await current?.staged?.discard();
+    await current?.staged.discard();
     const meter = new TransferMeter(clock, id.sizeBytes);
-    const isWhole = files.list(id.groupId).some((file) => sameFile(file, id));
-    if (isWhole) return { id, from, message, meter, staged: undefined };
     const staged = await files.stage(id);
     const { groupId, index, sizeBytes } = id;
     const { nextOffset } = staged;
@@ -186,7 +184,6 @@ export class SnapshotReceiver {
     const session = this.#sessionOf(id);
     if (session === undefined) return UNKNOWN;
     const { staged, meter } = session;
-    if (staged === undefined) return { kind: 'wanted', offset: id.sizeBytes };
     const isWanted = offset === staged.nextOffset && offset + bytes.length <= id.sizeBytes;
     // A piece that is damaged, late or too early is not taken; the answer has it sent again.
     if (isWanted && crc32c(bytes) === call.crc32c) {
@@ -200,19 +197,31 @@ export class SnapshotReceiver {
     const session = this.#sessionOf(id);
     if (session === undefined) return UNKNOWN;
     const { staged, from, message } = session;
-    if (staged !== undefined) {
-      const { nextOffset } = staged;
-      if (nextOffset < id.sizeBytes) return { kind: 'wanted', offset: nextOffset };
-      const file = await this.#orForget(session, () => finishWhole(staged));
-      if (file === undefined) {
-        this.#sessions.delete(id.groupId);
-        this.#options.logger.warn({ ...id }, 'a snapshot was damaged on its way');
-        return { kind: 'wanted', offset: 0 };
-      }
-    }
+    const { nextOffset } = staged;
+    if (nextOffset < id.sizeBytes) return { kind: 'wanted', offset: nextOffset };
+    const damage = await this.#orForget(session, () => this.#complete(staged));
     this.#sessions.delete(id.groupId);
-    recipient.takeSnapshot(from, message);
-    return DONE;
+    switch (damage) {
+      case 'none':
+        recipient.takeSnapshot(from, message);
+        return DONE;
+      case 'at-source':
+        this.#options.logger.warn({ ...id }, 'a snapshot is not what its sender announced');
+        return { kind: 'wanted', offset: 0 };
+      case 'here':
+        // The file of the sender is in order: all of it is asked for once more.
+        this.#options.logger.error({ ...id }, 'a snapshot was damaged on this disk: fetched again');
+        return UNKNOWN;
+      default:
+        return unreachable(damage);
+    }
+  }
+
+  /** Lists the file, unless it is damaged: then nothing is left of it. */
+  async #complete(staged: StagedSnapshot): Promise<'none' | 'at-source' | 'here'> {
+    const file = await finishWhole(staged);
+    if (file === undefined) return 'at-source';
+    return (await this.#options.files.verify(file)) ? 'none' : 'here';
   }
 
   /** After a failure of the disk nothing of the session is trusted but what is durable (S6). */
@@ -221,7 +230,7 @@ export class SnapshotReceiver {
       return await work();
     } catch (error) {
       this.#sessions.delete(session.id.groupId);
-      await session.staged?.close().catch(() => undefined);
+      await session.staged.close().catch(() => undefined);
       throw error;
     }
   }

@@ -2,6 +2,8 @@
 export class Leaders {
   readonly #leaders = new Map<number, number>();
   readonly #silent = new Map<number, Set<number>>();
+  readonly #elections = new Map<number, number>();
+  readonly #listeners = new Map<number, Set<() => void>>();
 
   nodeOf(shardId: number): number | undefined {
     return this.#leaders.get(shardId);
@@ -11,6 +13,28 @@ export class Leaders {
   remember(shardId: number, nodeId: number): void {
     this.#leaders.set(shardId, nodeId);
     this.noteHeard(shardId, nodeId);
+  }
+
+  /**
+   * The node has begun to lead, as this node's own replica sees it. Unlike what other replicas
+   * name, that is news: those who wait for a leader are told.
+   */
+  elected(shardId: number, nodeId: number): void {
+    this.remember(shardId, nodeId);
+    this.#elections.set(shardId, this.electionsOf(shardId) + 1);
+    for (const listener of [...(this.#listeners.get(shardId) ?? [])]) listener();
+  }
+
+  /** How many elections of the shard were told so far. */
+  electionsOf(shardId: number): number {
+    return this.#elections.get(shardId) ?? 0;
+  }
+
+  /** Calls `listener` at each election of the shard from now on. Returns what stops it. */
+  onElected(shardId: number, listener: () => void): () => void {
+    const listeners = this.#listeners.get(shardId) ?? new Set();
+    this.#listeners.set(shardId, listeners.add(listener));
+    return () => listeners.delete(listener);
   }
 
   /** The node has answered, whatever it said. */

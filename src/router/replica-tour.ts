@@ -34,9 +34,16 @@ export class ReplicaTour {
   readonly #visited = new Set<number>();
   readonly #passedThrough = new Set<number>();
   #hasReachedOther = false;
+  #electionsSeen: number;
 
   constructor(options: TourOptions) {
     this.#options = options;
+    this.#electionsSeen = options.leaders.electionsOf(options.shardId);
+  }
+
+  /** Elections of the shard that this node had heard of when the round began. */
+  get electionsSeen(): number {
+    return this.#electionsSeen;
   }
 
   /** The next stop; undefined when the round is over. */
@@ -86,6 +93,8 @@ export class ReplicaTour {
   }
 
   startRound(): void {
+    const { leaders, shardId } = this.#options;
+    this.#electionsSeen = leaders.electionsOf(shardId);
     this.#visited.clear();
     this.#passedThrough.clear();
     this.#hasReachedOther = false;

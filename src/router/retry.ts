@@ -7,6 +7,7 @@ import { sleep } from '../shared/environment.js';
 import type { ErrorReason } from '../shared/error-codes.js';
 import type { FlotillaError } from '../shared/errors.js';
 import type { TopologyView } from '../topology/view.js';
+import type { Leaders } from './leaders.js';
 import type { TimeBudget } from './time-budget.js';
 
 export type RetryAdvice =
@@ -63,17 +64,37 @@ export class Backoff {
   }
 
   /**
+   * Waits until this node hears of another election of the shard than the first `seen`, but no
+   * longer than a pause: there may be none to come, and not every node hears of them.
+   */
+  async newLeader(
+    leaders: Leaders,
+    shardId: number,
+    seen: number,
+    budget: TimeBudget,
+  ): Promise<void> {
+    if (leaders.electionsOf(shardId) > seen) return;
+    await this.#pauseUntil((wake) => leaders.onElected(shardId, wake), budget);
+  }
+
+  /**
    * Waits until the view has a newer document than `epoch`, but no longer than a pause: a replica
    * may also refuse because it has yet to learn what this node knows already.
    */
   async newerTopology(view: TopologyView, epoch: number, budget: TimeBudget): Promise<void> {
     if ((view.current()?.epoch ?? 0) > epoch) return;
-    const newer = new AbortController();
-    const stop = view.onChange(() => newer.abort());
-    const give = (): void => newer.abort();
-    budget.signal?.addEventListener('abort', give, { once: true });
-    await sleep(this.#scheduler, Math.min(this.#nextMs(), budget.leftMs), newer.signal);
-    budget.signal?.removeEventListener('abort', give);
+    await this.#pauseUntil((wake) => view.onChange(wake), budget);
+  }
+
+  /** A pause that also ends when `watch`, which returns what stops it, calls back. */
+  async #pauseUntil(watch: (wake: () => void) => () => void, budget: TimeBudget): Promise<void> {
+    if (budget.isCancelled) return;
+    const news = new AbortController();
+    const wake = (): void => news.abort();
+    const stop = watch(wake);
+    budget.signal?.addEventListener('abort', wake, { once: true });
+    await sleep(this.#scheduler, Math.min(this.#nextMs(), budget.leftMs), news.signal);
+    budget.signal?.removeEventListener('abort', wake);
     stop();
   }
 

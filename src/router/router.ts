@@ -181,6 +181,15 @@ export class Router {
     });
   }
 
+  /**
+   * The replica of the group on this node has a leader since now. Calls that wait for one go on at
+   * once. Groups that are no shard's are ignored.
+   */
+  noteLeader(groupId: number, nodeId: number): void {
+    const shard = this.#view.current()?.shards.find((one) => one.groupId === groupId);
+    if (shard !== undefined) this.#shards.noteLeader(shard.shardId, nodeId);
+  }
+
   #write(
     collectionId: number,
     operations: readonly WriteOperation[],

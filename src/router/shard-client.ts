@@ -89,7 +89,7 @@ export class ShardClient {
       if (stop === undefined) {
         const isElsewhereBetter = call.callerRetries === true && tour.isCutOff(shard.replicas);
         if (isElsewhereBetter && patience.isSpent) break;
-        await backoff.pause(budget);
+        await backoff.newLeader(this.#leaders, shardId, tour.electionsSeen, budget);
         tour.startRound();
         continue;
       }
@@ -113,11 +113,16 @@ export class ShardClient {
         'a replica did not serve the call, which goes on',
       );
       if (advice === 'wait') {
-        await backoff.pause(budget);
+        await backoff.newLeader(this.#leaders, shardId, tour.electionsSeen, budget);
         tour.startRound();
       }
     }
     throw timeIsUp(call, lastError);
+  }
+
+  /** The node leads the shard since now, as this node's own replica sees it. */
+  noteLeader(shardId: number, nodeId: number): void {
+    this.#leaders.elected(shardId, nodeId);
   }
 
   async #attempt<T>(call: ShardCall<T>, attempt: Attempt): Promise<T> {

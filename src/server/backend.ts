@@ -122,6 +122,16 @@ export interface ClusterAdmin {
     nodeId: number,
     options: CallOptions,
   ): Promise<ReplicaResponse>;
+  /**
+   * Gives up the change of that id, and no other; tells what is under way then. May be repeated:
+   * one that was given up before is no error. Rejects with SHARD_NOT_FOUND, CHANGE_NOT_FOUND for
+   * one that is through or never was, CHANGE_IN_PROGRESS where it is too late.
+   */
+  cancelReplicaChange(
+    group: GroupName,
+    changeId: number,
+    options: CallOptions,
+  ): Promise<ReplicaResponse>;
   /** Resolves when the group has a leader again. `nodeId` is 0 for any. */
   changeLeader(
     action: LeaderAction,
@@ -133,7 +143,7 @@ export interface ClusterAdmin {
   readmitNode(nodeId: number, options: CallOptions): Promise<ReadmitNodeResponse>;
 }
 
-export type ReplicaAction = 'add' | 'remove' | 'reset' | 'cancel';
+export type ReplicaAction = 'add' | 'remove' | 'reset';
 export type LeaderAction = 'transfer' | 'step-down' | 'elect';
 
 /** A Raft group as operators name it. */

@@ -142,6 +142,10 @@ export function checkNodeId(nodeId: number): void {
   if (nodeId === 0) throw invalid('nodeId', 'is missing, nodes are counted from 1');
 }
 
+export function checkChangeId(changeId: number): void {
+  if (changeId === 0) throw invalid('changeId', 'is missing, the status shows it');
+}
+
 /** How fresh a read is to be. */
 export function checkConsistency(consistency: RequestedConsistency): ReadConsistency {
   if (consistency !== 'unknown') return consistency ?? 'strong';

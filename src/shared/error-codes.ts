@@ -93,6 +93,11 @@ export const ERRORS = {
     'The replicas of the shard are being changed already. Wait until `flotilla status` shows no ' +
       'change, or give it up with `flotilla replica cancel`.',
   ),
+  CHANGE_NOT_FOUND: spec(
+    'NOT_FOUND',
+    'The shard has no change of this id that could be given up: it is through, or it never was. ' +
+      '`flotilla status` shows the change that is under way, with its id.',
+  ),
   QUORUM_AT_RISK: spec(
     'FAILED_PRECONDITION',
     'The change would leave the shard without a majority of replicas that answer. Bring replicas ' +

@@ -14,7 +14,7 @@ import {
   type SnapshotName,
   sameSnapshot,
 } from './snapshot-name.js';
-import { openStaging, SnapshotStaging } from './staged-snapshot.js';
+import { checksumOfAll, openStaging, SnapshotStaging } from './staged-snapshot.js';
 
 /** A complete snapshot on this disk. */
 export interface SnapshotFile extends SnapshotId {
@@ -148,6 +148,22 @@ export class SnapshotFiles {
       this.#arriving.set(id.groupId, id);
       return this.#staged(staging);
     });
+  }
+
+  /**
+   * Whether a complete file is still what its checksum says, by reading all of it from disk, slice
+   * by slice; one that is not is removed.
+   */
+  async verify(file: SnapshotFile): Promise<boolean> {
+    const content = await this.#disk.openFile(file.path, 'read');
+    try {
+      const isSound = (await checksumOfAll(content)) === file.crc32c;
+      if (isSound && content.sizeBytes === file.sizeBytes) return true;
+    } finally {
+      await content.close();
+    }
+    await this.remove(file);
+    return false;
   }
 
   /** Removes a complete file. Nothing happens where there is none. */

@@ -175,6 +175,11 @@ async function confirmed(data: DiskFile, marks: readonly Mark[]): Promise<readon
   return marks;
 }
 
+/** Checksum of all that a file has on disk: a second for about a gigabyte, slice by slice. */
+export function checksumOfAll(file: DiskFile): Promise<number> {
+  return checksumOf(file, START, file.sizeBytes);
+}
+
 /** Checksum of the file up to `end`, that of the part before being known. */
 async function checksumOf(file: DiskFile, known: Mark, end: number): Promise<number> {
   let { offset, crc32c: checksum } = known;

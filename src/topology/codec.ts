@@ -59,7 +59,7 @@ export function decodeTopologyCommand(bytes: Uint8Array): TopologyCommand {
     case 'resetReplica':
       return { kind, groupId: readGroupId(node), replicaId: node.field('replicaId').whole(1) };
     case 'cancelReplicaChange':
-      return { kind, groupId: readGroupId(node) };
+      return readCancel(node);
     case 'advanceReplicaChange':
       return { kind, groupId: readGroupId(node), change: readChange(node.field('change')) };
     case 'readmitNode':
@@ -100,6 +100,12 @@ function decode(bytes: Uint8Array): JsonNode {
 
 function readGroupId(node: JsonNode): number {
   return node.field('groupId').whole(0);
+}
+
+function readCancel(node: JsonNode): TopologyCommand {
+  const changeId = node.optional('changeId')?.whole(1);
+  const groupId = readGroupId(node);
+  return { kind: 'cancelReplicaChange', groupId, ...(changeId !== undefined && { changeId }) };
 }
 
 function readDocument(node: JsonNode): TopologyDocument {

@@ -31,7 +31,8 @@ export type ChangeStage = (typeof CHANGE_STAGES)[number];
 /**
  * A change of a group's replicas on its way; replica-driver.ts says what each stage does. With both
  * parts the new replica takes the place of the old one, on the same node or on another. Without
- * `add` it begins with `switching`. The two ids name the change for ever, for none is used again.
+ * `add` it begins with `switching`. The two ids name the change for ever, for none is used again;
+ * one that can be given up brings a replica, whose id is enough to name it.
  */
 export interface ReplicaChange {
   readonly add?: ReplicaEntry;
@@ -111,7 +112,12 @@ export type ReplicaCommand =
   | { readonly kind: 'removeReplica'; readonly groupId: number; readonly replicaId: number }
   /** A new replica takes the place of one whose data are lost or damaged, on the same node. */
   | { readonly kind: 'resetReplica'; readonly groupId: number; readonly replicaId: number }
-  | { readonly kind: 'cancelReplicaChange'; readonly groupId: number }
+  | {
+      readonly kind: 'cancelReplicaChange';
+      readonly groupId: number;
+      /** See `changeIdOf`. Entries of an earlier version have none: they mean any change. */
+      readonly changeId?: number;
+    }
   /** The stage of `change` is done. Without effect where the group's change is another by now. */
   | {
       readonly kind: 'advanceReplicaChange';

@@ -4,6 +4,7 @@
  */
 import {
   type GroupMembership,
+  type ReplicaChange,
   type ReplicaEntry,
   TOPOLOGY_GROUP_ID,
   type TopologyDocument,
@@ -40,6 +41,11 @@ export function replicaGroup(
 /** As people call it. */
 export function groupName({ groupId, shardId }: Pick<ReplicaGroup, 'groupId' | 'shardId'>): string {
   return groupId === TOPOLOGY_GROUP_ID ? 'the topology' : `shard ${shardId}`;
+}
+
+/** What names a change, within its group and for ever; 0 for one that cannot be given up. */
+export function changeIdOf(change: ReplicaChange | undefined): number {
+  return change?.add?.replicaId ?? 0;
 }
 
 /** The replica that the topology wants on a node; one that is being added counts. */

@@ -21,6 +21,7 @@ import {
 } from './document.js';
 import {
   addsLearner,
+  changeIdOf,
   groupName,
   type ReplicaGroup,
   replicaGroup,
@@ -59,7 +60,7 @@ function changeGroup(
     case 'resetReplica':
       return resetReplica(group, command.replicaId);
     case 'cancelReplicaChange':
-      return cancel(group);
+      return cancel(group, command.changeId);
     case 'advanceReplicaChange':
       return isSameChange(group.change, command.change) ? advance(group) : group;
     default:
@@ -130,8 +131,9 @@ function resetReplica(group: ReplicaGroup, replicaId: number): ReplicaGroup | Fl
   return begin(group, replica);
 }
 
-function cancel(group: ReplicaGroup): ReplicaGroup | FlotillaError {
+function cancel(group: ReplicaGroup, changeId?: number): ReplicaGroup | FlotillaError {
   const { change } = group;
+  if (changeId !== undefined && changeId !== changeIdOf(change)) return over(group, changeId);
   switch (change?.stage) {
     case undefined:
     case 'cancelling':
@@ -142,6 +144,17 @@ function cancel(group: ReplicaGroup): ReplicaGroup | FlotillaError {
     case 'switching':
       return inProgress(group);
   }
+}
+
+/** Giving up a change that is not under way: no error where it was given up before. */
+function over(group: ReplicaGroup, changeId: number): ReplicaGroup | FlotillaError {
+  const name = groupName(group);
+  if (changeId >= group.nextReplicaId) {
+    return new FlotillaError('CHANGE_NOT_FOUND', `${name} never had a change ${changeId}`);
+  }
+  if (!group.replicas.some(({ replicaId }) => replicaId === changeId)) return group;
+  const message = `Change ${changeId} of ${name} is through: replica ${changeId} belongs to it`;
+  return new FlotillaError('CHANGE_NOT_FOUND', message);
 }
 
 function advance(group: ReplicaGroup): ReplicaGroup {

@@ -12,7 +12,7 @@ import type {
 } from '../shared/environment.js';
 import { FlotillaError, toFlotillaError } from '../shared/errors.js';
 import { encodeFrame, type FrameRecord, type Hello } from './frame.js';
-import { checkHello, makeHello, refuse } from './greeting.js';
+import { makeHello, refuse } from './greeting.js';
 import { RecordChannel } from './record-channel.js';
 import type { TransportSettings } from './settings.js';
 import type { PeerAddress, PeerIdentity } from './transport.js';
@@ -26,6 +26,8 @@ export interface TransportEnvironment {
 }
 
 export interface DialerEvents {
+  /** Why the peer's greeting is not acceptable; `undefined` where it is. */
+  check(hello: Hello): FlotillaError | undefined;
   /** The link is open and both sides accepted; whoever takes it hands the channel over. */
   onGreeted(channel: RecordChannel, hello: Hello): void;
   /** An attempt failed: refused connection, no answer, a link that broke while greeting. */
@@ -123,7 +125,7 @@ export class Dialer {
     if (this.#stopped) {
       channel.close();
     } else if (record.kind === 'hello') {
-      const refusal = checkHello(record.hello, this.#self, this.#peer);
+      const refusal = this.#events.check(record.hello);
       if (refusal === undefined) {
         this.#linkedAtMs = this.#environment.clock.monotonicMs();
         this.#events.onGreeted(channel, record.hello);

@@ -37,6 +37,13 @@ const CLOSE_GRACE_MS = 1_000;
 
 const LINK_METHOD = '/flotilla.internal.v1.Peer/Link';
 
+/**
+ * The dialling side's last frame, before it closes. Without it the accepting side would take a
+ * process that died for one that closed: grpc-js ends a server stream in the same way for both.
+ * The other direction has the trailing status instead. Frames begin with their format, never 0.
+ */
+const FAREWELL = Buffer.from('\0farewell');
+
 const asBuffer = (frame: Uint8Array): Buffer =>
   Buffer.from(frame.buffer, frame.byteOffset, frame.byteLength);
 // Not a Buffer: `slice` of one is a view, of a Uint8Array a copy; receivers know only the latter.
@@ -136,6 +143,10 @@ export class GrpcNetwork implements Network {
 interface StreamSide {
   readonly stream: ServerStream | ClientStream;
   readonly remoteAddress: string;
+  /** Sets who gets the frames. */
+  receive(onFrame: (frame: Uint8Array) => void): void;
+  /** Tells the other side that the end which follows is meant. */
+  announceEnd(): void;
   /** Calls back once, when the stream has ended for whatever reason. */
   watchEnd(ended: (error?: Error) => void): void;
   /** Gives the stream's resources back, dropping what was not sent. */
@@ -143,13 +154,23 @@ interface StreamSide {
 }
 
 function serverSide(stream: ServerStream): StreamSide {
+  let isFarewellSaid = false;
   return {
     stream,
     remoteAddress: stream.getPeer(),
+    receive: (onFrame) => {
+      stream.on('data', (frame: Uint8Array) => {
+        if (FAREWELL.equals(frame)) isFarewellSaid = true;
+        else onFrame(frame);
+      });
+    },
+    // The trailing status does.
+    announceEnd: () => undefined,
     watchEnd: (ended) => {
-      stream.once('cancelled', () => ended(new Error('the link was reset')));
+      const end = (): void => ended(isFarewellSaid ? undefined : new Error('the link was reset'));
+      stream.once('cancelled', end);
       stream.once('error', ended);
-      stream.once('end', () => ended());
+      stream.once('end', end);
     },
     // grpc-js has no way to reset a server stream. Where its graceful end cannot be delivered,
     // keepalive ends the connection.
@@ -161,6 +182,8 @@ function clientSide(stream: ClientStream, client: Client, address: string): Stre
   return {
     stream,
     remoteAddress: address,
+    receive: (onFrame) => void stream.on('data', onFrame),
+    announceEnd: () => void stream.write(FAREWELL),
     watchEnd: (ended) => {
       stream.once('status', ({ code, details }) => {
         client.close();
@@ -205,7 +228,7 @@ class GrpcConnection implements Connection {
 
   start(handlers: ConnectionHandlers): void {
     this.#handlers = handlers;
-    this.#side.stream.on('data', (frame: Uint8Array) => {
+    this.#side.receive((frame) => {
       if (!this.#closed) handlers.onFrame(frame);
     });
     if (this.#end !== undefined) this.#tellEnd();
@@ -213,6 +236,7 @@ class GrpcConnection implements Connection {
 
   close(): void {
     if (this.#closed) return;
+    this.#side.announceEnd();
     this.#finish(undefined);
     this.#scheduler.after(CLOSE_GRACE_MS, () => this.#side.abandon());
   }

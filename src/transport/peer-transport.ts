@@ -5,6 +5,7 @@ import type { Logger } from '../shared/logger.js';
 import type { TransportEnvironment } from './dialer.js';
 import { encodeFrame, type Hello } from './frame.js';
 import { checkHello, makeHello } from './greeting.js';
+import { Incarnations } from './incarnations.js';
 import { Peer } from './peer.js';
 import { noLink, type RequestOptions } from './pending-requests.js';
 import { notReady, Reception } from './reception.js';
@@ -48,6 +49,7 @@ class PeerTransport implements Transport {
   readonly #settings: TransportSettings;
   readonly #reception: Reception;
   readonly #admission: Admission;
+  readonly #incarnations = new Incarnations();
   readonly #peers = new Map<number, Peer>();
   /** The last refusal per node, as text. */
   readonly #refusals = new Map<number, string>();
@@ -137,6 +139,7 @@ class PeerTransport implements Transport {
       handlers: this.#ownHandlers(),
       admission: this.#admission,
       self,
+      incarnations: this.#incarnations,
       logger,
       onRefused: (nodeId, error) => this.#refused(nodeId, error),
     });
@@ -164,7 +167,10 @@ class PeerTransport implements Transport {
     if (self === undefined || this.#closed) return notReady();
     const { nodeId } = hello.identity;
     const peer = this.#peers.get(nodeId);
-    const refusal = checkHello(hello, self, peer?.address) ?? wrongDirection(self, nodeId);
+    const refusal =
+      peer === undefined
+        ? checkHello(hello, self, undefined)
+        : (peer.refusalOf(hello) ?? wrongDirection(self, nodeId));
     if (refusal !== undefined || peer === undefined) {
       const error = refusal ?? notReady();
       this.#refused(nodeId, error);

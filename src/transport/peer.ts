@@ -1,8 +1,10 @@
 /** One other node, as this node's transport knows it: at most one open link, and how to get it. */
-import { isFlotillaError } from '../shared/errors.js';
+import { type FlotillaError, isFlotillaError } from '../shared/errors.js';
 import type { Logger } from '../shared/logger.js';
 import { Dialer, type TransportEnvironment } from './dialer.js';
 import type { Hello } from './frame.js';
+import { checkHello } from './greeting.js';
+import type { Incarnations } from './incarnations.js';
 import { Link, type LinkContext } from './link.js';
 import { evidenceOf } from './link-end.js';
 import { noLink, type RequestOptions } from './pending-requests.js';
@@ -13,6 +15,7 @@ import type { GroupMessage, PeerAddress, PeerIdentity, PeerStatus } from './tran
 export interface PeerContext extends LinkContext {
   readonly environment: TransportEnvironment;
   readonly self: PeerIdentity;
+  readonly incarnations: Incarnations;
   readonly logger: Logger;
   /** One of the sides did not accept the other. Called for each attempt. */
   onRefused(nodeId: number, error: Error): void;
@@ -25,8 +28,6 @@ export class Peer {
   readonly #dialer: Dialer | undefined;
   #link: Link | undefined;
   #clockAheadMs: number | undefined;
-  /** Of its last greeting; 0 before the first. */
-  #incarnation = 0;
   #closed = false;
 
   constructor(address: PeerAddress, context: PeerContext) {
@@ -36,6 +37,7 @@ export class Peer {
     // One side of each pair dials, so that two dials never cross.
     if (self.nodeId > address.nodeId) return;
     this.#dialer = new Dialer(environment, settings, self, address, {
+      check: (hello) => this.refusalOf(hello),
       onGreeted: (channel, hello) => this.adopt(channel, hello),
       onFailed: (error) => this.#failed(error),
       onRefused: (error) => context.onRefused(address.nodeId, error),
@@ -47,9 +49,15 @@ export class Peer {
     this.#dialer?.dial();
   }
 
+  /** Why the peer's greeting is not acceptable; `undefined` where it is. */
+  refusalOf(hello: Hello): FlotillaError | undefined {
+    const { self, incarnations } = this.#context;
+    return checkHello(hello, self, this.address) ?? incarnations.refusalOf(hello.identity);
+  }
+
   /** Takes over a link whose greeting was accepted. It replaces the one before. */
   adopt(channel: RecordChannel, hello: Hello): void {
-    this.#replaceLink(hello.identity.incarnation);
+    this.#replaceLink(hello.identity);
     const link = new Link(channel, hello, this.#context, (error) => this.#broken(link, error));
     this.#link = link;
     this.#clockAheadMs = hello.wallMs - this.#context.environment.clock.wallMs();
@@ -88,12 +96,14 @@ export class Peer {
     this.#link?.close();
   }
 
-  /** Makes way for a link to the peer's process of that incarnation. */
-  #replaceLink(incarnation: number): void {
+  /** Makes way for a link to that process of the peer. */
+  #replaceLink(identity: PeerIdentity): void {
+    const { incarnations } = this.#context;
     const replaced = this.#link;
-    const hasRestarted = this.#incarnation > 0 && incarnation > this.#incarnation;
+    const newest = incarnations.newestOf(identity.storeId);
+    const hasRestarted = newest > 0 && identity.incarnation > newest;
     this.#link = undefined;
-    this.#incarnation = incarnation;
+    incarnations.note(identity);
     replaced?.close(new Error('the peer opened a newer link'));
     if (replaced === undefined && !hasRestarted) return;
     const evidence = hasRestarted ? 'newer-incarnation' : 'other';
@@ -103,10 +113,12 @@ export class Peer {
   #broken(link: Link, error: Error | undefined): void {
     if (this.#link !== link) return;
     this.#link = undefined;
-    this.#context.logger.info({ ...this.#fields(), error: error?.message }, 'link to peer broke');
+    const evidence = evidenceOf(error);
+    const fields = { ...this.#fields(), evidence, error: error?.message };
+    this.#context.logger.info(fields, 'link to peer broke');
     if (isFlotillaError(error)) this.#context.onRefused(this.address.nodeId, error);
     if (!this.#closed) this.#dialer?.linkBroke();
-    this.#context.handlers.onPeerDown(this.address.nodeId, evidenceOf(error));
+    this.#context.handlers.onPeerDown(this.address.nodeId, evidence);
   }
 
   #failed(error: Error): void {

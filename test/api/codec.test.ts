@@ -173,6 +173,7 @@ const change = fc.record({
   bytesPerSecond: large,
   leftMs: maybe(large),
   problem: text,
+  id: count,
 });
 const groupRequest = { shardId: maybe(count), topology: fc.boolean(), nodeId: count };
 const group = fc.record({
@@ -306,9 +307,9 @@ const cases = [
     topology: group,
     healthy: fc.boolean(),
   }),
-  request('ReplicaRequest', API.resetReplica, groupRequest),
+  request('ReplicaRequest', API.resetReplica, { ...groupRequest, changeId: count }),
   response('ReplicaResponse', API.addReplica, { change: maybe(change), epoch: large }),
-  request('LeaderRequest', API.elect, groupRequest),
+  request('LeaderRequest', API.elect, { ...groupRequest, changeId: fc.constant(0) }),
   response('LeaderResponse', API.stepDown, { leaderNodeId: count }),
   requestOf('ReadmitNodeRequest', count, API.readmitNode, (nodeId) => ({ nodeId })),
   response('ReadmitNodeResponse', API.readmitNode, { storeId: text, replicas: count }),

@@ -47,6 +47,7 @@ export const CHANGE: ReplicaChangeStatus = {
   bytesPerSecond: 512,
   leftMs: 6_000,
   problem: '',
+  id: 4,
 };
 
 export class FakeBackend implements RecordsBackend, ClusterAdmin {
@@ -167,6 +168,15 @@ export class FakeBackend implements RecordsBackend, ClusterAdmin {
     options: CallOptions,
   ): Promise<ReplicaResponse> {
     await this.#enter(`${action} ${JSON.stringify(group)} ${nodeId}`, options);
+    return { change: CHANGE, epoch: 8 };
+  }
+
+  async cancelReplicaChange(
+    group: GroupName,
+    changeId: number,
+    options: CallOptions,
+  ): Promise<ReplicaResponse> {
+    await this.#enter(`cancel ${JSON.stringify(group)} ${changeId}`, options);
     return { change: CHANGE, epoch: 8 };
   }
 

@@ -183,7 +183,7 @@ describe('collections and cluster', () => {
     });
     await client.removeReplica({ shardId: 1, nodeId: 4 });
     await client.resetReplica({ topology: true, nodeId: 4 });
-    await client.cancelReplicaChange({ shardId: 1 });
+    await client.cancelReplicaChange({ shardId: 1, changeId: 4 });
     expect(await client.transferLeadership({ shardId: 1 })).toEqual({ leaderNodeId: 3 });
     await client.stepDown({ topology: true });
     await client.elect({ shardId: 1, nodeId: 2 });
@@ -192,7 +192,7 @@ describe('collections and cluster', () => {
       'add {"kind":"shard","shardId":0} 4',
       'remove {"kind":"shard","shardId":1} 4',
       'reset {"kind":"topology"} 4',
-      'cancel {"kind":"shard","shardId":1} 0',
+      'cancel {"kind":"shard","shardId":1} 4',
       'transfer {"kind":"shard","shardId":1} 0',
       'step-down {"kind":"topology"} 0',
       'elect {"kind":"shard","shardId":1} 2',
@@ -201,6 +201,10 @@ describe('collections and cluster', () => {
     await expect(client.addReplica({ shardId: 1, nodeId: 0 })).rejects.toMatchObject({
       reason: 'INVALID_REQUEST',
       field: 'nodeId',
+    });
+    await expect(client.cancelReplicaChange({ shardId: 1, changeId: 0 })).rejects.toMatchObject({
+      reason: 'INVALID_REQUEST',
+      field: 'changeId',
     });
     await expect(client.stepDown({} as { shardId: number })).rejects.toMatchObject({
       reason: 'INVALID_REQUEST',

@@ -385,6 +385,41 @@ export function transportSuite(name: string, create: () => Promise<TransportHarn
       await until(() => two.messages.length === 1);
     });
 
+    it('refuses an older process of a peer that dials, and keeps the newer (M8)', async () => {
+      const { one, two } = await pair();
+      const peers = [await addressOf(one), await addressOf(two)];
+      one.transport.configure(identityOf(1, { incarnation: 3 }), peers);
+      await until(() => two.ups.length === 2 && one.connected(2));
+      const copy = await openNode(1, { incarnation: 2 });
+      copy.transport.configure(copy.identity, peers);
+      await until(() => two.refused.length > 0 && copy.refused.length > 0);
+      for (const refused of [...two.refused, ...copy.refused]) {
+        expect(refused).toContain('a newer incarnation of node 1 has been seen (3, this one is 2)');
+      }
+      expect(copy.connected(2)).toBe(false);
+      expect(two.ups.map(({ incarnation }) => incarnation)).toEqual([1, 3]);
+      expect(await one.transport.request(2, bytes('x'), inTime)).toHaveLength(1);
+    });
+
+    it('refuses an older process of a peer that is dialled, at any address (M8)', async () => {
+      const one = await openNode(1);
+      const two = await openNode(2, { incarnation: 5 });
+      const peers = [await addressOf(one), await addressOf(two)];
+      one.transport.configure(one.identity, peers);
+      two.transport.configure(two.identity, peers);
+      await until(() => one.connected(2));
+      const copy = await openNode(2, { incarnation: 4 });
+      copy.transport.configure(copy.identity, peers);
+      const { address } = copy.transport;
+      one.transport.configure(one.identity, [{ nodeId: 2, address, storeId: 'store-2' }]);
+      await until(() => one.refused.length > 0 && copy.refused.length > 0);
+      for (const refused of [...one.refused, ...copy.refused]) {
+        expect(refused).toContain('a newer incarnation of node 2 has been seen (5, this one is 4)');
+      }
+      expect(one.connected(2)).toBe(false);
+      expect(one.ups.map(({ incarnation }) => incarnation)).toEqual([5]);
+    });
+
     it('keeps links when it is configured again with the same peers', async () => {
       const { one, two } = await pair();
       const peers = [await addressOf(one), await addressOf(two)];

@@ -94,6 +94,53 @@ describe('SIGKILL of all nodes in the middle of an import', () => {
   });
 });
 
+describe('SIGKILL of a node while nothing goes on', () => {
+  it('is a reset for all others, whichever side had dialled (F-1)', async () => {
+    await client.createCollection({ name: 'idle', dimension: 1, metric: 'l2' });
+    for (const nodeId of NODE_IDS) {
+      await cluster.ready();
+      const others = NODE_IDS.filter((other) => other !== nodeId);
+      await waitUntil('all are linked', () => others.every((other) => isLinked(other, nodeId)));
+      const before = new Map(others.map((other) => [other, cluster.logOf(other).length]));
+      await cluster.kill(nodeId);
+      for (const other of others) {
+        const broken = (): LinkLine | undefined =>
+          linkLines(cluster.logOf(other).slice(before.get(other)), nodeId).at(0);
+        await waitUntil('the link breaks', () => broken() !== undefined);
+        expect(broken()).toMatchObject({ msg: 'link to peer broke', evidence: 'reset' });
+      }
+      const through = new Flotilla(others.map((other) => cluster.clientAddress(other)));
+      const records = [{ id: `after ${nodeId}`, values: [nodeId] }];
+      const { appliedCount } = await through.collection('idle').upsert(records);
+      expect(appliedCount).toBe(1);
+      await through.close();
+      cluster.startNode(nodeId);
+    }
+    await cluster.ready();
+    expect(await client.collection('idle').count()).toBe(NODE_IDS.length);
+  });
+});
+
+/** What a node's log says of one of its links. */
+interface LinkLine {
+  readonly msg: string;
+  readonly peer: number;
+  readonly evidence?: string;
+}
+
+function linkLines(log: string, peer: number): LinkLine[] {
+  return log
+    .split('\n')
+    .filter((line) => line.includes('"link to peer ') && line.endsWith('}'))
+    .map((line) => JSON.parse(line) as LinkLine)
+    .filter((line) => line.peer === peer);
+}
+
+/** Whether the last that the node has said of its link to `peer` is that it is up. */
+function isLinked(nodeId: number, peer: number): boolean {
+  return linkLines(cluster.logOf(nodeId), peer).at(-1)?.msg === 'link to peer is up';
+}
+
 describe('SIGSTOP of a leader', () => {
   it('is a failover, and no stale read when it wakes up (P-5, F-4)', async () => {
     await client.createCollection({ name: 'paused', dimension: 1, metric: 'l2' });

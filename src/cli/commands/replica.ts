@@ -16,13 +16,17 @@ import {
   groupTitle,
   nodeIdOption,
 } from '../group-options.js';
-import { addClientOptions, type ClientOptions, withClient } from '../options.js';
+import { addClientOptions, type ClientOptions, integerOption, withClient } from '../options.js';
 import { describeChange } from '../render/status.js';
 
 interface ReplicaOptions extends ClientOptions, GroupOptions {
   readonly node: number;
   readonly wait: boolean;
   readonly faulty?: boolean;
+}
+
+interface CancelOptions extends ClientOptions, GroupOptions {
+  readonly change: number;
 }
 
 interface Verb {
@@ -64,6 +68,8 @@ const VERBS: readonly Verb[] = [
 ];
 
 const POLL_PERIOD_MS = 1_000;
+/** What the API has room for. */
+const changeIdOption = integerOption(1, 2 ** 32 - 1);
 
 export function addReplicaCommand(
   program: Command,
@@ -135,18 +141,27 @@ function addCancel(replica: Command, context: CliContext, finish: (code: ExitCod
   const command = replica
     .command('cancel')
     .description('give up a change whose new replica does not vote yet')
-    .addHelpText('after', `\nExample:\n  flotilla replica cancel --shard 3\n${EXIT_CODES_HELP}`);
-  addClientOptions(addGroupOptions(command)).action(
-    async (options: ClientOptions & GroupOptions) => {
-      const group = groupPlace(options);
-      const { timeoutMs } = options;
-      const answer = await withClient(context, options, (client) =>
-        client.cancelReplicaChange(group, { timeoutMs }),
-      );
-      show(answer, group, options.json, context);
-      finish(EXIT.ok);
-    },
-  );
+    .requiredOption('--change <id>', 'the change, as flotilla status shows it', changeIdOption)
+    .addHelpText(
+      'after',
+      `
+Example:
+  flotilla replica cancel --shard 3 --change 7
+
+May be repeated: it never hits another change. One that was given up before is no error, one that
+is through, or never was, is.
+${EXIT_CODES_HELP}`,
+    );
+  addClientOptions(addGroupOptions(command)).action(async (options: CancelOptions) => {
+    const group = groupPlace(options);
+    const { change: changeId, timeoutMs, json } = options;
+    const answer = await withClient(context, options, (client) =>
+      client.cancelReplicaChange({ ...group, changeId }, { timeoutMs }),
+    );
+    if (json || answer.change?.id === changeId) show(answer, group, json, context);
+    else context.stdout.write(`${groupTitle(group)}: change ${changeId} is not under way\n`);
+    finish(EXIT.ok);
+  });
 }
 
 function show(

@@ -18,16 +18,17 @@ export function renderStatus(status: ClusterStatus): string {
   ].join('\n');
 }
 
-/** `catching-up: replica 7 comes to node 2, ... 45.30 %, 12.0 MiB/s, 2m 03s left` */
+/** `catching-up: replica 7 comes to node 2, ... 45.30 %, 2m 03s left (change 7)` */
 export function describeChange(change: ReplicaChangeStatus): string {
-  const { addReplicaId, addNodeId, removeReplicaId, removeNodeId, problem } = change;
+  const { id, addReplicaId, addNodeId, removeReplicaId, removeNodeId, problem } = change;
   const who = [
     ...(addReplicaId > 0 ? [`replica ${addReplicaId} comes to node ${addNodeId}`] : []),
     ...(removeReplicaId > 0 ? [`replica ${removeReplicaId} leaves node ${removeNodeId}`] : []),
   ];
   const progress = progressOf(change);
   const held = problem === '' ? '' : `; HELD UP: ${problem}`;
-  return `${change.stage}: ${[...who, ...progress].join(', ')}${held}`;
+  const name = id === 0 ? '' : ` (change ${id})`;
+  return `${change.stage}: ${[...who, ...progress].join(', ')}${name}${held}`;
 }
 
 function progressOf(change: ReplicaChangeStatus): string[] {

@@ -2,7 +2,7 @@
 import { API } from '../../shared/codec/public-api.js';
 import type { ClusterAdmin, LeaderAction, ReplicaAction } from '../backend.js';
 import type { UnaryCalls } from '../unary-calls.js';
-import { checkGroup, checkNodeId } from '../validate.js';
+import { checkChangeId, checkGroup, checkNodeId } from '../validate.js';
 
 /** Handlers by the method names of the .proto file. */
 export function clusterService(
@@ -12,7 +12,7 @@ export function clusterService(
   const replicas = (method: typeof API.addReplica, action: ReplicaAction) =>
     calls.endpoint(method, async (request, options) => {
       const group = checkGroup(request);
-      if (action !== 'cancel') checkNodeId(request.nodeId);
+      checkNodeId(request.nodeId);
       return admin.changeReplicas(action, group, request.nodeId, options);
     });
   const leader = (method: typeof API.elect, action: LeaderAction) =>
@@ -24,7 +24,11 @@ export function clusterService(
     AddReplica: replicas(API.addReplica, 'add'),
     RemoveReplica: replicas(API.removeReplica, 'remove'),
     ResetReplica: replicas(API.resetReplica, 'reset'),
-    CancelReplicaChange: replicas(API.cancelReplicaChange, 'cancel'),
+    CancelReplicaChange: calls.endpoint(API.cancelReplicaChange, async (request, options) => {
+      const group = checkGroup(request);
+      checkChangeId(request.changeId);
+      return admin.cancelReplicaChange(group, request.changeId, options);
+    }),
     TransferLeadership: leader(API.transferLeadership, 'transfer'),
     StepDown: leader(API.stepDown, 'step-down'),
     Elect: leader(API.elect, 'elect'),

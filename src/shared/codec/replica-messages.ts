@@ -10,6 +10,8 @@ export interface GroupRequest {
   readonly topology: boolean;
   /** 0 for none. */
   readonly nodeId: number;
+  /** The change that is to be given up; 0 for none, and in all other calls. */
+  readonly changeId: number;
 }
 
 export interface ReplicaChangeStatus {
@@ -31,6 +33,8 @@ export interface ReplicaChangeStatus {
   readonly leftMs?: number | undefined;
   /** What keeps the change from going on; empty where nothing does. */
   readonly problem: string;
+  /** Names the change within its group for ever; 0 for one that cannot be given up. */
+  readonly id: number;
 }
 
 export interface ReplicaResponse {
@@ -51,9 +55,12 @@ export interface ReadmitNodeResponse {
   readonly replicas: number;
 }
 
+type Writable<T> = { -readonly [Key in keyof T]: T[Key] };
+
 export function encodeGroupRequest(request: GroupRequest): Buffer {
   const writer = new ProtobufWriter(16).optionalUint(1, request.shardId);
-  return writer.bool(2, request.topology).uint(3, request.nodeId).finish();
+  writer.bool(2, request.topology).uint(3, request.nodeId);
+  return writer.uint(4, request.changeId).finish();
 }
 
 export function decodeGroupRequest(bytes: Uint8Array): GroupRequest {
@@ -61,13 +68,15 @@ export function decodeGroupRequest(bytes: Uint8Array): GroupRequest {
   let shardId: number | undefined;
   let topology = false;
   let nodeId = 0;
+  let changeId = 0;
   while (reader.next()) {
     if (reader.field === 1) shardId = reader.uint32();
     else if (reader.field === 2) topology = reader.bool();
     else if (reader.field === 3) nodeId = reader.uint32();
+    else if (reader.field === 4) changeId = reader.uint32();
     else reader.skip();
   }
-  return { shardId, topology, nodeId };
+  return { shardId, topology, nodeId, changeId };
 }
 
 export function encodeReplicaResponse({ change, epoch }: ReplicaResponse): Buffer {
@@ -137,7 +146,7 @@ export function writeReplicaChange(
   writer.uint(4, change.removeReplicaId).uint(5, change.removeNodeId);
   writer.uint(6, change.lagEntries).uint(7, change.doneBytes).uint(8, change.sizeBytes);
   writer.uint(9, change.bytesPerSecond).optionalUint(10, change.leftMs);
-  writer.string(11, change.problem).close();
+  writer.string(11, change.problem).uint(12, change.id).close();
 }
 
 export function readReplicaChange(reader: ProtobufReader): ReplicaChangeStatus {
@@ -154,21 +163,28 @@ export function readReplicaChange(reader: ProtobufReader): ReplicaChangeStatus {
     sizeBytes: 0,
     bytesPerSecond: 0,
     problem: '',
+    id: 0,
   };
   while (reader.next()) {
     if (reader.field === 1) change.stage = reader.string();
-    else if (reader.field === 2) change.addReplicaId = reader.uint32();
-    else if (reader.field === 3) change.addNodeId = reader.uint32();
-    else if (reader.field === 4) change.removeReplicaId = reader.uint32();
-    else if (reader.field === 5) change.removeNodeId = reader.uint32();
     else if (reader.field === 6) change.lagEntries = reader.uint64();
     else if (reader.field === 7) change.doneBytes = reader.uint64();
     else if (reader.field === 8) change.sizeBytes = reader.uint64();
     else if (reader.field === 9) change.bytesPerSecond = reader.uint64();
     else if (reader.field === 10) leftMs = reader.uint64();
     else if (reader.field === 11) change.problem = reader.string();
-    else reader.skip();
+    else readChangeId(reader, change);
   }
   reader.close(outer);
   return leftMs === undefined ? change : { ...change, leftMs };
+}
+
+/** What names the change, its replicas and their nodes; any other field is skipped. */
+function readChangeId(reader: ProtobufReader, change: Writable<ReplicaChangeStatus>): void {
+  if (reader.field === 2) change.addReplicaId = reader.uint32();
+  else if (reader.field === 3) change.addNodeId = reader.uint32();
+  else if (reader.field === 4) change.removeReplicaId = reader.uint32();
+  else if (reader.field === 5) change.removeNodeId = reader.uint32();
+  else if (reader.field === 12) change.id = reader.uint32();
+  else reader.skip();
 }

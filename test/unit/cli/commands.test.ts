@@ -204,6 +204,8 @@ describe('help and usage', () => {
     'replica reset --shard 0 --faulty --node 1',
     'replica remove --shard 256 --node 1',
     'replica cancel',
+    'replica cancel --shard 3',
+    'replica cancel --shard 3 --change 0',
     'leader transfer',
     'leader step-down --shard 0 --to 2',
     'leader elect --shard 0 --to 0',
@@ -368,10 +370,11 @@ describe('replica', () => {
     bytesPerSecond: 2 ** 20,
     leftMs: 9_000,
     problem: '',
+    id: 7,
   };
   const shown =
     'catching-up: replica 7 comes to node 2, replica 3 leaves node 2, ' +
-    '25.00 % of 12.0 MiB, 1.0 MiB/s, 9.0 s left';
+    '25.00 % of 12.0 MiB, 1.0 MiB/s, 9.0 s left (change 7)';
 
   it('asks for what was named, and shows what has begun', async () => {
     const cluster = clusterThatAnswers({
@@ -386,13 +389,31 @@ describe('replica', () => {
       'shard 0: nothing to do\n',
     );
     await run('replica remove --shard 0 --node 4 --timeout-ms 5', cluster);
-    expect((await run('replica cancel --topology --json', cluster)).out).toBe('{"epoch":4}\n');
+    expect((await run('replica cancel --topology --change 7 --json', cluster)).out).toBe(
+      '{"epoch":4}\n',
+    );
     expect(cluster.calls).toEqual([
       ['resetReplica', { shardId: 1, nodeId: 2 }, { timeoutMs: 10_000 }],
       ['addReplica', { shardId: 0, nodeId: 4 }, { timeoutMs: 10_000 }],
       ['removeReplica', { shardId: 0, nodeId: 4 }, { timeoutMs: 5 }],
-      ['cancelReplicaChange', { topology: true }, { timeoutMs: 10_000 }],
+      ['cancelReplicaChange', { topology: true, changeId: 7 }, { timeoutMs: 10_000 }],
     ]);
+  });
+
+  it('gives up the change that was named, and says where that is not under way', async () => {
+    const cancelling = { ...change, stage: 'cancelling' };
+    const cluster = clusterThatAnswers({ cancelReplicaChange: { change: cancelling, epoch: 5 } });
+    const named = await run('replica cancel --shard 3 --change 7', cluster);
+    expect(named.out).toBe(
+      'shard 3: cancelling: replica 7 comes to node 2, replica 3 leaves node 2 (change 7)\n',
+    );
+    const earlier = await run('replica cancel --shard 3 --change 5', cluster);
+    expect(earlier).toMatchObject({ code: 0, out: 'shard 3: change 5 is not under way\n' });
+    const error = new FlotillaError('CHANGE_NOT_FOUND', 'shard 3 never had a change 9');
+    cluster.answers.cancelReplicaChange = error;
+    const never = await run('replica cancel --shard 3 --change 9', cluster);
+    expect(never.code).toBe(1);
+    expect(never.err).toBe('error: shard 3 never had a change 9 (CHANGE_NOT_FOUND)\n');
   });
 
   it('waits for the end where it is told to, and shows each new state once', async () => {
@@ -412,7 +433,7 @@ describe('replica', () => {
     expect(code).toBe(0);
     expect(err.trimEnd().split('\n')).toEqual([
       `shard 0: ${shown}`,
-      'shard 0: switching: replica 7 comes to node 2, replica 3 leaves node 2',
+      'shard 0: switching: replica 7 comes to node 2, replica 3 leaves node 2 (change 7)',
       'shard 0: the change is over',
     ]);
   });
@@ -481,9 +502,11 @@ describe('status', () => {
       sizeBytes: 0,
       bytesPerSecond: 0,
       problem: '',
+      id: 7,
     };
     const status = { ...HEALTHY, shards: [{ ...shard(0, 1), change }] };
-    const line = 'shard 0 is catching-up: replica 7 comes to node 2, 1,200 entries behind';
+    const line =
+      'shard 0 is catching-up: replica 7 comes to node 2, 1,200 entries behind (change 7)';
     const { code, out } = await run('status', clusterThatAnswers({ status }));
     expect(code).toBe(0);
     expect(out).toContain(`replicas that change\n  ${line}\n`);

@@ -19,6 +19,8 @@ import { genesis } from '../topology/topology-fixtures.js';
 const SHARD = { kind: 'shard', shardId: 0 } as const;
 const GROUP_ID = 1;
 const NODE_ID = 3;
+/** Of the first change: its new replica is the fourth one. */
+const CHANGE_ID = 4;
 
 class World {
   readonly environment = new VirtualEnvironment();
@@ -67,8 +69,21 @@ class World {
 
   change(action: 'add' | 'remove' | 'reset' | 'cancel', timeoutMs = 10_000): Promise<unknown> {
     const { signal } = new AbortController();
-    const made = this.admin.changeReplicas(action, SHARD, NODE_ID, { timeoutMs, signal });
+    const options = { timeoutMs, signal };
+    const made =
+      action === 'cancel'
+        ? this.admin.cancelReplicaChange(SHARD, CHANGE_ID, options)
+        : this.admin.changeReplicas(action, SHARD, NODE_ID, options);
     return this.environment.settle(made, 60_000);
+  }
+
+  /** The stage of the change is done. */
+  advance(): void {
+    const document = this.view.current() ?? genesis();
+    const change = replicaGroup(document, GROUP_ID)?.change;
+    if (change === undefined) throw new Error('no change');
+    const advance = { kind: 'advanceReplicaChange', groupId: GROUP_ID, change } as const;
+    this.view.publish(applyTopologyCommand(document, advance).document);
   }
 
   get stage(): string | undefined {
@@ -164,15 +179,47 @@ describe('an addition', () => {
   it('is taken back whatever the node holds', async () => {
     const world = new World();
     await world.change('remove');
-    const document = world.view.current() ?? genesis();
-    const change = replicaGroup(document, GROUP_ID)?.change;
-    if (change === undefined) throw new Error('no change');
-    const advance = { kind: 'advanceReplicaChange', groupId: GROUP_ID, change } as const;
-    world.view.publish(applyTopologyCommand(document, advance).document);
+    world.advance();
     await world.change('add');
     world.held = 4;
     await world.change('cancel');
     expect(world.stage).toBe('cancelling');
+  });
+});
+
+describe('giving up a change', () => {
+  it('twice is giving it up once, whatever began in between', async () => {
+    const world = new World();
+    await world.change('reset');
+    expect(await world.change('cancel')).toMatchObject({ change: { id: CHANGE_ID } });
+    // The node has come back, and holds neither replica: too late for the one who asks again.
+    world.held = 0;
+    expect(await world.change('cancel')).toMatchObject({
+      change: { id: CHANGE_ID, stage: 'cancelling' },
+    });
+    world.advance();
+    expect(await world.change('cancel')).toEqual({ epoch: expect.any(Number) });
+    world.held = NODE_ID;
+    await world.change('reset');
+    expect(await world.change('cancel')).toMatchObject({
+      change: { id: CHANGE_ID + 1, stage: 'adding' },
+    });
+    expect(world.stage).toBe('adding');
+  });
+
+  it('that is through, or never was, is refused, and says which', async () => {
+    const world = new World();
+    await expect(world.change('cancel')).rejects.toMatchObject({
+      reason: 'CHANGE_NOT_FOUND',
+      message: 'shard 0 never had a change 4',
+    });
+    await world.change('reset');
+    for (let stage = 0; stage < 3; stage++) world.advance();
+    expect(world.stage).toBeUndefined();
+    await expect(world.change('cancel')).rejects.toMatchObject({
+      reason: 'CHANGE_NOT_FOUND',
+      message: expect.stringMatching(/Change 4 of shard 0 is through/),
+    });
   });
 });
 

@@ -2,6 +2,7 @@
 // and break nothing. Method: hosts in virtual time whose stores and peers say what a test wants.
 import { describe, expect, it } from 'vitest';
 import { isClockAhead } from '../../../src/replica/clock-check.js';
+import type { RaftGroup } from '../../../src/replica/group.js';
 import { defined } from '../../../src/shared/assert.js';
 import { LIMITS } from '../../../src/shared/limits.js';
 import { ELECTION_TIMEOUT_MS, ToyCluster, type ToyNode } from './toy-cluster.js';
@@ -124,6 +125,111 @@ describe('a leader that applies slower than writes come', () => {
     leader.machine().gate = undefined;
     await cluster.until('all were let in', () => admitted.length === 3);
     expect(admitted).toEqual([1, 2, 4]);
+    await cluster.converged();
+    await cluster.close();
+  });
+});
+
+/** Replicas whose engines stand still until they are told to go on. */
+function standStill(nodes: readonly ToyNode[]): () => void {
+  let go: () => void = () => undefined;
+  const gate = new Promise<void>((resolve) => {
+    go = resolve;
+  });
+  for (const node of nodes) node.machine().gate = gate;
+  return () => {
+    go();
+    for (const node of nodes) node.machine().gate = undefined;
+  };
+}
+
+describe('a leader whose followers apply slower than writes come', () => {
+  const SIZE_BYTES = LIMITS.uncommittedBytesMax.value / 16;
+  /** As many entries as may wait to be applied. */
+  const ROOM = 8;
+
+  async function write(group: RaftGroup<string>, timeoutMs: number): Promise<void> {
+    const release = await group.admit(SIZE_BYTES, { timeoutMs });
+    const outcome = group.propose(new Uint8Array(SIZE_BYTES));
+    release();
+    expect((await outcome).kind).toBe('applied');
+  }
+
+  it('lets writers wait for the faster one of two, within their deadlines (A6, P-10)', async () => {
+    const cluster = await ToyCluster.start();
+    const leader = await cluster.electedLeader();
+    await cluster.write('a');
+    await cluster.converged();
+    await cluster.environment.advance(ELECTION_TIMEOUT_MS);
+    const slow = others(cluster, leader);
+    const goOn = standStill(slow);
+    const group = leader.group();
+    for (let at = 0; at < ROOM; at++) await cluster.environment.settle(write(group, 1_000));
+    const late = expect(write(group, 500)).rejects.toMatchObject({
+      reason: 'PROPOSAL_DROPPED',
+      code: 'RESOURCE_EXHAUSTED',
+    });
+    const patient = write(group, 60_000);
+    await cluster.environment.advance(2 * ELECTION_TIMEOUT_MS);
+    await late;
+    // Nothing is wrong with the log: all that was proposed is committed, and applied here.
+    expect(group.appliedIndex).toBe(group.commitIndex);
+    expect(group.status().lastIndex).toBe(group.commitIndex);
+    expect(slow[0]?.group().commitIndex).toBe(group.commitIndex);
+    goOn();
+    await cluster.environment.settle(patient);
+    await cluster.converged();
+    await cluster.close();
+  });
+
+  it('waits for nobody where one of two keeps pace (A6)', async () => {
+    const cluster = await ToyCluster.start();
+    const leader = await cluster.electedLeader();
+    await cluster.write('a');
+    await cluster.converged();
+    const goOn = standStill(others(cluster, leader).slice(0, 1));
+    for (let at = 0; at < 3 * ROOM; at++) {
+      await cluster.environment.settle(write(leader.group(), 1_000));
+      // The leader knows of the other one what its last heartbeat has brought.
+      await cluster.environment.advance(ELECTION_TIMEOUT_MS / 4);
+    }
+    goOn();
+    await cluster.converged();
+    await cluster.close();
+  });
+
+  it('counts a follower that stood still from its first entry on (A6)', async () => {
+    const cluster = await ToyCluster.start();
+    const goOn = standStill(cluster.nodes.slice(1));
+    const group = (await cluster.electedLeader()).group();
+    expect(cluster.leader()?.nodeId).toBe(1);
+    await cluster.environment.advance(ELECTION_TIMEOUT_MS);
+    for (let at = 0; at < ROOM; at++) await cluster.environment.settle(write(group, 1_000));
+    await expect(cluster.environment.settle(write(group, 1_000))).rejects.toMatchObject({
+      reason: 'PROPOSAL_DROPPED',
+    });
+    goOn();
+    await cluster.converged();
+    await cluster.close();
+  });
+
+  it('goes by what a follower tells after its restart, not before (A6)', async () => {
+    const cluster = await ToyCluster.start();
+    const leader = await cluster.electedLeader();
+    await cluster.write('a');
+    await cluster.converged();
+    const [gone, slow] = others(cluster, leader) as [ToyNode, ToyNode];
+    await cluster.stop(gone.nodeId);
+    const group = leader.group();
+    standStill([slow]);
+    for (let at = 0; at < ROOM; at++) await cluster.environment.settle(write(group, 1_000));
+    const patient = write(group, 60_000);
+    await cluster.environment.advance(2 * ELECTION_TIMEOUT_MS);
+    expect(group.status().lastIndex).toBe(group.appliedIndex);
+    await cluster.crash(slow.nodeId, { keepBatches: 1_000 });
+    await cluster.boot(slow.nodeId);
+    await cluster.environment.settle(patient);
+    await cluster.boot(gone.nodeId);
     await cluster.converged();
     await cluster.close();
   });

@@ -1,6 +1,7 @@
 // Goal: whatever crashes, is cut off or gets lost: an answer that was given holds, and replicas at
 // the same index are equal (S-40, S-41, S-43, S-45). Method: seeded random runs in virtual time.
 import { describe, expect, it } from 'vitest';
+import { COMPACTION_DEFAULTS } from '../../../src/replica/log-compaction.js';
 import type { ProposalOutcome } from '../../../src/replica/proposals.js';
 import { defined } from '../../../src/shared/assert.js';
 import {
@@ -174,7 +175,7 @@ describe('random runs', () => {
 });
 
 describe('random runs with logs that are cut', () => {
-  const compaction = { thresholdEntries: 8, thresholdBytes: 2 ** 30, trailingEntries: 4 };
+  const compaction = { ...COMPACTION_DEFAULTS, thresholdEntries: 8, trailingEntries: 4 };
   const snapshotSender = { chunkSizeBytes: 200, stalledTimeoutMs: 4_000 };
 
   for (const isDurable of [true, false]) {

@@ -228,7 +228,7 @@ describe('a host', () => {
     await cluster.close();
   });
 
-  it("counts the changes of a group's leader", async () => {
+  it("counts and tells the changes of a group's leader", async () => {
     const cluster = await ToyCluster.start();
     const first = await cluster.electedLeader();
     await cluster.write('a');
@@ -239,6 +239,9 @@ describe('a host', () => {
     await cluster.write('b');
     const others = cluster.nodes.filter((node) => node !== first);
     expect(others.map(changes)).toEqual([2, 2]);
+    const second = await cluster.electedLeader();
+    for (const { leadersTold } of others)
+      expect(leadersTold).toEqual([first.nodeId, second.nodeId]);
     cluster.heal();
     await cluster.converged();
     expect(changes(first)).toBe(2);

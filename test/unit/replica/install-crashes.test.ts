@@ -1,11 +1,12 @@
 // Goal: a power cut between any two operations on the disk leaves a replica that comes back whole.
 // Method: the same run again and again, cut one operation later each time, until none is left.
 import { describe, expect, it } from 'vitest';
+import { COMPACTION_DEFAULTS } from '../../../src/replica/log-compaction.js';
 import { defined } from '../../../src/shared/assert.js';
 import { ToyCluster, type ToyClusterOptions } from './toy-cluster.js';
 
 const OPTIONS: ToyClusterOptions = {
-  compaction: { thresholdEntries: 10, thresholdBytes: 2 ** 30, trailingEntries: 3 },
+  compaction: { ...COMPACTION_DEFAULTS, thresholdEntries: 10, trailingEntries: 3 },
   snapshotSender: { chunkSizeBytes: 400 },
 };
 

@@ -3,10 +3,11 @@
 import { describe, expect, it } from 'vitest';
 import { createMessage } from '../../../src/raft/message.js';
 import type { ConfChangeStep } from '../../../src/raft/types.js';
+import { COMPACTION_DEFAULTS } from '../../../src/replica/log-compaction.js';
 import { defined } from '../../../src/shared/assert.js';
 import { ELECTION_TIMEOUT_MS, ToyCluster, type ToyNode } from './toy-cluster.js';
 
-const COMPACTION = { thresholdEntries: 20, thresholdBytes: 2 ** 30, trailingEntries: 5 };
+const COMPACTION = { ...COMPACTION_DEFAULTS, thresholdEntries: 20, trailingEntries: 5 };
 const DEADLINE = { timeoutMs: 30_000 };
 
 function steps(kind: ConfChangeStep['kind'], ...ids: number[]): ConfChangeStep[] {

@@ -2,6 +2,7 @@
 // Method: hosts in virtual time over disks in memory; a receiver alone; machines that are held up.
 import { describe, expect, it } from 'vitest';
 import { createMessage } from '../../../src/raft/message.js';
+import { COMPACTION_DEFAULTS } from '../../../src/replica/log-compaction.js';
 import { openStateMachine } from '../../../src/replica/replica-core.js';
 import { SnapshotReceiver } from '../../../src/replica/snapshot-receiver.js';
 import { encodeSnapshotCall } from '../../../src/replica/snapshot-wire.js';
@@ -15,7 +16,7 @@ import { drainPromises, VirtualEnvironment } from '../../support/virtual-environ
 import { ToyCluster } from './toy-cluster.js';
 import { ToyMachine } from './toy-machine.js';
 
-const COMPACTION = { thresholdEntries: 20, thresholdBytes: 2 ** 30, trailingEntries: 5 };
+const COMPACTION = { ...COMPACTION_DEFAULTS, thresholdEntries: 20, trailingEntries: 5 };
 const DEADLINE = { timeoutMs: 30_000 };
 const NO_VOTERS = {
   voters: [],

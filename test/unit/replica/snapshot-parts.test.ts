@@ -135,10 +135,29 @@ describe('the point up to which a log is cut', () => {
       fc.property(fields, (one) => {
         const point = at(one);
         if (point === undefined) return;
-        expect(point).toBeGreaterThanOrEqual(one.firstIndex);
-        expect(point).toBeLessThanOrEqual(Math.min(one.durableIndex, ...one.neededAfter));
+        const { firstIndex, durableIndex, neededAfter } = one;
+        expect(point).toBeGreaterThanOrEqual(firstIndex);
+        expect(point).toBeLessThanOrEqual(durableIndex);
+        for (const needed of neededAfter) {
+          // What the log does not reach back to any more is not saved by keeping the rest.
+          if (needed >= firstIndex - 1) expect(point).toBeLessThanOrEqual(needed);
+        }
       }),
     );
+  });
+
+  it('passes the oldest snapshot that is in use when the log has reached its bound (S9)', () => {
+    const { transferBytesMax } = COMPACTION_DEFAULTS;
+    const fields = { firstIndex: 101, durableIndex: 50_000, sizeBytes: transferBytesMax };
+    const below = { ...fields, sizeBytes: transferBytesMax - 1 };
+    expect(at({ ...below, neededAfter: [200, 300] })).toBe(200);
+    expect(at({ ...fields, neededAfter: [300, 200, 200] })).toBe(300);
+    expect(at({ ...fields, neededAfter: [200] })).toBe(45_000);
+    expect(at({ ...fields, neededAfter: [] })).toBe(45_000);
+    // One that was given up before holds nothing, and is not counted as the oldest.
+    expect(at({ ...fields, neededAfter: [99, 200, 300] })).toBe(300);
+    expect(at({ ...below, neededAfter: [99] })).toBe(45_000);
+    expect(at({ ...below, neededAfter: [100] })).toBeUndefined();
   });
 });
 

@@ -1,6 +1,7 @@
 // Goal: a replica that the log does not reach gets a snapshot, whatever is cut, lost or restarted,
 // and never half of one. Method: hosts in virtual time over disks in memory; requests by hand.
 import { describe, expect, it } from 'vitest';
+import { COMPACTION_DEFAULTS } from '../../../src/replica/log-compaction.js';
 import { decodeSnapshotCall, type SnapshotCall } from '../../../src/replica/snapshot-wire.js';
 import { defined } from '../../../src/shared/assert.js';
 import { SERVICE } from '../../../src/shared/codec/services.js';
@@ -11,7 +12,7 @@ import {
   type ToyNode,
 } from './toy-cluster.js';
 
-const COMPACTION = { thresholdEntries: 20, thresholdBytes: 2 ** 30, trailingEntries: 5 };
+const COMPACTION = { ...COMPACTION_DEFAULTS, thresholdEntries: 20, trailingEntries: 5 };
 /** So that a toy's state takes a dozen of them. */
 const CHUNK_SIZE_BYTES = 64;
 
@@ -187,6 +188,74 @@ describe('a piece that was damaged on its way', () => {
   });
 });
 
+/** Flips a bit of the only snapshot that has come, or comes, to a node. */
+async function damageSnapshotOn(node: ToyNode, kind: 'part' | 'snap'): Promise<void> {
+  const names = await node.disk.list('node/snapshots');
+  const name = defined(
+    names.find((one) => one.endsWith(`.${kind}`)),
+    `a ${kind} file`,
+  );
+  const file = await node.disk.openFile(`node/snapshots/${name}`, 'write');
+  const at = Math.floor(file.sizeBytes / 2);
+  const [byte] = await file.read(at, 1);
+  await file.write(at, Uint8Array.of((byte as number) ^ 1));
+  await file.sync();
+  await file.close();
+}
+
+describe('a snapshot that the disk of its receiver damages', () => {
+  it('behind the last piece is fetched again before the log begins anew (S4, P-8)', async () => {
+    const cluster = await start();
+    const { leader, behind } = await leftBehind(cluster);
+    const calls: string[] = [];
+    let damaged: Promise<void> | undefined;
+    cluster.onRequest = (_from, to, payload) => {
+      const call = snapshotCall(payload);
+      if (call === undefined) return payload;
+      calls.push(call.method);
+      if (call.method === 'finish' && damaged === undefined) {
+        const node = defined(cluster.nodes[to - 1], 'receiver');
+        damaged = damageSnapshotOn(node, 'part');
+      }
+      return payload;
+    };
+    cluster.heal();
+    const logBefore = firstIndex(behind);
+    await cluster.until('it is asked for again', () => {
+      return calls.filter((method) => method === 'begin').length === 2;
+    });
+    await damaged;
+    expect(firstIndex(behind)).toBe(logBefore);
+    expect(behind.running.files.list(1)).toEqual([]);
+    await cluster.converged();
+    expect(behind.items()).toEqual(leader.items());
+    expect(behind.faults).toEqual([]);
+    expect(calls.filter((method) => method === 'finish')).toHaveLength(2);
+    // The sender's own file is in order: the same one is sent again.
+    expect(leader.running.files.list(1)).toHaveLength(1);
+    await cluster.close();
+  });
+
+  it('while its process is down is fetched again, not installed (S4, S-41, P-8)', async () => {
+    const cluster = await start();
+    const { leader, behind } = await leftBehind(cluster);
+    // The file is whole, and the log never comes to begin anew.
+    behind.diskDelayMs = 1_000_000;
+    cluster.heal();
+    await cluster.until('the file is whole', () => behind.running.files.list(1).length > 0);
+    await cluster.crash(behind.nodeId, { keepBatches: 100 });
+    behind.diskDelayMs = 0;
+    await damageSnapshotOn(behind, 'snap');
+    await cluster.boot(behind.nodeId);
+    expect(firstIndex(behind)).toBe(1);
+    await cluster.converged();
+    expect(firstIndex(behind)).toBeGreaterThan(1);
+    expect(behind.items()).toEqual(leader.items());
+    expect(behind.faults).toEqual([]);
+    await cluster.close();
+  });
+});
+
 /** Lets a transfer run until `count` pieces have been taken, then gives control. */
 async function untilPieces(cluster: ToyCluster, count: number): Promise<() => number[]> {
   const offsets: number[] = [];
@@ -269,6 +338,42 @@ describe('a new leader amid a transfer', () => {
     const names = await behind.disk.list('node/snapshots');
     expect(names.filter((name) => !name.endsWith('.snap'))).toEqual([]);
     expect(behind.running.files.list(1).length).toBeLessThanOrEqual(1);
+    await cluster.close();
+  });
+});
+
+describe('a receiver that takes a snapshot slower than writes come', () => {
+  it('keeps no more of the log than the bound, and then gets a newer one (S9, P-10)', async () => {
+    const compaction = { ...COMPACTION, transferBytesMax: 6_000 };
+    const cluster = await start({ compaction, snapshotSender: { bytesPerSecondMax: 400 } });
+    const { leader, behind } = await leftBehind(cluster);
+    const sent: number[] = [];
+    cluster.onRequest = (_from, _to, payload) => {
+      const call = snapshotCall(payload);
+      if (call?.method === 'finish') sent.push(call.id.index);
+      return payload;
+    };
+    cluster.heal();
+    let largestBytes = 0;
+    const filler = 'x'.repeat(80);
+    for (let at = 0; sent.length === 0; at++) {
+      expect(at).toBeLessThan(2_000);
+      await cluster.write(`during ${at} ${filler}`);
+      await cluster.environment.advance(10);
+      largestBytes = Math.max(largestBytes, leader.running.logStore.logSizeBytes(1));
+    }
+    expect(largestBytes).toBeGreaterThanOrEqual(compaction.transferBytesMax);
+    expect(largestBytes).toBeLessThan(1.1 * compaction.transferBytesMax);
+    const [first] = sent as [number];
+    expect(firstIndex(leader)).toBeGreaterThan(first + 1);
+    await cluster.until('the newer one is whole', () => sent.length === 2, 1_000_000);
+    await cluster.converged();
+    expect(behind.items()).toEqual(leader.items());
+    expect(sent[1]).toBeGreaterThan(first);
+    await writeMany(cluster, 3 * COMPACTION.thresholdEntries, 'later');
+    await cluster.converged();
+    expect(leader.running.files.list(1).length).toBeLessThanOrEqual(1);
+    expect(firstIndex(leader)).toBeGreaterThan((sent[1] as number) + 1);
     await cluster.close();
   });
 });

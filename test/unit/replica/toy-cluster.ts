@@ -60,6 +60,8 @@ export interface ToyFault {
 export class ToyNode {
   readonly nodeId: number;
   readonly faults: ToyFault[] = [];
+  /** Nodes that its replicas were told lead, oldest first. */
+  readonly leadersTold: number[] = [];
   readonly contents = new Map<number, ToyContent>();
   disk = new MemoryDisk();
   /** How long each write of the log takes. */
@@ -173,6 +175,7 @@ export class ToyCluster {
       onFault: (groupId, error) => {
         if (node.process === process) node.faults.push({ groupId, error });
       },
+      onLeader: (_groupId, leaderNodeId) => node.leadersTold.push(leaderNodeId),
     });
     const process: ToyProcess = {
       scheduler,

@@ -2,6 +2,7 @@
 // Method: the waiters by themselves, then a leader whose log is replaced by a snapshot.
 import { describe, expect, it } from 'vitest';
 import type { ConfState, Entry } from '../../../src/raft/types.js';
+import { COMPACTION_DEFAULTS } from '../../../src/replica/log-compaction.js';
 import { Waiters } from '../../../src/replica/waiters.js';
 import { ToyCluster } from './toy-cluster.js';
 
@@ -94,7 +95,7 @@ describe('waiters', () => {
 describe('a proposer at a leader that is cut off', () => {
   it('is told once, although a snapshot has replaced its entry since (S-45)', async () => {
     const cluster = await ToyCluster.start({
-      compaction: { thresholdEntries: 10, thresholdBytes: 2 ** 30, trailingEntries: 3 },
+      compaction: { ...COMPACTION_DEFAULTS, thresholdEntries: 10, trailingEntries: 3 },
     });
     const old = await cluster.electedLeader();
     await cluster.write('first');

@@ -2,8 +2,9 @@
 // Method: counts through the router on one fake shard, in virtual time.
 import { describe, expect, it } from 'vitest';
 import { SILENCE_MS } from '../../../src/router/leader-watch.js';
-import type { FlotillaError } from '../../../src/shared/errors.js';
-import { FakeCluster, type FakeReplica } from './fake-cluster.js';
+import { defined } from '../../../src/shared/assert.js';
+import { FlotillaError } from '../../../src/shared/errors.js';
+import { FakeCluster, type FakeReplica, type Fault } from './fake-cluster.js';
 
 const options = { timeoutMs: 10_000 };
 
@@ -13,6 +14,10 @@ function replicasOf(cluster: FakeCluster): [FakeReplica, FakeReplica, FakeReplic
     throw new Error('the shard has too few replicas');
   }
   return [first, second, third];
+}
+
+function groupOf(cluster: FakeCluster, shardId: number): number {
+  return defined(cluster.document.shards[shardId], `shard ${shardId}`).groupId;
 }
 
 async function errorOf(work: Promise<unknown>): Promise<FlotillaError> {
@@ -81,6 +86,82 @@ describe('finding the leader', () => {
     cluster.shard(0).elect(2);
     await cluster.run(work);
     expect(cluster.environment.nowMs).toBeLessThanOrEqual(1_250);
+  });
+
+  it.each(['count', 'upsert'] as const)(
+    'goes on at once when its node hears of a new leader (%s, F-1)',
+    async (operation) => {
+      const cluster = new FakeCluster({ shards: 2 });
+      cluster.shard(0).elect(0);
+      const records = [{ id: 'id-1', values: Float32Array.of(1, 1), metadata: new Uint8Array(0) }];
+      cluster.shard(1).elect(0);
+      const work: Promise<unknown> =
+        operation === 'count'
+          ? cluster.router.count('docs', options)
+          : cluster.router.upsert('docs', records, options);
+      await cluster.environment.advance(1_001);
+      for (const { shardId, groupId } of cluster.document.shards) {
+        cluster.shard(shardId).elect(2);
+        cluster.router.noteLeader(groupId, 2);
+      }
+      await cluster.run(work);
+      expect(cluster.environment.nowMs).toBe(1_001);
+    },
+  );
+
+  it('goes on at once with a leader that its node heard of while others were asked', async () => {
+    const cluster = new FakeCluster({ shards: 1, localNodeId: 1 });
+    const [, second] = replicasOf(cluster);
+    cluster.shard(0).elect(0);
+    const ask = second.barrier.bind(second);
+    second.barrier = async () => {
+      second.barrier = ask;
+      cluster.shard(0).elect(1);
+      cluster.router.noteLeader(groupOf(cluster, 0), 1);
+      throw new FlotillaError('NO_LEADER', 'it has not heard of it yet');
+    };
+    await cluster.run(cluster.router.barrier(0, options));
+    expect(cluster.environment.nowMs).toBe(0);
+  });
+
+  it('pauses on over the news of another shard, of no shard, and over old news', async () => {
+    const cluster = new FakeCluster({ shards: 2 });
+    cluster.router.noteLeader(groupOf(cluster, 0), 1);
+    cluster.shard(0).elect(0);
+    const work = cluster.router.barrier(0, options);
+    await cluster.environment.advance(0);
+    const callsOf = (): number => cluster.replicasOf(0).flatMap(({ calls }) => calls).length;
+    const before = callsOf();
+    cluster.router.noteLeader(groupOf(cluster, 1), 2);
+    cluster.router.noteLeader(9_999, 2);
+    await cluster.environment.advance(1);
+    expect(callsOf()).toBe(before);
+    cluster.shard(0).elect(1);
+    await cluster.run(work);
+  });
+
+  it('does not spin when a new leader takes no calls either', async () => {
+    const cluster = new FakeCluster({ shards: 1 });
+    const [first] = replicasOf(cluster);
+    const dropped: Fault = { reject: 'PROPOSAL_DROPPED' };
+    first.faults = [...new Array<Fault>(30).fill(dropped), 'none'];
+    const work = errorOf(cluster.router.barrier(0, { timeoutMs: 1_000 }));
+    cluster.router.noteLeader(groupOf(cluster, 0), 1);
+    expect((await cluster.run(work)).reason).toBe('PROPOSAL_DROPPED');
+  });
+
+  it('ends a pause with the budget, and at once when the caller gives up', async () => {
+    const cluster = new FakeCluster({ shards: 1 });
+    cluster.shard(0).elect(0);
+    const short = await errorOf(cluster.run(cluster.router.barrier(0, { timeoutMs: 3 })));
+    expect([short.reason, cluster.environment.nowMs]).toEqual(['SHARD_UNAVAILABLE', 3]);
+    const controller = new AbortController();
+    const { signal } = controller;
+    const work = errorOf(cluster.router.barrier(0, { ...options, signal }));
+    await cluster.environment.advance(500);
+    controller.abort();
+    expect((await cluster.run(work)).reason).toBe('CANCELLED');
+    expect(cluster.environment.nowMs).toBe(503);
   });
 
   it('does not ask again what no replica would answer differently', async () => {

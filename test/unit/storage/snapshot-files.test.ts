@@ -202,6 +202,25 @@ describe.each(kinds)('snapshot files on %s', (_, makePlace) => {
     await files.close();
   });
 
+  it('removes a whole file that the disk has damaged since, and no other (S4, P-8)', async () => {
+    for (const damage of ['flipped', 'shorter', 'longer'] as const) {
+      const { disk, root } = makePlace();
+      const files = await SnapshotFiles.open(disk, root);
+      const staged = await files.stage(idOf());
+      await send(staged);
+      const file = await staged.finish();
+      await makeFile(files, disk, { groupId: 7, index: 5 });
+      expect(await files.verify(file)).toBe(true);
+      const bytes = Uint8Array.from([...BYTES, 0]).subarray(0, damage === 'longer' ? 4_501 : 4_500);
+      if (damage === 'flipped') bytes[4_499] = (bytes[4_499] as number) ^ 128;
+      await disk.writeFile(file.path, damage === 'shorter' ? bytes.subarray(1) : bytes);
+      expect(await files.verify(file), damage).toBe(false);
+      expect(files.list(7).map(({ index }) => index)).toEqual([5]);
+      expect((await files.stage(idOf())).nextOffset).toBe(0);
+      await files.close();
+    }
+  });
+
   it('drops what has arrived for another snapshot of the group (S-38)', async () => {
     const { disk, root } = makePlace();
     const files = await SnapshotFiles.open(disk, root);

@@ -93,6 +93,7 @@ describe('the topology codec', () => {
       { kind: 'addReplica', groupId: 3, nodeId: 4 },
       { kind: 'removeReplica', groupId: 3, replicaId: 7 },
       { kind: 'resetReplica', groupId: 0, replicaId: 7 },
+      { kind: 'cancelReplicaChange', groupId: 0, changeId: 7 },
       { kind: 'cancelReplicaChange', groupId: 0 },
       { kind: 'readmitNode', nodeId: 2, storeId: 'new' },
       ...CHANGE_STAGES.map((stage) => ({

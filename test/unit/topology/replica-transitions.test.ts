@@ -189,6 +189,29 @@ describe('giving a change up', () => {
     expect(refusal(over, { kind: 'cancelReplicaChange', groupId: 1 })).toBe('done');
   });
 
+  it('hits the change that it names, and none of before or after', () => {
+    const cancel = (changeId: number): TopologyCommand => {
+      return { kind: 'cancelReplicaChange', groupId: 1, changeId };
+    };
+    expect(refusal(start(), cancel(4))).toBe('CHANGE_NOT_FOUND');
+    const first = applied(start(), { kind: 'resetReplica', groupId: 1, replicaId: 2 });
+    expect(refusal(first, cancel(5))).toBe('CHANGE_NOT_FOUND');
+    expect(refusal(first, cancel(3))).toBe('CHANGE_NOT_FOUND');
+    const given = applied(first, cancel(4));
+    expect(group(given).change?.stage).toBe('cancelling');
+    const over = advanced(given);
+    expect(refusal(over, cancel(4))).toBe('done');
+    const second = applied(over, { kind: 'resetReplica', groupId: 1, replicaId: 2 });
+    expect(refusal(second, cancel(4))).toBe('done');
+    expect(group(applied(second, cancel(5))).change?.stage).toBe('cancelling');
+    const through = advanced(advanced(advanced(second)));
+    expect(refusal(through, cancel(5))).toBe('CHANGE_NOT_FOUND');
+    // A removal brings no replica: it has no name that would give it up.
+    const leaving = applied(through, { kind: 'removeReplica', groupId: 1, replicaId: 5 });
+    expect(refusal(leaving, cancel(5))).toBe('CHANGE_NOT_FOUND');
+    expect(refusal(leaving, cancel(4))).toBe('done');
+  });
+
   it('comes too late once the new replica begins to vote', () => {
     const begun = applied(start(), { kind: 'resetReplica', groupId: 1, replicaId: 2 });
     const switching = advanced(advanced(begun));
@@ -300,6 +323,7 @@ describe('whatever comes in whatever order', () => {
     fc.record({ kind: fc.constant('removeReplica' as const), groupId, replicaId }),
     fc.record({ kind: fc.constant('resetReplica' as const), groupId, replicaId }),
     fc.record({ kind: fc.constant('cancelReplicaChange' as const), groupId }),
+    fc.record({ kind: fc.constant('cancelReplicaChange' as const), groupId, changeId: replicaId }),
     fc.record({
       kind: fc.constant('readmitNode' as const),
       nodeId,

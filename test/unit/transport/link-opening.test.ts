@@ -308,6 +308,49 @@ describe('opening links', () => {
     expect(newer.kinds()).toEqual(['hello', 'raft']);
   });
 
+  /** What a process of node 1 hears when it greets. */
+  async function greetAs(incarnation: number, storeId = 's1'): Promise<RawPeer> {
+    const peer = await dial();
+    peer.say(
+      helloRecord(helloOf(1, { identity: { ...helloOf(1).identity, storeId, incarnation } })),
+    );
+    await time.settle();
+    return peer;
+  }
+
+  it('refuses an older process than it has seen, once told, and harms no link (M8)', async () => {
+    const newer = await greetAs(3);
+    for (let attempt = 0; attempt < 2; attempt++) {
+      const older = await greetAs(2);
+      expect(older.records).toMatchObject([{ kind: 'refuse', error: { reason: 'WRONG_STORE' } }]);
+    }
+    expect(events).toEqual(['up 1/3', 'refused 1 WRONG_STORE']);
+    expect(newer.closes).toBe(0);
+    // Nor when no link of the newer one is left.
+    newer.close();
+    await time.settle();
+    expect((await greetAs(2)).kinds()).toEqual(['refuse']);
+    expect((await greetAs(3)).kinds()).toEqual(['hello']);
+  });
+
+  it('remembers the newest process when peers are configured anew, by store (M8)', async () => {
+    await greetAs(3);
+    transport.configure(SELF, [{ nodeId: 1, address: 'elsewhere', storeId: 's1' }]);
+    expect((await greetAs(2)).kinds()).toEqual(['refuse']);
+    // A node that was readmitted counts from the start, under a new store.
+    transport.configure(SELF, [{ nodeId: 1, address: 'one', storeId: 's1-new' }]);
+    expect((await greetAs(1, 's1-new')).kinds()).toEqual(['hello']);
+  });
+
+  it('takes an older process while it knows of no newer one, and no longer (M8)', async () => {
+    const older = await greetAs(2);
+    expect(older.kinds()).toEqual(['hello']);
+    const newer = await greetAs(3);
+    expect([older.closes, newer.closes]).toEqual([1, 0]);
+    expect((await greetAs(2)).kinds()).toEqual(['refuse']);
+    expect(events).toEqual(['up 1/2', 'down 1', 'up 1/3', 'refused 1 WRONG_STORE']);
+  });
+
   it('reports a refusal that comes after the link was taken for open', async () => {
     const peer = await linked();
     peer.say({ kind: 'refuse', error: { reason: 'WRONG_STORE', message: 'not you' } });

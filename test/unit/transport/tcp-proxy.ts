@@ -29,6 +29,12 @@ export class TcpProxy {
     for (const socket of this.#sockets) socket.resetAndDestroy();
   }
 
+  /** Ends the links the way a kernel does for a process that dies with nothing left to read. */
+  end(): void {
+    this.#mode = 'cut';
+    for (const socket of this.#sockets) socket.destroy();
+  }
+
   /** Reads nothing more, so that the senders' windows fill up. */
   hold(): void {
     this.#mode = 'hold';
