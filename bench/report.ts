@@ -24,6 +24,11 @@ const REGIONS: readonly Region[] = [
     name: 'bench',
     draw: () => ['cluster', 'unary-ceiling'].map(drawScenario).join('\n\n'),
   },
+  {
+    path: 'bench/README.md',
+    name: 'consensus',
+    draw: () => ['consensus', 'failover-virtual', 'snapshot'].map(drawScenario).join('\n\n'),
+  },
   { path: 'bench/README.md', name: 'profile', draw: () => drawScenario('unary-ceiling-profile') },
 ];
 

@@ -73,6 +73,8 @@ interface Campaign {
 async function run(options: Options): Promise<Result> {
   const { minutes, seed } = options;
   const machine = describeMachine();
+  // First: the campaign leaves much behind that the machine has yet to write to its disks.
+  const departed = await departures(options);
   const done = await campaigns(options);
   return {
     commit: describeCommit(),
@@ -84,7 +86,7 @@ async function run(options: Options): Promise<Result> {
     workers: WORKERS,
     runs: done.map(({ row }) => row),
     ...summarize(done.map(({ report }) => report)),
-    departures: await departures(options),
+    departures: departed,
   };
 }
 
