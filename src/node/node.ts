@@ -173,14 +173,14 @@ export class Node {
   }
 
   async #open(): Promise<Parts> {
-    const { config, environment, compaction } = this.#options;
+    const { config, environment, compaction, logger } = this.#options;
     const lifecycle = this.#lifecycle;
-    const logger = this.#logger;
     const logStore = await openLogStore({
       environment,
       directory: `${config.directory}/raft`,
       logger,
       cacheSizeBytes: config.logCacheSizeBytes,
+      onPoisoned: (error) => this.#fail(error),
     });
     lifecycle.add('log store', () => logStore.close());
     const snapshotFiles = await SnapshotFiles.open(
@@ -306,7 +306,8 @@ export class Node {
 
   /** Waits to belong to a cluster, then opens the groups that the cluster puts on this node. */
   async #join(): Promise<void> {
-    const { membership, host } = this.#running;
+    const { membership, host, logStore } = this.#running;
+    if (logStore.poisoned !== undefined) throw logStore.poisoned;
     const known = await membership.wait(this.#stopping.signal);
     this.#view.publish(known.newest);
     await this.#openTopology(known.genesis);
@@ -469,7 +470,8 @@ export class Node {
   }
 
   #fail(error: FlotillaError): void {
-    if (this.#stopping.signal.aborted) return;
+    // What is still being opened cannot be stopped, and looks itself whether it may go on.
+    if (this.#stopping.signal.aborted || this.#parts === undefined) return;
     this.#failure = error;
     this.#logger.error({ reason: error.reason }, `the node stops: ${error.message}`);
     void this.stop();

@@ -8,7 +8,7 @@
 import { type Entry, type LogReader, UnavailableError } from '../raft/types.js';
 import { assert, defined } from '../shared/assert.js';
 import type { Timer } from '../shared/environment.js';
-import { FlotillaError } from '../shared/errors.js';
+import { FlotillaError, isFlotillaError } from '../shared/errors.js';
 import type { Kv } from '../shared/kv.js';
 import type { Logger } from '../shared/logger.js';
 import { recordFailure } from '../shared/sealed-record.js';
@@ -67,6 +67,7 @@ export interface KvLogStoreParts {
   /** Gives the reserve of disk space back. */
   readonly releaseReserve: () => Promise<unknown>;
   readonly logger: Logger;
+  readonly onPoisoned: (error: FlotillaError) => void;
   /** Calls its argument again and again, to write the low-water file and to look at the space. */
   readonly everyPeriod: (task: () => void) => Timer;
 }
@@ -104,7 +105,7 @@ export class KvLogStore implements LogStore {
     this.#sweeper = new Sweeper(parts.kv, parts.logger, () => this.poisoned === undefined);
     for (const leftover of parts.leftovers) this.#sweep(leftover);
     this.#timer = parts.everyPeriod(() => {
-      parts.files.lowWater.save().catch((thrown: unknown) => this.#poison(thrown));
+      parts.files.lowWater.save().catch((thrown: unknown) => void this.#poison(thrown));
       void parts.space.sample();
     });
   }
@@ -323,11 +324,11 @@ export class KvLogStore implements LogStore {
     const { first, end } = leftover;
     this.#sweeper
       .deleteEntries(groupId, first, end)
-      .catch((thrown: unknown) => this.#poison(thrown));
+      .catch((thrown: unknown) => void this.#poison(thrown));
   }
 
   #sweepGroup(groupId: number): Promise<void> {
-    return this.#sweeper.deleteGroup(groupId).catch((thrown: unknown) => this.#poison(thrown));
+    return this.#sweeper.deleteGroup(groupId).catch((thrown: unknown) => void this.#poison(thrown));
   }
 
   /** `swept` may reject with what the caller of a removal hears anyway. */
@@ -351,7 +352,7 @@ export class KvLogStore implements LogStore {
   #readEntry(group: GroupReader, index: number): Entry {
     const { groupId } = group.genesis;
     const key = entryKey(groupId, index);
-    const value = this.#parts.kv.getSync(key);
+    const value = this.#read(key);
     const what = `entry ${index} of group ${groupId}`;
     if (!value) throw new FlotillaError('LOG_DAMAGED', `${what} is not in the database`);
     let entry: Entry;
@@ -367,6 +368,16 @@ export class KvLogStore implements LogStore {
     throw new FlotillaError('LOG_DAMAGED', `${what} has term ${entry.term} in the database`);
   }
 
+  /** Whether what cannot be read is lost, the checks of the next open tell (S5). */
+  #read(key: Uint8Array): Uint8Array | undefined {
+    try {
+      return this.#parts.kv.getSync(key);
+    } catch (thrown) {
+      if (isFlotillaError(thrown)) throw thrown;
+      throw this.#poison(thrown);
+    }
+  }
+
   #group(groupId: number): StoredGroup {
     this.#refuseDamaged(groupId);
     return defined(this.#groups.get(groupId), `group ${groupId}`);
@@ -377,10 +388,14 @@ export class KvLogStore implements LogStore {
     if (damage) throw damagedError(damage);
   }
 
-  #poison(thrown: unknown): void {
-    if (this.poisoned) return;
-    this.#loop.poison(thrown);
-    this.#parts.logger.error({ error: thrown }, 'the log store met a write error: no more writes');
+  /** Returns what the store is poisoned with. */
+  #poison(thrown: unknown): FlotillaError {
+    if (this.#loop.poisoned) return this.#loop.poisoned;
+    const { logger, onPoisoned } = this.#parts;
+    const error = this.#loop.poison(thrown);
+    logger.error({ error: thrown }, 'the log store failed: no more writes');
+    onPoisoned(error);
+    return error;
   }
 }
 

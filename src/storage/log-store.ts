@@ -92,7 +92,8 @@ export interface StoreIdentity {
 }
 
 /**
- * After a write error the store is poisoned, and with it all its groups (S6). The node then stops
+ * After a write error, or an entry that the disk does not give back, the store is poisoned, and
+ * with it all its groups (S6): whether something is lost, an open can tell. The node then stops
  * the groups, closes the store (which gives back its reserve of disk space when the disk was full),
  * and opens it again: everything is verified as at any start. If that fails, the node ends.
  */
@@ -104,7 +105,7 @@ export interface LogStore {
    * membership go on (S7). Sampled each second.
    */
   readonly space: 'ok' | 'low';
-  /** Set after a write error. */
+  /** Set after a write error, or a failed read of an entry. */
   readonly poisoned: Error | undefined;
   /** Groups that hold together, by ascending id. */
   groups(): readonly GroupGenesis[];

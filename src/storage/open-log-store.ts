@@ -48,6 +48,8 @@ export interface LogStoreOptions {
    * database's write buffer small, too.
    */
   readonly space?: SpaceThresholds;
+  /** Told once, when the store is poisoned: maybe no group is open that would notice. */
+  readonly onPoisoned?: (error: FlotillaError) => void;
 }
 
 /**
@@ -133,6 +135,7 @@ async function openWithDatabase(
     space: await SpaceGuard.open({ disk, directory, logger, thresholds }),
     releaseReserve: () => releaseReserve(disk, directory),
     logger,
+    onPoisoned: options.onPoisoned ?? (() => undefined),
     everyPeriod: (task): Timer => scheduler.every(LOW_WATER_PERIOD_MS, task),
   });
 }

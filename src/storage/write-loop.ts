@@ -60,13 +60,16 @@ export class WriteLoop<Job, Batch> {
     });
   }
 
-  /** Stops for ever: all jobs that have not settled are refused, those under way included. */
-  poison(thrown: unknown): void {
+  /**
+   * Stops for ever: all jobs that have not settled are refused, those under way included. Returns
+   * what they are refused with.
+   */
+  poison(thrown: unknown): FlotillaError {
     const cause = errorOf(thrown);
-    this.#poisoned ??= new FlotillaError('STORE_POISONED', `a write failed: ${cause.message}`, {
-      cause,
-    });
+    const message = `the log store failed: ${cause.message}`;
+    this.#poisoned ??= new FlotillaError('STORE_POISONED', message, { cause });
     for (const { reject } of this.#waiting.splice(0)) reject(this.#poisoned);
+    return this.#poisoned;
   }
 
   /** Takes no more jobs and waits for those that it has. Idempotent. */

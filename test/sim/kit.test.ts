@@ -2,7 +2,7 @@
 // Method: the conformance suites of disk and network over it, and its faults one by one.
 import { describe, expect, it } from 'vitest';
 import type { Connection } from '../../src/shared/environment.js';
-import type { Kv } from '../../src/shared/kv.js';
+import type { Kv, KvEntry } from '../../src/shared/kv.js';
 import { EventHeap } from './kit/event-heap.js';
 import { drawPartition, PARTITION_SHAPES } from './kit/partitions.js';
 import { SimDisk } from './kit/sim-disk.js';
@@ -182,35 +182,117 @@ describe('a disk', () => {
     expect(again.getSync(bytes('acknowledged'))).toBeUndefined();
   });
 
-  it('fails one sync on demand', async () => {
+  it('fails one operation on demand: a sync, any write, a read', async () => {
     const world = new World(1);
     const { start, disk } = machine(world, new SimNetwork(world), 'a');
-    const kv = await world.settle(start().disk.openKv('db'));
-    disk.failNextSync();
+    const view = start().disk;
+    const open = async (): Promise<Kv> => world.settle(view.openKv('db'));
+    let kv = await open();
+    disk.failNext('sync');
     await world.settle(put(kv, 'unsynced', false));
     await expect(world.settle(put(kv, 'synced'))).rejects.toThrow('EIO');
+    await kv.close();
+    kv = await open();
+    disk.failNext('write');
+    await expect(world.settle(put(kv, 'unsynced', false))).rejects.toThrow('EIO');
+    await world.settle(put(kv, 'k'));
+    disk.failNext('read');
+    expect(() => kv.getSync(bytes('k'))).toThrow('EIO');
+    expect(text(kv.getSync(bytes('k')))).toBe('value of k');
+    disk.failNext('read');
+    await expect(world.settle(kv.scan(ALL)[Symbol.asyncIterator]().next())).rejects.toThrow('EIO');
+    disk.failNext('read');
+    await expect(world.settle(view.readFile('f'))).rejects.toThrow('EIO');
+    disk.failNext('sync');
+    await expect(world.settle(view.writeFile('f', bytes('x')))).rejects.toThrow('EIO');
+    expect(disk.failures).toEqual({ read: 3, write: 1, sync: 2 });
+    disk.failNext('read');
+    disk.failNone();
+    expect(await world.settle(view.readFile('f'))).toBeUndefined();
   });
 
-  it('can lose a run of batches and keep those around it', async () => {
+  it('can lose a run of batches and keep those around it, and LevelDB tells (S5)', async () => {
     const lost = new Set<number>();
     for (let seed = 1; seed <= 40; seed += 1) {
-      const world = new World(seed);
-      const { start, disk } = machine(world, new SimNetwork(world), 'a');
-      const first = start();
-      const kv = await world.settle(first.disk.openKv('db'));
-      const keys = ['k0', 'k1', 'k2', 'k3', 'k4'];
-      for (const key of keys) await world.settle(put(kv, key));
-      first.crash('machine');
+      const { disk, kv, missing, again } = await fiveKeys(seed);
       const count = await disk.loseMiddle('db');
-      const again = await world.settle(start().disk.openKv('db'));
-      const missing = keys.filter((key) => again.getSync(bytes(key)) === undefined);
-      expect(missing).toHaveLength(count);
-      expect(missing).toEqual(keys.slice(keys.indexOf(missing[0] ?? '')).slice(0, count));
+      await again();
+      const keys = missing();
+      expect(keys).toHaveLength(count);
+      expect(keys).toEqual(KEYS.slice(KEYS.indexOf(keys[0] ?? '')).slice(0, count));
       lost.add(count);
+      const said = await disk.content.readFile('db/LOG');
+      expect(text(said)).toContain('dropping');
+      await kv().close();
+      await again();
+      expect(text(await disk.content.readFile('db/LOG'))).toBe('');
+      expect(await disk.content.readFile('db/LOG.old')).toEqual(said);
     }
     expect(lost.size).toBeGreaterThan(2);
   });
+
+  it('can hide neighbouring keys, or flip one bit, of what is still needed', async () => {
+    const hidden = new Set<number>();
+    for (let seed = 1; seed <= 40; seed += 1) {
+      const isLive = ({ key }: KvEntry): boolean => text(key) !== 'k0';
+      const losing = await fiveKeys(seed);
+      const count = await losing.disk.loseKeys('db', ALL, isLive);
+      await losing.again();
+      const keys = losing.missing();
+      expect(keys).toHaveLength(count);
+      expect(keys).not.toContain('k0');
+      expect(keys).toEqual(KEYS.slice(KEYS.indexOf(keys[0] ?? '')).slice(0, count));
+      hidden.add(count);
+
+      const flipping = await fiveKeys(seed);
+      expect(await flipping.disk.flipBit('db', ALL, isLive)).toBe(true);
+      await flipping.again();
+      expect(flipping.missing()).toEqual([]);
+      const changed = KEYS.filter((key) => {
+        return text(flipping.kv().getSync(bytes(key))) !== `value of ${key}`;
+      });
+      expect(changed).toHaveLength(1);
+      expect(changed).not.toContain('k0');
+    }
+    expect(hidden.size).toBeGreaterThan(2);
+    const { disk } = await fiveKeys(1);
+    expect(await disk.loseKeys('db', ALL, () => false)).toBe(0);
+    expect(await disk.flipBit('db', ALL, () => false)).toBe(false);
+  });
+
+  it('forgets a removed database with all that was in store for it', async () => {
+    const { disk, again, missing, remove } = await fiveKeys(1);
+    await disk.loseMiddle('db');
+    await remove();
+    expect(disk.databases).toEqual([]);
+    await again();
+    expect(missing()).toEqual(KEYS);
+    expect(await disk.content.readFile('db/LOG')).toBeUndefined();
+  });
 });
+
+const ALL = { gte: bytes(''), lt: bytes('z') };
+const KEYS = ['k0', 'k1', 'k2', 'k3', 'k4'];
+
+/** A database of `KEYS` on a machine that has lost its power, and a way to open it again. */
+async function fiveKeys(seed: number) {
+  const world = new World(seed);
+  const { start, disk } = machine(world, new SimNetwork(world), 'a');
+  let process = start();
+  let kv = await world.settle(process.disk.openKv('db'));
+  for (const key of KEYS) await world.settle(put(kv, key));
+  process.crash('machine');
+  process = start();
+  return {
+    disk,
+    kv: (): Kv => kv,
+    missing: (): string[] => KEYS.filter((key) => kv.getSync(bytes(key)) === undefined),
+    again: async (): Promise<void> => {
+      kv = await world.settle(process.disk.openKv('db'));
+    },
+    remove: (): Promise<void> => world.settle(process.disk.remove('db')),
+  };
+}
 
 async function connected(seed: number, options?: SimNetworkOptions) {
   const world = new World(seed);

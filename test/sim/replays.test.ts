@@ -1,7 +1,10 @@
 // Goal: what the full-stack simulator has found once is not found again.
 // Method: one script a bug, on a cluster that is made for it; the oracles judge as in every run.
 import { describe, expect, it } from 'vitest';
-import type { StackParameters } from './stack/parameters.js';
+import { COMPACTION_DEFAULTS } from '../../src/replica/log-compaction.js';
+import { World } from './kit/world.js';
+import { damageDisk } from './stack/damage.js';
+import { drawParameters, type StackParameters } from './stack/parameters.js';
 import { runStack } from './stack/run-stack.js';
 import type { Stack } from './stack/stack.js';
 
@@ -19,8 +22,19 @@ const SMALL_LOGS: Partial<StackParameters> = {
   },
   network: { delayMinMs: 0.5, delayMeanMs: 0.5 },
   clocks: [{}, {}, {}],
-  compaction: { thresholdEntries: 4, thresholdBytes: 64 * 1024 * 1024, trailingEntries: 0 },
+  compaction: { ...COMPACTION_DEFAULTS, thresholdEntries: 4, trailingEntries: 0 },
 };
+
+const LONG_LOGS: Partial<StackParameters> = {
+  ...SMALL_LOGS,
+  compaction: { ...COMPACTION_DEFAULTS, thresholdEntries: 10_000 },
+};
+
+/** What the seed draws, as it was before disks failed and were damaged. */
+function withSoundDisks(seed: number): Partial<StackParameters> {
+  const { faults } = drawParameters(new World(seed).fork('parameters'));
+  return { faults: { ...faults, weights: { ...faults.weights, 'io-error': 0, damage: 0 } } };
+}
 
 /** Leaders of shard 0 come and go: each begins with an entry that carries no command. */
 async function fillWithoutCommands({ world, wire, processes }: Stack, times: number) {
@@ -78,11 +92,13 @@ describe('bugs of the past', () => {
   });
 
   it('seed 3017 at 12,000 steps: a group shrinks to one, the power goes (M12)', async () => {
-    expect((await runStack(3017, { steps: 12_000 })).finding).toBeUndefined();
+    const parameters = withSoundDisks(3017);
+    expect((await runStack(3017, { steps: 12_000, parameters })).finding).toBeUndefined();
   });
 
   it('seed 300 at 12,000 steps: a configuration change was read as a version', async () => {
-    expect((await runStack(300, { steps: 12_000 })).finding).toBeUndefined();
+    const parameters = withSoundDisks(300);
+    expect((await runStack(300, { steps: 12_000, parameters })).finding).toBeUndefined();
   });
 
   it('versions go on above a log without commands, though the clocks went back', async () => {
@@ -105,5 +121,60 @@ describe('bugs of the past', () => {
       },
     });
     expect(report.finding).toBeUndefined();
+  });
+
+  it('a log that cannot be read ends the node, and not a replica for ever (S6)', async () => {
+    const report = await runStack(1, {
+      parameters: LONG_LOGS,
+      script: async (stack) => {
+        const { world, machines, watch } = stack;
+        const client = stack.client('scribe');
+        const [first, second, third] = machines;
+        await world.settle(client.write('upsert', [KEY]));
+        third?.crash('machine');
+        for (let write = 0; write < 5; write++) await world.settle(client.write('upsert', [KEY]));
+        // Nothing of the log is in memory when the leader sends it to the one that was away.
+        for (const machine of [first, second]) machine?.crash('machine');
+        for (const machine of [first, second]) machine?.start();
+        await stack.reaches(20_000, () => [first, second].every((one) => one?.process?.isReady));
+        for (const machine of [first, second]) machine?.disk.failNext('read');
+        third?.start();
+        await stack.reaches(20_000, () => watch.found.poisoned > 0);
+      },
+    });
+    expect(report.finding).toBeUndefined();
+    expect(report.disks.poisoned).toBeGreaterThan(0);
+  });
+
+  it('a log store that fails ends a node on which no group runs (S6)', async () => {
+    const { faults } = drawParameters(new World(1).fork('parameters'));
+    const report = await runStack(1, {
+      parameters: {
+        ...SMALL_LOGS,
+        faults: { ...faults, weights: { ...faults.weights, damage: 1 } },
+      },
+      script: async (stack) => {
+        const { world, machines, wire, watch } = stack;
+        const [first, , third] = machines;
+        if (first?.process === undefined || third === undefined) throw new Error('no node runs');
+        await world.settle(stack.client('scribe').write('upsert', [KEY]));
+        third.crash('process');
+        const how = { store: 'log', how: 'batches' } as const;
+        const damage = await damageDisk(third.disk, how, world.fork('damage'));
+        watch.damaged(third.nodeId, damage?.groups ?? []);
+        third.start();
+        await stack.reaches(20_000, () => third.process?.isReady === true);
+        // There is no room for the log of a new replica, and nobody else who writes.
+        third.disk.isFull = true;
+        await world.settle(
+          wire.call(first.process, 5_000, ({ admin }, options) =>
+            admin.changeReplicas('reset', { kind: 'shard', shardId: 0 }, 3, options),
+          ),
+        );
+        await stack.reaches(20_000, () => watch.found.poisoned > 0);
+      },
+    });
+    expect(report.finding).toBeUndefined();
+    expect(report.disks.poisoned).toBeGreaterThan(0);
   });
 });

@@ -85,7 +85,14 @@ const FULL: Simulator = {
       virtualMs: report.virtualMs,
       trace: report.traceHash,
       failure: report.finding,
-      seen: { ok, failed, unknown, elections: report.elections, faults: report.faults.length },
+      seen: {
+        ok,
+        failed,
+        unknown,
+        elections: report.elections,
+        faults: report.faults.length,
+        ...report.disks,
+      },
       without,
       details: report.finding === undefined ? [] : describeReport(report, '').split('\n').slice(3),
     };

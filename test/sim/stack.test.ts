@@ -2,10 +2,12 @@
 // Method: production nodes and clients on virtual time, faults drawn from seeds, oracles on top.
 import { execFileSync } from 'node:child_process';
 import { describe, expect, it } from 'vitest';
+import { World } from './kit/world.js';
 import { shrink } from './shrink.js';
 import { simulatorOf } from './simulators.js';
 import { bannedRealTime } from './stack/banned.js';
 import { describeReport } from './stack/describe-report.js';
+import { drawParameters, type StackParameters } from './stack/parameters.js';
 import { runStack } from './stack/run-stack.js';
 
 const SEEDS = 60;
@@ -26,6 +28,18 @@ describe('the full stack (P-1 to P-6, P-10)', () => {
       }
     });
   }
+
+  it('ends on equal replicas, in whichever way disks fail (P-8, F-10, F-11)', async () => {
+    const totals = new Map<string, number>();
+    for (let seed = 1; seed <= 4; seed++) {
+      const report = await runStack(seed, { steps: 4_000, parameters: badDisks(seed) });
+      expect(report.finding).toBeUndefined();
+      for (const [name, count] of Object.entries(report.disks)) {
+        totals.set(name, (totals.get(name) ?? 0) + count);
+      }
+    }
+    expect([...totals].filter(([, count]) => count === 0)).toEqual([]);
+  });
 
   it('does the same again from the same seed, and something else from another', async () => {
     const [one, again, other] = [
@@ -56,6 +70,17 @@ describe('the full stack (P-1 to P-6, P-10)', () => {
     }
   });
 });
+
+/** What the seed draws, with nothing but failing and damaged disks in its way. */
+function badDisks(seed: number): Partial<StackParameters> {
+  const { faults, workload } = drawParameters(new World(seed).fork('parameters'));
+  const none = Object.keys(faults.weights).map((kind) => [kind, 0]);
+  const weights = { ...Object.fromEntries(none), 'io-error': 2, damage: 1 };
+  return {
+    faults: { ...faults, meanGapMs: 400, durationMeanMs: 150, weights },
+    workload: { ...workload, churn: 'none' },
+  };
+}
 
 /** The smallest run of the seed that still fails, and how to see it again. */
 async function explained(seed: number): Promise<string> {

@@ -1,6 +1,7 @@
 import { defined } from '../../../src/shared/assert.js';
+import { utf8 } from '../../../src/shared/bytes.js';
 import type { Disk, DiskFile } from '../../../src/shared/environment.js';
-import type { Kv } from '../../../src/shared/kv.js';
+import type { Kv, KvEntry, KvRange } from '../../../src/shared/kv.js';
 import { MemoryDisk } from '../../../src/shared/memory-disk.js';
 import type { SimClock } from './sim-clock.js';
 import { BatchJournal, SimKv } from './sim-kv.js';
@@ -23,7 +24,14 @@ export type CrashKind =
   /** Power loss: of the unsynced batches of each database only a random prefix survives. */
   | 'machine';
 
+/** A synced write is a write and a sync: either failure meets it. */
+export type DiskOperation = 'read' | 'write' | 'sync';
+
 const ALL_WRITES = Number.MAX_SAFE_INTEGER;
+/** What LevelDB writes into its own log when it opens over damage in its write-ahead log. */
+const DROPPED = utf8('(ignoring error) dropping 512 bytes; Corruption: checksum mismatch');
+/** Longest run of neighbouring keys that damage takes. */
+const LOST_KEYS_MAX = 8;
 
 /**
  * The disk of one machine: it survives its processes, each of which opens a view of it.
@@ -40,8 +48,12 @@ export class SimDisk {
   #content = new MemoryDisk();
   readonly #open = new Map<string, SimKv>();
   readonly #journals = new Map<string, BatchJournal>();
+  /** Databases whose next open tells of lost records. */
+  readonly #dropped = new Set<string>();
+  readonly #failing = new Set<DiskOperation>();
+  /** How many operations met the error that `failNext` asked for. */
+  readonly failures: Record<DiskOperation, number> = { read: 0, write: 0, sync: 0 };
   #isFull = false;
-  #syncFails = false;
   #slowness = 1;
   /** Grows with each crash, so that what was under way knows that its process is gone. */
   #generation = 0;
@@ -67,9 +79,14 @@ export class SimDisk {
     return this.#isFull;
   }
 
-  /** The next synced batch fails with EIO; whether it reached the disk is decided by the seed. */
-  failNextSync(): void {
-    this.#syncFails = true;
+  /** The next such operation fails with EIO; whether a batch got to the disk, the seed decides. */
+  failNext(operation: DiskOperation): void {
+    this.#failing.add(operation);
+  }
+
+  /** Takes back what has not failed yet. */
+  failNone(): void {
+    this.#failing.clear();
   }
 
   /** How much longer everything takes than drawn: 1 is normal. */
@@ -86,17 +103,52 @@ export class SimDisk {
   }
 
   /**
-   * Silently loses a run of the last batches of a database, but neither the ones before nor the
-   * ones after: what LevelDB makes of a flipped byte in its log. Only while no process runs.
-   * Returns how many were lost. Needs `journalBatches`.
+   * Loses a run of the last batches of a database, but neither the ones before nor the ones after:
+   * what LevelDB makes of a flipped byte in its write-ahead log. Its next open says so in its own
+   * log and nowhere else. Only while no process runs. Returns how many batches were lost. Needs
+   * `journalBatches`.
    */
   async loseMiddle(path: string): Promise<number> {
     const journal = defined(this.#journals.get(path), `a journal of ${path}`);
     const { operations, lostBatches } = journal.revertRun(this.#random);
-    const kv = await this.#content.openKv(path);
-    await kv.batch(operations, { sync: true });
-    await kv.close();
+    if (lostBatches > 0) this.#dropped.add(path);
+    await this.#atRest(path, (kv) => kv.batch(operations, { sync: true }));
     return lostBatches;
+  }
+
+  /**
+   * Loses up to `LOST_KEYS_MAX` neighbouring keys of those that `isLive` takes, as a hidden block
+   * of a table does. Only while no process runs. Returns how many there were.
+   */
+  loseKeys(path: string, range: KvRange, isLive = (_entry: KvEntry) => true): Promise<number> {
+    return this.#atRest(path, async (kv) => {
+      const live = (await entriesOf(kv, range)).filter(isLive);
+      const first = this.#random.integer(0, Math.max(0, live.length - 1));
+      const lost = live.slice(first, first + this.#random.integer(1, LOST_KEYS_MAX));
+      await kv.batch(
+        lost.map(({ key }) => ({ type: 'del', key })),
+        { sync: true },
+      );
+      return lost.length;
+    });
+  }
+
+  /**
+   * Flips a bit of one value of those that `isLive` takes. Only while no process runs. Returns
+   * whether there was one.
+   */
+  flipBit(path: string, range: KvRange, isLive = (_entry: KvEntry) => true): Promise<boolean> {
+    return this.#atRest(path, async (kv) => {
+      const live = (await entriesOf(kv, range)).filter(
+        (entry) => entry.value.length > 0 && isLive(entry),
+      );
+      if (live.length === 0) return false;
+      const { key, value } = this.#random.pick(live);
+      const at = this.#random.integer(0, value.length - 1);
+      value[at] = (value[at] as number) ^ (1 << this.#random.integer(0, 7));
+      await kv.batch([{ type: 'put', key, value }], { sync: true });
+      return true;
+    });
   }
 
   /** The data directory is gone: an empty disk takes its place. Only while no process runs. */
@@ -104,10 +156,16 @@ export class SimDisk {
     this.#content = new MemoryDisk();
     this.#content.freeBytes = this.#isFull ? 0 : 2 ** 40;
     this.#journals.clear();
+    this.#dropped.clear();
   }
 
   get content(): MemoryDisk {
     return this.#content;
+  }
+
+  /** Paths of all databases, open or not. */
+  get databases(): readonly string[] {
+    return [...this.#journals.keys()];
   }
 
   /** Paths of the databases that a process has open. */
@@ -116,6 +174,7 @@ export class SimDisk {
   }
 
   async openKv(clock: SimClock, path: string): Promise<Kv> {
+    await this.#beginLog(path);
     const inner = await this.#content.openKv(path);
     const memory = this.#content.kv(path);
     const journal = this.#journals.get(path) ?? new BatchJournal(this.#options.journalBatches);
@@ -126,7 +185,7 @@ export class SimDisk {
       journal,
       nowMs: () => this.#world.nowMs,
       latencyMs: (isSynced) => this.latencyMs(isSynced),
-      takeFailure: (isSynced) => this.takeFailure(isSynced),
+      takeFailure: (operation) => this.takeFailure(operation),
       onClosed: () => this.#open.delete(path),
     });
     this.#open.set(path, kv);
@@ -138,17 +197,53 @@ export class SimDisk {
     return this.#random.between(0, isSynced ? syncMaxMs : writeMaxMs) * this.#slowness;
   }
 
-  /** The error that the next write meets, if any. */
-  takeFailure(isSynced: boolean): Error | undefined {
-    if (this.#isFull) return diskError('ENOSPC', 'no space left on device');
-    if (!isSynced || !this.#syncFails) return undefined;
-    this.#syncFails = false;
+  /** The error that the next operation of this kind meets, if any. */
+  takeFailure(operation: DiskOperation): Error | undefined {
+    if (this.#isFull && operation === 'write') {
+      return diskError('ENOSPC', 'no space left on device');
+    }
+    if (!this.#failing.delete(operation)) return undefined;
+    this.failures[operation]++;
     return diskError('EIO', 'input/output error');
+  }
+
+  /** Removes files and databases at and below a path. */
+  async remove(path: string): Promise<void> {
+    await this.#content.remove(path);
+    for (const place of this.databases) {
+      if (place !== path && !place.startsWith(`${path}/`)) continue;
+      this.#journals.delete(place);
+      this.#dropped.delete(place);
+    }
   }
 
   isCurrent(generation: number): boolean {
     return generation === this.#generation;
   }
+
+  /** LevelDB keeps what it said at the open before as `LOG.old`, and begins anew. */
+  async #beginLog(path: string): Promise<void> {
+    const before = await this.#content.readFile(`${path}/LOG`);
+    const isDropped = this.#dropped.delete(path);
+    if (before === undefined && !isDropped) return;
+    if (before !== undefined) await this.#content.writeFile(`${path}/LOG.old`, before);
+    await this.#content.writeFile(`${path}/LOG`, isDropped ? DROPPED : new Uint8Array());
+  }
+
+  async #atRest<T>(path: string, change: (kv: Kv) => Promise<T>): Promise<T> {
+    const kv = await this.#content.openKv(path);
+    try {
+      return await change(kv);
+    } finally {
+      await kv.close();
+    }
+  }
+}
+
+async function entriesOf(kv: Kv, range: KvRange): Promise<KvEntry[]> {
+  const entries: KvEntry[] = [];
+  for await (const page of kv.scan(range)) entries.push(...page);
+  return entries;
 }
 
 /** One process's view: the same operations, each taking its time. */
@@ -168,13 +263,16 @@ class SimDiskView implements Disk {
   }
 
   readFile(path: string): Promise<Uint8Array | undefined> {
-    return this.#later(false, () => this.#disk.content.readFile(path));
+    return this.#later(false, () => {
+      this.#failIfDue('read');
+      return this.#disk.content.readFile(path);
+    });
   }
 
   writeFile(path: string, bytes: Uint8Array): Promise<void> {
     const copy = new Uint8Array(bytes);
     return this.#later(true, () => {
-      this.#failIfFull();
+      this.#failIfDue('write', 'sync');
       return this.#disk.content.writeFile(path, copy);
     });
   }
@@ -186,15 +284,23 @@ class SimDiskView implements Disk {
         get sizeBytes(): number {
           return file.sizeBytes;
         },
-        read: (offset, lengthBytes) => this.#later(false, () => file.read(offset, lengthBytes)),
+        read: (offset, lengthBytes) =>
+          this.#later(false, () => {
+            this.#failIfDue('read');
+            return file.read(offset, lengthBytes);
+          }),
         write: (offset, bytes) => {
           const copy = new Uint8Array(bytes);
           return this.#later(false, () => {
-            this.#failIfFull();
+            this.#failIfDue('write');
             return file.write(offset, copy);
           });
         },
-        sync: () => this.#later(true, () => file.sync()),
+        sync: () =>
+          this.#later(true, () => {
+            this.#failIfDue('sync');
+            return file.sync();
+          }),
         close: () => file.close(),
       };
     });
@@ -202,13 +308,16 @@ class SimDiskView implements Disk {
 
   allocateFile(path: string, sizeBytes: number): Promise<void> {
     return this.#later(true, () => {
-      this.#failIfFull();
+      this.#failIfDue('write', 'sync');
       return this.#disk.content.allocateFile(path, sizeBytes);
     });
   }
 
   rename(from: string, to: string): Promise<void> {
-    return this.#later(true, () => this.#disk.content.rename(from, to));
+    return this.#later(true, () => {
+      this.#failIfDue('sync');
+      return this.#disk.content.rename(from, to);
+    });
   }
 
   list(path: string): Promise<string[]> {
@@ -220,16 +329,18 @@ class SimDiskView implements Disk {
   }
 
   remove(path: string): Promise<void> {
-    return this.#later(false, () => this.#disk.content.remove(path));
+    return this.#later(false, () => this.#disk.remove(path));
   }
 
   space(): Promise<{ freeBytes: number; totalBytes: number }> {
     return this.#later(false, () => this.#disk.content.space());
   }
 
-  #failIfFull(): void {
-    const failure = this.#disk.takeFailure(false);
-    if (failure !== undefined) throw failure;
+  #failIfDue(...operations: readonly DiskOperation[]): void {
+    for (const operation of operations) {
+      const failure = this.#disk.takeFailure(operation);
+      if (failure !== undefined) throw failure;
+    }
   }
 
   /** Does `work` when the disk gets to it; never, if the process is gone by then. */

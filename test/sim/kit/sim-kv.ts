@@ -1,7 +1,7 @@
 import type { Kv, KvEntry, KvOperation, KvRange, KvSnapshot } from '../../../src/shared/kv.js';
 import type { MemoryKv } from '../../../src/shared/memory-kv.js';
 import type { SimClock } from './sim-clock.js';
-import type { CrashKind } from './sim-disk.js';
+import type { CrashKind, DiskOperation } from './sim-disk.js';
 import type { SimRandom } from './sim-random.js';
 
 /** A batch whose promise has not resolved. */
@@ -19,7 +19,7 @@ export interface SimKvParts {
   readonly journal: BatchJournal;
   nowMs(): number;
   latencyMs(isSynced: boolean): number;
-  takeFailure(isSynced: boolean): Error | undefined;
+  takeFailure(operation: DiskOperation): Error | undefined;
   onClosed(): void;
 }
 
@@ -41,19 +41,24 @@ export class SimKv implements Kv {
   }
 
   get(key: Uint8Array): Promise<Uint8Array | undefined> {
-    return this.#inner.get(key);
+    const failure = this.#readFailure();
+    return failure === undefined ? this.#inner.get(key) : Promise.reject(failure);
   }
 
   getSync(key: Uint8Array): Uint8Array | undefined {
+    const failure = this.#readFailure();
+    if (failure !== undefined) throw failure;
     return this.#inner.getSync(key);
   }
 
   getMany(keys: readonly Uint8Array[]): Promise<(Uint8Array | undefined)[]> {
-    return this.#inner.getMany(keys);
+    const failure = this.#readFailure();
+    return failure === undefined ? this.#inner.getMany(keys) : Promise.reject(failure);
   }
 
   scan(range: KvRange, options?: { pageSize?: number }): AsyncIterable<KvEntry[]> {
-    return this.#inner.scan(range, options);
+    const failure = this.#readFailure();
+    return failure === undefined ? this.#inner.scan(range, options) : failingScan(failure);
   }
 
   snapshot(): KvSnapshot {
@@ -95,7 +100,8 @@ export class SimKv implements Kv {
   #finishFirst(): void {
     const batch = this.#pending.shift();
     if (batch === undefined) return;
-    const failure = this.#parts.takeFailure(batch.isSynced);
+    const { takeFailure } = this.#parts;
+    const failure = takeFailure('write') ?? (batch.isSynced ? takeFailure('sync') : undefined);
     if (failure === undefined) {
       this.#apply(batch.operations, batch.isSynced && !this.#isDoomed);
       batch.resolve();
@@ -106,11 +112,19 @@ export class SimKv implements Kv {
     batch.reject(failure);
   }
 
+  #readFailure(): Error | undefined {
+    return this.#parts.takeFailure('read');
+  }
+
   /** The memory twin applies a batch in the call itself, and syncs it in the next turn. */
   #apply(operations: readonly KvOperation[], sync: boolean): void {
     this.#parts.journal.add(operations, (key) => this.#inner.getSync(key));
     this.#inner.batch(operations, { sync }).catch(() => undefined);
   }
+}
+
+function failingScan(failure: Error): AsyncIterable<KvEntry[]> {
+  return { [Symbol.asyncIterator]: () => ({ next: () => Promise.reject(failure) }) };
 }
 
 const ALL_BATCHES = Number.MAX_SAFE_INTEGER;

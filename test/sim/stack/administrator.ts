@@ -85,7 +85,20 @@ export class Administrator {
     const action = random.pick(['add', 'add', 'remove', 'reset', 'cancel'] as const);
     const group = this.#someGroup();
     const nodeId = this.#someNodeId();
+    if (action === 'cancel') return this.#cancelReplicaChange(group);
     await this.#call(({ admin }, options) => admin.changeReplicas(action, group, nodeId, options));
+  }
+
+  /** Gives up the change that the status shows; it may be over by then. */
+  async #cancelReplicaChange(name: GroupName): Promise<void> {
+    const status = await this.#call(({ admin }, options) => admin.status(options));
+    const group =
+      name.kind === 'topology'
+        ? status?.topology
+        : status?.shards.find(({ shardId }) => shardId === name.shardId);
+    const changeId = group?.change?.id ?? 0;
+    if (changeId === 0) return;
+    await this.#call(({ admin }, options) => admin.cancelReplicaChange(name, changeId, options));
   }
 
   /** Only while every replica is well: a second loss would be more than a group can bear. */

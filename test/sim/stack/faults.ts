@@ -4,7 +4,9 @@
  * of the others.
  */
 import { PARTITION_SHAPES, type PartitionShape } from '../kit/partitions.js';
+import type { DiskOperation } from '../kit/sim-disk.js';
 import type { SimRandom } from '../kit/sim-random.js';
+import type { DamagedStore, DamageKind } from './damage.js';
 
 /** Whom a fault meets: the node that leads the group at that moment, else the node. */
 export interface Target {
@@ -38,7 +40,17 @@ export type Fault =
   | { readonly kind: 'stall'; readonly target: Target; readonly durationMs: number }
   | { readonly kind: 'slow-disk'; readonly target: Target; readonly durationMs: number }
   | { readonly kind: 'full-disk'; readonly target: Target; readonly durationMs: number }
-  | { readonly kind: 'wall-jump'; readonly target: Target; readonly byMs: number };
+  | { readonly kind: 'wall-jump'; readonly target: Target; readonly byMs: number }
+  /** The next such operation of the machine's disk fails with EIO. */
+  | { readonly kind: 'io-error'; readonly target: Target; readonly operation: DiskOperation }
+  /** The process dies, and finds its disk damaged when it comes back. */
+  | {
+      readonly kind: 'damage';
+      readonly target: Target;
+      readonly store: DamagedStore;
+      readonly how: DamageKind;
+      readonly durationMs: number;
+    };
 
 export type FaultKind = Fault['kind'];
 
@@ -57,7 +69,7 @@ export interface FaultProfile {
   readonly durationMeanMs: number;
 }
 
-const KINDS: readonly FaultKind[] = [
+const COMMON_KINDS: readonly FaultKind[] = [
   'crash',
   'crash-all',
   'stop',
@@ -69,13 +81,18 @@ const KINDS: readonly FaultKind[] = [
   'full-disk',
   'wall-jump',
 ];
+const KINDS: readonly FaultKind[] = [...COMMON_KINDS, 'io-error', 'damage'];
 
 /** Each run has some kinds of faults and not others: rare combinations become likely. */
 export function drawFaultProfile(random: SimRandom): FaultProfile {
   const weights = Object.fromEntries(
-    KINDS.map((kind) => [kind, random.chance(0.5) ? random.integer(1, 4) : 0]),
+    COMMON_KINDS.map((kind) => [kind, random.chance(0.5) ? random.integer(1, 4) : 0]),
   ) as Record<FaultKind, number>;
-  if (KINDS.every((kind) => weights[kind] === 0)) weights.crash = 1;
+  if (COMMON_KINDS.every((kind) => weights[kind] === 0)) weights.crash = 1;
+  // From a source of their own: seeds without them are the runs that they were before.
+  const disk = random.fork('disk');
+  weights['io-error'] = disk.chance(0.4) ? disk.integer(1, 3) : 0;
+  weights.damage = disk.chance(0.8) ? disk.integer(1, 3) : 0;
   return {
     meanGapMs: random.pick([150, 400, 1_200]),
     weights,
@@ -113,6 +130,13 @@ function faultOf(random: SimRandom, kind: FaultKind, target: Target, durationMs:
       return { kind, target };
     case 'wall-jump':
       return { kind, target, byMs: random.pick([-60_000, -500, 500, 60_000]) };
+    case 'io-error':
+      return { kind, target, operation: random.pick(['read', 'write', 'sync'] as const) };
+    case 'damage': {
+      const store = random.pick(['log', 'points'] as const);
+      const how = random.pick(['flip', 'keys', 'batches'] as const);
+      return { kind, target, store, how, durationMs };
+    }
     case 'stop':
     case 'pause':
     case 'stall':

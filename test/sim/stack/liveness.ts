@@ -19,14 +19,16 @@ const KEYS_MAX = new Uint8Array(64).fill(0xff);
 
 /** Heals everything, waits, and uses the cluster. False where something is wrong. */
 export async function settle(stack: Stack): Promise<boolean> {
-  const { findings, clients, operator, administrator, nemesis, wire } = stack;
+  const { findings, clients, operator, administrator, repairs, nemesis, wire, watch } = stack;
   if (findings.first !== undefined) return false;
   for (const client of clients) client.stop();
   operator?.stop();
   administrator.stop();
+  repairs.stop();
   nemesis.end();
   wire.isFaulty = false;
   if (!(await serves(stack))) return false;
+  watch.assertNoticed();
   return usable(stack);
 }
 

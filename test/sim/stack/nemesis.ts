@@ -3,8 +3,10 @@ import { unreachable } from '../../../src/shared/assert.js';
 import { drawPartition } from '../kit/partitions.js';
 import type { SimNetwork } from '../kit/sim-network.js';
 import type { World } from '../kit/world.js';
+import { type DamageKind, damageDisk } from './damage.js';
 import { drawFault, type Fault, type FaultProfile, type Target } from './faults.js';
 import type { Machine } from './machine.js';
+import type { StackWatch } from './watch.js';
 
 export interface NemesisOptions {
   readonly world: World;
@@ -13,7 +15,7 @@ export interface NemesisOptions {
   readonly profile: FaultProfile;
   /** Groups of the cluster, the topology's included. */
   readonly groups: number;
-  readonly leaderOf: (groupId: number) => number | undefined;
+  readonly watch: StackWatch;
   /** Faults that are left out, by index; everything else stays as it is. */
   readonly without: ReadonlySet<number>;
 }
@@ -31,6 +33,10 @@ const SLOW_DISK_FACTOR = 20;
 export class Nemesis {
   readonly #options: NemesisOptions;
   readonly records: FaultRecord[] = [];
+  /** How often a damage of which kind was really done. */
+  readonly damages: Record<DamageKind, number> = { flip: 0, keys: 0, batches: 0 };
+  /** The only machine whose disk is damaged: more could be more than a group can bear. */
+  #damaged: Machine | undefined;
   #isOver = false;
   #next = 0;
 
@@ -68,6 +74,7 @@ export class Nemesis {
     for (const machine of machines) {
       machine.disk.isFull = false;
       machine.disk.slowness = 1;
+      machine.disk.failNone();
       machine.mendWall();
       machine.process?.environment.resume();
       machine.start();
@@ -108,6 +115,12 @@ export class Nemesis {
       case 'wall-jump':
         this.#machine(fault.target).jumpWall(fault.byMs);
         break;
+      case 'io-error':
+        this.#machine(fault.target).disk.failNext(fault.operation);
+        break;
+      case 'damage':
+        void this.#damage(fault, index);
+        break;
       default:
         unreachable(fault);
     }
@@ -141,6 +154,19 @@ export class Nemesis {
     });
   }
 
+  async #damage(fault: Extract<Fault, { kind: 'damage' }>, index: number): Promise<void> {
+    const { world, watch } = this.#options;
+    this.#damaged ??= this.#machine(fault.target);
+    const machine = this.#damaged;
+    machine.crash('process');
+    this.#later(fault.durationMs, () => machine.start());
+    // Done in this turn: nothing here waits for anything but the promises of the memory twin.
+    const done = await damageDisk(machine.disk, fault, world.fork(`damage ${index}`));
+    if (done === undefined) return;
+    this.damages[fault.how]++;
+    watch.damaged(machine.nodeId, done.groups);
+  }
+
   #partition(fault: Extract<Fault, { kind: 'partition' }>, index: number): void {
     const { network, machines, world } = this.#options;
     const hosts = machines.map((machine) => machine.host);
@@ -155,8 +181,8 @@ export class Nemesis {
   }
 
   #machine({ leaderOf, nodeId }: Target): Machine {
-    const { machines } = this.#options;
-    const wanted = leaderOf === undefined ? nodeId : (this.#options.leaderOf(leaderOf) ?? nodeId);
+    const { machines, watch } = this.#options;
+    const wanted = leaderOf === undefined ? nodeId : (watch.leaderOf(leaderOf) ?? nodeId);
     return machines.find((machine) => machine.nodeId === wanted) ?? (machines[0] as Machine);
   }
 

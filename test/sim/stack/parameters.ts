@@ -29,6 +29,8 @@ const CLOCK_DRIFT = 0.025;
 export function drawParameters(random: SimRandom): StackParameters {
   const nodes = random.pick([3, 3, 3, 4, 5]);
   const electionTimeoutMs = random.pick([300, 1_000]);
+  const workload = drawWorkload(random.fork('workload'));
+  const faults = drawFaultProfile(random.fork('faults'));
   return {
     nodes,
     settings: {
@@ -50,6 +52,7 @@ export function drawParameters(random: SimRandom): StackParameters {
       thresholdEntries: random.pick([20, 60, 10_000]),
       thresholdBytes: random.pick([10_000, 64 * 1024 * 1024]),
       trailingEntries: random.pick([2, 10, 30]),
+      transferBytesMax: 100_000,
     },
     clocks: Array.from({ length: nodes }, () => ({
       offsetMs: random.integer(0, 1_000_000),
@@ -58,9 +61,18 @@ export function drawParameters(random: SimRandom): StackParameters {
     })),
     clientDelayMs: random.pick([1, 10]),
     answerLoss: random.pick([0, 0.02, 0.1]),
-    workload: drawWorkload(random.fork('workload')),
-    faults: drawFaultProfile(random.fork('faults')),
+    workload,
+    faults: takesReplicasAway(workload) ? withoutDamage(faults) : faults,
   };
+}
+
+/** Then a damaged disk would be a second loss, and two can be too many. */
+function takesReplicasAway({ churn }: Workload): boolean {
+  return churn === 'members' || churn === 'wipe';
+}
+
+function withoutDamage(faults: FaultProfile): FaultProfile {
+  return { ...faults, weights: { ...faults.weights, damage: 0 } };
 }
 
 const SHUTDOWN_TIMEOUT_MS = 5_000;

@@ -45,9 +45,29 @@ export interface StackReport {
   readonly installs: number;
   readonly elections: number;
   readonly faults: readonly FaultRecord[];
+  /** What disks did, and what the nodes made of it. */
+  readonly disks: DiskCounts;
   readonly parameters: StackParameters;
   /** The last lines that the nodes logged. */
   readonly lines: readonly LogLine[];
+}
+
+export interface DiskCounts {
+  /** Operations that failed with EIO. */
+  readonly failedReads: number;
+  readonly failedWrites: number;
+  readonly failedSyncs: number;
+  /** Damage that was done while a node was down. */
+  readonly flippedBits: number;
+  readonly lostKeys: number;
+  readonly lostBatches: number;
+  /** Logs that were found damaged, at each start; states that were found lost. */
+  readonly quarantined: number;
+  readonly statesLost: number;
+  /** Log stores that failed, on a full disk too. */
+  readonly poisoned: number;
+  /** What somebody had to do about replicas whose log was gone. */
+  readonly repairs: number;
 }
 
 export const STACK_STEPS_DEFAULT = 5_000;
@@ -80,6 +100,7 @@ export async function runStack(seed: number, options: StackOptions = {}): Promis
     installs: watch.installs,
     elections: watch.elections,
     faults: nemesis.records,
+    disks: diskCounts(stack),
     parameters: stack.parameters,
     lines: watch.lines,
   };
@@ -113,12 +134,13 @@ async function booted(stack: Stack): Promise<boolean> {
 }
 
 async function goesWrong(stack: Stack, steps: number): Promise<void> {
-  const { network, wire, nemesis, world, findings } = stack;
+  const { network, wire, nemesis, repairs, world, findings } = stack;
   network.faultsOn = true;
   wire.isFaulty = true;
   for (const client of stack.clients) void client.run();
   void stack.operator?.run();
   void stack.administrator.run();
+  if (stack.parameters.faults.weights.damage > 0) void repairs.run();
   nemesis.start();
   await world.run({ steps, isDone: () => findings.first !== undefined });
 }
@@ -136,4 +158,20 @@ function total({ clients }: Stack): StackReport['operations'] {
     sum.unknown += counts.unknown;
   }
   return sum;
+}
+
+function diskCounts({ machines, nemesis, watch, repairs }: Stack): DiskCounts {
+  const failures = machines.map(({ disk }) => disk.failures);
+  const sum = (of: (failure: (typeof failures)[number]) => number): number =>
+    failures.reduce((total, failure) => total + of(failure), 0);
+  return {
+    failedReads: sum(({ read }) => read),
+    failedWrites: sum(({ write }) => write),
+    failedSyncs: sum(({ sync }) => sync),
+    flippedBits: nemesis.damages.flip,
+    lostKeys: nemesis.damages.keys,
+    lostBatches: nemesis.damages.batches,
+    ...watch.found,
+    repairs: repairs.done,
+  };
 }

@@ -24,6 +24,9 @@ export interface StackParts {
   readonly parameters: Partial<StackParameters>;
 }
 
+/** How far back a loss in the middle of a database's write-ahead log goes. */
+const JOURNAL_BATCHES = 64;
+
 export class Stack {
   readonly world: World;
   readonly parameters: StackParameters;
@@ -47,6 +50,7 @@ export class Stack {
     const nowMs = (): number => world.nowMs;
     this.parameters = { ...drawParameters(world.fork('parameters')), ...parameters };
     const { nodes, network, disk, clocks, faults, settings, compaction } = this.parameters;
+    const journalBatches = faults.weights.damage > 0 ? JOURNAL_BATCHES : 0;
     this.findings = new Findings(nowMs);
     this.watch = new StackWatch(this.findings, nowMs);
     this.oracle = new RegisterOracle(this.findings);
@@ -57,7 +61,7 @@ export class Stack {
         new Machine({
           world,
           network: this.network,
-          disk: new SimDisk(world, hostOf(at + 1), disk),
+          disk: new SimDisk(world, hostOf(at + 1), { ...disk, journalBatches }),
           config: configOf(at + 1, this.parameters),
           clock: clocks[at] ?? {},
           compaction,
@@ -85,7 +89,7 @@ export class Stack {
         pauseMs: operatorPauseMs,
       });
     }
-    this.repairs = new Repairs(this);
+    this.repairs = new Repairs(this, worldScheduler(world));
     const { churn, churnPauseMs } = this.parameters.workload;
     this.administrator = new Administrator({
       churn,
@@ -104,7 +108,7 @@ export class Stack {
       machines: this.machines,
       profile: faults,
       groups: settings.shards + 1,
-      leaderOf: (groupId) => this.watch.leaderOf(groupId),
+      watch: this.watch,
       without: new Set(without),
     });
   }

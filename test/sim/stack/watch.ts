@@ -34,6 +34,9 @@ interface AppliedEntry {
 
 const LINES_MAX = 400;
 const INSTALLED = 'a snapshot is installed';
+const QUARANTINED = 'a log is damaged: its replica stays out';
+const STATE_LOST = 'the state of a replica is lost: its log is whole';
+const POISONED = 'the log store failed: no more writes';
 const BECAME_LEADER = /^(\d+) became leader at term (\d+)$/;
 /** Reasons for a replica to stop that no simulated fault explains. */
 const UNEXPLAINED = new Set(['INTERNAL', 'LOG_DAMAGED', 'UNSUPPORTED_VERSION']);
@@ -46,8 +49,12 @@ export class StackWatch {
   readonly #leaders = new Map<number, Map<number, Leader>>();
   readonly #newest = new Map<number, Leader>();
   readonly #applied = new Map<number, AppliedEntry[]>();
+  /** Logs whose damage nobody has noticed yet, by node. */
+  readonly #unnoticed = new Map<number, Set<number>>();
   elections = 0;
   installs = 0;
+  /** Logs that were found damaged, states that were found lost, log stores that failed. */
+  readonly found = { quarantined: 0, statesLost: 0, poisoned: 0 };
 
   constructor(findings: Findings, nowMs: () => number) {
     this.#findings = findings;
@@ -67,6 +74,22 @@ export class StackWatch {
   /** The node that was the last to become the group's leader. */
   leaderOf(groupId: number): number | undefined {
     return this.#newest.get(groupId)?.nodeId;
+  }
+
+  /** The disk of a node is damaged: it has to notice that the logs of these groups are. */
+  damaged(nodeId: number, groups: readonly number[]): void {
+    const unnoticed = this.#unnoticed.get(nodeId) ?? new Set<number>();
+    this.#unnoticed.set(nodeId, unnoticed);
+    for (const groupId of groups) unnoticed.add(groupId);
+  }
+
+  /** Every damaged log must have been noticed: all nodes have opened their stores since (P-8). */
+  assertNoticed(): void {
+    for (const [nodeId, groups] of this.#unnoticed) {
+      if (groups.size === 0) continue;
+      const message = `node ${nodeId} opened its damaged logs of groups ${[...groups].join(', ')}`;
+      this.#findings.report('damage is found', message);
+    }
   }
 
   /** A logger for one run of a node's process; `isAlive` says whether it still runs. */
@@ -112,7 +135,7 @@ export class StackWatch {
     const line = { atMs: this.#nowMs(), nodeId, level, message, fields };
     this.#lines.push(line);
     if (this.#lines.length > 2 * LINES_MAX) this.#lines.splice(0, LINES_MAX);
-    if (message === INSTALLED) this.installs++;
+    this.#count(nodeId, fields, message);
     const leader = BECAME_LEADER.exec(message);
     const groupId = fieldOf(fields, 'groupId');
     if (leader !== null && typeof groupId === 'number') {
@@ -123,9 +146,20 @@ export class StackWatch {
       });
     }
     const reason = fieldOf(fields, 'reason');
-    if (level === 'error' && typeof reason === 'string' && UNEXPLAINED.has(reason)) {
+    const isExplained = reason === 'LOG_DAMAGED' && this.#unnoticed.has(nodeId);
+    if (level === 'error' && !isExplained && UNEXPLAINED.has(String(reason))) {
       const stack = fieldOf(fields, 'stack');
       this.#findings.report('no broken invariants', `node ${nodeId}: ${message}\n${stack ?? ''}`);
+    }
+  }
+
+  #count(nodeId: number, fields: object, message: string): void {
+    if (message === INSTALLED) this.installs++;
+    else if (message === STATE_LOST) this.found.statesLost++;
+    else if (message === POISONED) this.found.poisoned++;
+    else if (message === QUARANTINED) {
+      this.found.quarantined++;
+      this.#unnoticed.get(nodeId)?.delete(Number(fieldOf(fields, 'groupId')));
     }
   }
 
