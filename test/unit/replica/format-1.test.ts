@@ -1,0 +1,215 @@
+// Goal: calls between nodes, and what groups keep of their members, stay as in version 0.1 (F-15).
+// Method: golden bytes of every kind of call and answer against values that are written here.
+import { describe, expect, it } from 'vitest';
+import { createMessage } from '../../../src/raft/message.js';
+import { decodeMembers, encodeMembers } from '../../../src/replica/member-codec.js';
+import type { ProposalAnswer, ReplicaStatus } from '../../../src/replica/replica.js';
+import * as rpc from '../../../src/replica/rpc-codec.js';
+import * as wire from '../../../src/replica/snapshot-wire.js';
+import { utf8 } from '../../../src/shared/bytes.js';
+import type { ErrorBody } from '../../../src/shared/types.js';
+import { GoldenFile } from '../../fixtures/golden.js';
+
+const golden = new GoldenFile('format-1', 'replica');
+
+const SCOPE = { collectionId: 7, ownershipVersion: 3 };
+const CALLS: {
+  readonly [Method in rpc.ReplicaCall['method']]: Extract<rpc.ReplicaCall, { method: Method }>;
+} = {
+  propose: { method: 'propose', commands: [utf8('one'), utf8('two')] },
+  search: {
+    method: 'search',
+    scope: SCOPE,
+    queries: [
+      { vector: utf8('vect'), k: 10, ef: 64, includeValues: true, includeMetadata: false },
+      {
+        vector: utf8('vect'),
+        k: 300,
+        ef: 0,
+        scoreThreshold: 0.25,
+        includeValues: false,
+        includeMetadata: true,
+      },
+    ],
+  },
+  fetch: {
+    method: 'fetch',
+    scope: SCOPE,
+    keys: [{ slot: 1_023, tenant: 'tenant', id: 'id' }],
+    include: { values: true, metadata: false },
+  },
+  count: { method: 'count', scope: SCOPE },
+  barrier: { method: 'barrier' },
+  status: { method: 'status' },
+};
+
+const ERROR: ErrorBody = { reason: 'NO_LEADER', message: 'nobody leads' };
+const VERSION = 0x0123_4567_89ab_cdefn;
+const ANSWERS: readonly ProposalAnswer[] = [
+  {
+    kind: 'applied',
+    index: 1_000,
+    result: {
+      kind: 'write',
+      outcomes: [
+        { ordinal: 0, outcome: { kind: 'applied', version: VERSION, existed: true } },
+        { ordinal: 200, outcome: { kind: 'not-applied', error: ERROR } },
+        { ordinal: 201, outcome: { kind: 'unknown', error: ERROR } },
+      ],
+    },
+  },
+  { kind: 'applied', index: 1_001, result: { kind: 'refused', error: ERROR } },
+  { kind: 'applied', index: 1_002, result: { kind: 'done' } },
+  { kind: 'not-applied', error: ERROR },
+  { kind: 'unknown', error: ERROR },
+];
+
+const RECORD = { tenant: 't', id: 'id', version: VERSION };
+const TRANSFER = { doneBytes: 100, sizeBytes: 300, bytesPerSecond: 12.5 };
+const STATUS: ReplicaStatus = {
+  groupId: 200,
+  shardId: 1,
+  replicaId: 300,
+  nodeId: 2,
+  role: 'StateLeader',
+  term: 9,
+  leaderNodeId: 2,
+  commitIndex: 1_000,
+  appliedIndex: 999,
+  lastIndex: 1_001,
+  leaderChanges: 4,
+  followers: [
+    {
+      id: 301,
+      nodeId: 3,
+      match: 990,
+      next: 991,
+      state: 'StateSnapshot',
+      isLearner: true,
+      recentActive: true,
+      paused: false,
+      pendingSnapshot: 900,
+      inflightCount: 2,
+      inflightFull: false,
+      lagEntries: 10,
+      lagMs: 1.5,
+      snapshot: TRANSFER,
+    },
+  ],
+  engine: {
+    appliedIndex: 999,
+    ownershipVersion: 3,
+    sessions: 2,
+    collections: [{ collectionId: 7, records: 1_000, graphPoints: 990 }],
+  },
+  fault: 'stopped',
+  receiving: TRANSFER,
+};
+
+const ID = {
+  groupId: 200,
+  index: 1_000,
+  term: 9,
+  sourceId: 'source',
+  sizeBytes: 300,
+  crc32c: 0xab_cdef,
+};
+const SNAPSHOT_CALLS: {
+  readonly [M in wire.SnapshotCall['method']]: Extract<wire.SnapshotCall, { method: M }>;
+} = {
+  begin: {
+    method: 'begin',
+    id: ID,
+    message: createMessage('MsgSnap', 2, 3, 10, {
+      snapshot: {
+        meta: {
+          index: ID.index,
+          term: ID.term,
+          confState: {
+            voters: [1, 2],
+            votersOutgoing: [1],
+            learners: [3],
+            learnersNext: [],
+            autoLeave: true,
+          },
+        },
+        data: utf8('members'),
+      },
+    }),
+  },
+  chunk: { method: 'chunk', id: ID, offset: 200, crc32c: 0x1234_5678, bytes: utf8('piece') },
+  finish: { method: 'finish', id: ID },
+};
+const SNAPSHOT_ANSWERS: {
+  readonly [K in wire.SnapshotAnswer['kind']]: Extract<wire.SnapshotAnswer, { kind: K }>;
+} = {
+  wanted: { kind: 'wanted', offset: 200 },
+  unknown: { kind: 'unknown' },
+  done: { kind: 'done' },
+  refused: { kind: 'refused', why: 'an older leader' },
+};
+
+describe('calls between nodes in format 1 (F-15)', () => {
+  it.each(Object.values(CALLS))('have the call $method', (call) => {
+    const head = { groupId: 200, epoch: 12, timeoutMs: 5_000, passOn: true } as const;
+    const addressed = { ...head, consistency: 'leased', call } as const;
+    const codec = { encode: rpc.encodeCall, decode: rpc.decodeCall };
+    golden.holds<rpc.AddressedCall>(`call ${call.method}`, addressed, codec);
+  });
+
+  it('have the answers to proposals', () => {
+    golden.holds('answers to proposals', ANSWERS, {
+      encode: rpc.encodeProposalAnswers,
+      decode: rpc.decodeProposalAnswers,
+    });
+  });
+
+  it('have hits, records and counts', () => {
+    const hits = [[{ distance: 0.5, ...RECORD, values: utf8('vect') }], []];
+    golden.holds('hits', hits, {
+      encode: rpc.encodeHits,
+      decode: (bytes) => rpc.decodeHits(bytes) as typeof hits,
+    });
+    const records = [undefined, { ...RECORD, metadata: utf8('m') }];
+    golden.holds('records', records, {
+      encode: rpc.encodeRecords,
+      decode: (bytes) => rpc.decodeRecords(bytes) as typeof records,
+    });
+    golden.holds('count', 70_000, { encode: rpc.encodeCount, decode: rpc.decodeCount });
+  });
+
+  it('have the status of a replica', () => {
+    golden.holds('status', STATUS, { encode: rpc.encodeStatus, decode: rpc.decodeStatus });
+  });
+});
+
+describe('snapshots under way in format 1 (F-15)', () => {
+  it.each(Object.values(SNAPSHOT_CALLS))('have the call $method', (call) => {
+    golden.holds<wire.SnapshotCall>(`snapshot ${call.method}`, call, {
+      encode: wire.encodeSnapshotCall,
+      decode: wire.decodeSnapshotCall,
+    });
+  });
+
+  it.each(Object.values(SNAPSHOT_ANSWERS))('have the answer $kind', (answer) => {
+    golden.holds<wire.SnapshotAnswer>(`snapshot answer ${answer.kind}`, answer, {
+      encode: wire.encodeSnapshotAnswer,
+      decode: wire.decodeSnapshotAnswer,
+    });
+  });
+
+  it('have the members of a group', () => {
+    const members = [
+      { replicaId: 1, nodeId: 1, storeId: 'store-1' },
+      { replicaId: 300, nodeId: 2, storeId: 'store-2' },
+    ];
+    golden.holds('members', members, {
+      encode: encodeMembers,
+      decode: (bytes) => [...decodeMembers(bytes)],
+    });
+  });
+
+  it('have no record that is not looked at', () => {
+    expect(golden.unread).toEqual([]);
+  });
+});
