@@ -37,9 +37,14 @@ function drawScenario(scenario: string): string {
   const result = newestResult(scenario);
   const command = `npm run bench -- ${scenario.replace('-profile', ' --profile profiles')}`;
   if (result === undefined) return `\`${command}\` has no result yet.`;
-  const { figures, lines = [] } = result;
-  const table = padTable(figures.length > 0 ? figureTable(figures).split('\n') : lines);
-  return `\`${command}\`:\n\n${table}\n\n${circumstances(result)}`;
+  return `\`${command}\`:\n\n${drawFindings(result)}\n\n${circumstances(result)}`;
+}
+
+/** A table of the figures; else the scenario's own lines, which are one already or become a list. */
+function drawFindings({ figures, lines = [] }: BenchResult): string {
+  if (figures.length > 0) return padTable(figureTable(figures).split('\n'));
+  if (lines.every((line) => line.startsWith('|'))) return padTable(lines);
+  return lines.map((line) => `- ${line}`).join('\n');
 }
 
 function circumstances({ machine, parameters, commit, date, loadBefore }: BenchResult): string {
