@@ -84,6 +84,7 @@ about load), naming the field, the limit and its value. Nothing of the request i
 function metricsPage(): string {
   const registry = new Registry();
   const metrics = new ServerMetrics({ registry, version: '', nodeId: 0 });
+  metrics.describeEngine('');
   metrics.watchServer({ inflight: () => 0, connections: () => 0 });
   metrics.watchCluster({ snapshot: () => ({ healthy: true, groups: [] }) });
   const rows = registry

@@ -1,13 +1,17 @@
 // Goal: every vector index keeps the contract of VectorIndex, and bad use cannot break it.
 // Method: one suite for all implementations; the guards are tested by abuse.
-import { describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import {
   LABEL_MAX,
+  type SavedIndex,
+  type VectorIndex,
   type VectorIndexFactory,
   type VectorIndexOptions,
 } from '../../src/engine/index/vector-index.js';
 import { distanceTo } from '../../src/engine/index/vector-math.js';
 import { InvariantError } from '../../src/shared/assert.js';
+import { crc32c } from '../../src/shared/crc32c.js';
+import type { Disk } from '../../src/shared/environment.js';
 import { METRICS } from '../../src/shared/types.js';
 import { addAll, clusteredVectors, seededRandom } from '../unit/engine/vectors.js';
 
@@ -15,7 +19,18 @@ const OPTIONS: VectorIndexOptions = { dimension: 3, metric: 'l2', m: 16, efConst
 
 const vector = (...values: number[]): Float32Array => Float32Array.from(values);
 
-export function vectorIndexSuite(name: string, create: VectorIndexFactory): void {
+/** A disk for one test file, and a directory of it. */
+export interface SuiteDisk {
+  readonly disk: Disk;
+  readonly directory: string;
+  readonly remove: () => Promise<void>;
+}
+
+export function vectorIndexSuite(
+  name: string,
+  create: VectorIndexFactory,
+  openDisk: () => Promise<SuiteDisk>,
+): void {
   describe(`${name}: VectorIndex`, () => {
     describe.each(METRICS)('under %s', (metric) => {
       it('finds the nearest in order, with the distance that the metric defines', () => {
@@ -171,6 +186,33 @@ export function vectorIndexSuite(name: string, create: VectorIndexFactory): void
       expect(index.search(vector(1, 1, 1), 1, 1).distances).toEqual([0]);
     });
 
+    it('gives vectors back, exactly but for their length under cosine', () => {
+      const given = vector(0.1, -7.3, 1e-5);
+      const length = Math.hypot(...given);
+      for (const metric of METRICS) {
+        const index = create({ ...OPTIONS, metric });
+        index.add(3, given);
+        const found = new Float32Array(3);
+        if (!index.vectorAt(3, found)) continue;
+        const scale = metric === 'cosine' ? length / Math.hypot(...found) : 1;
+        for (const [at, value] of found.entries()) {
+          if (metric === 'cosine') expect(value * scale).toBeCloseTo(given[at] as number, 5);
+          else expect(value).toBe(given[at]);
+        }
+      }
+    });
+
+    it('gives back no vector that is not there, nor into an array of another size', () => {
+      const index = create(OPTIONS);
+      index.add(0, vector(1, 1, 1));
+      index.add(1, vector(2, 2, 2));
+      index.remove(0);
+      expect(() => index.vectorAt(0, vector(0, 0, 0))).toThrow();
+      expect(() => index.vectorAt(2, vector(0, 0, 0))).toThrow();
+      expect(() => index.vectorAt(-1, vector(0, 0, 0))).toThrow(InvariantError);
+      expect(() => index.vectorAt(1, vector(0, 0))).toThrow(InvariantError);
+    });
+
     it('frees its memory, and refuses to be used afterwards', () => {
       const index = create(OPTIONS);
       index.add(0, vector(1, 1, 1));
@@ -179,6 +221,213 @@ export function vectorIndexSuite(name: string, create: VectorIndexFactory): void
       expect(() => index.add(1, vector(1, 1, 1))).toThrow(InvariantError);
       expect(() => index.remove(0)).toThrow(InvariantError);
       expect(() => index.search(vector(1, 1, 1), 1, 1)).toThrow(InvariantError);
+      expect(() => index.vectorAt(0, vector(1, 1, 1))).toThrow(InvariantError);
     });
+
+    fileSuite(create, openDisk);
+  });
+}
+
+/** What a file keeps of an index, and what is made of a file that it is not. */
+function fileSuite(create: VectorIndexFactory, openDisk: () => Promise<SuiteDisk>): void {
+  const WIDE: VectorIndexOptions = { ...OPTIONS, dimension: 8, m: 6 };
+  const points = clusteredVectors(seededRandom(11), 500, 8);
+  let place: SuiteDisk;
+  let path: string;
+
+  beforeAll(async () => {
+    place = await openDisk();
+    path = `${place.directory}/index`;
+  });
+  afterAll(() => place.remove());
+
+  /** 500 points under every third label, a fifth of them removed. */
+  function filled(options: VectorIndexOptions = WIDE): VectorIndex {
+    const index = create(options);
+    for (const [at, point] of points.entries()) index.add(3 * at, point);
+    for (let at = 0; at < points.length; at += 5) index.remove(3 * at);
+    return index;
+  }
+
+  async function saveFilled(): Promise<{ saved: SavedIndex; bytes: Uint8Array }> {
+    const saved = await filled().save(place.disk, path);
+    return { saved, bytes: (await place.disk.readFile(path)) as Uint8Array };
+  }
+
+  async function loaded(saved: SavedIndex, options = WIDE): Promise<VectorIndex> {
+    const index = create(options);
+    await index.load(place.disk, path, saved);
+    return index;
+  }
+
+  it.each(METRICS)('finds the same after a save and a load, under %s', async (metric) => {
+    const before = filled({ ...WIDE, metric });
+    expect(before.canSave(place.disk)).toBe(true);
+    const saved = await before.save(place.disk, path);
+    const after = await loaded(saved, { ...WIDE, metric });
+    expect([after.size, after.removedCount]).toEqual([500, 100]);
+    for (const query of points.slice(0, 50)) {
+      expect(after.search(query, 20, 20)).toEqual(before.search(query, 20, 20));
+    }
+  });
+
+  it('tells what it wrote', async () => {
+    const { saved, bytes } = await saveFilled();
+    expect(saved).toMatchObject({ options: WIDE, points: 500, removedPoints: 100 });
+    expect(saved.lastLabel).toBe(3 * 499);
+    expect(saved.sizeBytes).toBe(bytes.length);
+    expect(saved.crc32c).toBe(crc32c(bytes));
+  });
+
+  it('goes on after a load: removed points stay so, labels ascend, room grows', async () => {
+    const index = await loaded((await saveFilled()).saved);
+    expect(() => index.remove(0)).toThrow();
+    expect(() => index.add(3 * 499, points[0] as Float32Array)).toThrow(InvariantError);
+    for (const [at, point] of points.entries()) index.add(2_000 + at, point);
+    index.remove(3);
+    expect([index.size, index.removedCount]).toEqual([1_000, 101]);
+    const { labels } = index.search(points[1] as Float32Array, 1, 200);
+    expect(labels).toEqual([2_001]);
+    const again = await index.save(place.disk, path);
+    expect((await loaded(again)).search(points[1] as Float32Array, 1, 200).labels).toEqual(labels);
+  });
+
+  it('saves and loads an index without points', async () => {
+    const saved = await create(WIDE).save(place.disk, path);
+    const index = await loaded(saved);
+    expect(index.search(points[0] as Float32Array, 5, 5).labels).toEqual([]);
+    addAll(index, points);
+    expect(index.search(points[7] as Float32Array, 1, 100).labels).toEqual([7]);
+  });
+
+  it('saves and loads an index of which every point is removed', async () => {
+    const before = create(WIDE);
+    addAll(before, points.slice(0, 20));
+    for (let label = 0; label < 20; label++) before.remove(label);
+    const index = await loaded(await before.save(place.disk, path));
+    expect(index.search(points[0] as Float32Array, 5, 5).labels).toEqual([]);
+    index.add(20, points[20] as Float32Array);
+    expect(index.search(points[0] as Float32Array, 5, 5).labels).toEqual([20]);
+  });
+
+  it('replaces the file that is there, shorter or longer', async () => {
+    await place.disk.writeFile(path, new Uint8Array(1_000_000));
+    const { saved, bytes } = await saveFilled();
+    expect(bytes.length).toBe(saved.sizeBytes);
+    await loaded(saved);
+  });
+
+  it('is searched while it is saved, and refuses to change', async () => {
+    const index = filled();
+    const query = points[1] as Float32Array;
+    const before = index.search(query, 5, 50);
+    const saving = index.save(place.disk, path);
+    expect(index.search(query, 5, 50)).toEqual(before);
+    expect(() => index.add(9_000, query)).toThrow(InvariantError);
+    expect(() => index.remove(3)).toThrow(InvariantError);
+    await expect(index.save(place.disk, `${path}-2`)).rejects.toThrow(InvariantError);
+    await saving;
+    index.add(9_000, query);
+    index.remove(3);
+  });
+
+  it('may be disposed of while it is saved or loaded', async () => {
+    const index = filled();
+    const saving = index.save(place.disk, path);
+    index.dispose();
+    expect(() => index.search(points[1] as Float32Array, 1, 1)).toThrow(InvariantError);
+    const saved = await saving;
+    const other = create(WIDE);
+    const loading = other.load(place.disk, path, saved);
+    other.dispose();
+    await loading;
+    expect(() => other.search(points[1] as Float32Array, 1, 1)).toThrow(InvariantError);
+  });
+
+  it('loads only into an index that was never used, and refuses all use meanwhile', async () => {
+    const { saved } = await saveFilled();
+    await expect(filled().load(place.disk, path, saved)).rejects.toThrow(InvariantError);
+    const index = create(WIDE);
+    const loading = index.load(place.disk, path, saved);
+    const query = points[1] as Float32Array;
+    expect(() => index.search(query, 1, 1)).toThrow(InvariantError);
+    expect(() => index.add(0, query)).toThrow(InvariantError);
+    await loading;
+    expect(index.size).toBe(500);
+  });
+
+  it.each<[string, Partial<VectorIndexOptions>]>([
+    ['dimension', { dimension: 9 }],
+    ['metric', { metric: 'dot' }],
+    ['m', { m: 7 }],
+    ['efConstruction', { efConstruction: 101 }],
+  ])('refuses a file of an index with another %s', async (_what, difference) => {
+    const { saved } = await saveFilled();
+    const options = { ...WIDE, ...difference };
+    await expect(loaded(saved, options)).rejects.toMatchObject({ reason: 'SETTINGS_MISMATCH' });
+    // And where what was kept beside the file is wrong, the file itself says it, or the checksum.
+    if (difference.metric !== undefined) return;
+    const lie = { ...saved, options, crc32c: saved.crc32c ^ 1 };
+    await expect(loaded(lie, options)).rejects.toMatchObject({ reason: 'LOG_DAMAGED' });
+  });
+
+  it('refuses a file of another kind of index', async () => {
+    const saved = { ...(await saveFilled()).saved, kind: 'other' };
+    await expect(loaded(saved)).rejects.toMatchObject({ reason: 'SETTINGS_MISMATCH' });
+  });
+
+  it.each<[string, (saved: SavedIndex) => SavedIndex]>([
+    ['points', (saved) => ({ ...saved, points: saved.points + 1 })],
+    ['removed points', (saved) => ({ ...saved, removedPoints: 0 })],
+    ['last label', (saved) => ({ ...saved, lastLabel: saved.lastLabel + 1 })],
+    ['size', (saved) => ({ ...saved, sizeBytes: saved.sizeBytes - 1 })],
+    ['checksum', (saved) => ({ ...saved, crc32c: (saved.crc32c ^ 1) >>> 0 })],
+  ])('refuses a file whose %s is not what was saved', async (_what, change) => {
+    const { saved } = await saveFilled();
+    await expect(loaded(change(saved))).rejects.toMatchObject({ reason: 'LOG_DAMAGED' });
+  });
+
+  it.each<[string, (bytes: Uint8Array) => Uint8Array]>([
+    ['empty', () => new Uint8Array()],
+    ['cut off in the head', (bytes) => bytes.slice(0, 40)],
+    ['cut off in the middle', (bytes) => bytes.slice(0, bytes.length >> 1)],
+    ['one byte short', (bytes) => bytes.slice(0, -1)],
+    ['one byte long', (bytes) => Uint8Array.of(...bytes, 0)],
+    ['foreign', (bytes) => bytes.map((_, at) => (at * 31) & 0xff)],
+    ['all zeros', (bytes) => bytes.map(() => 0)],
+    ['all ones', (bytes) => bytes.map(() => 255)],
+  ])('refuses a file that is %s, and can be used then', async (_what, damage) => {
+    const { saved, bytes } = await saveFilled();
+    const damaged = damage(bytes);
+    await place.disk.writeFile(path, damaged);
+    const index = create(WIDE);
+    await expect(index.load(place.disk, path, saved)).rejects.toMatchObject({
+      reason: 'LOG_DAMAGED',
+    });
+    // Also where size and checksum do not give it away.
+    const lie = { ...saved, sizeBytes: damaged.length, crc32c: crc32c(damaged) };
+    await expect(index.load(place.disk, path, lie)).rejects.toMatchObject({
+      reason: 'LOG_DAMAGED',
+    });
+    addAll(index, points.slice(0, 10));
+    expect(index.search(points[3] as Float32Array, 1, 50).labels).toEqual([3]);
+  });
+
+  it('refuses a file that is not there', async () => {
+    const { saved } = await saveFilled();
+    await place.disk.remove(path);
+    await expect(loaded(saved)).rejects.toMatchObject({ reason: 'LOG_DAMAGED' });
+  });
+
+  it('refuses every flipped byte and every cut, wherever it is', async () => {
+    const { saved, bytes } = await saveFilled();
+    const random = seededRandom(5);
+    for (let round = 0; round < 500; round++) {
+      const at = Math.floor(random() * bytes.length);
+      const damaged = round % 2 === 0 ? bytes.slice(0, at) : bytes.slice();
+      if (round % 2 === 1) damaged[at] = (bytes[at] as number) ^ (1 << Math.floor(random() * 8));
+      await place.disk.writeFile(path, damaged);
+      await expect(loaded(saved), `byte ${at}`).rejects.toMatchObject({ reason: 'LOG_DAMAGED' });
+    }
   });
 }

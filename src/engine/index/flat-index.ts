@@ -1,30 +1,45 @@
 /** The exact twin of the HNSW index: compares the query with every point. */
 import { assert } from '../../shared/assert.js';
+import type { Disk } from '../../shared/environment.js';
 import { TopK } from '../../shared/heap.js';
 import type { Metric } from '../../shared/types.js';
+import { readFlatFile, writeFlatFile } from './flat-file.js';
+import { assertSameIndex, assertSize, assertWhole, readSavedFile } from './saved-file.js';
 import {
   assertCounts,
   assertLabel,
+  assertRoom,
   assertVector,
+  type SavedIndex,
   type VectorHits,
   type VectorIndex,
   type VectorIndexOptions,
 } from './vector-index.js';
 import { distanceTo } from './vector-math.js';
 
+const KIND = 'flat-1';
+
 /** A search costs one distance per point; equal distances are ordered by label. */
 export class FlatIndex implements VectorIndex {
-  readonly dimension: number;
-  readonly metric: Metric;
+  readonly #options: VectorIndexOptions;
   /** `undefined` for a removed point. */
-  readonly #vectors = new Map<number, Float32Array | undefined>();
+  #vectors = new Map<number, Float32Array | undefined>();
   #lastLabel = -1;
   #removedCount = 0;
-  #disposed = false;
+  #isDisposed = false;
+  /** While it is written to a file, or filled from one. */
+  #fileWork: 'none' | 'saving' | 'loading' = 'none';
 
   constructor(options: VectorIndexOptions) {
-    this.dimension = options.dimension;
-    this.metric = options.metric;
+    this.#options = options;
+  }
+
+  get dimension(): number {
+    return this.#options.dimension;
+  }
+
+  get metric(): Metric {
+    return this.#options.metric;
   }
 
   get size(): number {
@@ -38,13 +53,14 @@ export class FlatIndex implements VectorIndex {
   add(label: number, vector: Float32Array): void {
     assertLabel(label);
     assertVector(vector, this);
-    assert(!this.#disposed, 'the index is disposed');
+    this.#assertChangeable();
     assert(label > this.#lastLabel, `label ${label} comes after ${this.#lastLabel}`);
     this.#lastLabel = label;
     this.#vectors.set(label, vector.slice());
   }
 
   remove(label: number): void {
+    this.#assertChangeable();
     assert(this.#vectors.get(label) !== undefined, `there is no point ${label}`);
     this.#vectors.set(label, undefined);
     this.#removedCount++;
@@ -58,7 +74,7 @@ export class FlatIndex implements VectorIndex {
   ): VectorHits {
     assertVector(vector, this);
     assertCounts(k, ef);
-    assert(!this.#disposed, 'the index is disposed');
+    this.#assertReadable();
     const distance = distanceTo(this.metric, vector);
     const nearest = new TopK<{ label: number; distance: number }>(
       k,
@@ -72,8 +88,74 @@ export class FlatIndex implements VectorIndex {
     return { labels: hits.map((hit) => hit.label), distances: hits.map((hit) => hit.distance) };
   }
 
+  vectorAt(label: number, into: Float32Array): boolean {
+    assertRoom(into, this);
+    this.#assertReadable();
+    const vector = this.#vectors.get(label);
+    assert(vector !== undefined, `there is no point ${label}`);
+    into.set(vector);
+    return true;
+  }
+
+  canSave(): boolean {
+    return true;
+  }
+
+  async save(disk: Disk, path: string): Promise<SavedIndex> {
+    this.#assertChangeable();
+    this.#fileWork = 'saving';
+    try {
+      const written = await writeFlatFile(disk, path, this.#vectors, this.dimension);
+      return {
+        kind: KIND,
+        options: this.#options,
+        points: this.size,
+        removedPoints: this.#removedCount,
+        lastLabel: this.#lastLabel,
+        ...written,
+      };
+    } finally {
+      this.#endFileWork();
+    }
+  }
+
+  async load(disk: Disk, path: string, saved: SavedIndex): Promise<void> {
+    this.#assertChangeable();
+    assert(this.#lastLabel === -1, 'only an index that was never used is loaded');
+    assertSameIndex(saved, KIND, this.#options);
+    this.#fileWork = 'loading';
+    try {
+      const contents = await readSavedFile(disk, path, async (reader) => {
+        assertSize(reader, saved);
+        const read = await readFlatFile(reader, this.dimension);
+        assertWhole(reader, read, saved);
+        return read;
+      });
+      this.#vectors = contents.vectors;
+      this.#lastLabel = contents.lastLabel;
+      this.#removedCount = contents.removedPoints;
+    } finally {
+      this.#endFileWork();
+    }
+  }
+
   dispose(): void {
-    this.#disposed = true;
-    this.#vectors.clear();
+    this.#isDisposed = true;
+    if (this.#fileWork === 'none') this.#vectors.clear();
+  }
+
+  #endFileWork(): void {
+    this.#fileWork = 'none';
+    if (this.#isDisposed) this.#vectors.clear();
+  }
+
+  #assertChangeable(): void {
+    this.#assertReadable();
+    assert(this.#fileWork === 'none', 'the index is being saved');
+  }
+
+  #assertReadable(): void {
+    assert(!this.#isDisposed, 'the index is disposed');
+    assert(this.#fileWork !== 'loading', 'the index is being loaded');
   }
 }

@@ -1,16 +1,33 @@
 /**
  * Hierarchical navigable small worlds by `hnswlib-node`, behind guards: the addon ends the process
- * on an element that is not a number, on a filter that throws and on a thread that is terminated
- * inside a search, and takes NaN and labels above 32 bits without a word. This is the only file
- * that imports it.
+ * on an element that is not a number, on a filter that throws and on a thread that is gone before a
+ * search or a file is done, believes every file, and takes NaN and labels above 32 bits without a
+ * word.
  */
-import addon from 'hnswlib-node';
-import { assert, unreachable } from '../../shared/assert.js';
+import { assert, defined, unreachable } from '../../shared/assert.js';
+import { MalformedBytesError } from '../../shared/bytes.js';
+import type { Disk } from '../../shared/environment.js';
+import { FlotillaError } from '../../shared/errors.js';
+import { LIMITS } from '../../shared/limits.js';
 import type { Metric } from '../../shared/types.js';
+import { type HierarchicalNSW, loadAddon, type SearchResult, trackFileWork } from './addon.js';
+import { checkHnswFile } from './hnsw-file.js';
+import {
+  assertSameContents,
+  assertSameIndex,
+  assertSize,
+  assertWhole,
+  type IndexContents,
+  messageOf,
+  readSavedFile,
+  SavedFileReader,
+} from './saved-file.js';
 import {
   assertCounts,
   assertLabel,
+  assertRoom,
   assertVector,
+  type SavedIndex,
   type VectorHits,
   type VectorIndex,
   type VectorIndexOptions,
@@ -19,6 +36,9 @@ import { DOT_SCALE, squaredLengthOf } from './vector-math.js';
 
 /** Collections are many and mostly small on each shard; memory is taken for what is there. */
 const INITIAL_CAPACITY = 64;
+
+/** What `save` writes: hnswlib has no version in its files. */
+const KIND = 'hnswlib-0.8';
 
 /** Layers are drawn from a seeded sequence, so that equal inserts make equal graphs. */
 const LAYER_SEED = 100;
@@ -29,27 +49,25 @@ const LAYER_SEED = 100;
  * particular order.
  */
 export class HnswIndex implements VectorIndex {
-  readonly dimension: number;
-  readonly metric: Metric;
-  readonly #graph: addon.HierarchicalNSW;
+  readonly #options: VectorIndexOptions;
+  #graph: HierarchicalNSW;
   /** The addon takes plain arrays; a kept one spares an allocation per call. */
   readonly #plain: number[];
   #capacity = INITIAL_CAPACITY;
   #lastLabel = -1;
   #size = 0;
   #removedCount = 0;
-  #disposed = false;
+  #isDisposed = false;
+  /** A filter runs inside the addon, whose memory must not move under it. */
+  #isFiltering = false;
+  /** While the addon writes the graph, or reads it, in a thread of its own. */
+  #fileWork: 'none' | 'saving' | 'loading' = 'none';
 
   constructor(options: VectorIndexOptions) {
-    // With a single link a point the layers have no end.
-    assert(options.m >= 2 && options.efConstruction >= 1, 'm and efConstruction are too small');
-    this.dimension = options.dimension;
-    this.metric = options.metric;
+    assertOptions(options);
+    this.#options = options;
     this.#plain = new Array<number>(options.dimension).fill(0);
-    this.#graph = new addon.HierarchicalNSW(
-      options.metric === 'l2' ? 'l2' : 'ip',
-      options.dimension,
-    );
+    this.#graph = newGraph(options);
     this.#graph.initIndex({
       maxElements: INITIAL_CAPACITY,
       m: options.m,
@@ -57,6 +75,14 @@ export class HnswIndex implements VectorIndex {
       randomSeed: LAYER_SEED,
       allowReplaceDeleted: false,
     });
+  }
+
+  get dimension(): number {
+    return this.#options.dimension;
+  }
+
+  get metric(): Metric {
+    return this.#options.metric;
   }
 
   get size(): number {
@@ -70,6 +96,7 @@ export class HnswIndex implements VectorIndex {
   add(label: number, vector: Float32Array): void {
     assertLabel(label);
     assertVector(vector, this);
+    this.#assertChangeable();
     // An insert under a used label would update in place and revive a removed point.
     assert(label > this.#lastLabel, `label ${label} comes after ${this.#lastLabel}`);
     this.#reserve(this.#size + 1);
@@ -80,7 +107,7 @@ export class HnswIndex implements VectorIndex {
 
   remove(label: number): void {
     assertLabel(label);
-    assert(!this.#disposed, 'the index is disposed');
+    this.#assertChangeable();
     // The addon itself refuses, with an error that is safe, a label without a point.
     this.#graph.markDelete(label);
     this.#removedCount++;
@@ -94,31 +121,132 @@ export class HnswIndex implements VectorIndex {
   ): VectorHits {
     assertVector(vector, this);
     assertCounts(k, ef);
-    assert(!this.#disposed, 'the index is disposed');
+    this.#assertReadable();
     // More than the capacity is an error of the addon, and no more than the live can come.
     const wanted = Math.min(k, this.#size - this.#removedCount);
     if (wanted === 0) return { labels: [], distances: [] };
     this.#graph.setEf(Math.max(ef, wanted));
-    const filter = accept === undefined ? undefined : new GuardedFilter(accept);
     const query = this.#plainOf(vector);
-    const found = this.#graph.searchKnn(query, wanted, filter?.call);
-    filter?.rethrow();
+    const found =
+      accept === undefined
+        ? this.#graph.searchKnn(query, wanted)
+        : this.#searchFiltered(query, wanted, accept);
     return { labels: found.neighbors, distances: this.#ownDistances(found.distances) };
   }
 
+  vectorAt(label: number, into: Float32Array): boolean {
+    assertLabel(label);
+    assertRoom(into, this);
+    this.#assertReadable();
+    // As with `remove`, the addon's own error for a label without a point is safe.
+    into.set(this.#graph.getPoint(label));
+    if (this.metric !== 'dot') return true;
+    for (let at = 0; at < into.length; at++) into[at] = (into[at] as number) / DOT_SCALE;
+    return true;
+  }
+
+  canSave(disk: Disk): boolean {
+    return disk.nativePath !== undefined;
+  }
+
+  /** The addon writes the graph at once; checking what it wrote takes a turn a block. */
+  async save(disk: Disk, path: string): Promise<SavedIndex> {
+    this.#assertChangeable();
+    const nativePath = nativePathOf(disk, path);
+    const { points, removedPoints, lastLabel } = this.#contents;
+    this.#fileWork = 'saving';
+    try {
+      await disk.remove(path);
+      await trackFileWork(this.#graph.writeIndex(nativePath));
+      const written = await checkWritten(disk, path, this.#options, this.#contents);
+      return { kind: KIND, options: this.#options, points, removedPoints, lastLabel, ...written };
+    } finally {
+      this.#endFileWork();
+    }
+  }
+
+  async load(disk: Disk, path: string, saved: SavedIndex): Promise<void> {
+    this.#assertChangeable();
+    assert(this.#lastLabel === -1, 'only an index that was never used is loaded');
+    assertSameIndex(saved, KIND, this.#options);
+    const nativePath = nativePathOf(disk, path);
+    this.#fileWork = 'loading';
+    try {
+      // Only a graph that holds nothing yet: where reading fails, the addon frees another twice.
+      const graph = newGraph(this.#options);
+      const { capacity } = await readSavedFile(disk, path, async (reader) => {
+        assertSize(reader, saved);
+        const contents = await checkHnswFile(reader, this.#options);
+        assertWhole(reader, contents, saved);
+        if (saved.points > 0) await trackFileWork(graph.readIndex(nativePath, false));
+        return contents;
+      });
+      // hnswlib takes no capacity at all from a file without points.
+      if (saved.points === 0) return;
+      this.#graph = graph;
+      this.#capacity = capacity;
+      this.#size = saved.points;
+      this.#removedCount = saved.removedPoints;
+      this.#lastLabel = saved.lastLabel;
+    } finally {
+      this.#endFileWork();
+    }
+  }
+
   dispose(): void {
-    if (this.#disposed) return;
-    this.#disposed = true;
-    // There is no way to free a graph but to replace it; V8 does not see its memory.
+    assert(!this.#isFiltering, 'a filter must not use its index');
+    if (this.#isDisposed) return;
+    this.#isDisposed = true;
+    if (this.#fileWork === 'none') this.#free();
+  }
+
+  /** There is no way to free a graph but to replace it; V8 does not see its memory. */
+  #free(): void {
     this.#graph.initIndex({ maxElements: 1, m: 2, efConstruction: 1 });
+  }
+
+  get #contents(): IndexContents {
+    return {
+      points: this.#size,
+      removedPoints: this.#removedCount,
+      lastLabel: this.#lastLabel,
+    };
+  }
+
+  #endFileWork(): void {
+    this.#fileWork = 'none';
+    if (this.#isDisposed) this.#free();
+  }
+
+  #assertChangeable(): void {
+    this.#assertReadable();
+    assert(this.#fileWork === 'none', 'the index is being saved');
+  }
+
+  #assertReadable(): void {
+    assert(!this.#isDisposed, 'the index is disposed');
+    assert(this.#fileWork !== 'loading', 'the index is being loaded');
+    assert(!this.#isFiltering, 'a filter must not use its index');
+  }
+
+  #searchFiltered(query: number[], k: number, accept: (label: number) => boolean): SearchResult {
+    const filter = new GuardedFilter(accept);
+    this.#isFiltering = true;
+    try {
+      const found = this.#graph.searchKnn(query, k, filter.call);
+      filter.rethrow();
+      return found;
+    } finally {
+      this.#isFiltering = false;
+    }
   }
 
   /** Doubles the capacity ahead of need: an insert into a full graph is an error of the addon. */
   #reserve(size: number): void {
-    assert(!this.#disposed, 'the index is disposed');
     if (size <= this.#capacity) return;
-    this.#capacity *= 2;
-    this.#graph.resizeIndex(this.#capacity);
+    const capacity = 2 * this.#capacity;
+    this.#graph.resizeIndex(capacity);
+    this.#capacity = capacity;
   }
 
   /** The floats as a plain array, of length 1 under cosine. Valid until the next call. */
@@ -146,6 +274,56 @@ export class HnswIndex implements VectorIndex {
   #ownDistances(distances: number[]): number[] {
     if (this.metric !== 'dot') return distances;
     return distances.map((distance) => Math.fround((distance - 1) / (DOT_SCALE * DOT_SCALE)));
+  }
+}
+
+function assertOptions({ dimension, m, efConstruction }: VectorIndexOptions): void {
+  // With a single link a point the layers have no end; the counts of links have 16 bits.
+  assertWithin('m', m, LIMITS.mMin.value, LIMITS.mMax.value);
+  assertWithin('efConstruction', efConstruction, 1, LIMITS.efConstructionMax.value);
+  assertWithin('the dimension', dimension, 1, LIMITS.dimensionMax.value);
+}
+
+/** The addon makes any number a whole one of 32 bits. */
+function assertWithin(what: string, value: number, min: number, max: number): void {
+  const isWithin = Number.isInteger(value) && value >= min && value <= max;
+  assert(isWithin, `${what} is ${value}, not within ${min} and ${max}`);
+}
+
+/** Without points or memory for any. */
+function newGraph({ metric, dimension }: VectorIndexOptions): HierarchicalNSW {
+  const { HierarchicalNSW } = loadAddon();
+  return new HierarchicalNSW(metric === 'l2' ? 'l2' : 'ip', dimension);
+}
+
+function nativePathOf(disk: Disk, path: string): string {
+  return defined(disk.nativePath, 'a disk with real files').call(disk, path);
+}
+
+/**
+ * Syncs what the addon has written and gives its size and checksum. The addon does not see that a
+ * disk is full: rejects with STORE_POISONED where the file does not hold what it should.
+ */
+async function checkWritten(
+  disk: Disk,
+  path: string,
+  options: VectorIndexOptions,
+  wanted: IndexContents,
+): Promise<{ sizeBytes: number; crc32c: number }> {
+  try {
+    const file = await disk.openFile(path, 'write');
+    try {
+      const reader = new SavedFileReader(file);
+      assertSameContents(await checkHnswFile(reader, options), wanted);
+      if (reader.remainingBytes > 0) throw new MalformedBytesError('it goes on after its end');
+      await file.sync();
+      return { sizeBytes: reader.sizeBytes, crc32c: reader.crc32c };
+    } finally {
+      await file.close();
+    }
+  } catch (error) {
+    const message = `the index file ${path} could not be written: ${messageOf(error)}`;
+    throw new FlotillaError('STORE_POISONED', message, { cause: error });
   }
 }
 

@@ -1,8 +1,9 @@
 /**
  * An index of vectors under number labels: the narrow door behind which the native addon lives.
- * Synchronous, used by one thread, held in memory only.
+ * Used by one thread; synchronous, but for its way to a file and back.
  */
 import { assert } from '../../shared/assert.js';
+import type { Disk } from '../../shared/environment.js';
 import type { Metric } from '../../shared/types.js';
 import { vectorFault } from './vector-math.js';
 
@@ -43,7 +44,7 @@ export interface VectorIndex {
   /**
    * The nearest `k` points that are not removed and that `accept` accepts; fewer where there are
    * fewer, and possibly where the index is approximate. `ef` is the number of candidates; at least
-   * `k` are used. What `accept` throws is thrown again after the search.
+   * `k` are used. `accept` must not use the index; what it throws is thrown after the search.
    */
   search(
     vector: Float32Array,
@@ -51,8 +52,46 @@ export interface VectorIndex {
     ef: number,
     accept?: (label: number) => boolean,
   ): VectorHits;
+  /**
+   * Copies the point's vector, which must be there and not removed. Where this kind of index keeps
+   * no exact copy it answers false and `into` means nothing. Under `cosine` only the direction is
+   * kept: the length may be 1.
+   */
+  vectorAt(label: number, into: Float32Array): boolean;
+  /** Whether `save` and `load` work on this disk: native code needs files that are real. */
+  canSave(disk: Disk): boolean;
+  /**
+   * Writes all points, removed ones too, into a new file and syncs it; its name is the caller's to
+   * make durable. Searches go on meanwhile; `add` and `remove` throw `InvariantError`, and a
+   * `dispose` takes effect afterwards. Rejects where the file cannot be written whole, which
+   * leaves the index as it was and means nothing of what is at `path`.
+   */
+  save(disk: Disk, path: string): Promise<SavedIndex>;
+  /**
+   * Fills an index that was never used with a file that `save` wrote, which is read in blocks and
+   * checked before anything is taken from it. Labels go on above `saved.lastLabel`. Nothing else
+   * may be called until it settles. Rejects with SETTINGS_MISMATCH where the file is of an index
+   * of another kind or with other options, and with LOG_DAMAGED where it is not, byte for byte,
+   * what was saved; the index is empty and can be used then.
+   */
+  load(disk: Disk, path: string, saved: SavedIndex): Promise<void>;
   /** Frees the memory. The index must not be used afterwards. */
   dispose(): void;
+}
+
+/** What a saved file holds. Plain data; kept beside the file, and asked for to load it. */
+export interface SavedIndex {
+  /** The implementation and its format: another one cannot load the file. */
+  readonly kind: string;
+  readonly options: VectorIndexOptions;
+  /** Removed ones included. */
+  readonly points: number;
+  readonly removedPoints: number;
+  /** Highest label that was ever used; -1 for none. */
+  readonly lastLabel: number;
+  readonly sizeBytes: number;
+  /** Of the whole file. */
+  readonly crc32c: number;
 }
 
 export type VectorIndexFactory = (options: VectorIndexOptions) => VectorIndex;
@@ -64,6 +103,14 @@ export function assertVector(
 ): void {
   const fault = vectorFault(vector, options.dimension, options.metric);
   assert(fault === undefined, () => `unchecked vector: ${fault?.message}`);
+}
+
+/** Throws unless a vector of the index fits into the array. */
+export function assertRoom(
+  into: Float32Array,
+  { dimension }: { readonly dimension: number },
+): void {
+  assert(into.length === dimension, `room for ${into.length} of ${dimension} floats`);
 }
 
 /** Throws unless the number can be a label. */

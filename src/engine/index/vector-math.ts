@@ -67,36 +67,99 @@ export function squaredLengthOf(vector: Float32Array): number {
   return sum;
 }
 
-/** A function that gives the distance of any vector to `query`, rounded to float32. */
-export function distanceTo(metric: Metric, query: Float32Array): (v: Float32Array) => number {
+/**
+ * A function that gives the distance of any vector to `query`, rounded to float32. The vector
+ * begins at `at` of the floats that it is given, 0 where that is left out.
+ */
+export function distanceTo(
+  metric: Metric,
+  query: Float32Array,
+): (floats: Float32Array, at?: number) => number {
   switch (metric) {
     case 'l2':
-      return (vector) => Math.fround(squaredDistance(query, vector));
+      return (floats, at = 0) => Math.fround(squaredDistance(query, floats, at));
     case 'dot':
-      return (vector) => Math.fround(-dotProduct(query, vector));
+      return (floats, at = 0) => Math.fround(-dotProduct(query, floats, at));
     case 'cosine': {
-      const squaredLength = squaredLengthOf(query);
-      return (vector) => {
-        const lengths = Math.sqrt(squaredLength) * Math.sqrt(squaredLengthOf(vector));
-        return Math.fround(1 - dotProduct(query, vector) / lengths);
-      };
+      const length = Math.sqrt(squaredLengthOf(query));
+      return (floats, at = 0) => Math.fround(1 - cosineSimilarity(query, length, floats, at));
     }
     default:
       return unreachable(metric);
   }
 }
 
-function dotProduct(a: Float32Array, b: Float32Array): number {
-  let sum = 0;
-  for (let at = 0; at < a.length; at++) sum += (a[at] as number) * (b[at] as number);
-  return sum;
+// Four sums each: one alone would wait for every addition before the next. They are declared one by
+// one: sums from a destructured array take three times as long.
+
+function dotProduct(query: Float32Array, floats: Float32Array, at: number): number {
+  const { length } = query;
+  const whole = length - (length % 4);
+  let first = 0;
+  let second = 0;
+  let third = 0;
+  let fourth = 0;
+  let i = 0;
+  for (; i < whole; i += 4) {
+    first += (query[i] as number) * (floats[at + i] as number);
+    second += (query[i + 1] as number) * (floats[at + i + 1] as number);
+    third += (query[i + 2] as number) * (floats[at + i + 2] as number);
+    fourth += (query[i + 3] as number) * (floats[at + i + 3] as number);
+  }
+  for (; i < length; i++) first += (query[i] as number) * (floats[at + i] as number);
+  return first + second + (third + fourth);
 }
 
-function squaredDistance(a: Float32Array, b: Float32Array): number {
-  let sum = 0;
-  for (let at = 0; at < a.length; at++) {
-    const difference = (a[at] as number) - (b[at] as number);
-    sum += difference * difference;
+function squaredDistance(query: Float32Array, floats: Float32Array, at: number): number {
+  const { length } = query;
+  const whole = length - (length % 4);
+  let first = 0;
+  let second = 0;
+  let third = 0;
+  let fourth = 0;
+  let i = 0;
+  for (; i < whole; i += 4) {
+    const a = (query[i] as number) - (floats[at + i] as number);
+    const b = (query[i + 1] as number) - (floats[at + i + 1] as number);
+    const c = (query[i + 2] as number) - (floats[at + i + 2] as number);
+    const d = (query[i + 3] as number) - (floats[at + i + 3] as number);
+    first += a * a;
+    second += b * b;
+    third += c * c;
+    fourth += d * d;
   }
-  return sum;
+  for (; i < length; i++) {
+    const difference = (query[i] as number) - (floats[at + i] as number);
+    first += difference * difference;
+  }
+  return first + second + (third + fourth);
+}
+
+function cosineSimilarity(
+  query: Float32Array,
+  queryLength: number,
+  floats: Float32Array,
+  at: number,
+): number {
+  const { length } = query;
+  const whole = length - (length % 2);
+  let product = 0;
+  let otherProduct = 0;
+  let square = 0;
+  let otherSquare = 0;
+  let i = 0;
+  for (; i < whole; i += 2) {
+    const a = floats[at + i] as number;
+    const b = floats[at + i + 1] as number;
+    product += (query[i] as number) * a;
+    otherProduct += (query[i + 1] as number) * b;
+    square += a * a;
+    otherSquare += b * b;
+  }
+  if (i < length) {
+    const last = floats[at + i] as number;
+    product += (query[i] as number) * last;
+    square += last * last;
+  }
+  return (product + otherProduct) / (queryLength * Math.sqrt(square + otherSquare));
 }

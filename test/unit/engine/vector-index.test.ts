@@ -1,14 +1,28 @@
 // Goal: the HNSW index and its exact twin keep one contract, whatever is done to them.
 // Method: the shared suite, and the recall of one against the other.
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { FlatIndex } from '../../../src/engine/index/flat-index.js';
 import { HnswIndex } from '../../../src/engine/index/hnsw-index.js';
+import { RealDisk } from '../../../src/node/real-disk.js';
+import { MemoryDisk } from '../../../src/shared/memory-disk.js';
 import { METRICS } from '../../../src/shared/types.js';
-import { vectorIndexSuite } from '../../conformance/vector-index-suite.js';
+import { type SuiteDisk, vectorIndexSuite } from '../../conformance/vector-index-suite.js';
 import { addAll, clusteredVectors, seededRandom } from './vectors.js';
 
-vectorIndexSuite('FlatIndex', (options) => new FlatIndex(options));
-vectorIndexSuite('HnswIndex', (options) => new HnswIndex(options));
+vectorIndexSuite('FlatIndex', (options) => new FlatIndex(options), memoryDisk);
+vectorIndexSuite('HnswIndex', (options) => new HnswIndex(options), realDisk);
+
+async function memoryDisk(): Promise<SuiteDisk> {
+  return { disk: new MemoryDisk(), directory: 'files', remove: async () => undefined };
+}
+
+async function realDisk(): Promise<SuiteDisk> {
+  const directory = await mkdtemp(join(tmpdir(), 'flotilla-index-'));
+  return { disk: new RealDisk(), directory, remove: () => rm(directory, { recursive: true }) };
+}
 
 describe('HnswIndex', () => {
   it.each(METRICS)(
