@@ -69,6 +69,11 @@ export interface Disk {
   makeDirectory(path: string): Promise<void>;
   /** Removes a file or a whole directory. Nothing happens where there is none. */
   remove(path: string): Promise<void>;
+  /**
+   * Where native code finds the file that the disk has at `path`. Absent where the files are not
+   * the operating system's: in the twins.
+   */
+  nativePath?(path: string): string;
   /** Bytes free for new data on the file system that holds `path`, and its size. */
   space(path: string): Promise<{ freeBytes: number; totalBytes: number }>;
 }

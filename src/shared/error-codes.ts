@@ -73,7 +73,10 @@ export const ERRORS = {
     'INVALID_ARGUMENT',
     'One request writes the same id twice. Send each id once per request.',
   ),
-  FILTER_UNSUPPORTED: spec('UNIMPLEMENTED', 'This version does not evaluate metadata filters.'),
+  FILTER_UNSUPPORTED: spec(
+    'UNIMPLEMENTED',
+    'A node of an earlier version, which evaluates no filters, has answered. Upgrade it.',
+  ),
   COLLECTION_NOT_FOUND: spec('NOT_FOUND', 'There is no collection of this name. Create it first.'),
   RECORD_NOT_FOUND: spec('NOT_FOUND', 'There is no record of this id in the collection.'),
   COLLECTION_EXISTS: spec(
@@ -102,6 +105,17 @@ export const ERRORS = {
     'FAILED_PRECONDITION',
     'The change would leave the shard without a majority of replicas that answer. Bring replicas ' +
       'back or add one first; the error names those that are missing.',
+  ),
+
+  // Conditions of writes, which the shard's log decides: a retry gets the same answer.
+  VERSION_CONFLICT: spec(
+    'ABORTED',
+    'The record does not have the version that the write demands. The error has its ' +
+      '`currentVersion`, or `record: missing`. Read the record again and decide.',
+  ),
+  RECORD_EXISTS: spec(
+    'ABORTED',
+    'The write only inserts, and there is a record of this id. The error has its `currentVersion`.',
   ),
   UNAUTHENTICATED: spec('UNAUTHENTICATED', 'The request carries no valid credentials.'),
 
@@ -202,6 +216,11 @@ export const ERRORS = {
     'FAILED_PRECONDITION',
     'The bytes were written by a newer version of Flotilla. Upgrade this node.',
   ),
+  UNSUPPORTED_PROCESSOR: spec(
+    'FAILED_PRECONDITION',
+    'The index library was compiled for another processor than the one of this node. Compile it ' +
+      'here: `npm run build:addon`.',
+  ),
   UNIMPLEMENTED: spec('UNIMPLEMENTED', 'This version does not offer the call or option.'),
   INTERNAL: spec('INTERNAL', 'A bug in Flotilla. Please report it with the log of the node.', {
     outcome: 'unknown',
@@ -209,3 +228,17 @@ export const ERRORS = {
 } as const satisfies Record<string, ErrorSpec>;
 
 export type ErrorReason = keyof typeof ERRORS;
+
+/**
+ * Why a condition of a write did not hold. The shard's log has decided so, and every retry under
+ * the same key is told the same.
+ */
+const CONDITION_REASONS: readonly ErrorReason[] = [
+  'VERSION_CONFLICT',
+  'RECORD_EXISTS',
+  'RECORD_NOT_FOUND',
+];
+
+export function isConditionReason(reason: ErrorReason): boolean {
+  return CONDITION_REASONS.includes(reason);
+}

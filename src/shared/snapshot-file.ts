@@ -1,42 +1,33 @@
 /**
- * The file that a state machine's snapshot is: key-value entries in frames that have a checksum
- * each, so that it is written, checked and read page by page, whatever its size.
+ * The file that a state machine's snapshot is: key-value entries, and files that are worth taking
+ * along, in frames, so that it is written, checked and read piece by piece, whatever its size.
  *
- *     frame    kind u8 | size u32 LE | sealed record of `size` bytes
  *     header   magic, format u8, name of the machine, applied index
  *     page     entries: key and value, each with its length before it
- *     footer   number of pages, number of entries, crc32c u32 of the file before the footer
+ *     file     name and size of a file; its bytes come next                    (format 2)
+ *     bytes    of the file before them                                         (format 2)
+ *     footer   number of frames since the header, number of entries, crc32c u32 of the file before
+ *              the footer
  *
- * A frame's kind and number are part of its checksum: no frame passes in another's place. A file
- * without a footer is not whole. The same entries make the same file, byte for byte.
+ * A file without a footer is not whole. The same entries and files make the same file, byte for
+ * byte, and a file of entries alone is one of format 1. See frame-file.ts for the frames.
  */
-import { assert } from './assert.js';
-import { ByteReader, ByteWriter, MalformedBytesError } from './bytes.js';
-import { crc32c } from './crc32c.js';
+import { assert, unreachable } from './assert.js';
+import { type ByteReader, MalformedBytesError } from './bytes.js';
 import type { Disk, DiskFile } from './environment.js';
 import { FlotillaError } from './errors.js';
+import { bodyLength, FrameReader, FrameWriter, frameFailure, newFrame } from './frame-file.js';
 import type { KvEntry } from './kv.js';
-import {
-  RecordError,
-  recordFailure,
-  SEAL_SIZE_BYTES,
-  sealInPlace,
-  unseal,
-} from './sealed-record.js';
+import { RecordError } from './sealed-record.js';
 import type { WrittenSnapshot } from './state-machine.js';
 
 const MAGIC = 'flotilla snapshot';
-const FORMAT = 1;
-const KIND = { header: 1, page: 2, footer: 3 } as const;
-type Kind = (typeof KIND)[keyof typeof KIND];
+const FORMAT = { entries: 1, entriesAndFiles: 2 } as const;
+const KIND = { header: 1, page: 2, footer: 3, file: 4, bytes: 5 } as const;
+const CONTENT_KINDS = [KIND.page, KIND.footer, KIND.file, KIND.bytes] as const;
 
-const FRAME_HEAD_BYTES = 5;
-const BODY_AT = FRAME_HEAD_BYTES + SEAL_SIZE_BYTES;
-const NO_HEAD_YET = new Uint8Array(BODY_AT);
 /** A page is closed when it has this much: little enough for one slice of work. */
 const PAGE_TARGET_BYTES = 256 * 1024;
-/** Bounds what a reader believes of a size that it cannot check yet. */
-const FRAME_MAX_BYTES = 64 * 1024 * 1024;
 
 /** Whose state the file holds, and up to where it was applied. */
 export interface SnapshotHeader {
@@ -45,44 +36,84 @@ export interface SnapshotHeader {
   readonly appliedIndex: number;
 }
 
+/** A file that a snapshot takes along. */
+export interface AttachedFile {
+  readonly name: string;
+  readonly sizeBytes: number;
+  /** All of its bytes, in blocks of any size. Read once. */
+  readonly blocks: AsyncIterable<Uint8Array>;
+}
+
+/** What a reader gives out: all pages, then each file with its bytes behind it. */
+export type SnapshotPart =
+  | { readonly kind: 'page'; readonly entries: KvEntry[] }
+  | { readonly kind: 'file'; readonly name: string; readonly sizeBytes: number }
+  | { readonly kind: 'bytes'; readonly bytes: Uint8Array };
+
 /**
- * Writes a new file of all that `pages` gives, in that order, and syncs it. Holds one page in
- * memory. Whatever was at `path` is replaced; after a failure what is there is not whole.
+ * Writes a new file of all that `pages` gives, in that order, and of `files`, and syncs it. Holds
+ * one page in memory. Whatever was at `path` is replaced; after a failure what is there is not
+ * whole.
  */
 export async function writeSnapshotFile(
   disk: Disk,
   path: string,
   header: SnapshotHeader,
   pages: AsyncIterable<readonly KvEntry[]> | Iterable<readonly KvEntry[]>,
+  files: readonly AttachedFile[] = [],
 ): Promise<WrittenSnapshot> {
   await disk.remove(path);
   const file = await disk.openFile(path, 'write');
   try {
     const frames = new FrameWriter(file);
-    await frames.write(KIND.header, encodeHeader(header));
-    let entries = 0;
-    let body = newBody();
-    for await (const page of pages) {
-      for (const { key, value } of page) {
-        body.bytes(key).bytes(value);
-        entries += 1;
-        if (body.length < PAGE_TARGET_BYTES) continue;
-        await frames.write(KIND.page, body);
-        body = newBody();
-      }
-    }
-    if (body.length > BODY_AT) await frames.write(KIND.page, body);
-    const footer = newBody()
+    const format = files.length === 0 ? FORMAT.entries : FORMAT.entriesAndFiles;
+    const { machine, appliedIndex } = header;
+    const head = newFrame().string(MAGIC).u8(format).string(machine).varint(appliedIndex);
+    await frames.write(KIND.header, head);
+    const entries = await writePages(frames, pages);
+    for (const attached of files) await writeAttached(frames, attached);
+    const footer = newFrame()
       .varint(frames.count - 1)
       .varint(entries)
       .u32(frames.crc32c);
     await frames.write(KIND.footer, footer);
     await file.sync();
     const { sizeBytes, crc32c } = frames;
-    return { appliedIndex: header.appliedIndex, sizeBytes, crc32c };
+    return { appliedIndex, sizeBytes, crc32c };
   } finally {
     await file.close();
   }
+}
+
+/** Returns the number of entries. */
+async function writePages(
+  frames: FrameWriter,
+  pages: AsyncIterable<readonly KvEntry[]> | Iterable<readonly KvEntry[]>,
+): Promise<number> {
+  let entries = 0;
+  let body = newFrame();
+  for await (const page of pages) {
+    for (const { key, value } of page) {
+      body.bytes(key).bytes(value);
+      entries += 1;
+      if (body.length < PAGE_TARGET_BYTES) continue;
+      await frames.write(KIND.page, body);
+      body = newFrame();
+    }
+  }
+  if (bodyLength(body) > 0) await frames.write(KIND.page, body);
+  return entries;
+}
+
+async function writeAttached(frames: FrameWriter, attached: AttachedFile): Promise<void> {
+  const { name, sizeBytes, blocks } = attached;
+  await frames.write(KIND.file, newFrame().string(name).varint(sizeBytes));
+  let written = 0;
+  for await (const block of blocks) {
+    await frames.write(KIND.bytes, newFrame(block.length).raw(block));
+    written += block.length;
+  }
+  assert(written === sizeBytes, () => `${name} has ${sizeBytes} bytes, and ${written} came`);
 }
 
 /** An open snapshot file. What it gives out has passed its checksums. */
@@ -107,7 +138,7 @@ export class SnapshotFileReader {
     const file = await disk.openFile(path, 'read');
     try {
       const frames = new FrameReader(file);
-      const { body } = await frames.next(KIND.header);
+      const { body } = await frames.next([KIND.header]);
       const header = decodeHeader(body);
       if (header.machine !== machine) {
         const message = `${path} is the state of ${header.machine}, not of ${machine}`;
@@ -116,31 +147,37 @@ export class SnapshotFileReader {
       return new SnapshotFileReader(path, file, frames, header);
     } catch (error) {
       await file.close();
-      throw readFailure(path, error);
+      throw frameFailure(nameOf(path), error);
     }
   }
 
   /**
-   * The entries, once, a page at a time. Fails with LOG_DAMAGED as soon as it meets damage: only
-   * who has come to the end knows that the file is whole. The arrays are the caller's.
+   * All that the file holds, once, a frame at a time. Fails with LOG_DAMAGED as soon as it meets
+   * damage: only who has come to the end knows that the file is whole. The arrays are the caller's.
    */
-  async *pages(): AsyncGenerator<KvEntry[]> {
+  async *parts(): AsyncGenerator<SnapshotPart> {
+    const content = new ContentCheck();
     try {
-      let entries = 0;
       for (;;) {
         const { count, crc32c } = this.#frames;
-        const { kind, body } = await this.#frames.next();
+        const { kind, body } = await this.#frames.next(CONTENT_KINDS);
         if (kind === KIND.footer) {
-          this.#checkFooter(body, { pages: count - 1, entries, crc32c });
+          content.finish();
+          this.#checkFooter(body, { frames: count - 1, entries: content.entries, crc32c });
           return;
         }
-        const page = readEntries(body);
-        entries += page.length;
-        yield page;
+        const part = readPart(kind, body);
+        content.note(part);
+        yield part;
       }
     } catch (error) {
-      throw readFailure(this.#path, error);
+      throw frameFailure(nameOf(this.#path), error);
     }
+  }
+
+  /** The entries alone, with the same promise: the files are read, and left out. */
+  async *pages(): AsyncGenerator<KvEntry[]> {
+    for await (const part of this.parts()) if (part.kind === 'page') yield part.entries;
   }
 
   /** Idempotent. */
@@ -150,106 +187,74 @@ export class SnapshotFileReader {
 
   #checkFooter(
     footer: ByteReader,
-    seen: { readonly pages: number; readonly entries: number; readonly crc32c: number },
+    seen: { readonly frames: number; readonly entries: number; readonly crc32c: number },
   ): void {
-    const [pages, entries, checksum] = [footer.varint(), footer.varint(), footer.u32()];
+    const [frames, entries, checksum] = [footer.varint(), footer.varint(), footer.u32()];
     footer.end();
-    const isWhole = pages === seen.pages && entries === seen.entries && checksum === seen.crc32c;
+    const isWhole = frames === seen.frames && entries === seen.entries && checksum === seen.crc32c;
     if (!isWhole || !this.#frames.isAtEnd) {
       throw new MalformedBytesError('the footer tells of another file');
     }
   }
 }
 
-class FrameWriter {
-  readonly #file: DiskFile;
-  /** Frames written. */
-  count = 0;
-  sizeBytes = 0;
-  /** Of all that was written. */
-  crc32c = 0;
+/** Holds that what is attached comes after the pages, and as much of it as it says. */
+class ContentCheck {
+  entries = 0;
+  #hasFiles = false;
+  /** Bytes of the file before that have not come yet. */
+  #missingBytes = 0;
 
-  constructor(file: DiskFile) {
-    this.#file = file;
-  }
-
-  /** `writer` is a `newBody` with the frame's body after it. */
-  async write(kind: Kind, writer: ByteWriter): Promise<void> {
-    const frame = writer.finish();
-    const record = frame.subarray(FRAME_HEAD_BYTES);
-    assert(record.length <= FRAME_MAX_BYTES, `a snapshot frame of ${record.length} bytes`);
-    const head = new DataView(frame.buffer, frame.byteOffset);
-    head.setUint8(0, kind);
-    head.setUint32(1, record.length, true);
-    sealInPlace(record, contextOf(kind, this.count));
-    await this.#file.write(this.sizeBytes, frame);
-    this.count += 1;
-    this.sizeBytes += frame.length;
-    this.crc32c = crc32c(frame, this.crc32c);
-  }
-}
-
-class FrameReader {
-  readonly #file: DiskFile;
-  #at = 0;
-  /** Frames read. */
-  count = 0;
-  /** Of all that was read. */
-  crc32c = 0;
-
-  constructor(file: DiskFile) {
-    this.#file = file;
-  }
-
-  get isAtEnd(): boolean {
-    return this.#at === this.#file.sizeBytes;
-  }
-
-  /** The next frame's body; `wanted` where only one kind may come. */
-  async next(wanted?: Kind): Promise<{ kind: number; body: ByteReader }> {
-    const head = await this.#take(FRAME_HEAD_BYTES);
-    const kind = head[0] as number;
-    if (wanted === undefined ? kind !== KIND.page && kind !== KIND.footer : kind !== wanted) {
-      throw new MalformedBytesError(`frame ${this.count} is of kind ${kind}`);
+  note(part: SnapshotPart): void {
+    switch (part.kind) {
+      case 'page':
+        if (this.#hasFiles) throw new MalformedBytesError('a page comes after a file');
+        this.entries += part.entries.length;
+        break;
+      case 'file':
+        this.finish();
+        this.#hasFiles = true;
+        this.#missingBytes = part.sizeBytes;
+        break;
+      case 'bytes':
+        this.#missingBytes -= part.bytes.length;
+        if (this.#missingBytes < 0) throw new MalformedBytesError('a file is longer than it says');
+        break;
+      default:
+        unreachable(part);
     }
-    const sizeBytes = new DataView(head.buffer, head.byteOffset).getUint32(1, true);
-    if (sizeBytes > FRAME_MAX_BYTES) {
-      throw new MalformedBytesError(`frame ${this.count} says that it has ${sizeBytes} bytes`);
-    }
-    const body = unseal(await this.#take(sizeBytes), contextOf(kind, this.count));
-    this.count += 1;
-    return { kind, body: new ByteReader(body) };
   }
 
-  async #take(sizeBytes: number): Promise<Uint8Array> {
-    if (sizeBytes > this.#file.sizeBytes - this.#at) {
-      throw new MalformedBytesError(`the file ends in frame ${this.count}`);
-    }
-    const bytes = await this.#file.read(this.#at, sizeBytes);
-    assert(bytes.length === sizeBytes, `read ${bytes.length} of ${sizeBytes} bytes`);
-    this.#at += sizeBytes;
-    this.crc32c = crc32c(bytes, this.crc32c);
-    return bytes;
+  finish(): void {
+    if (this.#missingBytes > 0) throw new MalformedBytesError('a file is shorter than it says');
   }
 }
 
-function contextOf(kind: number, frame: number): Uint8Array {
-  return new ByteWriter(16).u8(kind).varint(frame).finish();
-}
-
-/** With room for what stands before the body. */
-function newBody(): ByteWriter {
-  return new ByteWriter().raw(NO_HEAD_YET);
-}
-
-function encodeHeader({ machine, appliedIndex }: SnapshotHeader): ByteWriter {
-  return newBody().string(MAGIC).u8(FORMAT).string(machine).varint(appliedIndex);
+function readPart(
+  kind: typeof KIND.page | typeof KIND.file | typeof KIND.bytes,
+  body: ByteReader,
+): SnapshotPart {
+  switch (kind) {
+    case KIND.page:
+      return { kind: 'page', entries: readEntries(body) };
+    case KIND.file: {
+      const part = { kind: 'file', name: body.string(), sizeBytes: body.varint() } as const;
+      body.end();
+      return part;
+    }
+    case KIND.bytes:
+      return { kind: 'bytes', bytes: body.raw(body.remaining) };
+    default:
+      return unreachable(kind);
+  }
 }
 
 function decodeHeader(body: ByteReader): SnapshotHeader {
   if (body.string() !== MAGIC) throw new MalformedBytesError('this is no snapshot file');
   const format = body.u8();
-  if (format !== FORMAT) throw new RecordError('unsupported-version', `format ${format}`);
+  if (format !== FORMAT.entries && format !== FORMAT.entriesAndFiles) {
+    throw new RecordError('unsupported-version', `format ${format}`);
+  }
   const header = { machine: body.string(), appliedIndex: body.varint() };
   body.end();
   return header;
@@ -261,10 +266,6 @@ function readEntries(body: ByteReader): KvEntry[] {
   return entries;
 }
 
-function readFailure(path: string, error: unknown): unknown {
-  if (error instanceof MalformedBytesError) {
-    const message = `the snapshot file ${path} is damaged: ${error.message}`;
-    return new FlotillaError('LOG_DAMAGED', message, { cause: error });
-  }
-  return recordFailure(`the snapshot file ${path}`, error);
+function nameOf(path: string): string {
+  return `the snapshot file ${path}`;
 }

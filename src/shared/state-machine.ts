@@ -41,7 +41,8 @@ export interface StateMachine<Result> {
    * meanwhile. A failure leaves an unfinished file that no reader takes for whole; removing it is
    * the caller's.
    *
-   * Replicas with the same applied index write the same bytes, where they run the same version.
+   * Replicas with the same applied index write the same entries, where they run the same version.
+   * What else a file takes along, to spare its reader work, is each replica's own.
    */
   writeSnapshot(path: string): Promise<WrittenSnapshot>;
   /**

@@ -43,6 +43,8 @@ export interface CollectionConfig {
   /** HNSW: candidates kept while a point is inserted. @default 200 */
   readonly efConstruction: number;
   readonly indexedFields: readonly IndexedField[];
+  /** How long records live that do not say it themselves, 1 or more. @default for ever */
+  readonly ttlMs?: number;
 }
 
 /**
@@ -50,6 +52,15 @@ export interface CollectionConfig {
  * a shard, and when a record moves to another shard. Decimal string on JSON and in the SDK.
  */
 export type Version = bigint;
+
+/**
+ * What a write demands of its record, as that is when the write is applied. `version`: it exists
+ * with exactly this version.
+ */
+export type WriteCondition =
+  | { readonly kind: 'absent' }
+  | { readonly kind: 'exists' }
+  | { readonly kind: 'version'; readonly version: Version };
 
 /** What became of one record of a write. */
 export type WriteOutcome =

@@ -1,4 +1,5 @@
 /** What the outcomes of a write's records say about the write as a whole. */
+import { isConditionReason } from './error-codes.js';
 import { FlotillaError } from './errors.js';
 import type { WriteOutcome } from './types.js';
 
@@ -6,7 +7,8 @@ type FailedOutcome = Exclude<WriteOutcome, { readonly kind: 'applied' }>;
 
 /**
  * The error that answers a write none of whose records is known to be applied: an unknown outcome
- * if there is one, else an error that the caller can mend, else one that trying again can.
+ * if there is one, else an error that the caller can mend, else one that trying again can. That a
+ * condition did not hold is the answer only where it is so for every record: it is final.
  *
  * SESSION_EXPIRED is the last of the unknown ones. Who gets it may send the write again under a new
  * key, unless an earlier attempt can count: no record of this one had a better chance.
@@ -17,7 +19,8 @@ export function errorOfOutcomes(outcomes: readonly WriteOutcome[]): FlotillaErro
   const unclear = unknown.find((one) => one.error.reason !== 'SESSION_EXPIRED') ?? unknown[0];
   if (unclear !== undefined) return asUnknown(FlotillaError.fromBody(unclear.error));
   const errors = failed.map((one) => FlotillaError.fromBody(one.error));
-  const first = errors.find((error) => !error.retryable) ?? errors[0];
+  const open = errors.filter((error) => !isConditionReason(error.reason));
+  const first = open.find((error) => !error.retryable) ?? open[0] ?? errors[0];
   return first ?? new FlotillaError('INTERNAL', 'A write without outcomes');
 }
 

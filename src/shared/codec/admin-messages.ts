@@ -22,6 +22,8 @@ export interface CollectionRequest {
   readonly m: number;
   readonly efConstruction: number;
   readonly indexedFields: readonly IndexedFieldRequest[];
+  /** 0 or absent: records live for ever. */
+  readonly ttlMs?: number | undefined;
 }
 
 export interface IndexedFieldRequest {
@@ -73,6 +75,10 @@ export interface NodeStatus {
   readonly clientAddress: string;
   readonly httpAddress: string;
   readonly reachable: boolean;
+  /** What the index library was compiled for; empty where not known. */
+  readonly instructionSet: string;
+  /** As measured when the node started; 0 where not known. */
+  readonly distancesPerSecond: number;
 }
 
 export interface ClusterStatus {
@@ -184,7 +190,7 @@ export function encodeStatusResponse(status: ClusterStatus): Buffer {
   for (const node of status.nodes) {
     writer.open(4, 64).uint(1, node.nodeId).string(2, node.peerAddress);
     writer.string(3, node.clientAddress).string(4, node.httpAddress).bool(5, node.reachable);
-    writer.close();
+    writer.string(6, node.instructionSet).uint(7, node.distancesPerSecond).close();
   }
   for (const shard of status.shards) writeGroup(writer, 5, shard);
   writeGroup(writer, 6, status.topology);
@@ -223,7 +229,7 @@ function writeConfig(writer: ProtobufWriter, config: CollectionRequest): void {
     if (type !== undefined) writer.uint(2, 1 + FIELD_TYPES.indexOf(type));
     writer.close();
   }
-  writer.close();
+  writer.uint(7, config.ttlMs ?? 0).close();
 }
 
 function readConfig(reader: ProtobufReader): CollectionRequest {
@@ -234,6 +240,7 @@ function readConfig(reader: ProtobufReader): CollectionRequest {
   let m = 0;
   let efConstruction = 0;
   const indexedFields: IndexedFieldRequest[] = [];
+  let ttlMs = 0;
   while (reader.next()) {
     if (reader.field === 1) name = reader.string();
     else if (reader.field === 2) dimension = reader.uint32();
@@ -243,10 +250,12 @@ function readConfig(reader: ProtobufReader): CollectionRequest {
     else if (reader.field === 6) {
       checkRoom(indexedFields, 'indexedFieldsMax', 'config.indexedFields');
       indexedFields.push(readIndexedField(reader));
-    } else reader.skip();
+    } else if (reader.field === 7) ttlMs = reader.uint64();
+    else reader.skip();
   }
   reader.close(outer);
-  return { name, dimension, metric, m, efConstruction, indexedFields };
+  const config = { name, dimension, metric, m, efConstruction, indexedFields };
+  return ttlMs === 0 ? config : { ...config, ttlMs };
 }
 
 function metricOf(number: number): Metric | 'unknown' | undefined {
@@ -293,8 +302,10 @@ function infoOf(
   for (const { path, type } of config.indexedFields) {
     if (type !== undefined) indexedFields.push({ path, type });
   }
+  const { ttlMs, ...rest } = config;
+  const ttl = ttlMs === undefined ? {} : { ttlMs };
   return {
-    config: { ...config, metric, indexedFields },
+    config: { ...rest, metric, indexedFields, ...ttl },
     recordCount,
     state: STATES.find((known) => known === state) ?? 'active',
   };
@@ -302,13 +313,23 @@ function infoOf(
 
 function readNode(reader: ProtobufReader): NodeStatus {
   const outer = reader.open();
-  const node = { nodeId: 0, peerAddress: '', clientAddress: '', httpAddress: '', reachable: false };
+  const node = {
+    nodeId: 0,
+    peerAddress: '',
+    clientAddress: '',
+    httpAddress: '',
+    reachable: false,
+    instructionSet: '',
+    distancesPerSecond: 0,
+  };
   while (reader.next()) {
     if (reader.field === 1) node.nodeId = reader.uint32();
     else if (reader.field === 2) node.peerAddress = reader.string();
     else if (reader.field === 3) node.clientAddress = reader.string();
     else if (reader.field === 4) node.httpAddress = reader.string();
     else if (reader.field === 5) node.reachable = reader.bool();
+    else if (reader.field === 6) node.instructionSet = reader.string();
+    else if (reader.field === 7) node.distancesPerSecond = reader.uint64();
     else reader.skip();
   }
   reader.close(outer);

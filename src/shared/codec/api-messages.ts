@@ -29,15 +29,38 @@ export interface RecordMessage {
   readonly id: string;
   readonly values: Uint8Array;
   readonly metadata: Uint8Array;
+  /** A decimal number, or what a caller takes for one; empty or absent for none. */
+  readonly ifVersion?: string | undefined;
+  readonly ttlMs?: number | undefined;
 }
+
+/** Which records an upsert may write. */
+export type WriteMode = 'insert-only' | 'update-only';
+
+export const WRITE_MODES: readonly WriteMode[] = ['insert-only', 'update-only'];
 
 export interface UpsertRequest {
   readonly collection: string;
   readonly records: readonly RecordMessage[];
   readonly idempotencyKey?: RequestKey | undefined;
+  /** `undefined` for all of them, 'unknown' for a number that this version does not know. */
+  readonly mode?: WriteMode | 'unknown' | undefined;
 }
 
-/** Answers an upsert and a delete: one outcome per record, in the order of the request. */
+export interface PatchMessage {
+  readonly id: string;
+  readonly metadata: Uint8Array;
+  /** As in `RecordMessage`. */
+  readonly ifVersion?: string | undefined;
+}
+
+export interface PatchRequest {
+  readonly collection: string;
+  readonly patches: readonly PatchMessage[];
+  readonly idempotencyKey?: RequestKey | undefined;
+}
+
+/** Answers an upsert, a patch and a delete: one outcome per record, in the order of the request. */
 export interface WriteResponse {
   readonly outcomes: readonly WriteOutcome[];
 }
@@ -46,6 +69,8 @@ export interface DeleteRequest {
   readonly collection: string;
   readonly ids: readonly string[];
   readonly idempotencyKey?: RequestKey | undefined;
+  /** As in `RecordMessage`, one per id; empty or absent where no version is demanded. */
+  readonly ifVersions?: readonly string[] | undefined;
 }
 
 export interface FetchRequest {
@@ -73,6 +98,8 @@ export interface FetchResponse {
 export interface CountRequest {
   readonly collection: string;
   readonly consistency?: RequestedConsistency;
+  /** An encoded Struct; `undefined` where there is none. */
+  readonly filter?: Uint8Array | undefined;
 }
 
 export interface CountResponse {
@@ -84,7 +111,7 @@ export const RECORD_OVERHEAD_BYTES = 96;
 
 const OUTCOME_KINDS: readonly WriteOutcome['kind'][] = ['applied', 'not-applied', 'unknown'];
 
-// Upsert and Delete.
+// Upsert, Patch and Delete.
 
 export function encodeUpsertRequest(message: UpsertRequest): Buffer {
   let sizeBytes = 128 + message.collection.length;
@@ -92,9 +119,15 @@ export function encodeUpsertRequest(message: UpsertRequest): Buffer {
   const writer = new ProtobufWriter(sizeBytes).string(1, message.collection);
   for (const record of message.records) {
     writer.open(2, recordSizeBytes(record) - RECORD_OVERHEAD_BYTES);
-    writer.string(1, record.id).bytes(2, record.values).bytes(3, record.metadata).close();
+    writer.string(1, record.id).bytes(2, record.values).bytes(3, record.metadata);
+    writer
+      .string(4, record.ifVersion ?? '')
+      .optionalUint(5, record.ttlMs)
+      .close();
   }
   writeRequestKey(writer, message.idempotencyKey);
+  const { mode } = message;
+  if (mode !== undefined && mode !== 'unknown') writer.uint(4, 1 + WRITE_MODES.indexOf(mode));
   return writer.finish();
 }
 
@@ -103,21 +136,60 @@ export function decodeUpsertRequest(bytes: Uint8Array): UpsertRequest {
   let collection = '';
   const records: RecordMessage[] = [];
   let idempotencyKey: RequestKey | undefined;
+  let mode: UpsertRequest['mode'];
   while (reader.next()) {
     if (reader.field === 1) collection = reader.string();
     else if (reader.field === 2) {
       checkRoom(records, 'upsertRecordsMax', 'records');
       records.push(readRecord(reader));
     } else if (reader.field === 3) idempotencyKey = readRequestKey(reader);
+    else if (reader.field === 4) mode = modeOf(reader.uint32());
     else reader.skip();
   }
-  return { collection, records, idempotencyKey };
+  return { collection, records, idempotencyKey, mode };
+}
+
+function modeOf(number: number): UpsertRequest['mode'] {
+  return number === 0 ? undefined : (WRITE_MODES[number - 1] ?? 'unknown');
+}
+
+export function encodePatchRequest(message: PatchRequest): Buffer {
+  const { collection, patches, idempotencyKey } = message;
+  let sizeBytes = 128 + collection.length;
+  for (const { metadata } of patches) sizeBytes += RECORD_OVERHEAD_BYTES + metadata.length;
+  const writer = new ProtobufWriter(sizeBytes).string(1, collection);
+  for (const { id, metadata, ifVersion } of patches) {
+    writer
+      .open(2, 64 + metadata.length)
+      .string(1, id)
+      .bytes(2, metadata);
+    writer.string(3, ifVersion ?? '').close();
+  }
+  writeRequestKey(writer, idempotencyKey);
+  return writer.finish();
+}
+
+export function decodePatchRequest(bytes: Uint8Array): PatchRequest {
+  const reader = new ProtobufReader(bytes);
+  let collection = '';
+  const patches: PatchMessage[] = [];
+  let idempotencyKey: RequestKey | undefined;
+  while (reader.next()) {
+    if (reader.field === 1) collection = reader.string();
+    else if (reader.field === 2) {
+      checkRoom(patches, 'patchRecordsMax', 'patches');
+      patches.push(readPatch(reader));
+    } else if (reader.field === 3) idempotencyKey = readRequestKey(reader);
+    else reader.skip();
+  }
+  return { collection, patches, idempotencyKey };
 }
 
 export function encodeDeleteRequest(message: DeleteRequest): Buffer {
   const writer = new ProtobufWriter(128 + 40 * message.ids.length).string(1, message.collection);
   for (const id of message.ids) writer.optionalString(2, id);
   writeRequestKey(writer, message.idempotencyKey);
+  for (const version of message.ifVersions ?? []) writer.optionalString(4, version);
   return writer.finish();
 }
 
@@ -125,6 +197,7 @@ export function decodeDeleteRequest(bytes: Uint8Array): DeleteRequest {
   const reader = new ProtobufReader(bytes);
   let collection = '';
   const ids: string[] = [];
+  const ifVersions: string[] = [];
   let idempotencyKey: RequestKey | undefined;
   while (reader.next()) {
     if (reader.field === 1) collection = reader.string();
@@ -132,12 +205,15 @@ export function decodeDeleteRequest(bytes: Uint8Array): DeleteRequest {
       checkRoom(ids, 'deleteIdsMax', 'ids');
       ids.push(reader.string());
     } else if (reader.field === 3) idempotencyKey = readRequestKey(reader);
-    else reader.skip();
+    else if (reader.field === 4) {
+      checkRoom(ifVersions, 'deleteIdsMax', 'ifVersions');
+      ifVersions.push(reader.string());
+    } else reader.skip();
   }
-  return { collection, ids, idempotencyKey };
+  return { collection, ids, idempotencyKey, ifVersions };
 }
 
-/** Serves UpsertResponse and DeleteResponse, which have the same fields. */
+/** Serves UpsertResponse, PatchResponse and DeleteResponse, which have the same fields. */
 export function encodeWriteResponse(message: WriteResponse): Buffer {
   const writer = new ProtobufWriter(16 + 40 * message.outcomes.length);
   let appliedCount = 0;
@@ -148,6 +224,7 @@ export function encodeWriteResponse(message: WriteResponse): Buffer {
       writer.string(2, outcome.version.toString()).bool(3, outcome.existed);
     } else {
       writer.string(4, outcome.error.reason).string(5, outcome.error.message);
+      writer.string(6, outcome.error.details?.currentVersion ?? '');
     }
     writer.close();
   }
@@ -200,11 +277,7 @@ export function encodeFetchResponse(message: FetchResponse): Buffer {
   let sizeBytes = 16;
   for (const record of message.records) sizeBytes += recordSizeBytes(record);
   const writer = new ProtobufWriter(sizeBytes);
-  for (const record of message.records) {
-    writer.open(1, recordSizeBytes(record) - RECORD_OVERHEAD_BYTES);
-    writer.string(1, record.id).bytes(2, record.values).bytes(3, record.metadata);
-    writer.string(4, versionText(record.version)).close();
-  }
+  for (const record of message.records) writeStoredRecord(writer, 1, record);
   return writer.finish();
 }
 
@@ -219,20 +292,23 @@ export function decodeFetchResponse(bytes: Uint8Array): FetchResponse {
 }
 
 export function encodeCountRequest(message: CountRequest): Buffer {
-  const writer = new ProtobufWriter(64).string(1, message.collection);
-  return writer.uint(2, consistencyNumber(message.consistency)).finish();
+  const { collection, consistency, filter } = message;
+  const writer = new ProtobufWriter(64 + (filter?.length ?? 0)).string(1, collection);
+  return writer.uint(2, consistencyNumber(consistency)).optionalBytes(3, filter).finish();
 }
 
 export function decodeCountRequest(bytes: Uint8Array): CountRequest {
   const reader = new ProtobufReader(bytes);
   let collection = '';
   let consistency: RequestedConsistency;
+  let filter: Uint8Array | undefined;
   while (reader.next()) {
     if (reader.field === 1) collection = reader.string();
     else if (reader.field === 2) consistency = consistencyOf(reader.uint32());
+    else if (reader.field === 3) filter = reader.bytes();
     else reader.skip();
   }
-  return { collection, consistency };
+  return { collection, consistency, filter };
 }
 
 /** 0, which stands for the default, also for what has no number. */
@@ -276,17 +352,47 @@ function readRecord(reader: ProtobufReader): RecordMessage {
   let id = '';
   let values = NO_BYTES;
   let metadata = NO_BYTES;
+  let ifVersion = '';
+  let ttlMs: number | undefined;
   while (reader.next()) {
     if (reader.field === 1) id = reader.string();
     else if (reader.field === 2) values = reader.floats(values);
     else if (reader.field === 3) metadata = reader.bytes();
+    else if (reader.field === 4) ifVersion = reader.string();
+    else if (reader.field === 5) ttlMs = reader.uint64();
     else reader.skip();
   }
   reader.close(outer);
-  return { id, values, metadata };
+  if (ifVersion === '' && ttlMs === undefined) return { id, values, metadata };
+  return { id, values, metadata, ...(ifVersion !== '' && { ifVersion }), ttlMs };
 }
 
-function readStoredRecord(reader: ProtobufReader): StoredRecordMessage {
+function readPatch(reader: ProtobufReader): PatchMessage {
+  const outer = reader.open();
+  let id = '';
+  let metadata = NO_BYTES;
+  let ifVersion = '';
+  while (reader.next()) {
+    if (reader.field === 1) id = reader.string();
+    else if (reader.field === 2) metadata = reader.bytes();
+    else if (reader.field === 3) ifVersion = reader.string();
+    else reader.skip();
+  }
+  reader.close(outer);
+  return { id, metadata, ...(ifVersion !== '' && { ifVersion }) };
+}
+
+export function writeStoredRecord(
+  writer: ProtobufWriter,
+  field: number,
+  record: StoredRecordMessage,
+): void {
+  writer.open(field, recordSizeBytes(record) - RECORD_OVERHEAD_BYTES);
+  writer.string(1, record.id).bytes(2, record.values).bytes(3, record.metadata);
+  writer.string(4, versionText(record.version)).close();
+}
+
+export function readStoredRecord(reader: ProtobufReader): StoredRecordMessage {
   const outer = reader.open();
   let id = '';
   let values: Uint8Array | undefined;
@@ -333,20 +439,23 @@ function readOutcome(reader: ProtobufReader): WriteOutcome {
   let existed = false;
   let reason = '';
   let message = '';
+  let currentVersion = '';
   while (reader.next()) {
     if (reader.field === 1) kind = reader.uint32();
     else if (reader.field === 2) version = reader.string();
     else if (reader.field === 3) existed = reader.bool();
     else if (reader.field === 4) reason = reader.string();
     else if (reader.field === 5) message = reader.string();
+    else if (reader.field === 6) currentVersion = reader.string();
     else reader.skip();
   }
   reader.close(outer);
+  const details = currentVersion === '' ? {} : { details: { currentVersion } };
   switch (OUTCOME_KINDS[kind - 1]) {
     case 'applied':
       return { kind: 'applied', version: versionOf(version), existed };
     case 'not-applied':
-      return { kind: 'not-applied', error: errorBody(reason, message) };
+      return { kind: 'not-applied', error: { ...details, ...errorBody(reason, message) } };
     default:
       // A kind from a newer server says nothing that can be relied upon.
       return { kind: 'unknown', error: errorBody(reason, message) };

@@ -4,13 +4,19 @@
  *
  * Everything that the apply step depends on is in here: it reads the log and its own state only.
  */
+import { unreachable } from '../assert.js';
 import { ByteReader, ByteWriter, MalformedBytesError } from '../bytes.js';
-import type { CollectionConfig, IndexedField, Metric, Version } from '../types.js';
-import { FIELD_TYPES, METRICS } from '../types.js';
+import type { CollectionConfig, Version, WriteCondition } from '../types.js';
+import { readCollectionConfig, writeCollectionConfig } from './collection-config.js';
 
 export const COMMAND_FORMAT = 1;
 
-const KIND = { write: 1, createCollection: 2, dropCollection: 3 } as const;
+const KIND = { write: 1, createCollection: 2, dropCollection: 3, expire: 4, mark: 5 } as const;
+/** The first byte of an operation: what it does, and which parts it has besides. */
+const OPERATION = { delete: 0, upsert: 1, patch: 2 } as const;
+const OPERATION_MASK = 3;
+const FLAG = { condition: 4, ttl: 8 } as const;
+const CONDITIONS: readonly WriteCondition['kind'][] = ['absent', 'exists', 'version'];
 const VERSION_AT = 2;
 const HEADER_BYTES = 10;
 
@@ -34,19 +40,33 @@ interface WriteTarget {
   readonly id: string;
 }
 
-export interface UpsertOperation extends WriteTarget {
+interface ConditionalWrite extends WriteTarget {
+  /** Looked at when the operation is applied. @default none */
+  readonly condition?: WriteCondition;
+}
+
+export interface UpsertOperation extends ConditionalWrite {
   readonly kind: 'upsert';
   /** Little-endian float32, `4 x dimension` bytes. */
   readonly values: Uint8Array;
   /** An encoded `google.protobuf.Struct`; empty for none. */
   readonly metadata: Uint8Array;
+  /** How long the record lives, from its version on; 0 for ever. @default the collection's */
+  readonly ttlMs?: number;
 }
 
-export interface DeleteOperation extends WriteTarget {
+export interface DeleteOperation extends ConditionalWrite {
   readonly kind: 'delete';
 }
 
-export type WriteOperation = UpsertOperation | DeleteOperation;
+/** Changes metadata and nothing else; a record that is not there is not made. */
+export interface PatchOperation extends ConditionalWrite {
+  readonly kind: 'patch';
+  /** An encoded Struct, merged into the metadata as RFC 7396 has it: null removes a field. */
+  readonly metadata: Uint8Array;
+}
+
+export type WriteOperation = UpsertOperation | DeleteOperation | PatchOperation;
 
 export interface WriteCommand {
   readonly kind: 'write';
@@ -68,7 +88,35 @@ export interface DropCollectionCommand {
   readonly collectionId: number;
 }
 
-export type Command = WriteCommand | CreateCollectionCommand | DropCollectionCommand;
+/** A record, as it was at one version. */
+export interface RecordVersion {
+  readonly slot: number;
+  readonly tenant: string;
+  readonly id: string;
+  readonly version: Version;
+}
+
+/**
+ * Deletes records whose time is over. The leader's clock has said so; whoever applies it asks only
+ * whether they still have these versions. So it needs no request key, and is safe to repeat.
+ */
+export interface ExpireCommand {
+  readonly kind: 'expire';
+  readonly collectionId: number;
+  readonly records: readonly RecordVersion[];
+}
+
+/** Changes nothing: fixes a position of the log, at which replicas note what they hold. */
+export interface MarkCommand {
+  readonly kind: 'mark';
+}
+
+export type Command =
+  | WriteCommand
+  | CreateCollectionCommand
+  | DropCollectionCommand
+  | ExpireCommand
+  | MarkCommand;
 
 /** The command's bytes, with a version of zero. */
 export function encodeCommand(command: Command): Uint8Array {
@@ -85,6 +133,13 @@ export function encodeCommand(command: Command): Uint8Array {
     case 'dropCollection':
       writer.varint(command.collectionId);
       break;
+    case 'expire':
+      writeExpire(writer, command);
+      break;
+    case 'mark':
+      break;
+    default:
+      unreachable(command);
   }
   return writer.finish();
 }
@@ -114,9 +169,17 @@ export function commandVersion(bytes: Uint8Array): Version {
 
 /** Bytes that one operation takes in a write command, for cutting batches into entries. */
 export function operationSizeBytes(operation: WriteOperation): number {
-  const target = 24 + 3 * operation.tenant.length + Buffer.byteLength(operation.id);
-  if (operation.kind === 'delete') return target;
-  return target + 10 + operation.values.length + operation.metadata.length;
+  const target = 42 + 3 * operation.tenant.length + Buffer.byteLength(operation.id);
+  switch (operation.kind) {
+    case 'delete':
+      return target;
+    case 'patch':
+      return target + 5 + operation.metadata.length;
+    case 'upsert':
+      return target + 10 + operation.values.length + operation.metadata.length;
+    default:
+      return unreachable(operation);
+  }
 }
 
 function sizeHintOf(command: WriteCommand): number {
@@ -131,13 +194,36 @@ function writeWrite(writer: ByteWriter, command: WriteCommand): void {
   writer.string(key.clientId).varint(key.clientStampMs);
   writer.varint(key.sequence).varint(key.lowestUnanswered);
   writer.varint(command.operations.length);
-  for (const operation of command.operations) {
-    writer
-      .bool(operation.kind === 'upsert')
-      .varint(operation.ordinal)
-      .varint(operation.slot);
-    writer.string(operation.tenant).string(operation.id);
-    if (operation.kind === 'upsert') writer.bytes(operation.values).bytes(operation.metadata);
+  for (const operation of command.operations) writeOperation(writer, operation);
+}
+
+function writeOperation(writer: ByteWriter, operation: WriteOperation): void {
+  const { condition } = operation;
+  const ttlMs = operation.kind === 'upsert' ? operation.ttlMs : undefined;
+  writer
+    .u8(
+      OPERATION[operation.kind] |
+        (condition === undefined ? 0 : FLAG.condition) |
+        (ttlMs === undefined ? 0 : FLAG.ttl),
+    )
+    .varint(operation.ordinal)
+    .varint(operation.slot);
+  writer.string(operation.tenant).string(operation.id);
+  if (condition !== undefined) writeCondition(writer, condition);
+  if (ttlMs !== undefined) writer.varint(ttlMs);
+  if (operation.kind === 'upsert') writer.bytes(operation.values);
+  if (operation.kind !== 'delete') writer.bytes(operation.metadata);
+}
+
+function writeCondition(writer: ByteWriter, condition: WriteCondition): void {
+  writer.u8(CONDITIONS.indexOf(condition.kind));
+  if (condition.kind === 'version') writer.u64(condition.version);
+}
+
+function writeExpire(writer: ByteWriter, { collectionId, records }: ExpireCommand): void {
+  writer.varint(collectionId).varint(records.length);
+  for (const { slot, tenant, id, version } of records) {
+    writer.varint(slot).string(tenant).string(id).u64(version);
   }
 }
 
@@ -153,6 +239,10 @@ function readBody(reader: ByteReader, kind: number): Command {
       };
     case KIND.dropCollection:
       return { kind: 'dropCollection', collectionId: reader.varint() };
+    case KIND.expire:
+      return readExpire(reader);
+    case KIND.mark:
+      return { kind: 'mark' };
     default:
       throw new MalformedBytesError(`command kind ${kind}`);
   }
@@ -173,41 +263,47 @@ function readWrite(reader: ByteReader): WriteCommand {
 }
 
 function readOperation(reader: ByteReader): WriteOperation {
-  const isUpsert = reader.bool();
+  const head = reader.u8();
+  const kind = head & OPERATION_MASK;
   const target: WriteTarget = {
     ordinal: reader.varint(),
     slot: reader.varint(),
     tenant: reader.string(),
     id: reader.string(),
   };
-  if (!isUpsert) return { kind: 'delete', ...target };
-  return { kind: 'upsert', ...target, values: reader.bytes(), metadata: reader.bytes() };
-}
-
-export function writeCollectionConfig(writer: ByteWriter, config: CollectionConfig): void {
-  writer.string(config.name).varint(config.dimension).u8(METRICS.indexOf(config.metric));
-  writer.varint(config.m).varint(config.efConstruction).varint(config.indexedFields.length);
-  for (const field of config.indexedFields) {
-    writer.string(field.path).u8(FIELD_TYPES.indexOf(field.type));
+  const condition = (head & FLAG.condition) === 0 ? undefined : readCondition(reader);
+  const ttlMs = (head & FLAG.ttl) === 0 ? undefined : reader.varint();
+  const common = { ...target, ...(condition !== undefined && { condition }) };
+  if (head > (OPERATION_MASK | FLAG.condition | FLAG.ttl)) {
+    throw new MalformedBytesError(`operation ${head}`);
   }
+  if (kind === OPERATION.upsert) {
+    const contents = { values: reader.bytes(), metadata: reader.bytes() };
+    return { kind: 'upsert', ...common, ...(ttlMs !== undefined && { ttlMs }), ...contents };
+  }
+  if (ttlMs !== undefined) throw new MalformedBytesError(`operation ${head} has a ttl`);
+  if (kind === OPERATION.delete) return { kind: 'delete', ...common };
+  if (kind === OPERATION.patch) return { kind: 'patch', ...common, metadata: reader.bytes() };
+  throw new MalformedBytesError(`operation ${head}`);
 }
 
-export function readCollectionConfig(reader: ByteReader): CollectionConfig {
-  const name = reader.string();
-  const dimension = reader.varint();
-  const metric: Metric = member(METRICS, reader.u8(), 'metric');
-  const m = reader.varint();
-  const efConstruction = reader.varint();
-  const indexedFields: IndexedField[] = [];
+function readCondition(reader: ByteReader): WriteCondition {
+  const number = reader.u8();
+  const kind = CONDITIONS[number];
+  if (kind === undefined) throw new MalformedBytesError(`condition ${number}`);
+  return kind === 'version' ? { kind, version: reader.u64() } : { kind };
+}
+
+function readExpire(reader: ByteReader): ExpireCommand {
+  const collectionId = reader.varint();
+  const records: RecordVersion[] = [];
   for (let left = reader.varint(); left > 0; left--) {
-    const path = reader.string();
-    indexedFields.push({ path, type: member(FIELD_TYPES, reader.u8(), 'field type') });
+    records.push({
+      slot: reader.varint(),
+      tenant: reader.string(),
+      id: reader.string(),
+      version: reader.u64(),
+    });
   }
-  return { name, dimension, metric, m, efConstruction, indexedFields };
-}
-
-function member<T>(values: readonly T[], index: number, what: string): T {
-  const value = values[index];
-  if (value === undefined) throw new MalformedBytesError(`${what} ${index}`);
-  return value;
+  return { kind: 'expire', collectionId, records };
 }

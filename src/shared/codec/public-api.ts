@@ -5,8 +5,11 @@
  */
 import * as admin from './admin-messages.js';
 import * as records from './api-messages.js';
+import * as explain from './explain-messages.js';
 import * as replicas from './replica-messages.js';
+import * as scroll from './scroll-messages.js';
 import * as search from './search-messages.js';
+import * as verify from './verify-messages.js';
 
 export interface ApiMethod<Request, Response> {
   readonly path: string;
@@ -106,6 +109,14 @@ export const API = {
     records.encodeWriteResponse,
     records.decodeWriteResponse,
   ),
+  patch: method(
+    'records',
+    'Patch',
+    records.encodePatchRequest,
+    records.decodePatchRequest,
+    records.encodeWriteResponse,
+    records.decodeWriteResponse,
+  ),
   delete: method(
     'records',
     'Delete',
@@ -146,6 +157,30 @@ export const API = {
     records.encodeCountResponse,
     records.decodeCountResponse,
   ),
+  scroll: method(
+    'records',
+    'Scroll',
+    scroll.encodeScrollRequest,
+    scroll.decodeScrollRequest,
+    scroll.encodeScrollResponse,
+    scroll.decodeScrollResponse,
+  ),
+  deleteByFilter: method(
+    'records',
+    'DeleteByFilter',
+    scroll.encodeDeleteByFilterRequest,
+    scroll.decodeDeleteByFilterRequest,
+    scroll.encodeDeleteByFilterResponse,
+    scroll.decodeDeleteByFilterResponse,
+  ),
+  explain: method(
+    'records',
+    'Explain',
+    search.encodeSearchRequest,
+    search.decodeSearchRequest,
+    explain.encodeExplainResponse,
+    explain.decodeExplainResponse,
+  ),
   getStatus: method(
     'cluster',
     'GetStatus',
@@ -153,6 +188,14 @@ export const API = {
     admin.decodeEmpty,
     admin.encodeStatusResponse,
     admin.decodeStatusResponse,
+  ),
+  verify: method(
+    'cluster',
+    'Verify',
+    verify.encodeVerifyRequest,
+    verify.decodeVerifyRequest,
+    verify.encodeVerifyResponse,
+    verify.decodeVerifyResponse,
   ),
   addReplica: replicaMethod('AddReplica'),
   removeReplica: replicaMethod('RemoveReplica'),

@@ -141,12 +141,17 @@ function encodeValue(value: JsonValue, path: string, levelsLeft: number): Uint8A
   }
 }
 
-/** A Date, Map or other class instance would be stored as the object that it is not. */
-function checkPlain(value: object, path: string): void {
+/** Not so a list, a Date, a Map or another class instance. */
+export function isPlainObject(value: object): boolean {
   const prototype: unknown = Object.getPrototypeOf(value);
   // Objects of other realms have another root, which has no prototype either.
-  const isPlain = prototype === null || Object.getPrototypeOf(prototype) === null;
-  if (!isPlain && !Array.isArray(value)) throw notJson(path, value.constructor?.name ?? 'class');
+  return prototype === null || Object.getPrototypeOf(prototype) === null;
+}
+
+/** A class instance would be stored as the object that it is not. */
+function checkPlain(value: object, path: string): void {
+  if (isPlainObject(value) || Array.isArray(value)) return;
+  throw notJson(path, value.constructor?.name ?? 'class');
 }
 
 /** Half a surrogate pair would be stored as another string than the one that was given. */

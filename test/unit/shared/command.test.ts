@@ -13,21 +13,42 @@ import {
   type WriteCommand,
   type WriteOperation,
 } from '../../../src/shared/codec/command.js';
-import { FIELD_TYPES, METRICS } from '../../../src/shared/types.js';
+import { FIELD_TYPES, METRICS, type WriteCondition } from '../../../src/shared/types.js';
 
 const whole = fc.nat({ max: Number.MAX_SAFE_INTEGER });
 const text = fc.string({ unit: 'binary', maxLength: 60 });
 const version = fc.bigInt(0n, 2n ** 64n - 1n);
 
 const target = { ordinal: whole, slot: fc.nat({ max: 1_023 }), tenant: text, id: text };
+const condition: fc.Arbitrary<WriteCondition> = fc.oneof(
+  fc.constant({ kind: 'absent' as const }),
+  fc.constant({ kind: 'exists' as const }),
+  fc.record({ kind: fc.constant('version' as const), version }),
+);
+/** Parts that an operation may have, or not. */
+const parts = fc.record({ condition, ttlMs: whole }, { requiredKeys: [] });
+const someBytes = fc.uint8Array({ maxLength: 64 });
 const operation: fc.Arbitrary<WriteOperation> = fc.oneof(
-  fc.record({
-    kind: fc.constant('upsert' as const),
-    ...target,
-    values: fc.uint8Array({ maxLength: 64 }),
-    metadata: fc.uint8Array({ maxLength: 64 }),
-  }),
-  fc.record({ kind: fc.constant('delete' as const), ...target }),
+  fc
+    .tuple(
+      fc.record({
+        kind: fc.constant('upsert' as const),
+        ...target,
+        values: someBytes,
+        metadata: someBytes,
+      }),
+      parts,
+    )
+    .map(([one, more]) => ({ ...one, ...more })),
+  fc
+    .tuple(fc.record({ kind: fc.constant('delete' as const), ...target }), parts)
+    .map(([one, { condition: demand }]) => (demand ? { ...one, condition: demand } : one)),
+  fc
+    .tuple(
+      fc.record({ kind: fc.constant('patch' as const), ...target, metadata: someBytes }),
+      parts,
+    )
+    .map(([one, { condition: demand }]) => (demand ? { ...one, condition: demand } : one)),
 );
 
 const write: fc.Arbitrary<WriteCommand> = fc.record({
@@ -48,16 +69,29 @@ const command: fc.Arbitrary<Command> = fc.oneof(
   fc.record({
     kind: fc.constant('createCollection' as const),
     collectionId: whole,
-    config: fc.record({
-      name: text,
-      dimension: whole,
-      metric: fc.constantFrom(...METRICS),
-      m: whole,
-      efConstruction: whole,
-      indexedFields: fc.array(fc.record({ path: text, type: fc.constantFrom(...FIELD_TYPES) })),
-    }),
+    config: fc.record(
+      {
+        name: text,
+        dimension: whole,
+        metric: fc.constantFrom(...METRICS),
+        m: whole,
+        efConstruction: whole,
+        indexedFields: fc.array(fc.record({ path: text, type: fc.constantFrom(...FIELD_TYPES) })),
+        ttlMs: whole,
+      },
+      { requiredKeys: ['name', 'dimension', 'metric', 'm', 'efConstruction', 'indexedFields'] },
+    ),
   }),
   fc.record({ kind: fc.constant('dropCollection' as const), collectionId: whole }),
+  fc.record({
+    kind: fc.constant('expire' as const),
+    collectionId: whole,
+    records: fc.array(
+      fc.record({ slot: fc.nat({ max: 1_023 }), tenant: text, id: text, version }),
+      { maxLength: 8 },
+    ),
+  }),
+  fc.record({ kind: fc.constant('mark' as const) }),
 );
 
 describe('the command codec', () => {
@@ -116,9 +150,60 @@ describe('the command codec', () => {
     expect(() => decodeCommand(Uint8Array.of(1, 9, ...bytes.subarray(2)))).toThrow(/kind 9/);
   });
 
+  it('gives what it always could say the bytes that it always had', () => {
+    const target = { ordinal: 3, slot: 5, tenant: 't', id: 'id' };
+    const values = Uint8Array.of(0, 0, 128, 63);
+    const hex = (one: Command): string => Buffer.from(encodeCommand(one)).toString('hex');
+    const requestKey = { clientId: 'c', clientStampMs: 9, sequence: 2, lowestUnanswered: 1 };
+    const operations: WriteOperation[] = [
+      { kind: 'upsert', ...target, values, metadata: Uint8Array.of(10) },
+      { kind: 'delete', ...target },
+    ];
+    const write: Command = {
+      kind: 'write',
+      collectionId: 1,
+      ownershipVersion: 7,
+      requestKey,
+      operations,
+    };
+    const head = '01010000000000000000' + '0107' + '0163' + '090201' + '02';
+    const upsert = '01' + '0305' + '0174' + '026964' + '040000803f' + '010a';
+    expect(hex(write)).toBe(`${head}${upsert}0003050174026964`);
+    const config = {
+      name: 'n',
+      dimension: 4,
+      metric: 'dot' as const,
+      m: 16,
+      efConstruction: 10,
+      indexedFields: [{ path: 'p', type: 'bool' as const }],
+    };
+    const create: Command = { kind: 'createCollection', collectionId: 1, config };
+    const created = '01020000000000000000' + '01' + '016e' + '04' + '02' + '100a' + '01017003';
+    expect(hex(create)).toBe(created);
+    const short = { ...create, config: { ...config, ttlMs: 5 } };
+    expect(hex(short)).toBe(created.replace('016e0402', '016e0482').concat('05'));
+  });
+
+  it('refuses operations that it does not know', () => {
+    const command = { kind: 'expire', collectionId: 1, records: [] } as const;
+    expect(decodeCommand(encodeCommand(command)).command).toEqual(command);
+    for (const head of [3, 8, 10, 16, 255]) {
+      const bytes = encodeCommand({
+        kind: 'write',
+        collectionId: 1,
+        ownershipVersion: 1,
+        requestKey: { clientId: '', clientStampMs: 0, sequence: 1, lowestUnanswered: 0 },
+        operations: [{ kind: 'delete', ordinal: 0, slot: 0, tenant: '', id: '' }],
+      });
+      const at = bytes.length - 5;
+      const changed = Uint8Array.of(...bytes.subarray(0, at), head, ...bytes.subarray(at + 1), 0);
+      expect(() => decodeCommand(changed)).toThrow(MalformedBytesError);
+    }
+  });
+
   it('fails by name on any bytes at all', () => {
     fc.assert(
-      fc.property(fc.uint8Array({ maxLength: 100 }), fc.nat({ max: 3 }), (body, kind) => {
+      fc.property(fc.uint8Array({ maxLength: 100 }), fc.nat({ max: 5 }), (body, kind) => {
         const bytes = Uint8Array.of(1, kind, 0, 0, 0, 0, 0, 0, 0, 0, ...body);
         try {
           decodeCommand(bytes);

@@ -11,7 +11,7 @@ import {
 import type { KvEntry } from '../../../src/shared/kv.js';
 import { MemoryDisk } from '../../../src/shared/memory-disk.js';
 import { SnapshotFileReader, writeSnapshotFile } from '../../../src/shared/snapshot-file.js';
-import { GoldenFile } from '../../fixtures/golden.js';
+import { type Codec, GoldenFile } from '../../fixtures/golden.js';
 
 const golden = new GoldenFile('format-1', 'shared');
 const VERSION = 0x0123_4567_89ab_cdefn;
@@ -57,6 +57,49 @@ const COMMANDS: { readonly [Kind in Command['kind']]: Extract<Command, { kind: K
     },
   },
   dropCollection: { kind: 'dropCollection', collectionId: 130 },
+  expire: {
+    kind: 'expire',
+    collectionId: 7,
+    records: [{ slot: 1_023, tenant: 'tenant', id: 'id-ä', version: VERSION }],
+  },
+  mark: { kind: 'mark' },
+};
+
+const TARGET = { slot: 5, tenant: '', id: 'id' };
+const CONDITIONAL_WRITE: Command = {
+  ...COMMANDS.write,
+  operations: [
+    {
+      kind: 'upsert',
+      ordinal: 0,
+      ...TARGET,
+      values: VALUES,
+      metadata: Uint8Array.of(10, 0),
+      condition: { kind: 'absent' },
+      ttlMs: 60_000,
+    },
+    { kind: 'delete', ordinal: 1, ...TARGET, condition: { kind: 'version', version: VERSION } },
+    {
+      kind: 'patch',
+      ordinal: 2,
+      ...TARGET,
+      metadata: Uint8Array.of(10, 0),
+      condition: { kind: 'exists' },
+    },
+  ],
+};
+
+const COMMAND_CODEC: Codec<Command> = {
+  encode: (command) => {
+    const bytes = encodeCommand(command);
+    stampCommand(bytes, VERSION);
+    return bytes;
+  },
+  decode: (bytes) => {
+    const { command, version } = decodeCommand(bytes);
+    expect(version).toBe(VERSION);
+    return command;
+  },
 };
 
 const SNAPSHOT = { machine: 'shard 3', appliedIndex: 4_711 };
@@ -68,18 +111,11 @@ const PATH = 'snapshot';
 
 describe('what the rooms share, in format 1 (F-15)', () => {
   it.each(Object.values(COMMANDS))('has the command $kind', (command) => {
-    golden.holds(`command ${command.kind}`, command, {
-      encode: (value) => {
-        const bytes = encodeCommand(value);
-        stampCommand(bytes, VERSION);
-        return bytes;
-      },
-      decode: (bytes) => {
-        const { command: decoded, version } = decodeCommand(bytes);
-        expect(version).toBe(VERSION);
-        return decoded;
-      },
-    });
+    golden.holds<Command>(`command ${command.kind}`, command, COMMAND_CODEC);
+  });
+
+  it('has a write of every kind, with conditions', () => {
+    golden.holds('conditional write', CONDITIONAL_WRITE, COMMAND_CODEC);
   });
 
   it('has the file of a snapshot: header, pages, footer', async () => {

@@ -12,7 +12,11 @@ import { crc32c } from '../../../src/shared/crc32c.js';
 import type { Disk } from '../../../src/shared/environment.js';
 import type { KvEntry } from '../../../src/shared/kv.js';
 import { MemoryDisk } from '../../../src/shared/memory-disk.js';
-import { SnapshotFileReader, writeSnapshotFile } from '../../../src/shared/snapshot-file.js';
+import {
+  type AttachedFile,
+  SnapshotFileReader,
+  writeSnapshotFile,
+} from '../../../src/shared/snapshot-file.js';
 
 const HEADER = { machine: 'test 1', appliedIndex: 77 };
 
@@ -32,7 +36,98 @@ function entry(key: string, sizeBytes: number): KvEntry {
   return { key: utf8(key), value: new Uint8Array(sizeBytes).fill(key.length) };
 }
 
+async function* each(blocks: readonly Uint8Array[]): AsyncGenerator<Uint8Array> {
+  yield* blocks;
+}
+
+function attached(name: string, ...blocks: readonly Uint8Array[]): AttachedFile {
+  const sizeBytes = blocks.reduce((sum, block) => sum + block.length, 0);
+  return { name, sizeBytes, blocks: each(blocks) };
+}
+
+/** The files by name, and the entries. */
+async function unpackAll(disk: Disk, path: string) {
+  const reader = await SnapshotFileReader.open(disk, path, HEADER.machine);
+  const entries: KvEntry[] = [];
+  const files: { name: string; bytes: Buffer }[] = [];
+  try {
+    for await (const part of reader.parts()) {
+      if (part.kind === 'page') entries.push(...part.entries);
+      else if (part.kind === 'file') files.push({ name: part.name, bytes: Buffer.alloc(0) });
+      else {
+        const file = defined(files.at(-1), 'file');
+        file.bytes = Buffer.concat([file.bytes, part.bytes]);
+      }
+    }
+    return { entries, files };
+  } finally {
+    await reader.close();
+  }
+}
+
 describe('a snapshot file', () => {
+  it('of entries alone has the bytes that it had before files could be attached', async () => {
+    const disk = new MemoryDisk();
+    await writeSnapshotFile(disk, 'file', HEADER, [[entry('a', 3)], [entry('bc', 2)]]);
+    const bytes = defined(await disk.readFile('file'), 'file');
+    expect(Buffer.from(bytes).toString('hex')).toBe(
+      '0120000000018143919911666c6f74696c6c6120736e617073686f7401067465737420314d0211000000' +
+        '01146c235f016103010101026263020202030b000000019333c43e0102dafbe6b3',
+    );
+  });
+
+  it('takes files along, after the entries, and gives both back', async () => {
+    const disk = new MemoryDisk();
+    const given = [entry('a', 30), entry('b', 3)];
+    const blocks = [Buffer.alloc(70_000, 1), Buffer.alloc(5, 2)];
+    const files = () => [
+      attached('one', ...blocks),
+      attached('none'),
+      attached('two', Buffer.alloc(5, 2)),
+    ];
+    await writeSnapshotFile(disk, 'file', HEADER, [given], files());
+    expect(await unpackAll(disk, 'file')).toEqual({
+      entries: given,
+      files: [
+        { name: 'one', bytes: Buffer.concat(blocks) },
+        { name: 'none', bytes: Buffer.alloc(0) },
+        { name: 'two', bytes: blocks[1] },
+      ],
+    });
+    // Who does not know of files reads the entries, and checks everything.
+    expect(await readAll(disk, 'file')).toEqual(given);
+    const whole = defined(await disk.readFile('file'), 'file');
+    await writeSnapshotFile(disk, 'other', HEADER, [given], files());
+    expect(await disk.readFile('other')).toEqual(whole);
+  });
+
+  it('with files passes with no byte flipped, none missing, and none too many', async () => {
+    const disk = new MemoryDisk();
+    const files = [attached('f', Buffer.from([1, 2, 3]), Buffer.from([4])), attached('g')];
+    await writeSnapshotFile(disk, 'file', HEADER, [[entry('a', 5)]], files);
+    const whole = defined(await disk.readFile('file'), 'file');
+    for (let at = 0; at < whole.length; at++) {
+      const flipped = whole.slice();
+      flipped[at] = defined(flipped[at], 'byte') ^ 1;
+      for (const bytes of [flipped, whole.slice(0, at)]) {
+        await disk.writeFile('file', bytes);
+        for (const read of [readAll, unpackAll]) {
+          await expect(read(disk, 'file')).rejects.toMatchObject({ reason: 'LOG_DAMAGED' });
+        }
+      }
+    }
+  });
+
+  it('is not made of a file that turns out to have another size', async () => {
+    for (const sizeBytes of [3, 5]) {
+      const disk = new MemoryDisk();
+      const file = { ...attached('f', Buffer.alloc(4)), sizeBytes };
+      const writing = writeSnapshotFile(disk, 'file', HEADER, [], [file]);
+      await expect(writing).rejects.toThrow(`f has ${sizeBytes} bytes, and 4 came`);
+      await expect(readAll(disk, 'file')).rejects.toMatchObject({ reason: 'LOG_DAMAGED' });
+    }
+  });
+
   it('gives back its entries in order, whatever pages they came in', async () => {
     const bytes = fc.uint8Array({ maxLength: 40 });
     const pages = fc.array(fc.array(fc.record({ key: bytes, value: bytes }), { maxLength: 6 }));
