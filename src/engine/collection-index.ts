@@ -1,55 +1,123 @@
 /**
  * What is searched in a collection: derived data, made anew from the point store at each open.
- * After a snapshot was installed the records are known at once, and the graph is filled with them
- * meanwhile: until it has all of them it finds less than there is.
  *
- * Removed points stay in a graph and cost memory and time. When they are more than half of it, a
- * second graph is built beside the first from a scan of the store, while writes go to both.
+ * A record that is written is found at once, exactly, in the head; the mover takes it from there
+ * into the graph, one `step` at a time (H1, H2). When a fifth of the graph's points are tombstones
+ * a second generation is filled beside it from the vectors in memory, or in the store where no copy
+ * is kept, and takes its place (H3). All of it is synchronous, so that a search in one turn sees
+ * one state.
+ *
+ * A record costs what `RowTable` says, 24 bytes in tables of rows, 4 x dimension bytes with
+ * `exactCopy`, and its point in the graph.
  */
-import { assert, defined } from '../shared/assert.js';
+import { assert } from '../shared/assert.js';
+import { floatsOf } from '../shared/bytes.js';
+import type { Disk } from '../shared/environment.js';
+import { TopK } from '../shared/heap.js';
 import type { CollectionConfig, Version } from '../shared/types.js';
+import { Graph, hitOrder, type RowHit } from './graph.js';
+import { ExactHead } from './head.js';
 import type { VectorIndexFactory } from './index/vector-index.js';
-import { type GraphHit, LabeledGraph } from './labeled-graph.js';
+import { distanceTo } from './index/vector-math.js';
 import type { RecordName } from './record-name.js';
+import type { RecordValue } from './record-value.js';
+import type { RecordView } from './record-view.js';
+import { Renewal } from './renewal.js';
+import { RowScan } from './row-scan.js';
+import { type Row, RowTable } from './rows.js';
+import type { Slices } from './slices.js';
+import { type Measure, VectorArena } from './vector-arena.js';
 
-/** A graph of fewer removed points is not worth a scan. */
-const REBUILD_REMOVED_MIN = 64;
+/** A graph of fewer tombstones is not worth another one. */
+const RENEWAL_TOMBSTONES_MIN = 64;
+/** Points for each tombstone below which a graph is worn. */
+const RENEWAL_POINTS_PER_TOMBSTONE = 5;
+/** Rows of which the vectors are read at once where no copy is kept. */
+const RENEWAL_PAGE_ROWS = 64;
+/** What an exact search in slices keeps beyond the hits at first, and how many times that next. */
+const SPARE_HITS = 16;
+const SPARE_GROWTH = 8;
+/** Rows that are asked for between two looks at the clock. */
+const ROWS_PER_LOOK = 256;
+/** Rows of the backlog that a search reads in one turn. */
+const BACKLOG_IN_ONE_TURN_MAX = 1_024;
 
-interface Rebuild {
-  readonly graph: LabeledGraph;
-  /** Records written since the scan began: what the scan says of them is old. */
-  readonly touched: Set<RecordName>;
+export interface IndexSettings {
+  readonly createIndex: VectorIndexFactory;
+  /** Whether the vectors of all rows stay in memory for exact scans, beside the graph's own. */
+  readonly exactCopy: boolean;
+  /** Bound of the head. */
+  readonly headFloatsMax: number;
+}
+
+export interface IndexStats {
+  readonly records: number;
+  /** Records that wait for the graph; searches read all of them. */
+  readonly headRows: number;
+  /** Points in the graph that is searched, tombstones included. */
+  readonly graphPoints: number;
+  readonly tombstones: number;
+  /** Whether a second graph is being filled, or about to be. */
+  readonly isRenewing: boolean;
+  /** Of rows, head and vectors; without the points of the graph, which are native memory. */
+  readonly memoryBytes: number;
+}
+
+/** What a search of graph and head found. */
+export interface NearHits {
+  /** In `hitOrder`. */
+  readonly hits: RowHit[];
+  /** Whether the graph gave fewer than `k`, although it covers as many: it may have missed some. */
+  readonly isShort: boolean;
+}
+
+export interface NearQuery {
+  readonly vector: Float32Array;
+  readonly k: number;
+  /** Candidates of the graph; at least `k` are used. */
+  readonly ef: number;
+  /** Which rows may be hits. @default all */
+  readonly accept?: (row: Row) => boolean;
+}
+
+/** How a search that may take long reads. */
+export interface ScanMeans {
+  /** Where vectors are read that are not in memory. */
+  readonly records: RecordView;
+  readonly slices: Slices;
 }
 
 export class CollectionIndex {
+  /** To be read only; `put`, `load` and `remove` change it. */
+  readonly rows = new RowTable();
   readonly #config: CollectionConfig;
-  readonly #createIndex: VectorIndexFactory;
-  #graph: LabeledGraph;
-  #rebuild: Rebuild | undefined;
-  /** Stored records that the graph does not have yet. */
-  readonly #awaited = new Set<RecordName>();
-  #isFilling = false;
+  readonly #settings: IndexSettings;
+  readonly #arena: VectorArena;
+  readonly #head: ExactHead;
+  #graph: Graph;
+  #renewal: Renewal | undefined;
+  /** Whether the renewal is next, where the head has work too. */
+  #renewalIsNext = false;
+  /** The row of the head that the new generation has been given, and the old one not yet. */
+  #halfMoved: Row | undefined;
+  /** What keeps rows from the graph: it is being saved, or another one loaded in its place. */
+  #fileWork: 'none' | 'saving' | 'restoring' = 'none';
+  /** The graph that is being loaded. */
+  #restored: Graph | undefined;
+  #unsavedInserts = 0;
   #disposed = false;
 
-  constructor(config: CollectionConfig, createIndex: VectorIndexFactory) {
+  constructor(config: CollectionConfig, settings: IndexSettings) {
     this.#config = config;
-    this.#createIndex = createIndex;
+    this.#settings = settings;
+    this.#arena = new VectorArena(config.dimension);
+    this.#head = new ExactHead(config.dimension, settings.headFloatsMax);
     this.#graph = this.#newGraph();
   }
 
   /** Live records. */
   get size(): number {
-    return this.#graph.records + this.#awaited.size;
-  }
-
-  /** Whether the graph has all records, so that a search of it counts. */
-  get isComplete(): boolean {
-    return this.#awaited.size === 0;
-  }
-
-  /** Points in the graph that is searched, removed ones included. */
-  get graphPoints(): number {
-    return this.#graph.points;
+    return this.rows.size;
   }
 
   get disposed(): boolean {
@@ -57,91 +125,352 @@ export class CollectionIndex {
   }
 
   has(name: RecordName): boolean {
-    return this.#graph.has(name) || this.#awaited.has(name);
+    return this.rows.rowOf(name) !== undefined;
   }
 
-  /** Adds the record or replaces it. Returns whether it was there. */
-  put(name: RecordName, version: Version, vector: Float32Array): boolean {
-    this.#rebuild?.touched.add(name);
-    this.#rebuild?.graph.put(name, version, vector);
-    const wasAwaited = this.#awaited.delete(name);
-    return this.#graph.put(name, version, vector) || wasAwaited;
+  /** Whether the vectors of all rows are in memory, so that an exact scan reads no store. */
+  get keepsVectors(): boolean {
+    return this.#settings.exactCopy;
   }
 
-  /** Returns whether the record was there. */
-  remove(name: RecordName): boolean {
-    this.#rebuild?.touched.add(name);
-    this.#rebuild?.graph.remove(name);
-    return this.#awaited.delete(name) || this.#graph.remove(name);
+  /** Whether `puts` more records may be put: one that applies entries waits for it (P-10). */
+  hasRoomFor(puts: number): boolean {
+    return this.#head.hasRoomFor(puts);
   }
 
-  /** Notes a stored record that the graph gets later. */
-  expect(name: RecordName): void {
-    this.#awaited.add(name);
+  /** Adds the record or replaces it: a copy of the vector, no insert. */
+  put(name: RecordName, version: Version, vector: Float32Array): { row: Row; existed: boolean } {
+    const placed = this.rows.put(name, version);
+    this.#uncover(placed.row);
+    this.#arena.put(placed.row, vector);
+    this.#head.arrive(placed.row);
+    return placed;
   }
 
-  get wantsFilling(): boolean {
-    return !this.isComplete && !this.#isFilling && !this.#disposed;
+  /** Gives a record that is there another version: its vector, and its place, stay as they are. */
+  touch(name: RecordName, version: Version): Row {
+    const { row, existed } = this.rows.put(name, version);
+    assert(existed, () => `${name} is touched, and not there`);
+    return row;
   }
 
-  /** To be called before a scan of all stored records begins. */
-  beginFilling(): void {
-    this.#isFilling = true;
+  /** Adds a stored record that is not there: it waits for the graph outside the head's bound. */
+  load(name: RecordName, version: Version, vector: Float32Array): Row {
+    const { row, existed } = this.rows.put(name, version);
+    assert(!existed, () => `${name} is loaded twice`);
+    this.#arena.put(row, vector);
+    this.#head.load(row);
+    return row;
   }
 
-  /** Takes a record of the scan over, unless it was written since. */
-  fill(name: RecordName, version: Version, vector: Float32Array): void {
-    if (this.#awaited.delete(name)) this.#graph.put(name, version, vector);
+  /** Removes the record and returns the row that it had; `undefined` where it was not there. */
+  remove(name: RecordName): Row | undefined {
+    const row = this.rows.release(name);
+    if (row === undefined) return undefined;
+    this.#uncover(row);
+    this.#head.remove(row);
+    this.#arena.release(row);
+    return row;
   }
 
-  finishFilling(): void {
-    assert(this.isComplete, () => `${this.#awaited.size} records are nowhere to be found`);
-    this.#isFilling = false;
+  /**
+   * The nearest `k` rows as they are now. Costs a search of the graph, a distance for each row of
+   * the head and one for each hit: those of the hits are exact, wherever a copy is kept.
+   */
+  searchNear(query: NearQuery): NearHits {
+    return this.#near(query, (visit) => this.#head.each(visit), []);
   }
 
-  /** See `LabeledGraph.search`. */
-  search(vector: Float32Array, k: number, ef: number): GraphHit[] {
-    return this.#graph.search(vector, k, ef);
+  /**
+   * As `searchNear`, for a head that may be long after an open: the rows that were loaded are read
+   * in slices first. Calls `take` in the turn in which the hits are right, see `RowScan`.
+   */
+  async searchNearInSlices<T>(
+    query: NearQuery,
+    means: ScanMeans,
+    take: (near: NearHits) => Promise<T>,
+  ): Promise<T> {
+    const { accept } = query;
+    if (this.#head.backlogSize <= BACKLOG_IN_ONE_TURN_MAX) return take(this.searchNear(query));
+    const backlog = this.#head.backlog();
+    const rows = accept === undefined ? backlog : await acceptedRows(backlog, accept, means.slices);
+    return this.searchRows({ ...query, rows }, means, (loaded) =>
+      take(this.#near(query, (visit) => this.#head.eachArrival(visit), loaded)),
+    );
   }
 
-  get wantsRebuild(): boolean {
-    const { removedPoints, records } = this.#graph;
-    const isWorn = removedPoints >= REBUILD_REMOVED_MIN && removedPoints > records;
-    return isWorn && this.isComplete && this.#rebuild === undefined && !this.#disposed;
+  /**
+   * The nearest `k` of the given rows, exactly, with the guarantee of `RowScan`: a distance a row,
+   * in slices. `rows` are copied, and must pass `accept`, which is asked again about those that are
+   * found. Calls `take` in the turn in which the hits are right.
+   */
+  async searchRows<T>(
+    { vector, k, rows, accept }: Omit<NearQuery, 'ef'> & { readonly rows: Iterable<Row> },
+    means: ScanMeans,
+    take: (hits: RowHit[]) => Promise<T>,
+  ): Promise<T> {
+    const measure = this.#measureTo(vector);
+    const unpin = this.rows.pin();
+    try {
+      const { rows: table } = this;
+      let scanned = rows instanceof Uint32Array ? rows : Uint32Array.from(rows);
+      // More at each attempt: what is nearest may be written all the time.
+      for (let spareHits = SPARE_HITS; ; spareHits *= SPARE_GROWTH) {
+        const scan = new RowScan({
+          table,
+          arena: this.#arena,
+          rows: scanned,
+          measure,
+          k,
+          spareHits,
+          accept,
+          ...means,
+        });
+        await scan.run();
+        const hits = scan.finish();
+        if (hits !== undefined) return take(hits);
+        await means.slices.pause();
+        scanned = scanned.filter((row) => table.hasRow(row));
+      }
+    } finally {
+      unpin();
+    }
   }
 
-  /** To be called in the same turn in which a scan of all stored records begins. */
-  beginRebuild(): void {
-    assert(this.#rebuild === undefined, 'the graph is being rebuilt already');
-    this.#rebuild = { graph: this.#newGraph(), touched: new Set() };
+  /** Whether `step` has something to do. */
+  get hasWork(): boolean {
+    if (this.#disposed || this.#fileWork !== 'none') return false;
+    return this.#head.size > 0 || this.#renewal !== undefined || this.#isWorn;
   }
 
-  /** Takes a record of the scan over, unless it was written since. */
-  addScanned(name: RecordName, version: Version, vector: Float32Array): void {
-    const { graph, touched } = defined(this.#rebuild, 'the rebuild');
-    if (!touched.has(name)) graph.put(name, version, vector);
+  /**
+   * The records of which `step` needs the vectors: `supply` is to be called with them before it is.
+   * Empty wherever a copy is kept.
+   */
+  missingVectors(): RecordName[] {
+    if (this.#settings.exactCopy || this.#renewal === undefined) return [];
+    const { limit } = this.rows;
+    const first = this.#renewal.next(limit);
+    if (first === undefined || this.#arena.has(first)) return [];
+    const coming = this.#renewal.coming(RENEWAL_PAGE_ROWS, limit);
+    return coming.filter((row) => !this.#arena.has(row)).map((row) => this.rows.nameOf(row));
   }
 
-  /** From here on the new graph is searched. */
-  finishRebuild(): void {
-    const { graph } = defined(this.#rebuild, 'the rebuild');
-    const { records } = this.#graph;
-    assert(graph.records === records, `rebuilt ${graph.records} of ${records} records`);
-    this.#graph.dispose();
-    this.#graph = graph;
-    this.#rebuild = undefined;
+  /** Takes what is stored of a missing vector, unless the record was written since. */
+  supply(name: RecordName, { version, values }: RecordValue): void {
+    const row = this.rows.rowOf(name);
+    if (row === undefined || this.rows.versionOf(row) !== version) return;
+    if (!this.#arena.has(row)) this.#arena.put(row, floatsOf(values));
   }
 
-  /** Frees the graphs. The index must not be used afterwards. */
+  /** A piece of the work that waits: one insert into a graph at most. */
+  step(): void {
+    if (this.#renewal === undefined && this.#isWorn) {
+      // Which vectors it needs first is asked before the next step.
+      this.#renewal = new Renewal(this.#graph, this.#newGraph());
+      return;
+    }
+    const half = this.#halfMoved;
+    const row = this.#head.next;
+    this.#halfMoved = undefined;
+    if (half !== undefined && this.#head.has(half) && this.#renewal?.graph.covers(half)) {
+      this.#cover(half);
+    } else if (this.#renewal === undefined) {
+      if (row !== undefined) this.#cover(row);
+    } else if (row === undefined || this.#renewalIsNext) {
+      this.#renew(this.#renewal);
+    } else {
+      this.#renewal.graph.insert(row, this.#arena.at(row));
+      this.#halfMoved = row;
+      this.#renewalIsNext = true;
+    }
+  }
+
+  /** Rows that wait for the graph. */
+  get waitingRows(): number {
+    return this.#head.size;
+  }
+
+  /** Rows that the graph covers. */
+  get coveredRows(): number {
+    return this.#graph.size;
+  }
+
+  /** Inserts that made the graph what it is, and that its last checkpoint has not. */
+  get unsavedInserts(): number {
+    return this.#unsavedInserts;
+  }
+
+  /** Whether `beginSave` may be called: not while the graph is loaded or about to be replaced. */
+  canSave(disk: Disk): boolean {
+    const isStill = this.#fileWork === 'none' && this.#renewal === undefined;
+    return isStill && !this.#disposed && this.#graph.canSave(disk);
+  }
+
+  /** Freezes the graph, to be saved: until `endSave` rows wait in the head (H5). */
+  beginSave(): Graph {
+    assert(this.#fileWork === 'none' && this.#renewal === undefined, 'the graph is in use');
+    this.#fileWork = 'saving';
+    this.#graph.freeze();
+    return this.#graph;
+  }
+
+  /** The graph is thawed. `isSaved` tells whether there is a file of it now. */
+  endSave(isSaved: boolean): void {
+    this.#fileWork = 'none';
+    if (isSaved) this.#unsavedInserts = 0;
+  }
+
+  /** To be called of a graph that is empty: rows wait in the head until `endRestore`. */
+  awaitRestore(): void {
+    assert(this.#graph.points === 0, 'a graph is restored over another one');
+    this.#fileWork = 'restoring';
+  }
+
+  /** The frozen graph into which the file is to be loaded. Rows that change are dropped from it. */
+  beginRestore(): Graph {
+    assert(this.#fileWork === 'restoring', 'nothing is to be restored');
+    this.#restored = this.#newGraph();
+    this.#restored.freeze();
+    return this.#restored;
+  }
+
+  /** The graph that is loaded and thawed serves from here on, or is given up (H6). */
+  endRestore(isRestored: boolean): void {
+    const restored = this.#restored;
+    this.#restored = undefined;
+    this.#fileWork = 'none';
+    if (isRestored && restored !== undefined) {
+      this.#graph.dispose();
+      this.#graph = restored;
+      this.#head.removeCovered((row) => restored.covers(row));
+    } else restored?.dispose();
+  }
+
+  /** Frees the vectors of rows from `first` to before `end` that the graph covers. */
+  releaseCovered(first: Row, end: Row): void {
+    for (let row = first; row < end; row++) {
+      if (this.#graph.covers(row)) this.#arena.release(row);
+    }
+  }
+
+  stats(): IndexStats {
+    const others = [this.#renewal?.graph, this.#restored];
+    const graphs = others.reduce(
+      (sum, graph) => sum + (graph?.memoryBytes ?? 0),
+      this.#graph.memoryBytes,
+    );
+    return {
+      records: this.rows.size,
+      headRows: this.#head.size,
+      graphPoints: this.#graph.points,
+      tombstones: this.#graph.tombstones,
+      isRenewing: this.#renewal !== undefined || this.#isWorn,
+      memoryBytes:
+        this.rows.memoryBytes + this.#arena.memoryBytes + this.#head.memoryBytes + graphs,
+    };
+  }
+
+  /** Frees the graphs. A search that is under way finds nothing; no other call may be made. */
   dispose(): void {
     this.#disposed = true;
+    this.rows.clear();
     this.#graph.dispose();
-    this.#rebuild?.graph.dispose();
-    this.#rebuild = undefined;
+    this.#renewal?.graph.dispose();
+    this.#renewal = undefined;
+    this.#restored?.dispose();
+    this.#restored = undefined;
   }
 
-  #newGraph(): LabeledGraph {
-    const { dimension, metric, m, efConstruction } = this.#config;
-    return new LabeledGraph(this.#createIndex({ dimension, metric, m, efConstruction }));
+  get #isWorn(): boolean {
+    const { tombstones, points } = this.#graph;
+    return (
+      tombstones >= RENEWAL_TOMBSTONES_MIN && tombstones * RENEWAL_POINTS_PER_TOMBSTONE > points
+    );
   }
+
+  /**
+   * Merges the hits of the graph, the rows that `eachHeadRow` visits, and hits among the loaded
+   * rows, which may have been written or have gone into the graph since they were found.
+   */
+  #near(
+    { vector, k, ef, accept }: NearQuery,
+    eachHeadRow: (visit: (row: Row) => void) => void,
+    loaded: readonly RowHit[],
+  ): NearHits {
+    if (this.#disposed) return { hits: [], isShort: false };
+    const measure = this.#measureTo(vector);
+    const nearest = new TopK<RowHit>(k, hitOrder(this.rows));
+    const found = this.#graph.search(vector, k, ef, accept);
+    for (const { row, distance } of found) {
+      const isHeld = this.#arena.has(row);
+      nearest.offer({ row, distance: isHeld ? this.#arena.measure(row, measure) : distance });
+    }
+    const known = new Set(loaded.length === 0 ? [] : found.map(({ row }) => row));
+    for (const hit of loaded) {
+      if (!known.has(hit.row) && !this.#head.hasArrived(hit.row)) nearest.offer(hit);
+    }
+    eachHeadRow((row) => {
+      if (accept !== undefined && !accept(row)) return;
+      const distance = this.#arena.measure(row, measure);
+      const { bound } = nearest;
+      if (bound === undefined || distance <= bound.distance) nearest.offer({ row, distance });
+    });
+    return { hits: nearest.drain(), isShort: found.length < Math.min(k, this.#graph.size) };
+  }
+
+  #measureTo(vector: Float32Array): Measure {
+    return distanceTo(this.#config.metric, vector);
+  }
+
+  /** Moves a row of the head into the graph that is searched. */
+  #cover(row: Row): void {
+    this.#graph.insert(row, this.#arena.at(row));
+    this.#unsavedInserts++;
+    this.#head.moved(row);
+    if (!this.#settings.exactCopy) this.#arena.release(row);
+  }
+
+  /** Copies a row into the new generation, or puts that in the place of the old one. */
+  #renew(renewal: Renewal): void {
+    this.#renewalIsNext = false;
+    const row = renewal.next(this.rows.limit);
+    if (row !== undefined) {
+      renewal.graph.insert(row, this.#arena.at(row));
+      if (!this.#settings.exactCopy) this.#arena.release(row);
+      return;
+    }
+    const [covered, renewed] = [this.#graph.size, renewal.graph.size];
+    assert(covered === renewed, () => `${renewed} of ${covered} rows were renewed`);
+    this.#graph.dispose();
+    this.#graph = renewal.graph;
+    this.#renewal = undefined;
+    this.#unsavedInserts = renewed;
+  }
+
+  #uncover(row: Row): void {
+    this.#graph.drop(row);
+    this.#renewal?.graph.drop(row);
+    this.#restored?.drop(row);
+  }
+
+  #newGraph(): Graph {
+    const { dimension, metric, m, efConstruction } = this.#config;
+    return new Graph(this.#settings.createIndex({ dimension, metric, m, efConstruction }));
+  }
+}
+
+/** Those that are accepted, each asked in some turn: others run in between. */
+async function acceptedRows(
+  rows: Uint32Array,
+  accept: (row: Row) => boolean,
+  slices: Slices,
+): Promise<Uint32Array> {
+  const accepted = new Uint32Array(rows.length);
+  let count = 0;
+  for (const [at, row] of rows.entries()) {
+    if (accept(row)) accepted[count++] = row;
+    if (at % ROWS_PER_LOOK === 0 && slices.isOver) await slices.pause();
+  }
+  return accepted.subarray(0, count);
 }

@@ -1,26 +1,38 @@
 /** The engine in a thread of its own, as the rest of the node uses it. */
 import { defined } from '../shared/assert.js';
 import { FlotillaError } from '../shared/errors.js';
+import { type Logger, silentLogger } from '../shared/logger.js';
 import type { CommittedEntry, WrittenSnapshot } from '../shared/state-machine.js';
 import { type BytePacker, unpack } from './byte-packer.js';
 import type {
   AppliedState,
   CommandResult,
+  ContentQuery,
+  ContentReport,
   Engine,
   EngineStats,
+  ExpiredRecords,
+  Explanation,
   Hit,
   ReadScope,
   RecordKey,
+  ScrollPage,
+  ScrollQuery,
   SearchQuery,
+  Selection,
   StoredRecord,
 } from './engine.js';
 import type { Include } from './record-view.js';
+import { writeLine } from './thread-log.js';
 import { ThreadOutbox } from './thread-outbox.js';
 import type {
   EngineAnswer,
   EngineCall,
   EngineThreadData,
+  GiveUp,
   Packed,
+  PackedQuery,
+  PackedSelection,
   ThreadMessage,
 } from './thread-protocol.js';
 
@@ -32,11 +44,13 @@ export interface EngineThread {
   on(event: 'exit', listener: (exitCode: number) => void): unknown;
 }
 
-export interface ThreadEngineOptions extends EngineThreadData {
+export interface ThreadEngineOptions extends Omit<EngineThreadData, 'posted'> {
   /** Starts a thread that runs `serveEngine` with the data. Called once, by the constructor. */
   readonly spawn: (data: EngineThreadData) => EngineThread;
   /** Called once if the thread ends without having been closed. */
   readonly onExit?: (error: FlotillaError) => void;
+  /** See `ShardEngineOptions`. */
+  readonly logger?: Logger;
 }
 
 type AnswerOf<Kind extends EngineCall['kind']> = Extract<EngineAnswer, { kind: Kind }>;
@@ -52,7 +66,7 @@ interface Waiting {
  */
 export class ThreadEngine implements Engine {
   readonly #options: ThreadEngineOptions;
-  readonly #outbox: ThreadOutbox<EngineCall>;
+  readonly #outbox: ThreadOutbox<EngineCall | GiveUp>;
   readonly #waiting = new Map<number, Waiting>();
   readonly #exited: Promise<void>;
   #lastId = 0;
@@ -65,13 +79,16 @@ export class ThreadEngine implements Engine {
 
   constructor(options: ThreadEngineOptions) {
     this.#options = options;
-    const { path, genesis, sessionLimits } = options;
-    const thread = options.spawn({
-      path,
-      genesis,
-      ...(sessionLimits !== undefined && { sessionLimits }),
+    // Functions do not cross to another thread.
+    const { spawn, onExit: _onExit, logger: _logger, ...data } = options;
+    const posted = new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT);
+    const counter = new Int32Array(posted);
+    const thread = spawn({ ...data, posted });
+    this.#outbox = new ThreadOutbox((message, transfer) => {
+      // The thread looks at it between two inserts, where messages cannot reach it.
+      Atomics.add(counter, 0, 1);
+      thread.postMessage(message, transfer);
     });
-    this.#outbox = new ThreadOutbox((message, transfer) => thread.postMessage(message, transfer));
     thread.on('message', (message) => this.#onMessage(message));
     thread.on('error', (error) => {
       this.#threadError = error;
@@ -98,12 +115,18 @@ export class ThreadEngine implements Engine {
     return [...answer.results];
   }
 
-  async search(scope: ReadScope, queries: readonly SearchQuery[]): Promise<Hit[][]> {
-    const { answer, bytes } = await this.#call('search', (packer) => ({
-      kind: 'search',
-      scope,
-      queries: queries.map((query) => ({ ...query, vector: packer.add(query.vector) })),
-    }));
+  async search(
+    scope: ReadScope,
+    queries: readonly SearchQuery[],
+    givenUp?: AbortSignal,
+  ): Promise<Hit[][]> {
+    const pack = (packer: BytePacker) =>
+      ({
+        kind: 'search',
+        scope,
+        queries: queries.map((query) => packQuery(query, packer)),
+      }) as const;
+    const { answer, bytes } = await this.#call('search', pack, givenUp);
     return answer.hits.map((hits) => hits.map((hit) => unpackRecord<Hit>(hit, bytes)));
   }
 
@@ -117,9 +140,39 @@ export class ThreadEngine implements Engine {
     return answer.records.map((record) => record && unpackRecord<StoredRecord>(record, bytes));
   }
 
-  async count(scope: ReadScope): Promise<number> {
-    const { answer } = await this.#call('count', () => ({ kind: 'count', scope }));
+  async count(scope: ReadScope, selection: Selection = {}, givenUp?: AbortSignal): Promise<number> {
+    const pack = (packer: BytePacker) =>
+      ({ kind: 'count', scope, selection: packSelection(selection, packer) }) as const;
+    const { answer } = await this.#call('count', pack, givenUp);
     return answer.count;
+  }
+
+  async scroll(scope: ReadScope, query: ScrollQuery, givenUp?: AbortSignal): Promise<ScrollPage> {
+    const pack = (packer: BytePacker) =>
+      ({ kind: 'scroll', scope, query: packSelection(query, packer) }) as const;
+    const { answer, bytes } = await this.#call('scroll', pack, givenUp);
+    const { records, next } = answer;
+    return {
+      records: records.map((record) => unpackRecord<StoredRecord>(record, bytes)),
+      ...(next !== undefined && { next }),
+    };
+  }
+
+  async explain(scope: ReadScope, query: SearchQuery, givenUp?: AbortSignal): Promise<Explanation> {
+    const pack = (packer: BytePacker) =>
+      ({ kind: 'explain', scope, query: packQuery(query, packer) }) as const;
+    const { answer } = await this.#call('explain', pack, givenUp);
+    return answer.explanation;
+  }
+
+  async expired(nowMs: number, limit: number): Promise<readonly ExpiredRecords[]> {
+    const { answer } = await this.#call('expired', () => ({ kind: 'expired', nowMs, limit }));
+    return answer.expired;
+  }
+
+  async contents(query: ContentQuery): Promise<ContentReport> {
+    const { answer } = await this.#call('contents', () => ({ kind: 'contents', query }));
+    return answer.report;
   }
 
   async stats(): Promise<EngineStats> {
@@ -157,8 +210,10 @@ export class ThreadEngine implements Engine {
   #call<Kind extends EngineCall['kind']>(
     kind: Kind,
     pack: (packer: BytePacker) => Extract<EngineCall, { kind: Kind }>,
+    givenUp?: AbortSignal,
   ): Promise<{ answer: AnswerOf<Kind>; bytes: ArrayBuffer }> {
     if (this.#ended !== undefined) return Promise.reject(this.#ended);
+    if (givenUp?.aborted) return Promise.reject(new FlotillaError('CANCELLED', 'given up early'));
     return new Promise((resolve, reject) => {
       const id = ++this.#lastId;
       this.#waiting.set(id, {
@@ -170,11 +225,21 @@ export class ThreadEngine implements Engine {
         reject,
       });
       this.#outbox.add(id, pack);
+      givenUp?.addEventListener('abort', () => this.#giveUp(id), { once: true });
     });
+  }
+
+  /** The call still gets an answer, mostly an error. */
+  #giveUp(id: number): void {
+    if (this.#waiting.has(id)) this.#outbox.add(id, () => ({ kind: 'giveUp' }));
   }
 
   #onMessage({ items, bytes }: ThreadMessage<EngineAnswer>): void {
     for (const { id, body } of items) {
+      if (body.kind === 'log') {
+        writeLine(this.#options.logger ?? silentLogger, body);
+        continue;
+      }
       const waiting = defined(this.#waiting.get(id), `call ${id}`);
       this.#waiting.delete(id);
       waiting.resolve(body, bytes);
@@ -200,6 +265,15 @@ function isAnswer<Kind extends EngineCall['kind']>(
   kind: Kind,
 ): answer is AnswerOf<Kind> {
   return answer.kind === kind;
+}
+
+function packQuery(query: SearchQuery, packer: BytePacker): PackedQuery {
+  return { ...packSelection(query, packer), vector: packer.add(query.vector) };
+}
+
+function packSelection<T extends Selection>(query: T, packer: BytePacker): PackedSelection<T> {
+  const { filter, ...rest } = query;
+  return { ...rest, ...(filter !== undefined && { filter: packer.add(filter) }) };
 }
 
 function unpackRecord<T extends StoredRecord>(record: Packed<T>, bytes: ArrayBuffer): T {

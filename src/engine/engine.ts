@@ -2,6 +2,9 @@
  * The data of one shard replica: records of all collections, their HNSW graphs, sessions. The
  * shard's replica talks to it through this interface; in production it runs in a worker thread.
  */
+
+import type { RecordVersion } from '../shared/codec/command.js';
+import type { ScrollPosition } from '../shared/scroll-position.js';
 import type { StateMachine } from '../shared/state-machine.js';
 import type { ErrorBody, Version, WriteOutcome } from '../shared/types.js';
 
@@ -22,6 +25,8 @@ export type CommandResult =
     }
   /** The whole entry was refused, deterministically: nothing of it was applied. */
   | { readonly kind: 'refused'; readonly error: ErrorBody }
+  /** How many of the records of an `expire` were there in the version that it names. */
+  | { readonly kind: 'expired'; readonly removed: number }
   | { readonly kind: 'done' };
 
 export interface RecordKey {
@@ -48,6 +53,10 @@ export interface SearchQuery {
   readonly ef: number;
   /** Hits farther than this are left out. */
   readonly scoreThreshold?: number;
+  /** An encoded `google.protobuf.Struct`, as `decodeFilter` reads it. Absent: every record. */
+  readonly filter?: Uint8Array;
+  /** Only records of this tenant. Absent: of all tenants. */
+  readonly tenant?: string;
   readonly includeValues: boolean;
   readonly includeMetadata: boolean;
 }
@@ -55,6 +64,66 @@ export interface SearchQuery {
 export interface Hit extends StoredRecord {
   /** Smaller is closer, in every metric. */
   readonly distance: number;
+}
+
+/** Which records a read is about. Nothing in it: all of the collection. */
+export interface Selection {
+  /** As in `SearchQuery`. */
+  readonly filter?: Uint8Array;
+  /** As in `SearchQuery`. */
+  readonly tenant?: string;
+}
+
+export interface ScrollQuery extends Selection {
+  /** Only records that come after it; it need not exist. Absent: from the first on. */
+  readonly after?: ScrollPosition;
+  /** Records of the page, at least 1. */
+  readonly limit: number;
+  readonly includeValues: boolean;
+  readonly includeMetadata: boolean;
+}
+
+export interface ScrollPage {
+  /** In the order of `comparePositions`. */
+  readonly records: readonly StoredRecord[];
+  /**
+   * Up to where the page looked; absent where it looked at everything. There may be nothing after
+   * it, and a page may end, and be empty, before it has `limit` records.
+   */
+  readonly next?: ScrollPosition;
+}
+
+/**
+ * How a query is carried out. Which plan is chosen depends on the replica and the machine, what is
+ * answered does not.
+ *
+ * `graph`: no filter, the graph and the head. `graph-filtered`: the same, leaving out what does
+ * not match. `exact-rows`: the distance of each match. `scan`: all stored records are read.
+ */
+export type PlanKind = 'graph' | 'graph-filtered' | 'exact-rows' | 'scan';
+
+export const PLAN_KINDS: readonly PlanKind[] = ['graph', 'graph-filtered', 'exact-rows', 'scan'];
+
+/** What a search did, for `explain`. */
+export interface Explanation {
+  readonly plan: PlanKind;
+  /** One sentence: why this plan, or why it was left for another one on the way. */
+  readonly reason: string;
+  /** Live records of the collection here, of all tenants. */
+  readonly records: number;
+  /** How many of them were expected to match before the search began. */
+  readonly estimatedMatches: number;
+  /** How many do; absent where the search did not come to know. */
+  readonly matches?: number;
+  /** Paths of the filter that a payload index answers. */
+  readonly indexedFields: readonly string[];
+  /** Paths of the filter that stored metadata are read for: they are not declared. */
+  readonly scannedFields: readonly string[];
+  /** Points and records that were asked whether they match, one by one. */
+  readonly visited: number;
+  /** Distances that were computed outside the graph. */
+  readonly compared: number;
+  readonly durationMs: number;
 }
 
 /** Every read says which table the asker used; the engine refuses another ("ownership version"). */
@@ -66,8 +135,26 @@ export interface ReadScope {
 export interface CollectionStats {
   readonly collectionId: number;
   readonly records: number;
-  /** Points in the graph, deleted ones included. */
+  /** Records that wait for the graph; a search reads all of them. */
+  readonly headRows: number;
+  /** Points in the graph, tombstones included. */
   readonly graphPoints: number;
+  /** Points of records that were deleted or replaced. */
+  readonly tombstones: number;
+  /** Whether the graph is being made anew, beside the one that serves. */
+  readonly isRenewing: boolean;
+  /** Of rows, vectors and payload indexes, without the graph's native memory. */
+  readonly memoryBytes: number;
+  /** As in `SlotContent`, over all slots; absent while entries are being applied. */
+  readonly contentHash?: string | undefined;
+}
+
+/** What the graphs of an engine are made with. */
+export interface IndexLibraryStats {
+  /** What the library was compiled for: `sse`, `avx2`, ... */
+  readonly instructionSet: string;
+  /** As measured when the node started; 0 where it was not. */
+  readonly distancesPerSecond: number;
 }
 
 export interface EngineStats {
@@ -75,6 +162,59 @@ export interface EngineStats {
   readonly ownershipVersion: number;
   readonly collections: readonly CollectionStats[];
   readonly sessions: number;
+  /** Absent where nobody has asked the library: in tests and simulations. */
+  readonly library?: IndexLibraryStats | undefined;
+  /** As measured when the engine was opened; all 1 where its clock stands still. */
+  readonly costs?: CostFactors | undefined;
+}
+
+/** How many times longer than the machine of the planner's constants this one takes. */
+export interface CostFactors {
+  /** For the distance of a vector, outside the graph. */
+  readonly distance: number;
+  /** For a point that the graph asks about. */
+  readonly visit: number;
+}
+
+/** Records of a collection whose time is over, as an `expire` names them. */
+export interface ExpiredRecords {
+  readonly collectionId: number;
+  readonly records: readonly RecordVersion[];
+}
+
+/** What a slot holds: equal where two replicas hold the same records, and only there. */
+export interface SlotContent {
+  readonly slot: number;
+  readonly records: number;
+  /** The sum of the records' hashes modulo 2^128, as 32 hexadecimal digits. */
+  readonly hash: string;
+}
+
+export interface CollectionContent {
+  readonly collectionId: number;
+  /** Those that hold records, ascending. */
+  readonly slots: readonly SlotContent[];
+}
+
+export interface ContentQuery {
+  /** Log index of a `mark` that is applied here. Absent: now. */
+  readonly mark?: number;
+  /** Whether all stored records are read, and compared with the hashes that are kept of them. */
+  readonly deep: boolean;
+}
+
+/** A slot whose stored records are not those that its kept hash counts. */
+export interface ContentFault {
+  readonly collectionId: number;
+  readonly kept: SlotContent;
+  readonly found: SlotContent;
+}
+
+export interface ContentReport {
+  /** Of all collections, by id; absent where the replica has not kept what it held at the mark. */
+  readonly contents?: readonly CollectionContent[];
+  /** What reading the stored records has found, where that was asked for. */
+  readonly faults: readonly ContentFault[];
 }
 
 /** How far a replica's state goes. */
@@ -86,19 +226,34 @@ export interface AppliedState {
 
 /**
  * Reads see all that was applied before the call. They reject with `FlotillaError`:
- * COLLECTION_NOT_FOUND, STALE_TOPOLOGY (another ownership version), DIMENSION_MISMATCH.
+ * COLLECTION_NOT_FOUND, STALE_TOPOLOGY (another ownership version), DIMENSION_MISMATCH, and with
+ * what `decodeFilter` finds wrong with a filter. Those that may take long end with CANCELLED soon
+ * after `givenUp` is aborted: it says that nobody waits for the answer any more.
  */
 export interface Engine extends StateMachine<CommandResult> {
   open(): Promise<AppliedState>;
   installSnapshot(path: string): Promise<AppliedState>;
-  /** One array of hits per query, each ascending by distance, then id. */
-  search(scope: ReadScope, queries: readonly SearchQuery[]): Promise<Hit[][]>;
+  /** One array of hits per query, each ascending by distance, then id, then tenant. */
+  search(
+    scope: ReadScope,
+    queries: readonly SearchQuery[],
+    givenUp?: AbortSignal,
+  ): Promise<Hit[][]>;
   /** One element per key, `undefined` where there is no such record. */
   fetch(
     scope: ReadScope,
     keys: readonly RecordKey[],
     include: { values: boolean; metadata: boolean },
   ): Promise<(StoredRecord | undefined)[]>;
-  count(scope: ReadScope): Promise<number>;
+  /** What is selected. All of a collection costs nothing, a filter may read every record. */
+  count(scope: ReadScope, selection?: Selection, givenUp?: AbortSignal): Promise<number>;
+  /** One page of what is selected, each record as it was at some moment of the call. */
+  scroll(scope: ReadScope, query: ScrollQuery, givenUp?: AbortSignal): Promise<ScrollPage>;
+  /** Searches as `search` does, and tells how instead of what it found. */
+  explain(scope: ReadScope, query: SearchQuery, givenUp?: AbortSignal): Promise<Explanation>;
+  /** Up to `limit` records whose time was over at `nowMs`, by the asker's wall clock. */
+  expired(nowMs: number, limit: number): Promise<readonly ExpiredRecords[]>;
+  /** What this replica holds, by hashes. Damage that a checksum shows meanwhile ends the engine. */
+  contents(query: ContentQuery): Promise<ContentReport>;
   stats(): Promise<EngineStats>;
 }

@@ -1,6 +1,8 @@
 /** Makes the store of a new generation from a snapshot file, beside the store that is in use. */
+import { unreachable } from '../shared/assert.js';
 import type { Disk } from '../shared/environment.js';
-import { SnapshotFileReader } from '../shared/snapshot-file.js';
+import { SnapshotFileReader, type SnapshotPart } from '../shared/snapshot-file.js';
+import { UnpackedFiles } from './checkpoint/unpacked-files.js';
 import type { AppliedState } from './engine.js';
 import type { Generations, NewGeneration } from './generations.js';
 import { PointStore } from './point-store.js';
@@ -19,26 +21,43 @@ export interface BuildOptions {
 export type BuiltGeneration = NewGeneration & AppliedState;
 
 /**
- * An open and durable store of the file's state, which does not count yet. A page of the file is in
- * memory at a time, and is one synced batch: between two files of LevelDB's own log a power loss
- * could take what was not synced, and nothing would replay it. Leaves nothing where it rejects.
+ * An open and durable store of the file's state, which does not count yet, and the checkpoints that
+ * came with it where an open looks for them. A page of the file is in memory at a time, and is one
+ * synced batch: between two files of LevelDB's own log a power loss could take what was not synced,
+ * and nothing would replay it. Leaves nothing where it rejects.
  */
 export async function buildGeneration(options: BuildOptions): Promise<BuiltGeneration> {
   const { generations, disk, path, machine, slices } = options;
   const reader = await SnapshotFileReader.open(disk, path, machine);
   try {
     const generation = await generations.create();
+    const files = new UnpackedFiles(disk, generations.graphsPath(generation.number));
     try {
       const store = new PointStore(generation.kv);
-      for await (const page of slices.between(reader.pages())) await store.restore(page);
+      for await (const part of slices.between(reader.parts())) await take(part, store, files);
+      await files.finish();
       const { appliedIndex } = reader.header;
       return { ...generation, appliedIndex, lastVersion: store.lastVersion() };
     } catch (error) {
+      await files.close();
       await generation.kv.close();
       await generations.discard(generation.number);
       throw error;
     }
   } finally {
     await reader.close();
+  }
+}
+
+async function take(part: SnapshotPart, store: PointStore, files: UnpackedFiles): Promise<void> {
+  switch (part.kind) {
+    case 'page':
+      return store.restore(part.entries);
+    case 'file':
+      return files.begin(part.name);
+    case 'bytes':
+      return files.write(part.bytes);
+    default:
+      return unreachable(part);
   }
 }

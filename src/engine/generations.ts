@@ -4,6 +4,7 @@
  *
  *     GENERATION    number of the generation that counts; what is wrong with it, if something is
  *     points-N/     the database of generation N
+ *     graphs-N/     checkpoints of the graphs of generation N: derived data
  *
  * Generation 0 is the directory itself: where the database lay before there were generations.
  */
@@ -17,7 +18,7 @@ import { damagedTable } from './table-check.js';
 
 const FILE = 'GENERATION';
 const CONTEXT = utf8(FILE);
-const DIRECTORY = /^points-(\d+)$/;
+const DIRECTORY = /^(?:points|graphs)-(\d+)$/;
 /** One of LevelDB's own files, which every database has. */
 const DATABASE_FILE = 'CURRENT';
 const ORIGINAL = 0;
@@ -38,6 +39,12 @@ export interface NewGeneration {
   readonly kv: Kv;
 }
 
+/** The generation that counts, open. */
+export interface OpenGeneration extends NewGeneration {
+  /** Whether an empty database is a new one: one that came from a snapshot never is. */
+  readonly mayBeNew: boolean;
+}
+
 export class Generations {
   readonly #disk: Disk;
   readonly #path: string;
@@ -49,18 +56,17 @@ export class Generations {
 
   /**
    * Opens the database that counts, and removes what is left of others; in a new directory makes
-   * the first. `mayBeNew` tells whether an empty database is a new one: one that came from a
-   * snapshot never is.
+   * the first.
    *
    * Rejects with LOG_DAMAGED when the database lost records or the file that says which one counts
    * is gone or damaged, again at every open, until a snapshot is installed (S5).
    */
-  async open(): Promise<{ kv: Kv; mayBeNew: boolean }> {
+  async open(): Promise<OpenGeneration> {
     const { number, damage } = (await this.#read()) ?? (await this.#begin());
     await this.removeAllBut(number);
     if (damage !== undefined) throw new FlotillaError('LOG_DAMAGED', damage);
     try {
-      return { kv: await this.#openIntact(number), mayBeNew: number <= 1 };
+      return { number, kv: await this.#openIntact(number), mayBeNew: number <= 1 };
     } catch (error) {
       // LevelDB tells of some damage once: what it does not see the next time is still lost.
       if (isFlotillaError(error) && error.reason === 'LOG_DAMAGED') {
@@ -72,13 +78,20 @@ export class Generations {
 
   /** An empty database beside the others. */
   async create(): Promise<NewGeneration> {
-    const number = 1 + Math.max(ORIGINAL, ...(await this.#numbers()));
+    const found = await this.#directories();
+    const number = 1 + Math.max(ORIGINAL, ...found.map((directory) => directory.number));
     return { number, kv: await this.#disk.openKv(this.#databasePath(number), KV_OPTIONS) };
   }
 
-  /** Removes the closed database of a generation that is not wanted. */
-  discard(number: number): Promise<void> {
-    return this.#disk.remove(this.#databasePath(number));
+  /** Where the checkpoints of a generation's graphs are, if there are any. */
+  graphsPath(number: number): string {
+    return `${this.#path}/graphs-${number}`;
+  }
+
+  /** Removes what there is of a generation that is not wanted, its database closed. */
+  async discard(number: number): Promise<void> {
+    await this.#disk.remove(this.#databasePath(number));
+    await this.#disk.remove(this.graphsPath(number));
   }
 
   /** From here on the generation counts. All of its database must be durable. */
@@ -88,8 +101,8 @@ export class Generations {
 
   /** Removes the databases of all other generations, none of which may be open. */
   async removeAllBut(kept: number): Promise<void> {
-    for (const number of await this.#numbers()) {
-      if (number !== kept) await this.#disk.remove(this.#databasePath(number));
+    for (const { name, number } of await this.#directories()) {
+      if (number !== kept) await this.#disk.remove(`${this.#path}/${name}`);
     }
     if (kept !== ORIGINAL) await this.#removeOriginal();
   }
@@ -147,11 +160,11 @@ export class Generations {
     await this.#disk.writeFile(`${this.#path}/${FILE}`, seal(body.finish(), CONTEXT));
   }
 
-  async #numbers(): Promise<number[]> {
+  async #directories(): Promise<{ readonly name: string; readonly number: number }[]> {
     const names = await this.#disk.list(this.#path);
     return names.flatMap((name) => {
       const [, digits] = DIRECTORY.exec(name) ?? [];
-      return digits === undefined ? [] : [Number(digits)];
+      return digits === undefined ? [] : [{ name, number: Number(digits) }];
     });
   }
 

@@ -3,42 +3,69 @@
  * installed loads another one beside it.
  */
 import { assert, defined } from '../shared/assert.js';
-import { commandVersion } from '../shared/codec/command.js';
 import type { Disk } from '../shared/environment.js';
 import type { Kv } from '../shared/kv.js';
+import type { Logger } from '../shared/logger.js';
 import { writeSnapshotFile } from '../shared/snapshot-file.js';
 import type { CommittedEntry, WrittenSnapshot } from '../shared/state-machine.js';
 import type { Version } from '../shared/types.js';
+import type { CheckpointPolicy } from './checkpoint/checkpoint-policy.js';
+import { Checkpoints } from './checkpoint/checkpoints.js';
+import type { IndexSettings } from './collection-index.js';
 import type {
   AppliedState,
+  CollectionStats,
   CommandResult,
+  ContentFault,
+  ContentQuery,
+  ContentReport,
   EngineStats,
+  ExpiredRecords,
+  Explanation,
   Hit,
   ReadScope,
   RecordKey,
+  ScrollPage,
+  ScrollQuery,
   SearchQuery,
+  Selection,
   StoredRecord,
 } from './engine.js';
-import type { VectorIndexFactory } from './index/vector-index.js';
+import { Mover } from './mover.js';
+import type { CostModel } from './plan/cost-model.js';
+import type { SearchMeans } from './plan/planned-search.js';
 import { PointStore, putLastVersion } from './point-store.js';
 import { recordName } from './record-name.js';
 import { type Include, RecordView, storedRecord } from './record-view.js';
-import { searchCollection } from './search.js';
-import { ShardData } from './shard-data.js';
-import { type SliceEnvironment, Slices } from './slices.js';
+import { countCollection, scrollCollection } from './scroll.js';
+import { ScrollOrder } from './scroll-order.js';
+import { explainSearch, searchCollection } from './search.js';
+import { readEntry, ShardData } from './shard-data.js';
+import { type GivenUp, type SliceEnvironment, Slices } from './slices.js';
 import type { ShardState } from './state-codec.js';
 import { Upkeep } from './upkeep.js';
 import { WriteBatch } from './write-batch.js';
+import { deepCheck } from './writes/deep-check.js';
+
+export interface CheckpointPlace {
+  readonly disk: Disk;
+  readonly directory: string;
+  readonly policy: CheckpointPolicy;
+}
 
 export interface OpenShardOptions {
   readonly environment: SliceEnvironment;
   readonly kv: Kv;
+  /** Where the checkpoints of its graphs are, or go. */
+  readonly graphs: CheckpointPlace;
+  readonly logger: Logger;
   /** The state to begin with, checked or made. Throws where the store cannot be this shard's. */
   readonly stateOf: (store: PointStore) => Promise<ShardState>;
-  readonly createIndex: VectorIndexFactory;
-  /** Whether the graphs are there when it is loaded, or come while it is used already. */
-  readonly graphs: 'built' | 'later';
-  /** Breaks off what is long: loading and reads. */
+  readonly indexSettings: IndexSettings;
+  readonly costs: CostModel;
+  /** Whether requests wait for the thread. */
+  readonly requestsWait: () => boolean;
+  /** Breaks off what is long: loading, reads, and waiting for room in a head. */
   readonly signal: AbortSignal;
   /** Called when work beside the requests fails; the shard cannot go on. */
   readonly onFailure: (error: unknown) => void;
@@ -47,9 +74,13 @@ export interface OpenShardOptions {
 export class OpenShard {
   readonly #environment: SliceEnvironment;
   readonly #signal: AbortSignal;
+  readonly #costs: CostModel;
   readonly #store: PointStore;
   readonly #data: ShardData;
+  readonly #scrollOrder = new ScrollOrder();
   readonly #upkeep: Upkeep;
+  readonly #mover: Mover;
+  readonly #checkpoints: Checkpoints;
   #appliedIndex: number;
   #lastVersion: Version;
   /** What the apply call under way has changed and the store does not have yet. */
@@ -60,25 +91,44 @@ export class OpenShard {
   private constructor(options: OpenShardOptions, store: PointStore, data: ShardData) {
     this.#environment = options.environment;
     this.#signal = options.signal;
+    this.#costs = options.costs;
     this.#store = store;
     this.#data = data;
     this.#upkeep = new Upkeep({ ...options, store, data });
+    this.#mover = new Mover({
+      ...options,
+      collections: () => data.collections(),
+      recordsOf: ({ collectionId }) => this.#records(collectionId),
+      // A commit or a read of the store that ends during a slice would wait for the end of it.
+      requestsWait: () => this.#isBusy || options.requestsWait(),
+      onSlice: () => this.#checkpoints.wake(),
+    });
+    this.#checkpoints = new Checkpoints({
+      ...options,
+      ...options.graphs,
+      collections: () => data.collections(),
+      collection: (collectionId) => data.collection(collectionId),
+      appliedIndex: () => this.#appliedIndex,
+      onThaw: () => this.#mover.wake(),
+    });
     this.#appliedIndex = store.appliedIndex();
     this.#lastVersion = store.lastVersion();
   }
 
   /**
-   * Takes the database over, and closes it where it rejects. Reads every record; with its graphs
-   * an insert each. Until `later` graphs are built searches are exact scans.
+   * Takes the database over, and closes it where it rejects. Reads every record; the graphs are
+   * loaded or filled while it is used, and until then searches are exact.
    */
   static async load(options: OpenShardOptions): Promise<OpenShard> {
-    const { environment, kv, stateOf, createIndex, graphs, signal } = options;
+    const { environment, kv, stateOf, indexSettings, signal } = options;
     const store = new PointStore(kv);
     let data: ShardData | undefined;
     try {
-      data = new ShardData(await stateOf(store), createIndex);
-      await data.load(store, new Slices(environment, signal), graphs);
-      return new OpenShard(options, store, data);
+      data = new ShardData(await stateOf(store), indexSettings);
+      await data.load(store, new Slices(environment, signal));
+      const shard = new OpenShard(options, store, data);
+      await shard.#checkpoints.open();
+      return shard;
     } catch (error) {
       data?.dispose();
       await store.close();
@@ -93,9 +143,14 @@ export class OpenShard {
   /** Begins the work beside the requests. */
   beginUpkeep(): void {
     this.#upkeep.begin();
+    this.#checkpoints.wake();
+    this.#mover.wake();
   }
 
-  /** See `StateMachine`. What it changed before it rejects is not to be looked at any more. */
+  /**
+   * See `StateMachine`. Waits between entries for room in the heads (P-10). What it changed before
+   * it rejects is not to be looked at any more.
+   */
   async apply(entries: readonly CommittedEntry[], lastIndex: number): Promise<CommandResult[]> {
     assert(this.#pending === undefined, 'apply was called while another call was under way');
     this.#assertOrder(entries, lastIndex);
@@ -103,30 +158,43 @@ export class OpenShard {
     this.#pending = batch;
     const slices = new Slices(this.#environment);
     const results: CommandResult[] = [];
-    for (const entry of entries) {
+    for (const committed of entries) {
       if (slices.isOver) await slices.pause();
-      results.push(this.#data.applyEntry(entry, batch));
-      this.#noteVersion(commandVersion(entry.data));
+      const entry = readEntry(committed);
+      if (!this.#data.hasRoomFor(entry)) {
+        await this.#mover.until(() => this.#data.hasRoomFor(entry));
+      }
+      results.push(this.#data.apply(entry, batch, (id, name) => this.#records(id).readNow(name)));
+      this.#noteVersion(entry.version);
     }
+    this.#data.finish(batch);
     if (entries.length > 0) putLastVersion(batch, this.#lastVersion);
     await this.#store.commit(batch, lastIndex);
     this.#appliedIndex = lastIndex;
     this.#pending = undefined;
-    this.#upkeep.begin();
+    this.beginUpkeep();
     return results;
   }
 
-  search(scope: ReadScope, queries: readonly SearchQuery[]): Promise<Hit[][]> {
+  search(scope: ReadScope, queries: readonly SearchQuery[], givenUp?: GivenUp): Promise<Hit[][]> {
     return this.#use(async () => {
-      const slices = new Slices(this.#environment, this.#signal);
+      const slices = new Slices(this.#environment, this.#signal, givenUp);
       const hits: Hit[][] = [];
       for (const query of queries) {
         if (slices.isOver) await slices.pause();
         const collection = this.#data.collectionFor(scope);
-        const records = new RecordView(this.#store, this.#pending, scope.collectionId);
-        hits.push(await searchCollection(collection, records, query, slices));
+        hits.push(await searchCollection(collection, query, this.#searchMeans(scope, slices)));
       }
       return hits;
+    });
+  }
+
+  explain(scope: ReadScope, query: SearchQuery, givenUp?: GivenUp): Promise<Explanation> {
+    return this.#use(async () => {
+      const slices = new Slices(this.#environment, this.#signal, givenUp);
+      const collection = this.#data.collectionFor(scope);
+      const means = this.#searchMeans(scope, slices);
+      return explainSearch(collection, query, means, this.#environment.clock);
     });
   }
 
@@ -139,8 +207,7 @@ export class OpenShard {
       const { index } = this.#data.collectionFor(scope);
       const names = keys.map(recordName);
       const existing = names.filter((name) => index.has(name));
-      const records = new RecordView(this.#store, this.#pending, scope.collectionId);
-      const values = await records.read(existing);
+      const values = await this.#records(scope.collectionId).read(existing);
       const found = new Map(existing.map((name, at) => [name, values[at]]));
       return names.map((name) => {
         if (!found.has(name)) return undefined;
@@ -150,40 +217,105 @@ export class OpenShard {
     });
   }
 
-  count(scope: ReadScope): number {
-    return this.#data.collectionFor(scope).index.size;
+  count(scope: ReadScope, selection: Selection, givenUp?: GivenUp): Promise<number> {
+    return this.#use(async () => {
+      const slices = new Slices(this.#environment, this.#signal, givenUp);
+      const collection = this.#data.collectionFor(scope);
+      return countCollection(collection, selection, this.#searchMeans(scope, slices));
+    });
+  }
+
+  scroll(scope: ReadScope, query: ScrollQuery, givenUp?: GivenUp): Promise<ScrollPage> {
+    return this.#use(async () => {
+      const slices = new Slices(this.#environment, this.#signal, givenUp);
+      const collection = this.#data.collectionFor(scope);
+      const means = this.#searchMeans(scope, slices);
+      return scrollCollection(collection, query, means, this.#scrollOrder);
+    });
+  }
+
+  expired(nowMs: number, limit: number): readonly ExpiredRecords[] {
+    return this.#data.expired(nowMs, limit);
+  }
+
+  contents({ mark, deep }: ContentQuery): Promise<ContentReport> {
+    const contents = mark === undefined ? this.#data.contentsNow() : this.#data.contentsAt(mark);
+    return this.#use(async () => {
+      const faults = deep ? await this.#deepCheck() : [];
+      return { faults, ...(contents !== undefined && { contents }) };
+    });
   }
 
   stats(): EngineStats {
     return {
       appliedIndex: this.#appliedIndex,
       ownershipVersion: this.#data.ownershipVersion,
-      collections: this.#data.collectionStats(),
+      collections: this.#collectionStats(),
       sessions: this.#data.sessions,
+      costs: this.#costs.factors,
     };
   }
 
-  /** See `StateMachine`. `machine` is whose state the file says that it holds. */
+  /**
+   * See `StateMachine`. `machine` is whose state the file says that it holds. Takes the graphs
+   * along of which there are fresh checkpoints.
+   */
   writeSnapshot(disk: Disk, path: string, machine: string): Promise<WrittenSnapshot> {
     return this.#use(async () => {
       assert(this.#pending === undefined, 'writeSnapshot was called while apply was under way');
       const pinned = this.#store.pin();
       try {
         const header = { machine, appliedIndex: pinned.appliedIndex };
-        const slices = new Slices(this.#environment, this.#signal);
-        return await writeSnapshotFile(disk, path, header, slices.between(pinned.pages()));
+        return await this.#checkpoints.withFresh((files) => {
+          const slices = new Slices(this.#environment, this.#signal);
+          const pages = slices.between(pinned.pages());
+          return writeSnapshotFile(disk, path, header, pages, files);
+        });
       } finally {
         await pinned.close();
       }
     });
   }
 
-  /** Waits for the reads under way, then frees everything. No apply may be under way. */
-  async close(): Promise<void> {
+  /**
+   * Waits for the reads under way, then frees everything; with `save` writes the graphs before that
+   * are worth it. No apply may be under way.
+   */
+  async close({ save }: { readonly save: boolean }): Promise<void> {
+    await this.#mover.stop();
     await Promise.allSettled([...this.#uses]);
     await this.#upkeep.stop();
+    await this.#checkpoints.close({ save });
     await this.#store.close();
     this.#data.dispose();
+  }
+
+  get #isBusy(): boolean {
+    return this.#pending !== undefined || this.#uses.size > 0;
+  }
+
+  /** Of an entry that is half applied the hash says nothing. */
+  #collectionStats(): readonly CollectionStats[] {
+    const collections = this.#data.collectionStats();
+    if (this.#pending === undefined) return collections;
+    return collections.map(({ contentHash: _, ...stats }) => stats);
+  }
+
+  async #deepCheck(): Promise<ContentFault[]> {
+    const pinned = this.#store.pin();
+    try {
+      return await deepCheck(pinned, new Slices(this.#environment, this.#signal));
+    } finally {
+      await pinned.close();
+    }
+  }
+
+  #searchMeans({ collectionId }: ReadScope, slices: Slices): SearchMeans {
+    return { records: this.#records(collectionId), slices, costs: this.#costs };
+  }
+
+  #records(collectionId: number): RecordView {
+    return new RecordView(this.#store, () => this.#pending, collectionId);
   }
 
   #use<T>(work: () => Promise<T>): Promise<T> {

@@ -6,6 +6,7 @@
  */
 import { unreachable } from '../shared/assert.js';
 import type { KvEntry, KvSnapshot } from '../shared/kv.js';
+import { RECORD_VALUE_VERSION_MAX } from './record-value.js';
 import { checkValue, openValue, sealValue } from './sealed-value.js';
 import { type CollectionState, readCollectionState, writeCollectionState } from './state-codec.js';
 import { collectionIdOf, isCollectionKey, recordsRange, SHARD_TABLES_RANGE } from './store-keys.js';
@@ -29,7 +30,7 @@ export class PinnedStore {
     }
     for (const collectionId of active) {
       for await (const page of this.#snapshot.scan(recordsRange(collectionId))) {
-        for (const { key, value } of page) checkValue(key, value);
+        for (const { key, value } of page) checkValue(key, value, RECORD_VALUE_VERSION_MAX);
         yield page;
       }
     }

@@ -11,6 +11,7 @@ import type { Kv, KvEntry } from '../shared/kv.js';
 import type { Version } from '../shared/types.js';
 import type { RecordKey } from './engine.js';
 import { PinnedStore } from './pinned-store.js';
+import { openRecordValue, RECORD_VALUE_VERSION_MAX, type RecordValue } from './record-value.js';
 import { checkValue, openValue, sealValue } from './sealed-value.js';
 import {
   type CollectionState,
@@ -25,6 +26,7 @@ import {
   COLLECTIONS_RANGE,
   collectionIdOf,
   collectionKey,
+  isRecordKey,
   type KeyRange,
   LAST_VERSION_KEY,
   recordKey,
@@ -32,7 +34,8 @@ import {
   recordsRange,
   SHARD_KEY,
 } from './store-keys.js';
-import { type RecordValue, WriteBatch } from './write-batch.js';
+import { WriteBatch } from './write-batch.js';
+import { putContentFormat } from './writes/stored-sums.js';
 
 export interface StoredEntry {
   readonly key: RecordKey;
@@ -71,6 +74,7 @@ export class PointStore {
       SHARD_KEY,
       sealValue(SHARD_KEY, (body) => writeShardState(body, state)),
     );
+    putContentFormat(batch);
     await this.commit(batch, 0);
   }
 
@@ -92,8 +96,15 @@ export class PointStore {
     const stored = keys.map((key) => recordKey(collectionId, key));
     const values = await this.#kv.getMany(stored);
     return values.map((value, at) =>
-      value === undefined ? undefined : openValue(stored[at] as Uint8Array, value, readRecord),
+      value === undefined ? undefined : openRecordValue(stored[at] as Uint8Array, value),
     );
+  }
+
+  /** One record, read in the turn of the call. */
+  recordNow(collectionId: number, key: RecordKey): RecordValue | undefined {
+    const stored = recordKey(collectionId, key);
+    const value = this.#kv.getSync(stored);
+    return value === undefined ? undefined : openRecordValue(stored, value);
   }
 
   /** All records of a collection in key order, over a snapshot taken when iteration starts. */
@@ -101,7 +112,7 @@ export class PointStore {
     for await (const page of this.pages(recordsRange(collectionId))) {
       yield page.map(({ key, value }) => ({
         key: recordKeyParts(key),
-        value: openValue(key, value, readRecord),
+        value: openRecordValue(key, value),
       }));
     }
   }
@@ -123,7 +134,9 @@ export class PointStore {
 
   /** Stores entries of another store's pinned view in a new store, durably. */
   async restore(entries: readonly KvEntry[]): Promise<void> {
-    for (const { key, value } of entries) checkValue(key, value);
+    for (const { key, value } of entries) {
+      checkValue(key, value, isRecordKey(key) ? RECORD_VALUE_VERSION_MAX : 1);
+    }
     await this.#kv.batch(
       entries.map(({ key, value }) => ({ type: 'put', key, value })),
       { sync: true },
@@ -184,10 +197,4 @@ export function putCollection(
     key,
     sealValue(key, (body) => writeCollectionState(body, state)),
   );
-}
-
-function readRecord(body: ByteReader): RecordValue {
-  const version = body.u64();
-  const metadata = body.bytes();
-  return { version, metadata, values: body.raw(body.remaining) };
 }

@@ -11,6 +11,14 @@ export function recordName({ slot, tenant, id }: RecordKey): RecordName {
   return `${slot}/${tenant.length}/${tenant}${id}`;
 }
 
+/** By id, then tenant, as hits of equal distance are answered: by UTF-16 unit. */
+export function compareRecordNames(a: RecordName, b: RecordName): number {
+  const [one, other] = [recordOfName(a), recordOfName(b)];
+  if (one.id !== other.id) return one.id < other.id ? -1 : 1;
+  if (one.tenant !== other.tenant) return one.tenant < other.tenant ? -1 : 1;
+  return 0;
+}
+
 export function recordOfName(name: RecordName): RecordKey {
   const slotEnd = name.indexOf('/');
   const lengthEnd = name.indexOf('/', slotEnd + 1);

@@ -1,11 +1,12 @@
 /**
- * The records of one collection as they are at one moment: what an apply call has pending over
- * what is stored. Everything a method reads, it reads as of the turn in which it is called.
+ * The records of one collection: what an apply call has pending over what is stored. Everything a
+ * method reads, it reads as of the turn in which it is called.
  */
 import type { StoredRecord } from './engine.js';
 import type { PointStore, StoredEntry } from './point-store.js';
 import { type RecordName, recordName, recordOfName } from './record-name.js';
-import type { RecordValue, WriteBatch } from './write-batch.js';
+import type { RecordValue } from './record-value.js';
+import type { WriteBatch } from './write-batch.js';
 
 export interface Include {
   readonly values: boolean;
@@ -14,10 +15,11 @@ export interface Include {
 
 export class RecordView {
   readonly #store: PointStore;
-  readonly #pending: WriteBatch | undefined;
+  readonly #pending: () => WriteBatch | undefined;
   readonly #collectionId: number;
 
-  constructor(store: PointStore, pending: WriteBatch | undefined, collectionId: number) {
+  /** `pending` gives what an apply call has pending at the moment. */
+  constructor(store: PointStore, pending: () => WriteBatch | undefined, collectionId: number) {
     this.#store = store;
     this.#pending = pending;
     this.#collectionId = collectionId;
@@ -27,7 +29,7 @@ export class RecordView {
   async read(names: readonly RecordName[]): Promise<(RecordValue | undefined)[]> {
     const found = new Array<RecordValue | undefined>(names.length);
     const stored: { readonly at: number; readonly name: RecordName }[] = [];
-    const pending = this.#pending?.records(this.#collectionId);
+    const pending = this.#pending()?.records(this.#collectionId);
     for (const [at, name] of names.entries()) {
       const record = pending?.get(name);
       if (record === undefined) stored.push({ at, name });
@@ -40,9 +42,16 @@ export class RecordView {
     return found;
   }
 
+  /** The record, in the turn of the call: it holds up the thread, so only for a few. */
+  readNow(name: RecordName): RecordValue | undefined {
+    const record = this.#pending()?.records(this.#collectionId).get(name);
+    if (record !== undefined) return record.kind === 'put' ? record.value : undefined;
+    return this.#store.recordNow(this.#collectionId, recordOfName(name));
+  }
+
   /** All records. Pages come in no order that can be relied on. */
   async *all(): AsyncGenerator<StoredEntry[]> {
-    const pending = new Map(this.#pending?.records(this.#collectionId));
+    const pending = new Map(this.#pending()?.records(this.#collectionId));
     for await (const page of this.#store.allRecords(this.#collectionId)) {
       yield page.filter(({ key }) => !pending.has(recordName(key)));
     }

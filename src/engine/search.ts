@@ -1,111 +1,118 @@
-/** One query against one collection: the graph first, every record where the graph falls short. */
+/** One query against one collection: checked, planned, run, and answered. */
 import { defined } from '../shared/assert.js';
-import { floatsOf } from '../shared/bytes.js';
+import { decodeFilter } from '../shared/codec/filter-bytes.js';
+import type { Clock } from '../shared/environment.js';
 import { FlotillaError } from '../shared/errors.js';
-import { TopK } from '../shared/heap.js';
+import type { Version } from '../shared/types.js';
 import type { Collection } from './collection.js';
-import type { Hit, SearchQuery } from './engine.js';
-import { checkedVector, distanceTo } from './index/vector-math.js';
-import type { GraphHit } from './labeled-graph.js';
-import { recordName, recordOfName } from './record-name.js';
-import { type Include, type RecordView, storedRecord } from './record-view.js';
-import type { Slices } from './slices.js';
+import type { NearQuery, ScanMeans } from './collection-index.js';
+import type { Explanation, Hit, RecordKey, SearchQuery, Selection } from './engine.js';
+import type { RowHit } from './graph.js';
+import { checkedVector } from './index/vector-math.js';
+import { PlannedSearch, type SearchMeans } from './plan/planned-search.js';
+import type { RowSelector } from './plan/row-matcher.js';
+import { type RecordName, recordOfName } from './record-name.js';
+import { storedRecord } from './record-view.js';
+import { collectionMissing } from './write-applier.js';
 
 /** Candidates where the query leaves it open: the recall that most collections want. */
 export const EF_DEFAULT = 64;
 
+/** A row hit and whose it is. */
+interface NamedHit {
+  readonly name: RecordName;
+  readonly key: RecordKey;
+  readonly version: Version;
+  readonly distance: number;
+}
+
 /**
- * The nearest `k` records, ascending by distance, then id. Reads as of the turn in which it is
- * called. `slices` paces the exact scan that follows where the graph gives fewer hits than there
- * are, or does not have all records yet; its cost is one distance per record.
+ * The nearest `k` records that are selected, by distance, id and tenant. Costs a search of the
+ * graph and a distance per row of the head, or a distance per match, whichever is less; where the
+ * graph gives fewer hits than there are, both. Whatever does not fit into a slice is read with the
+ * guarantee of `RowScan` (H4).
  */
 export async function searchCollection(
   collection: Collection,
-  records: RecordView,
   query: SearchQuery,
-  slices: Slices,
+  means: SearchMeans,
 ): Promise<Hit[]> {
-  const vector = queryVector(collection, query);
-  const wanted = Math.min(query.k, collection.index.size);
-  if (wanted === 0) return [];
-  if (!collection.index.isComplete) {
-    return scanCollection(vector, collection, records, query, slices);
-  }
-  const found = collection.index.search(vector, wanted, query.ef || EF_DEFAULT);
-  if (found.length < wanted) return scanCollection(vector, collection, records, query, slices);
-  return attachRecords(sorted(found, query), records, query);
+  const near = nearQuery(collection, query);
+  const selector = rowSelector(collection, query);
+  if (near.k === 0) return [];
+  const search = new PlannedSearch(collection, near, selector, means);
+  return search.run((hits) => attachRecords(collection, hits, query, means));
 }
 
-function queryVector({ config }: Collection, { vector, k, ef }: SearchQuery): Float32Array {
+/** Searches as `searchCollection` does, and tells how. Reads the same clock twice. */
+export async function explainSearch(
+  collection: Collection,
+  query: SearchQuery,
+  means: SearchMeans,
+  clock: Pick<Clock, 'monotonicMs'>,
+): Promise<Explanation> {
+  const near = nearQuery(collection, query);
+  const selector = rowSelector(collection, query);
+  const { filter } = selector;
+  const startMs = clock.monotonicMs();
+  const search = new PlannedSearch(collection, near, selector, means);
+  if (near.k > 0) await search.run((hits) => attachRecords(collection, hits, query, means));
+  const fields = filter && collection.payload.fieldsOf(filter);
+  return {
+    ...search.trace,
+    records: collection.index.size,
+    indexedFields: fields?.indexed ?? [],
+    scannedFields: fields?.scanned ?? [],
+    durationMs: clock.monotonicMs() - startMs,
+  };
+}
+
+/** What a read selects, checked. Throws what `decodeFilter` does. */
+export function rowSelector({ config }: Collection, { filter, tenant }: Selection): RowSelector {
+  return {
+    ...(filter !== undefined && { filter: decodeFilter(filter, config.indexedFields) }),
+    ...(tenant !== undefined && { tenant }),
+  };
+}
+
+/** The checked query; `k` is at most the number of records. */
+function nearQuery({ config, index }: Collection, { vector, k, ef }: SearchQuery): NearQuery {
   if (!Number.isInteger(k) || k < 1 || !Number.isInteger(ef) || ef < 0) {
     throw new FlotillaError('INVALID_REQUEST', `k is ${k} and ef is ${ef}, which are counts`);
   }
   const checked = checkedVector(vector, config);
   if (!(checked instanceof Float32Array)) throw FlotillaError.fromBody(checked);
-  return checked;
+  return { vector: checked, k: Math.min(k, index.size), ef: ef || EF_DEFAULT };
 }
 
-function isNearEnough(hit: GraphHit, { scoreThreshold }: SearchQuery): boolean {
-  return scoreThreshold === undefined || hit.distance <= scoreThreshold;
-}
-
-function sorted(hits: readonly GraphHit[], query: SearchQuery): GraphHit[] {
-  return hits.filter((hit) => isNearEnough(hit, query)).sort(compareHits);
-}
-
-/** By distance, then id; the name parts the same id of two tenants. */
-function compareHits(a: GraphHit, b: GraphHit): number {
-  if (a.distance !== b.distance) return a.distance - b.distance;
-  if (a.name === b.name) return 0;
-  const [idA, idB] = [recordOfName(a.name).id, recordOfName(b.name).id];
-  if (idA !== idB) return idA < idB ? -1 : 1;
-  return a.name < b.name ? -1 : 1;
-}
-
-function includeOf(query: SearchQuery): Include {
-  return { values: query.includeValues, metadata: query.includeMetadata };
-}
-
-/** Reads the store only when the query asks for more than ids and versions. */
+/**
+ * The hits as they are answered. To be called in the turn in which they are right; reads the store
+ * only when the query asks for more than ids and versions.
+ */
 async function attachRecords(
-  hits: readonly GraphHit[],
-  records: RecordView,
+  { collectionId, index }: Collection,
+  hits: readonly RowHit[],
   query: SearchQuery,
+  { records }: ScanMeans,
 ): Promise<Hit[]> {
+  // Dropped while it was being searched, in slices.
+  if (index.disposed) throw FlotillaError.fromBody(collectionMissing(collectionId));
+  const { scoreThreshold = Number.POSITIVE_INFINITY } = query;
+  const named = hits
+    .filter(({ distance }) => distance <= scoreThreshold)
+    .map(({ row, distance }): NamedHit => {
+      const name = index.rows.nameOf(row);
+      return { name, key: recordOfName(name), version: index.rows.versionOf(row), distance };
+    });
   if (!query.includeValues && !query.includeMetadata) {
-    return hits.map(({ name, version, distance }) => {
-      const { tenant, id } = recordOfName(name);
+    return named.map(({ key: { tenant, id }, version, distance }) => {
       return { tenant, id, version, distance };
     });
   }
-  const values = await records.read(hits.map(({ name }) => name));
-  return hits.map(({ name, distance }, at) => {
+  const include = { values: query.includeValues, metadata: query.includeMetadata };
+  const values = await records.read(named.map(({ name }) => name));
+  return named.map(({ name, distance }, at) => {
     const value = defined(values[at], `stored record of ${name}`);
-    return { ...storedRecord(name, value, includeOf(query)), distance };
+    return { ...storedRecord(name, value, include), distance };
   });
-}
-
-async function scanCollection(
-  vector: Float32Array,
-  { config }: Collection,
-  records: RecordView,
-  query: SearchQuery,
-  slices: Slices,
-): Promise<Hit[]> {
-  const distance = distanceTo(config.metric, vector);
-  const nearest = new TopK<GraphHit & { readonly hit: Hit }>(query.k, compareHits);
-  for await (const page of records.all()) {
-    for (const { key, value } of page) {
-      const candidate = {
-        name: recordName(key),
-        version: value.version,
-        distance: distance(floatsOf(value.values)),
-      };
-      if (!isNearEnough(candidate, query)) continue;
-      const record = storedRecord(candidate.name, value, includeOf(query));
-      nearest.offer({ ...candidate, hit: { ...record, distance: candidate.distance } });
-    }
-    if (slices.isOver) await slices.pause();
-  }
-  return nearest.drain().map(({ hit }) => hit);
 }

@@ -5,59 +5,78 @@
 import { isDeepStrictEqual } from 'node:util';
 import { assert, unreachable } from '../shared/assert.js';
 import { floatsOf, MalformedBytesError } from '../shared/bytes.js';
-import { type Command, decodeCommand, type WriteCommand } from '../shared/codec/command.js';
+import { type Command, decodeCommand, type ExpireCommand } from '../shared/codec/command.js';
 import { FlotillaError } from '../shared/errors.js';
 import type { CommittedEntry } from '../shared/state-machine.js';
 import type { CollectionConfig, ErrorBody, Version } from '../shared/types.js';
 import type { Collection } from './collection.js';
-import { CollectionIndex } from './collection-index.js';
-import type { CollectionStats, CommandResult, ReadScope } from './engine.js';
-import type { VectorIndexFactory } from './index/vector-index.js';
+import { CollectionIndex, type IndexSettings } from './collection-index.js';
+import type {
+  CollectionContent,
+  CollectionStats,
+  CommandResult,
+  ExpiredRecords,
+  ReadScope,
+} from './engine.js';
+import { PayloadIndex } from './payload/payload-index.js';
 import { type PointStore, putCollection, type StoredEntry } from './point-store.js';
-import { recordName } from './record-name.js';
+import { recordName, recordOfName } from './record-name.js';
 import { Sessions } from './sessions.js';
 import type { Slices } from './slices.js';
 import type { ShardState } from './state-codec.js';
-import { applyWrite, collectionMissing } from './write-applier.js';
-import type { WriteBatch } from './write-batch.js';
+import { applyWrite, collectionMissing, type WriteEntry } from './write-applier.js';
+import { WriteBatch } from './write-batch.js';
+import { ContentHash } from './writes/content-hash.js';
+import { ContentMarks, contentsOf } from './writes/content-marks.js';
+import { ExpiryQueue } from './writes/expiry-queue.js';
+import { type ReadRecord, RecordWriter } from './writes/record-writer.js';
+import { checkStoredSums, deleteSums, putChangedSums } from './writes/stored-sums.js';
 
 const DONE: CommandResult = { kind: 'done' };
+
+/** A committed entry that can be applied. */
+export interface ReadEntry {
+  readonly index: number;
+  readonly version: Version;
+  readonly command: Command;
+}
 
 export class ShardData {
   readonly #state: ShardState;
   readonly #slots: ReadonlySet<number>;
   readonly #sessions: Sessions;
-  readonly #createIndex: VectorIndexFactory;
+  readonly #indexSettings: IndexSettings;
   readonly #collections = new Map<number, Collection>();
   /** Ids of collections that were dropped: they are never used again. */
   readonly #dropped = new Set<number>();
+  readonly #marks = new ContentMarks();
   /** Dropped, and their records not known to be erased. */
   #unerased: number[] = [];
 
-  constructor(state: ShardState, createIndex: VectorIndexFactory) {
+  constructor(state: ShardState, indexSettings: IndexSettings) {
     this.#state = state;
     this.#slots = new Set(state.slots);
     this.#sessions = new Sessions(state.sessionLimits);
-    this.#createIndex = createIndex;
+    this.#indexSettings = indexSettings;
   }
 
-  /**
-   * Loads everything into a new object. Building the graphs is an insert a stored record; without,
-   * the collections are left to be filled.
-   */
-  async load(store: PointStore, slices: Slices, graphs: 'built' | 'later'): Promise<void> {
+  /** Loads everything into a new object: reads each record once, and leaves the graphs empty. */
+  async load(store: PointStore, slices: Slices): Promise<void> {
     await this.#sessions.load(store);
     for (const [collectionId, state] of await store.collections()) {
       if (state.kind === 'active') {
-        const { index } = this.#addCollection(collectionId, state.config);
+        const collection = this.#addCollection(collectionId, state.config);
         for await (const page of slices.between(store.allRecords(collectionId))) {
-          await loadPage(index, page, slices, graphs);
+          await loadPage(collection, page, slices);
         }
         continue;
       }
       this.#dropped.add(collectionId);
       if (state.kind === 'dropping') this.#unerased.push(collectionId);
     }
+    const batch = new WriteBatch();
+    await checkStoredSums(store, this.#collections, batch);
+    if (batch.size > 0) await store.commit(batch, store.appliedIndex());
   }
 
   get ownershipVersion(): number {
@@ -72,12 +91,19 @@ export class ShardData {
     return this.#collections.values();
   }
 
+  /** `undefined` where there is none, or none any more. */
+  collection(collectionId: number): Collection | undefined {
+    return this.#collections.get(collectionId);
+  }
+
   collectionStats(): CollectionStats[] {
-    return [...this.#collections.values()].map(({ collectionId, index }) => ({
-      collectionId,
-      records: index.size,
-      graphPoints: index.graphPoints,
-    }));
+    return [...this.#collections.values()].map((collection) => {
+      const { collectionId, index, payload, contents, expiries } = collection;
+      const stats = index.stats();
+      const account = contents.memoryBytes + expiries.memoryBytes;
+      const memoryBytes = stats.memoryBytes + payload.memoryBytes + account;
+      return { collectionId, ...stats, memoryBytes, contentHash: contents.sums.total() };
+    });
   }
 
   /** The collection that a read asks for. Throws STALE_TOPOLOGY or COLLECTION_NOT_FOUND. */
@@ -99,22 +125,65 @@ export class ShardData {
     return unerased;
   }
 
-  /**
-   * Applies one entry. Throws UNSUPPORTED_VERSION for one that it cannot read: another version of
-   * Flotilla can, so that answering it here would let replicas differ.
-   */
-  applyEntry(entry: CommittedEntry, batch: WriteBatch): CommandResult {
-    const { command, version } = decodeEntry(entry);
+  /** Whether the head of its collection has room for all that the entry may write. */
+  hasRoomFor({ command }: ReadEntry): boolean {
+    if (command.kind !== 'write') return true;
+    const collection = this.#collections.get(command.collectionId);
+    const puts = command.operations.filter(({ kind }) => kind === 'upsert').length;
+    return collection === undefined || collection.index.hasRoomFor(puts);
+  }
+
+  /** Applies one entry. */
+  apply(entry: ReadEntry, batch: WriteBatch, read: ReadRecord): CommandResult {
+    const { command } = entry;
     switch (command.kind) {
       case 'write':
-        return this.#write(entry.index, version, command, batch);
+        return this.#write({ ...entry, command }, batch, read);
       case 'createCollection':
         return this.#createCollection(command.collectionId, command.config, batch);
       case 'dropCollection':
         return this.#dropCollection(command.collectionId, batch);
+      case 'expire':
+        return this.#expire(command, batch, read);
+      case 'mark':
+        this.#marks.note(entry.index, this.#collections.values());
+        return DONE;
       default:
         return unreachable(command);
     }
+  }
+
+  /** Puts what keeps account of the records into the batch, after all entries of it. */
+  finish(batch: WriteBatch): void {
+    putChangedSums(batch, this.#collections.values());
+  }
+
+  /** What the shard held at the log index of a mark; `undefined` where that is not kept. */
+  contentsAt(index: number): readonly CollectionContent[] | undefined {
+    return this.#marks.at(index);
+  }
+
+  /** What it holds now. */
+  contentsNow(): readonly CollectionContent[] {
+    return contentsOf(this.#collections.values());
+  }
+
+  /** Up to `limit` records whose time was over at `nowMs`. */
+  expired(nowMs: number, limit: number): ExpiredRecords[] {
+    const found: ExpiredRecords[] = [];
+    let left = limit;
+    for (const { collectionId, index, expiries } of this.#collections.values()) {
+      if (left === 0) break;
+      const rows = expiries.due(nowMs, left);
+      if (rows.length === 0) continue;
+      left -= rows.length;
+      const records = rows.map((row) => {
+        const version = index.rows.versionOf(row);
+        return { ...recordOfName(index.rows.nameOf(row)), version };
+      });
+      found.push({ collectionId, records });
+    }
+    return found;
   }
 
   /** Frees the graphs. */
@@ -123,13 +192,24 @@ export class ShardData {
     this.#collections.clear();
   }
 
-  #write(index: number, version: Version, command: WriteCommand, batch: WriteBatch): CommandResult {
+  #write(entry: WriteEntry, batch: WriteBatch, read: ReadRecord): CommandResult {
+    const { command } = entry;
     const ownsAll = command.operations.every(({ slot }) => this.#slots.has(slot));
     if (command.ownershipVersion !== this.#state.ownershipVersion || !ownsAll) {
       return { kind: 'refused', error: this.#stale(command.ownershipVersion) };
     }
     const collection = this.#collections.get(command.collectionId);
-    return applyWrite({ index, version, command }, collection, this.#sessions, batch);
+    const writer = collection && new RecordWriter(collection, batch, read);
+    return applyWrite(entry, writer, this.#sessions, batch);
+  }
+
+  /** Whose time is over is gone already where the shard does not have it in this version. */
+  #expire(command: ExpireCommand, batch: WriteBatch, read: ReadRecord): CommandResult {
+    const collection = this.#collections.get(command.collectionId);
+    if (collection === undefined) return { kind: 'expired', removed: 0 };
+    const writer = new RecordWriter(collection, batch, read);
+    const removed = command.records.filter((record) => writer.removeVersion(record));
+    return { kind: 'expired', removed: removed.length };
   }
 
   #createCollection(
@@ -158,7 +238,9 @@ export class ShardData {
     if (this.#dropped.has(collectionId)) return DONE;
     this.#dropped.add(collectionId);
     this.#unerased.push(collectionId);
-    this.#collections.get(collectionId)?.index.dispose();
+    const dropped = this.#collections.get(collectionId);
+    dropped?.index.dispose();
+    if (dropped !== undefined) deleteSums(batch, dropped);
     this.#collections.delete(collectionId);
     putCollection(batch, collectionId, { kind: 'dropping' });
     return DONE;
@@ -166,8 +248,16 @@ export class ShardData {
 
   #addCollection(collectionId: number, config: CollectionConfig): Collection {
     assert(!this.#collections.has(collectionId), `collection ${collectionId} exists`);
-    const index = new CollectionIndex(config, this.#createIndex);
-    const collection: Collection = { collectionId, config, index };
+    const index = new CollectionIndex(config, this.#indexSettings);
+    const payload = new PayloadIndex(config.indexedFields);
+    const collection: Collection = {
+      collectionId,
+      config,
+      index,
+      payload,
+      contents: new ContentHash(),
+      expiries: new ExpiryQueue(),
+    };
     this.#collections.set(collectionId, collection);
     return collection;
   }
@@ -183,21 +273,27 @@ export class ShardData {
 }
 
 async function loadPage(
-  index: CollectionIndex,
+  { index, payload, contents, expiries }: Collection,
   page: readonly StoredEntry[],
   slices: Slices,
-  graphs: 'built' | 'later',
 ): Promise<void> {
   for (const { key, value } of page) {
-    if (graphs === 'later') index.expect(recordName(key));
-    else index.put(recordName(key), value.version, floatsOf(value.values));
+    const name = recordName(key);
+    const row = index.load(name, value.version, floatsOf(value.values));
+    payload.put(row, key.tenant, value.metadata);
+    contents.put(row, key, value, false);
+    expiries.set(row, value.expiresAtMs);
     if (slices.isOver) await slices.pause();
   }
 }
 
-function decodeEntry(entry: CommittedEntry): { command: Command; version: Version } {
+/**
+ * Throws UNSUPPORTED_VERSION for an entry that cannot be read: another version of Flotilla can, so
+ * that answering it here would let replicas differ.
+ */
+export function readEntry(entry: CommittedEntry): ReadEntry {
   try {
-    return decodeCommand(entry.data);
+    return { index: entry.index, ...decodeCommand(entry.data) };
   } catch (error) {
     if (!(error instanceof MalformedBytesError)) throw error;
     const message = `entry ${entry.index} cannot be read: ${error.message}`;

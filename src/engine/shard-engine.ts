@@ -7,30 +7,41 @@
 import { defined, InvariantError } from '../shared/assert.js';
 import type { Environment } from '../shared/environment.js';
 import { FlotillaError, isFlotillaError } from '../shared/errors.js';
-import type { Kv } from '../shared/kv.js';
 import { LIMITS } from '../shared/limits.js';
+import { type Logger, silentLogger } from '../shared/logger.js';
 import type { CommittedEntry, WrittenSnapshot } from '../shared/state-machine.js';
+import { CHECKPOINT_POLICY, type CheckpointPolicy } from './checkpoint/checkpoint-policy.js';
+import type { IndexSettings } from './collection-index.js';
 import type {
   AppliedState,
   CommandResult,
+  ContentQuery,
+  ContentReport,
   Engine,
   EngineStats,
+  ExpiredRecords,
+  Explanation,
   Hit,
+  IndexLibraryStats,
   ReadScope,
   RecordKey,
+  ScrollPage,
+  ScrollQuery,
   SearchQuery,
+  Selection,
   ShardGenesis,
   StoredRecord,
 } from './engine.js';
 import { type BuiltGeneration, buildGeneration } from './generation-builder.js';
-import { Generations } from './generations.js';
+import { Generations, type NewGeneration } from './generations.js';
 import { HnswIndex } from './index/hnsw-index.js';
 import type { VectorIndexFactory } from './index/vector-index.js';
 import { OpenShard, type OpenShardOptions } from './open-shard.js';
+import { type CostModel, calibrate } from './plan/cost-model.js';
 import type { PointStore } from './point-store.js';
 import type { Include } from './record-view.js';
 import type { SessionLimits } from './sessions.js';
-import { Slices } from './slices.js';
+import { type GivenUp, Slices } from './slices.js';
 import type { ShardState } from './state-codec.js';
 
 /** What an engine needs of the world. */
@@ -44,8 +55,20 @@ export interface ShardEngineOptions {
   readonly genesis: ShardGenesis;
   /** @default HNSW */
   readonly createIndex?: VectorIndexFactory;
+  /** Whether vectors are kept for exact scans, beside the graph's own. @default true */
+  readonly exactCopy?: boolean;
+  /** Floats that wait for the graph of a collection at most. @default what LIMITS says */
+  readonly headFloatsMax?: number;
+  /** Whether requests wait for the thread: inserts are then made one by one. @default never */
+  readonly requestsWait?: () => boolean;
+  /** When graphs are written to files, which spare the next open their inserts. */
+  readonly checkpoints?: CheckpointPolicy;
+  /** Is told what became of them. @default nobody is */
+  readonly logger?: Logger;
   /** Taken by a new store, and kept. @default what LIMITS says of sessions */
   readonly sessionLimits?: SessionLimits;
+  /** What `stats` says of the library that the graphs are made with. */
+  readonly library?: IndexLibraryStats | undefined;
 }
 
 const SESSION_LIMITS: SessionLimits = {
@@ -55,15 +78,19 @@ const SESSION_LIMITS: SessionLimits = {
 };
 
 /**
- * Opening costs one graph insert a stored record; reads that come before wait for it.
+ * Opening reads each stored record once; reads that come before wait for it.
  *
  * A failure of the disk or the graph, damage found by a checksum and a broken invariant are final:
  * the call rejects, and so does every later one. A new engine over the same path starts over from
  * what is stored. Only a snapshot that cannot be written or built leaves everything as it was.
  *
  * Installing a snapshot writes and reads each record once, and needs the disk of both states while
- * it lasts: reads are answered from the old one until the new one takes its place. The graphs of
- * the new one are built afterwards, beside the requests; until then searches are exact scans.
+ * it lasts: reads are answered from the old one until the new one takes its place.
+ *
+ * The graphs are loaded from their checkpoints, or filled, beside the requests, after an open, an
+ * install and every entry; what they do not cover yet is searched exactly. Entries wait where more
+ * than the head's bound would have to be. A checkpoint that cannot be written, or used, costs the
+ * inserts that it would have spared and nothing else.
  */
 export class ShardEngine implements Engine {
   readonly #options: ShardEngineOptions;
@@ -73,6 +100,7 @@ export class ShardEngine implements Engine {
   readonly #whenOpen: Promise<void>;
   #settleOpen: (opening: Promise<void>) => void = () => undefined;
   #shard: OpenShard | undefined;
+  #costs: CostModel | undefined;
   /** The apply or install under way; it never rejects. */
   #changing: Promise<void> | undefined;
   /** The end of a state that a snapshot has replaced; it never rejects. */
@@ -114,8 +142,8 @@ export class ShardEngine implements Engine {
     });
   }
 
-  search(scope: ReadScope, queries: readonly SearchQuery[]): Promise<Hit[][]> {
-    return this.#read((shard) => shard.search(scope, queries));
+  search(scope: ReadScope, queries: readonly SearchQuery[], givenUp?: GivenUp): Promise<Hit[][]> {
+    return this.#read((shard) => shard.search(scope, queries, givenUp));
   }
 
   fetch(
@@ -126,12 +154,29 @@ export class ShardEngine implements Engine {
     return this.#read((shard) => shard.fetch(scope, keys, include));
   }
 
-  count(scope: ReadScope): Promise<number> {
-    return this.#read(async (shard) => shard.count(scope));
+  count(scope: ReadScope, selection: Selection = {}, givenUp?: GivenUp): Promise<number> {
+    return this.#read((shard) => shard.count(scope, selection, givenUp));
+  }
+
+  scroll(scope: ReadScope, query: ScrollQuery, givenUp?: GivenUp): Promise<ScrollPage> {
+    return this.#read((shard) => shard.scroll(scope, query, givenUp));
+  }
+
+  explain(scope: ReadScope, query: SearchQuery, givenUp?: GivenUp): Promise<Explanation> {
+    return this.#read((shard) => shard.explain(scope, query, givenUp));
+  }
+
+  expired(nowMs: number, limit: number): Promise<readonly ExpiredRecords[]> {
+    return this.#read(async (shard) => shard.expired(nowMs, limit));
+  }
+
+  contents(query: ContentQuery): Promise<ContentReport> {
+    return this.#read((shard) => shard.contents(query));
   }
 
   stats(): Promise<EngineStats> {
-    return this.#read(async (shard) => shard.stats());
+    const { library } = this.#options;
+    return this.#read(async (shard) => ({ ...shard.stats(), library }));
   }
 
   /** A full disk or the like rejects with STORE_POISONED, and the engine goes on. */
@@ -161,7 +206,11 @@ export class ShardEngine implements Engine {
     });
   }
 
-  /** Waits for the apply call under way; all else is broken off. Idempotent. */
+  /**
+   * Waits for the apply call under way, unless that waits for room in a head, and writes the graphs
+   * that have changed much since their last checkpoints, unless the engine has failed: a second for
+   * a few hundred MiB. All else is broken off. Idempotent.
+   */
   close(): Promise<void> {
     this.#stop.abort(closedError());
     this.#closing ??= this.#close();
@@ -181,11 +230,8 @@ export class ShardEngine implements Engine {
     await this.#changing;
     try {
       this.#assertUsable();
-      const { kv, mayBeNew } = await this.#generations.open();
-      this.#shard = await this.#loadShard(kv, {
-        stateOf: (store) => this.#stateOf(store, mayBeNew),
-        graphs: 'built',
-      });
+      const { mayBeNew, ...generation } = await this.#generations.open();
+      this.#shard = await this.#loadShard(generation, (store) => this.#stateOf(store, mayBeNew));
       if (this.#closing === undefined) this.#shard.beginUpkeep();
     } catch (error) {
       const { shardId } = this.#options.genesis;
@@ -193,11 +239,41 @@ export class ShardEngine implements Engine {
     }
   }
 
-  #loadShard(kv: Kv, how: Pick<OpenShardOptions, 'stateOf' | 'graphs'>): Promise<OpenShard> {
-    const { environment, createIndex = (options) => new HnswIndex(options) } = this.#options;
-    const onFailure = (error: unknown): void => void this.#fail(error);
-    const { signal } = this.#stop;
-    return OpenShard.load({ environment, kv, ...how, createIndex, signal, onFailure });
+  #loadShard(
+    { kv, number }: NewGeneration,
+    stateOf: OpenShardOptions['stateOf'],
+  ): Promise<OpenShard> {
+    const { environment, requestsWait = () => false } = this.#options;
+    const { checkpoints: policy = CHECKPOINT_POLICY, logger = silentLogger } = this.#options;
+    const directory = this.#generations.graphsPath(number);
+    return OpenShard.load({
+      environment,
+      kv,
+      graphs: { disk: environment.disk, directory, policy },
+      logger: logger.child({ shardId: this.#options.genesis.shardId }),
+      stateOf,
+      indexSettings: this.#indexSettings,
+      costs: this.#measuredCosts(),
+      requestsWait,
+      signal: this.#stop.signal,
+      onFailure: (error) => void this.#fail(error),
+    });
+  }
+
+  /** Takes a few milliseconds the first time. */
+  #measuredCosts(): CostModel {
+    const { clock } = this.#options.environment;
+    this.#costs ??= calibrate(clock, this.#indexSettings.createIndex);
+    return this.#costs;
+  }
+
+  get #indexSettings(): IndexSettings {
+    const {
+      createIndex = (options) => new HnswIndex(options),
+      exactCopy = true,
+      headFloatsMax = LIMITS.headFloatsMax.value,
+    } = this.#options;
+    return { createIndex, exactCopy, headFloatsMax };
   }
 
   /** The state of a store; what a new one starts from is made. */
@@ -235,14 +311,11 @@ export class ShardEngine implements Engine {
     }
   }
 
-  async #load({ kv, number }: BuiltGeneration): Promise<OpenShard> {
+  async #load(built: BuiltGeneration): Promise<OpenShard> {
     try {
-      return await this.#loadShard(kv, {
-        stateOf: (store) => this.#stateOf(store, false),
-        graphs: 'later',
-      });
+      return await this.#loadShard(built, (store) => this.#stateOf(store, false));
     } catch (error) {
-      await this.#generations.discard(number);
+      await this.#generations.discard(built.number);
       throw this.#passing(error, 'a snapshot cannot be loaded');
     }
   }
@@ -252,7 +325,7 @@ export class ShardEngine implements Engine {
     try {
       await this.#generations.commit(number);
     } catch (error) {
-      await next?.close();
+      await next?.close({ save: false });
       // Nobody knows which of the two counts now.
       throw this.#fail(error);
     }
@@ -266,7 +339,7 @@ export class ShardEngine implements Engine {
   /** Ends a state when the last read of it has. */
   async #retire(old: OpenShard | undefined, kept: number): Promise<void> {
     try {
-      await old?.close();
+      await old?.close({ save: false });
       await this.#generations.removeAllBut(kept);
     } catch (error) {
       this.#fail(error);
@@ -308,7 +381,7 @@ export class ShardEngine implements Engine {
     await this.#opening?.catch(ignore);
     await this.#changing;
     await this.#retiring;
-    await this.#shard?.close();
+    await this.#shard?.close({ save: this.#failure === undefined });
   }
 
   #assertUsable(): void {

@@ -1,19 +1,29 @@
 /** Long work in slices, so that what waits on the same thread gets its turn in between. */
 import type { Environment } from '../shared/environment.js';
+import { FlotillaError } from '../shared/errors.js';
 
 /** A few graph inserts; what a search may have to wait for. */
 const SLICE_MS = 4;
+/** Metadata that may be judged between two looks at the clock: 4 ms by the longest filter. */
+const BYTES_PER_LOOK = 16_384;
 
 export type SliceEnvironment = Pick<Environment, 'clock' | 'scheduler'>;
+
+/** Whether nobody waits for the work any more. */
+export type GivenUp = Pick<AbortSignal, 'aborted'>;
 
 export class Slices {
   readonly #environment: SliceEnvironment;
   readonly #signal: AbortSignal | undefined;
+  readonly #givenUp: GivenUp | undefined;
   #startedMs: number;
+  #bytesSinceLook = 0;
 
-  constructor(environment: SliceEnvironment, signal?: AbortSignal) {
+  /** `signal` is aborted when the work has to end. */
+  constructor(environment: SliceEnvironment, signal?: AbortSignal, givenUp?: GivenUp) {
     this.#environment = environment;
     this.#signal = signal;
+    this.#givenUp = givenUp;
     this.#startedMs = environment.clock.monotonicMs();
   }
 
@@ -22,13 +32,24 @@ export class Slices {
     return this.#environment.clock.monotonicMs() - this.#startedMs >= SLICE_MS;
   }
 
+  /** As `isOver`, where that much metadata was judged; looks at the clock now and then. */
+  isOverAfter(sizeBytes: number): boolean {
+    this.#bytesSinceLook += sizeBytes;
+    if (this.#bytesSinceLook < BYTES_PER_LOOK) return false;
+    this.#bytesSinceLook = 0;
+    return this.isOver;
+  }
+
   /**
-   * Lets everything that waits run, then begins a new slice. Rejects with the signal's reason
-   * where it is aborted by then.
+   * Lets everything that waits run, then begins a new slice. Where a signal is aborted by then,
+   * rejects: with the reason of the one that ends the work, or CANCELLED.
    */
   async pause(): Promise<void> {
     await new Promise<void>((resolve) => this.#environment.scheduler.soon(resolve));
     this.#signal?.throwIfAborted();
+    if (this.#givenUp?.aborted) {
+      throw new FlotillaError('CANCELLED', 'nobody waits for the read any more');
+    }
     this.#startedMs = this.#environment.clock.monotonicMs();
   }
 

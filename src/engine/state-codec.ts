@@ -1,7 +1,7 @@
 /** The stored form of what a shard is: its ownership, its limits, its collections. */
 import type { ByteReader, ByteWriter } from '../shared/bytes.js';
 import { MalformedBytesError } from '../shared/bytes.js';
-import { readCollectionConfig, writeCollectionConfig } from '../shared/codec/command.js';
+import { readCollectionConfig, writeCollectionConfig } from '../shared/codec/collection-config.js';
 import type { CollectionConfig } from '../shared/types.js';
 import type { ShardGenesis } from './engine.js';
 import type { SessionLimits } from './sessions.js';

@@ -13,6 +13,8 @@ const TABLE = {
   sessionClient: 5,
   sessionOutcomes: 6,
   lastVersion: 7,
+  contentFormat: 8,
+  slotSum: 9,
   record: 16,
 } as const;
 
@@ -34,10 +36,12 @@ export const SHARD_KEY = Uint8Array.of(TABLE.shard);
 export const APPLIED_INDEX_KEY = Uint8Array.of(TABLE.appliedIndex);
 export const LAST_VERSION_KEY = Uint8Array.of(TABLE.lastVersion);
 export const SESSION_WATERMARK_KEY = Uint8Array.of(TABLE.sessionWatermark);
+export const CONTENT_FORMAT_KEY = Uint8Array.of(TABLE.contentFormat);
 
 export const COLLECTIONS_RANGE = tableRange(TABLE.collection);
 export const SESSION_CLIENTS_RANGE = tableRange(TABLE.sessionClient);
 export const SESSION_OUTCOMES_RANGE = tableRange(TABLE.sessionOutcomes);
+export const SLOT_SUMS_RANGE = tableRange(TABLE.slotSum);
 
 /** All tables but the records. */
 export const SHARD_TABLES_RANGE: KeyRange = {
@@ -61,6 +65,7 @@ export function isCollectionKey(key: Uint8Array): boolean {
   return key[0] === TABLE.collection;
 }
 
+/** Of any key that begins with the collection. */
 export function collectionIdOf(key: Uint8Array): number {
   return Buffer.from(key).readUInt32BE(1);
 }
@@ -97,6 +102,30 @@ export function sessionOutcomesOfKey(bytes: Uint8Array): {
     sequence: Number(key.readBigUInt64BE(clientEnd)),
     index: Number(key.readBigUInt64BE(clientEnd + 8)),
   };
+}
+
+/** Where the content hash of a collection's slot is. */
+export function slotSumKey(collectionId: number, slot: number): Uint8Array {
+  const key = Buffer.alloc(9);
+  key[0] = TABLE.slotSum;
+  key.writeUInt32BE(collectionId, 1);
+  key.writeUInt32BE(slot, 5);
+  return key;
+}
+
+export function slotSumOfKey(bytes: Uint8Array): { collectionId: number; slot: number } {
+  const key = Buffer.from(bytes);
+  return { collectionId: key.readUInt32BE(1), slot: key.readUInt32BE(5) };
+}
+
+/** Whether the key is one that `slotSumKey` makes. */
+export function isSlotSumKey(key: Uint8Array): boolean {
+  return key[0] === TABLE.slotSum;
+}
+
+/** Whether the key is one that `recordKey` makes. */
+export function isRecordKey(key: Uint8Array): boolean {
+  return key[0] === TABLE.record;
 }
 
 /** All records of a collection. */

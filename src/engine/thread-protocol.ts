@@ -8,16 +8,25 @@ import type { ByteRange } from './byte-packer.js';
 import type {
   AppliedState,
   CommandResult,
+  ContentQuery,
+  ContentReport,
   EngineStats,
+  ExpiredRecords,
+  Explanation,
   Hit,
+  IndexLibraryStats,
   ReadScope,
   RecordKey,
+  ScrollPage,
+  ScrollQuery,
   SearchQuery,
+  Selection,
   ShardGenesis,
   StoredRecord,
 } from './engine.js';
 import type { Include } from './record-view.js';
 import type { SessionLimits } from './sessions.js';
+import type { LogLine } from './thread-log.js';
 
 /** Given to the thread when it starts. */
 export interface EngineThreadData {
@@ -26,6 +35,14 @@ export interface EngineThreadData {
   readonly genesis: ShardGenesis;
   /** See `ShardEngineOptions`. */
   readonly sessionLimits?: SessionLimits;
+  /** See `ShardEngineOptions`. */
+  readonly exactCopy?: boolean;
+  /** See `ShardEngineOptions`. */
+  readonly headFloatsMax?: number;
+  /** One 32-bit counter, shared: messages that were posted to the thread, modulo 2^32. */
+  readonly posted: SharedArrayBuffer;
+  /** See `ShardEngineOptions`. */
+  readonly library?: IndexLibraryStats | undefined;
 }
 
 export interface PackedEntry {
@@ -34,7 +51,13 @@ export interface PackedEntry {
   readonly data: ByteRange;
 }
 
-export type PackedQuery = Omit<SearchQuery, 'vector'> & { readonly vector: ByteRange };
+export type PackedSelection<T extends Selection> = Omit<T, 'filter'> & {
+  readonly filter?: ByteRange;
+};
+
+export type PackedQuery = Omit<PackedSelection<SearchQuery>, 'vector'> & {
+  readonly vector: ByteRange;
+};
 
 export type Packed<T extends StoredRecord> = Omit<T, 'values' | 'metadata'> & {
   readonly values?: ByteRange;
@@ -59,7 +82,19 @@ export type EngineCall =
       readonly keys: readonly RecordKey[];
       readonly include: Include;
     }
-  | { readonly kind: 'count'; readonly scope: ReadScope }
+  | {
+      readonly kind: 'count';
+      readonly scope: ReadScope;
+      readonly selection: PackedSelection<Selection>;
+    }
+  | {
+      readonly kind: 'scroll';
+      readonly scope: ReadScope;
+      readonly query: PackedSelection<ScrollQuery>;
+    }
+  | { readonly kind: 'explain'; readonly scope: ReadScope; readonly query: PackedQuery }
+  | { readonly kind: 'expired'; readonly nowMs: number; readonly limit: number }
+  | { readonly kind: 'contents'; readonly query: ContentQuery }
   | { readonly kind: 'stats' }
   /** Files do not cross: the thread reads and writes them itself. */
   | { readonly kind: 'writeSnapshot'; readonly path: string }
@@ -67,17 +102,32 @@ export type EngineCall =
   /** The last call: the thread ends by itself after it. */
   | { readonly kind: 'close' };
 
+/** No call of its own: nobody waits any more for the answer of the call that has its id. */
+export interface GiveUp {
+  readonly kind: 'giveUp';
+}
+
 export type EngineAnswer =
   | { readonly kind: 'open'; readonly applied: AppliedState }
   | { readonly kind: 'apply'; readonly results: readonly CommandResult[] }
   | { readonly kind: 'search'; readonly hits: readonly (readonly Packed<Hit>[])[] }
   | { readonly kind: 'fetch'; readonly records: readonly (Packed<StoredRecord> | undefined)[] }
   | { readonly kind: 'count'; readonly count: number }
+  | {
+      readonly kind: 'scroll';
+      readonly records: readonly Packed<StoredRecord>[];
+      readonly next: ScrollPage['next'];
+    }
+  | { readonly kind: 'explain'; readonly explanation: Explanation }
+  | { readonly kind: 'expired'; readonly expired: readonly ExpiredRecords[] }
+  | { readonly kind: 'contents'; readonly report: ContentReport }
   | { readonly kind: 'stats'; readonly stats: EngineStats }
   | { readonly kind: 'writeSnapshot'; readonly written: WrittenSnapshot }
   | { readonly kind: 'installSnapshot'; readonly applied: AppliedState }
   | { readonly kind: 'close' }
-  | { readonly kind: 'error'; readonly error: ErrorBody };
+  | { readonly kind: 'error'; readonly error: ErrorBody }
+  /** No answer: its id is of no call. */
+  | LogLine;
 
 export interface Numbered<T> {
   readonly id: number;

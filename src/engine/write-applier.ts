@@ -3,15 +3,13 @@
  * cannot do becomes an outcome or a refusal, the same on all replicas, never a throw.
  */
 import { defined } from '../shared/assert.js';
-import type { WriteCommand, WriteOperation } from '../shared/codec/command.js';
+import type { WriteCommand } from '../shared/codec/command.js';
 import type { ErrorBody, Version, WriteOutcome } from '../shared/types.js';
-import type { Collection } from './collection.js';
 import type { CommandResult } from './engine.js';
-import { checkedVector } from './index/vector-math.js';
-import { recordName } from './record-name.js';
 import type { RecordedOutcome } from './session-codec.js';
 import type { Sessions } from './sessions.js';
 import type { WriteBatch } from './write-batch.js';
+import type { RecordWriter } from './writes/record-writer.js';
 
 /** The log entry that a write came in. */
 export interface WriteEntry {
@@ -22,12 +20,12 @@ export interface WriteEntry {
 
 /**
  * Applies the operations whose outcomes are not recorded yet, and answers for all of them. The
- * caller has checked ownership. `collection` is absent where the shard has none of that id: what
- * was applied before it was dropped is still answered as it was.
+ * caller has checked ownership. `writer` is absent where the shard has no collection of that id:
+ * what was applied before it was dropped is still answered as it was.
  */
 export function applyWrite(
   { index, version, command }: WriteEntry,
-  collection: Collection | undefined,
+  writer: RecordWriter | undefined,
   sessions: Sessions,
   batch: WriteBatch,
 ): CommandResult {
@@ -35,16 +33,16 @@ export function applyWrite(
   if (sessions.isExpired(requestKey)) return { kind: 'refused', error: expired(command) };
   const ordinals = operations.map(({ ordinal }) => ordinal);
   const outcomes = sessions.recorded(requestKey, ordinals);
-  if (collection === undefined && outcomes.size === 0) {
+  if (writer === undefined && outcomes.size === 0) {
     return { kind: 'refused', error: collectionMissing(command.collectionId) };
   }
   const fresh: RecordedOutcome[] = [];
   for (const operation of operations) {
     if (outcomes.has(operation.ordinal)) continue;
     const outcome: WriteOutcome =
-      collection === undefined
+      writer === undefined
         ? { kind: 'not-applied', error: collectionMissing(command.collectionId) }
-        : applyOperation(operation, version, collection, batch);
+        : writer.apply(operation, version);
     outcomes.set(operation.ordinal, outcome);
     fresh.push({ ordinal: operation.ordinal, slot: operation.slot, outcome });
   }
@@ -56,26 +54,6 @@ export function applyWrite(
       outcome: defined(outcomes.get(ordinal), 'outcome'),
     })),
   };
-}
-
-function applyOperation(
-  operation: WriteOperation,
-  version: Version,
-  collection: Collection,
-  batch: WriteBatch,
-): WriteOutcome {
-  const name = recordName(operation);
-  if (operation.kind === 'delete') {
-    const existed = collection.index.remove(name);
-    if (existed) batch.deleteRecord(collection.collectionId, name);
-    return { kind: 'applied', version, existed };
-  }
-  const checked = checkedVector(operation.values, collection.config);
-  if (!(checked instanceof Float32Array)) return { kind: 'not-applied', error: checked };
-  const { values, metadata } = operation;
-  const existed = collection.index.put(name, version, checked);
-  batch.putRecord(collection.collectionId, name, { version, values, metadata });
-  return { kind: 'applied', version, existed };
 }
 
 export function collectionMissing(collectionId: number): ErrorBody {

@@ -3,19 +3,9 @@
  * that they see every entry whole as soon as it is applied.
  */
 import type { KvOperation } from '../shared/kv.js';
-import type { Version } from '../shared/types.js';
 import { type RecordName, recordOfName } from './record-name.js';
-import { sealValue } from './sealed-value.js';
+import { type RecordValue, sealRecordValue } from './record-value.js';
 import { recordKey } from './store-keys.js';
-
-/** A record as the store keeps it under its key. */
-export interface RecordValue {
-  readonly version: Version;
-  /** Encoded `google.protobuf.Struct`; empty for none. */
-  readonly metadata: Uint8Array;
-  /** Little-endian float32. */
-  readonly values: Uint8Array;
-}
 
 export type PendingRecord =
   | { readonly kind: 'put'; readonly value: RecordValue }
@@ -50,6 +40,13 @@ export class WriteBatch {
     this.#operations.push({ type: 'del', key });
   }
 
+  /** Changes of the batch, a record's counted once. */
+  get size(): number {
+    let size = this.#operations.length;
+    for (const records of this.#records.values()) size += records.size;
+    return size;
+  }
+
   /** The operations for the database, in the order in which they were made. */
   operations(): KvOperation[] {
     const operations = [...this.#operations];
@@ -78,12 +75,5 @@ function recordOperation(
 ): KvOperation {
   const key = recordKey(collectionId, recordOfName(name));
   if (record.kind === 'deleted') return { type: 'del', key };
-  const { version, metadata, values } = record.value;
-  const sizeHintBytes = 16 + metadata.length + values.length;
-  const value = sealValue(
-    key,
-    (body) => body.u64(version).bytes(metadata).raw(values),
-    sizeHintBytes,
-  );
-  return { type: 'put', key, value };
+  return { type: 'put', key, value: sealRecordValue(key, record.value) };
 }

@@ -54,6 +54,7 @@ const NAMES = [
   'dropping collection',
   'dropped collection',
   'last version',
+  'content format',
   'record',
 ];
 

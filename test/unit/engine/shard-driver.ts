@@ -1,5 +1,7 @@
 /** Drives an engine as a replica does: a log that survives, entries applied in order, replays. */
+import { setImmediate } from 'node:timers/promises';
 import type {
+  CollectionStats,
   CommandResult,
   Engine,
   Hit,
@@ -20,7 +22,7 @@ import {
 import { encodeStruct, type JsonObject } from '../../../src/shared/codec/struct.js';
 import type { Disk } from '../../../src/shared/environment.js';
 import type { CommittedEntry } from '../../../src/shared/state-machine.js';
-import type { CollectionConfig, WriteOutcome } from '../../../src/shared/types.js';
+import type { CollectionConfig, WriteCondition, WriteOutcome } from '../../../src/shared/types.js';
 
 export const GENESIS: ShardGenesis = {
   shardId: 3,
@@ -67,7 +69,14 @@ export function slotOf(id: string): number {
 export function upsert(
   id: string,
   values: ArrayLike<number>,
-  options: { metadata?: JsonObject; tenant?: string; ordinal?: number; slot?: number } = {},
+  options: {
+    metadata?: JsonObject;
+    tenant?: string;
+    ordinal?: number;
+    slot?: number;
+    condition?: WriteCondition;
+    ttlMs?: number;
+  } = {},
 ): WriteOperation {
   return {
     kind: 'upsert',
@@ -75,14 +84,32 @@ export function upsert(
     slot: options.slot ?? slotOf(id),
     tenant: options.tenant ?? '',
     id,
+    ...(options.condition !== undefined && { condition: options.condition }),
+    ...(options.ttlMs !== undefined && { ttlMs: options.ttlMs }),
     values: floatBytes(Float32Array.from(values)),
     metadata: encodeStruct(options.metadata ?? {}),
   };
 }
 
+export function patch(
+  id: string,
+  metadata: JsonObject,
+  options: { ordinal?: number; condition?: WriteCondition } = {},
+): WriteOperation {
+  return {
+    kind: 'patch',
+    ordinal: options.ordinal ?? ordinals++,
+    slot: slotOf(id),
+    tenant: '',
+    id,
+    ...(options.condition !== undefined && { condition: options.condition }),
+    metadata: encodeStruct(metadata),
+  };
+}
+
 export function remove(
   id: string,
-  options: { tenant?: string; ordinal?: number } = {},
+  options: { tenant?: string; ordinal?: number; condition?: WriteCondition } = {},
 ): WriteOperation {
   return {
     kind: 'delete',
@@ -90,6 +117,7 @@ export function remove(
     slot: slotOf(id),
     tenant: options.tenant ?? '',
     id,
+    ...(options.condition !== undefined && { condition: options.condition }),
   };
 }
 
@@ -183,6 +211,21 @@ export class ShardDriver {
   async write(operations: readonly WriteOperation[], key: Partial<RequestKey> = {}) {
     const [result] = await this.apply(this.writeCommand(operations, key));
     return defined(result, 'result');
+  }
+
+  async stats(collectionId = SCOPE.collectionId): Promise<CollectionStats> {
+    const { collections } = await this.engine.stats();
+    const one = collections.find((collection) => collection.collectionId === collectionId);
+    return defined(one, `collection ${collectionId}`);
+  }
+
+  /** Resolves when every record is in its graph, and no graph is worn. */
+  async settled(): Promise<void> {
+    for (;;) {
+      const { collections } = await this.engine.stats();
+      if (collections.every(({ headRows, isRenewing }) => headRows === 0 && !isRenewing)) return;
+      await setImmediate();
+    }
   }
 
   /** The ids found, in order. */

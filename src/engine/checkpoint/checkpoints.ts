@@ -1,0 +1,250 @@
+/**
+ * The checkpoints of a shard's graphs: which are loaded after an open, when others are written, and
+ * which a snapshot takes along. One thing at a time, beside the requests.
+ *
+ * What a checkpoint holds, the point store holds too: whatever is wrong with one, it is removed,
+ * and the graph is made anew while searches are exact. Only a broken invariant is a failure.
+ */
+import { InvariantError } from '../../shared/assert.js';
+import type { Disk } from '../../shared/environment.js';
+import { FlotillaError, toFlotillaError } from '../../shared/errors.js';
+import type { Logger } from '../../shared/logger.js';
+import type { AttachedFile } from '../../shared/snapshot-file.js';
+import type { Collection } from '../collection.js';
+import { type SliceEnvironment, Slices } from '../slices.js';
+import { AttachedCheckpoints } from './attached-checkpoints.js';
+import { type Checkpoint, CheckpointFiles } from './checkpoint-files.js';
+import {
+  type CheckpointPolicy,
+  estimatedBytes,
+  insertsDue,
+  insertsDueAtClose,
+  isFresh,
+} from './checkpoint-policy.js';
+import { restoreGraph } from './restore-graph.js';
+import { saveGraph } from './save-graph.js';
+
+/** Of the free space a checkpoint may take so much. */
+const SPACE_SHARE_MAX = 0.5;
+
+export interface CheckpointsOptions {
+  readonly environment: SliceEnvironment;
+  readonly disk: Disk;
+  /** Where the checkpoints of this generation of the store are. */
+  readonly directory: string;
+  readonly policy: CheckpointPolicy;
+  readonly logger: Logger;
+  readonly collections: () => Iterable<Collection>;
+  /** `undefined` where it is dropped. */
+  readonly collection: (collectionId: number) => Collection | undefined;
+  readonly appliedIndex: () => number;
+  /** Called when rows that had to wait may go into a graph again. */
+  readonly onThaw: () => void;
+  /** Called when an invariant is broken; the shard cannot go on. */
+  readonly onFailure: (error: unknown) => void;
+}
+
+export class Checkpoints {
+  readonly #options: CheckpointsOptions;
+  readonly #files: CheckpointFiles;
+  /** To be loaded. */
+  readonly #unloaded: Checkpoint[] = [];
+  /** By collection: inserts before which nothing is tried again, after it did not work. */
+  readonly #retryAt = new Map<number, number>();
+  readonly #stop = new AbortController();
+  /** Whether the directory can be read. */
+  #isUsable = true;
+  #running: Promise<void> | undefined;
+
+  constructor(options: CheckpointsOptions) {
+    this.#options = options;
+    this.#files = new CheckpointFiles(options.disk, options.directory);
+  }
+
+  /**
+   * Finds the checkpoints. To be called when all records are loaded and none is in a graph: those
+   * of which there is a checkpoint wait for it.
+   */
+  async open(): Promise<void> {
+    const { collection, disk } = this.#options;
+    try {
+      await this.#files.open();
+    } catch (error) {
+      this.#isUsable = false;
+      this.#warn({ error: messageOf(error) }, 'the checkpoints of graphs cannot be read');
+      return;
+    }
+    for (const checkpoint of this.#files.all()) {
+      const index = collection(checkpoint.collectionId)?.index;
+      if (index?.canSave(disk) !== true) continue;
+      index.awaitRestore();
+      this.#unloaded.push(checkpoint);
+    }
+  }
+
+  /** Goes on with what there is to do, if there is, and nothing is under way. */
+  wake(): void {
+    if (this.#running !== undefined || this.#stop.signal.aborted || !this.#isUsable) return;
+    const job = this.#nextJob();
+    if (job !== undefined) this.#running = this.#run(job);
+  }
+
+  /**
+   * Calls `write` with the files of the checkpoints that spare who loads them most of the inserts.
+   * They are held from the turn of the call on. Where one cannot be read it is removed, and `write`
+   * is called again, without any.
+   */
+  async withFresh<T>(write: (files: readonly AttachedFile[]) => Promise<T>): Promise<T> {
+    const { environment, disk, collection } = this.#options;
+    const fresh = [...this.#files.all()].filter(({ collectionId }) => {
+      const found = collection(collectionId);
+      return found !== undefined && isFresh(found);
+    });
+    if (fresh.length === 0) return write([]);
+    const slices = new Slices(environment);
+    const attached = new AttachedCheckpoints(disk, this.#files, slices, fresh);
+    try {
+      const files: AttachedFile[] = [];
+      for (const checkpoint of fresh) files.push(...(await attached.open(checkpoint)));
+      try {
+        return await write(files);
+      } catch (error) {
+        if (attached.unreadable.length === 0) throw error;
+        return await write([]);
+      }
+    } finally {
+      for (const checkpoint of attached.unreadable) {
+        await this.#giveUp(checkpoint, 'it cannot be read');
+      }
+      await attached.close();
+    }
+  }
+
+  /**
+   * Ends what is under way; with `save`, then writes what is worth it. No row may go into a graph
+   * any more.
+   */
+  async close({ save }: { readonly save: boolean }): Promise<void> {
+    this.#stop.abort(new FlotillaError('NODE_NOT_READY', 'the engine is closed'));
+    await this.#running;
+    if (!save || !this.#isUsable) return;
+    for (const collection of this.#options.collections()) {
+      if (this.#isDue(collection, insertsDueAtClose)) await this.#save(collection);
+    }
+  }
+
+  /** Never rejects. */
+  async #run(job: () => Promise<void>): Promise<void> {
+    try {
+      await job();
+    } catch (error) {
+      this.#stop.abort(error);
+      this.#options.onFailure(error);
+    } finally {
+      this.#running = undefined;
+      this.#options.onThaw();
+      this.wake();
+    }
+  }
+
+  #nextJob(): (() => Promise<void>) | undefined {
+    const { collections, collection } = this.#options;
+    for (const checkpoint of this.#files.all()) {
+      if (collection(checkpoint.collectionId) !== undefined) continue;
+      return () => this.#discard(checkpoint);
+    }
+    const unloaded = this.#unloaded.shift();
+    if (unloaded !== undefined) return () => this.#restore(unloaded);
+    for (const one of collections()) if (this.#isDue(one, insertsDue)) return () => this.#save(one);
+    return undefined;
+  }
+
+  #isDue(
+    collection: Collection,
+    due: (collection: Collection, policy: CheckpointPolicy) => number,
+  ): boolean {
+    const { collectionId, index } = collection;
+    const { policy, disk } = this.#options;
+    const retryAt = this.#retryAt.get(collectionId) ?? 0;
+    const inserts = Math.max(retryAt, due(collection, policy));
+    return index.unsavedInserts >= inserts && index.canSave(disk);
+  }
+
+  async #save(collection: Collection): Promise<void> {
+    const { environment, disk, logger, appliedIndex, policy } = this.#options;
+    const { collectionId, index } = collection;
+    const { clock } = environment;
+    const startMs = clock.monotonicMs();
+    try {
+      const checkpoint = await this.#files.begin(collectionId);
+      await this.#checkSpace(collection);
+      const saved = await saveGraph(collection, {
+        disk,
+        files: this.#files,
+        checkpoint,
+        appliedIndex: appliedIndex(),
+        slices: new Slices(environment),
+      });
+      if (saved === undefined) return;
+      this.#retryAt.delete(collectionId);
+      const { points, sizeBytes } = saved;
+      const durationMs = Math.round(clock.monotonicMs() - startMs);
+      logger.info({ collectionId, points, sizeBytes, durationMs }, 'a graph is checkpointed');
+    } catch (error) {
+      if (error instanceof InvariantError) throw error;
+      this.#retryAt.set(collectionId, index.unsavedInserts + insertsDue(collection, policy));
+      this.#warn({ collectionId, error: messageOf(error) }, 'a graph could not be checkpointed');
+    }
+  }
+
+  /** What can be made anew takes no space that records need. */
+  async #checkSpace(collection: Collection): Promise<void> {
+    const { freeBytes } = await this.#options.disk.space(this.#files.directory);
+    const neededBytes = estimatedBytes(collection);
+    if (neededBytes <= SPACE_SHARE_MAX * freeBytes) return;
+    throw new Error(`it needs ${neededBytes} bytes, and ${freeBytes} are free`);
+  }
+
+  async #restore(checkpoint: Checkpoint): Promise<void> {
+    const { collectionId } = checkpoint;
+    const { environment, disk, logger } = this.#options;
+    const collection = this.#options.collection(collectionId);
+    if (collection === undefined) return;
+    const { index } = collection;
+    const { clock } = environment;
+    const startMs = clock.monotonicMs();
+    try {
+      const slices = new Slices(environment, this.#stop.signal);
+      await restoreGraph(collection, { disk, files: this.#files, checkpoint, slices });
+      if (index.disposed) return;
+      const [records, covered] = [index.size, index.coveredRows];
+      const durationMs = Math.round(clock.monotonicMs() - startMs);
+      logger.info({ collectionId, records, covered, durationMs }, 'a graph is loaded');
+    } catch (error) {
+      if (error instanceof InvariantError) throw error;
+      if (this.#stop.signal.aborted || index.disposed) return;
+      await this.#giveUp(checkpoint, messageOf(error));
+    }
+  }
+
+  async #giveUp(checkpoint: Checkpoint, why: string): Promise<void> {
+    const { collectionId } = checkpoint;
+    this.#warn({ collectionId, why }, 'the checkpoint of a graph cannot be used: it is removed');
+    await this.#discard(checkpoint);
+  }
+
+  async #discard(checkpoint: Checkpoint): Promise<void> {
+    const { collectionId } = checkpoint;
+    await this.#files.discard(checkpoint).catch((error: unknown) => {
+      this.#warn({ collectionId, error: messageOf(error) }, 'a checkpoint could not be removed');
+    });
+  }
+
+  #warn(fields: object, message: string): void {
+    this.#options.logger.warn(fields, message);
+  }
+}
+
+function messageOf(error: unknown): string {
+  return toFlotillaError(error).message;
+}

@@ -1,0 +1,160 @@
+/**
+ * Moves what the heads hold into the graphs, and renews worn ones, in slices of a few milliseconds
+ * beside the requests: one insert at a time, and after each it lets those go first that wait (H2).
+ * Without work it does nothing, and nothing of it is pending.
+ */
+import type { Collection } from './collection.js';
+import type { RecordView } from './record-view.js';
+import { type SliceEnvironment, Slices } from './slices.js';
+
+/** Ends a slice where the clock stands still. */
+const STEPS_PER_SLICE_MAX = 64;
+
+export interface MoverOptions {
+  readonly environment: SliceEnvironment;
+  readonly collections: () => Iterable<Collection>;
+  readonly recordsOf: (collection: Collection) => RecordView;
+  /** Called after each slice. */
+  readonly onSlice: () => void;
+  /** Whether requests wait for the thread, or for something that ends on it. */
+  readonly requestsWait: () => boolean;
+  /** Ends the work, and the waits for room with its reason. */
+  readonly signal: AbortSignal;
+  /** Called when an insert or a read fails; the shard cannot go on. */
+  readonly onFailure: (error: unknown) => void;
+}
+
+interface Waiter {
+  readonly isMet: () => boolean;
+  readonly resolve: () => void;
+  readonly reject: (error: unknown) => void;
+}
+
+export class Mover {
+  readonly #options: MoverOptions;
+  readonly #slices: Slices;
+  readonly #waiters = new Set<Waiter>();
+  readonly #abort = (): void => {
+    this.#stopped = true;
+    this.#rejectAll(this.#options.signal.reason);
+  };
+  #running: Promise<void> | undefined;
+  /** Of the collection that had the last step. */
+  #lastId = -1;
+  #stopped = false;
+  /** What the work ended with. */
+  #failure: { readonly error: unknown } | undefined;
+
+  constructor(options: MoverOptions) {
+    this.#options = options;
+    this.#slices = new Slices(options.environment);
+    const { signal } = options;
+    if (signal.aborted) this.#abort();
+    else signal.addEventListener('abort', this.#abort, { once: true });
+  }
+
+  /** Goes on with the work that there is, if there is, in a later turn. */
+  wake(): void {
+    this.#checkWaiters();
+    if (this.#running !== undefined || this.#stopped || this.#next() === undefined) return;
+    this.#running = this.#run();
+  }
+
+  /**
+   * Resolves when `isMet` answers true, now or after a step. Rejects when the signal is aborted or
+   * the work has failed.
+   */
+  async until(isMet: () => boolean): Promise<void> {
+    this.#options.signal.throwIfAborted();
+    if (this.#failure !== undefined) throw this.#failure.error;
+    if (isMet()) return;
+    this.wake();
+    await new Promise<void>((resolve, reject) => {
+      this.#waiters.add({ isMet, resolve, reject });
+    });
+  }
+
+  /** Resolves when the step under way has ended; what is left is made anew after the next open. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    this.#options.signal.removeEventListener('abort', this.#abort);
+    await this.#running;
+  }
+
+  /** Never rejects. */
+  async #run(): Promise<void> {
+    try {
+      for (;;) {
+        await this.#slices.pause();
+        const hasMore = await this.#slice();
+        this.#options.onSlice();
+        if (!hasMore) return;
+      }
+    } catch (error) {
+      if (!this.#stopped) this.#fail(error);
+    } finally {
+      this.#running = undefined;
+      // Between the look that found nothing and this line somebody may have brought work.
+      this.wake();
+    }
+  }
+
+  #fail(error: unknown): void {
+    this.#stopped = true;
+    this.#failure = { error };
+    this.#rejectAll(error);
+    this.#options.onFailure(error);
+  }
+
+  /** Returns whether there is more to do. */
+  async #slice(): Promise<boolean> {
+    for (let steps = 0; steps < STEPS_PER_SLICE_MAX; steps++) {
+      const collection = this.#stopped ? undefined : this.#next();
+      if (collection === undefined) return false;
+      const { collectionId, index } = collection;
+      if (index.missingVectors().length > 0) {
+        await this.#fetchVectors(collection);
+        continue;
+      }
+      index.step();
+      this.#lastId = collectionId;
+      this.#checkWaiters();
+      if (this.#slices.isOver || this.#options.requestsWait()) break;
+    }
+    return true;
+  }
+
+  /** The collections take turns, a step each. */
+  #next(): Collection | undefined {
+    let first: Collection | undefined;
+    for (const collection of this.#options.collections()) {
+      if (!collection.index.hasWork) continue;
+      if (collection.collectionId > this.#lastId) return collection;
+      first ??= collection;
+    }
+    return first;
+  }
+
+  async #fetchVectors(collection: Collection): Promise<void> {
+    const { index } = collection;
+    const names = index.missingVectors();
+    const values = await this.#options.recordsOf(collection).read(names);
+    for (const [at, name] of names.entries()) {
+      const value = values[at];
+      if (value !== undefined) index.supply(name, value);
+    }
+  }
+
+  #checkWaiters(): void {
+    for (const waiter of this.#waiters) {
+      if (!waiter.isMet()) continue;
+      this.#waiters.delete(waiter);
+      waiter.resolve();
+    }
+  }
+
+  #rejectAll(error: unknown): void {
+    for (const { reject } of this.#waiters) reject(error);
+    this.#waiters.clear();
+  }
+}

@@ -1,0 +1,190 @@
+/**
+ * A search among all records, or those that a filter and a tenant select: plans, runs, and goes
+ * over to the exact plan where the graph falls short, so that what it finds is right however few
+ * match (Q1).
+ */
+import { unreachable } from '../../shared/assert.js';
+import type { Collection } from '../collection.js';
+import type { NearQuery, ScanMeans } from '../collection-index.js';
+import type { Explanation, PlanKind } from '../engine.js';
+import type { RowHit } from '../graph.js';
+import type { Row } from '../rows.js';
+import type { CostModel, CostShape } from './cost-model.js';
+import { estimateMatches } from './match-estimate.js';
+import { firstMatching, matchingRows } from './matching-rows.js';
+import { CANDIDATES_MAX, choosePlan } from './planner.js';
+import { RowMatcher, type RowSelector } from './row-matcher.js';
+import { VisitBudget } from './visit-budget.js';
+
+/** Matches that are kept beyond the wanted ones, in the place of those that change meanwhile. */
+const SPARE_HITS = 16;
+
+/** How many times as many candidates are looked at where too few of them matched. */
+const WIDER = 4;
+
+/** What a search needs beside the collection. */
+export interface SearchMeans extends ScanMeans {
+  readonly costs: CostModel;
+}
+
+/** What a search did, as far as it is its own to tell. */
+export type SearchTrace = Pick<
+  Explanation,
+  'plan' | 'reason' | 'estimatedMatches' | 'matches' | 'visited' | 'compared'
+>;
+
+/** Takes the hits in the turn in which they are right. */
+type Take<T> = (hits: RowHit[]) => Promise<T>;
+
+/**
+ * One query, run once. Costs by the model at most about twice what the better plan does: the graph
+ * is given up when it has cost as much as the exact plan would have.
+ */
+export class PlannedSearch {
+  readonly #collection: Collection;
+  readonly #query: NearQuery;
+  readonly #means: SearchMeans;
+  readonly #matcher: RowMatcher;
+  #plan: PlanKind = 'graph';
+  #reason = 'there are no records';
+  #estimatedMatches = 0;
+  #matches: number | undefined = 0;
+  #visited = 0;
+  #compared = 0;
+
+  constructor(collection: Collection, query: NearQuery, selector: RowSelector, means: SearchMeans) {
+    this.#collection = collection;
+    this.#query = query;
+    this.#means = means;
+    this.#matcher = new RowMatcher(collection, means.records, selector);
+  }
+
+  get trace(): SearchTrace {
+    return {
+      plan: this.#plan,
+      reason: this.#reason,
+      estimatedMatches: this.#estimatedMatches,
+      ...(this.#matches !== undefined && { matches: this.#matches }),
+      visited: this.#visited + this.#matcher.reads,
+      compared: this.#compared,
+    };
+  }
+
+  /** Finds the nearest matches, in `hitOrder`. */
+  async run<T>(take: Take<T>): Promise<T> {
+    const shape = this.#shape;
+    const known = estimateMatches(this.#matcher, shape, this.#means.costs);
+    const { matches } = known;
+    this.#estimatedMatches = Math.round(matches.expected);
+    this.#matches = matches.min === matches.max ? matches.min : undefined;
+    const plan = choosePlan({ shape, k: this.#query.k, ...known }, this.#means.costs);
+    this.#plan = plan.kind === 'graph-checked' ? 'graph-filtered' : plan.kind;
+    this.#reason = plan.reason;
+    switch (plan.kind) {
+      case 'graph':
+        return this.#searchGraph(take);
+      case 'graph-filtered':
+        return this.#searchFilteredGraph(plan.visitsMax, take);
+      case 'graph-checked':
+        return this.#searchCheckedGraph(plan.candidates, plan.ef, take);
+      case 'exact-rows':
+      case 'scan':
+        return this.#searchRows(take);
+      default:
+        return unreachable(plan);
+    }
+  }
+
+  get #shape(): CostShape {
+    const { index, config } = this.#collection;
+    const { ef, k } = this.#query;
+    return {
+      records: index.size,
+      dimension: config.dimension,
+      ef: Math.max(ef, k),
+      exactCopy: index.keepsVectors,
+    };
+  }
+
+  /** Asks nothing of the points, and so has to look at the hits: records may have changed. */
+  #searchGraph<T>(take: Take<T>): Promise<T> {
+    return this.#collection.index.searchNearInSlices(this.#query, this.#means, (near) => {
+      if (near.isShort) return this.#fallBack('the graph found too few', take);
+      if (near.hits.every(({ row }) => this.#matcher.matches(row))) return take(near.hits);
+      return this.#fallBack('records changed meanwhile', take);
+    });
+  }
+
+  #searchFilteredGraph<T>(visitsMax: number, take: Take<T>): Promise<T> {
+    const { index } = this.#collection;
+    // What the graph does not cover is asked for too, whatever the plan.
+    const budget = new VisitBudget(this.#matcher, visitsMax + 2 * index.stats().headRows);
+    const accept = (row: Row): boolean => budget.accept(row);
+    return index.searchNearInSlices({ ...this.#query, accept }, this.#means, (near) => {
+      this.#visited += budget.visits;
+      if (budget.isSpent) {
+        return this.#fallBack(`the graph was given up after ${budget.visits} points`, take);
+      }
+      return near.isShort ? this.#fallBack('the graph found too few', take) : take(near.hits);
+    });
+  }
+
+  /** Reads the metadata of what is nearest, from the nearest on, until enough of it matches. */
+  async #searchCheckedGraph<T>(candidates: number, ef: number, take: Take<T>): Promise<T> {
+    const { index, payload } = this.#collection;
+    const { k } = this.#query;
+    const { changes } = payload;
+    const accept = (row: Row): boolean => this.#matcher.isPossible(row);
+    const near = { ...this.#query, k: candidates, ef, accept };
+    const found = await index.searchNearInSlices(near, this.#means, async (nearest) => nearest);
+    if (found.isShort) return this.#fallBack('the graph found too few', take);
+    const matching = await this.#firstMatches(found.hits, k + SPARE_HITS);
+    const last = matching.at(-1);
+    if (last === undefined || matching.length < k) {
+      if (candidates < CANDIDATES_MAX) {
+        const wider = Math.min(CANDIDATES_MAX, WIDER * candidates);
+        return this.#searchCheckedGraph(wider, Math.max(ef, wider), take);
+      }
+      return this.#fallBack(`too few of ${candidates} candidates match`, take);
+    }
+    const rows = Uint32Array.from(matching, ({ row }) => row);
+    return this.#measureRows(rows, (hits) => {
+      // What is not among the matches was farther than the last of them.
+      const farthest = hits.at(k - 1)?.distance ?? Number.POSITIVE_INFINITY;
+      if (payload.changes === changes || farthest <= last.distance) return take(hits);
+      return this.#fallBack('records changed meanwhile', take);
+    });
+  }
+
+  async #firstMatches(hits: readonly RowHit[], count: number): Promise<RowHit[]> {
+    const candidates = Uint32Array.from(hits, ({ row }) => row);
+    const rows = await firstMatching(
+      this.#collection,
+      this.#matcher,
+      this.#means,
+      candidates,
+      count,
+    );
+    const matching = new Set(rows);
+    return hits.filter(({ row }) => matching.has(row));
+  }
+
+  #fallBack<T>(why: string, take: Take<T>): Promise<T> {
+    this.#plan = this.#matcher.resolution.isExact ? 'exact-rows' : 'scan';
+    this.#reason = `${this.#reason}; ${why}`;
+    return this.#searchRows(take);
+  }
+
+  async #searchRows<T>(take: Take<T>): Promise<T> {
+    const rows = await matchingRows(this.#collection, this.#matcher, this.#means);
+    this.#matches = rows.length;
+    return this.#measureRows(rows, take);
+  }
+
+  #measureRows<T>(rows: Uint32Array, take: Take<T>): Promise<T> {
+    this.#compared += rows.length;
+    const accept = (row: Row): boolean => this.#matcher.matches(row);
+    const query = { ...this.#query, rows, accept };
+    return this.#collection.index.searchRows(query, this.#means, take);
+  }
+}

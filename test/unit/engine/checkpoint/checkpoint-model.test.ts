@@ -1,0 +1,77 @@
+// Goal: whenever graphs are saved, loaded and lost with the machine, a shard holds what its log
+// says (H1, H5, H6, S-43). Method: random steps against a naive model, with a checkpoint after
+// every insert.
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { FlatIndex } from '../../../../src/engine/index/flat-index.js';
+import { ShardRun } from '../model/shard-run.js';
+import { type Step, steps } from '../model/shard-steps.js';
+import { ALWAYS, AT_CLOSE } from './checkpoint-rig.js';
+
+const settings = fc.record({
+  exactCopy: fc.boolean(),
+  headFloatsMax: fc.constantFrom(4, 24, 4_096),
+  checkpoints: fc.constantFrom(ALWAYS, ALWAYS, AT_CLOSE),
+});
+
+const SETTLE: Step = { kind: 'settle' };
+const REOPEN: Step = { kind: 'reopen' };
+
+function upserts(vector: readonly [number, number], ...ids: string[]): Step {
+  const change = { kind: 'upsert', vector, metadata: {}, ttlMs: undefined } as const;
+  return {
+    kind: 'write',
+    collectionId: 1,
+    writes: ids.map((id) => ({ id, tenant: '', demand: undefined, change })),
+    entries: 1,
+    isStale: false,
+    meanwhile: undefined,
+  };
+}
+
+/** Each step has a checkpoint to write, to load or to be rid of. */
+const STORY: readonly Step[] = [
+  upserts([1, 1], 'a', 'b', 'c', 'd'),
+  SETTLE,
+  upserts([2, 2], 'b', 'e'),
+  REOPEN,
+  upserts([3, 3], 'c'),
+  SETTLE,
+  { kind: 'snapshot' },
+  { kind: 'create', collectionId: 2 },
+  REOPEN,
+  { kind: 'install' },
+  SETTLE,
+  upserts([4, 4], 'a', 'f'),
+  { kind: 'drop', collectionId: 2 },
+  REOPEN,
+  { kind: 'check' },
+];
+
+describe('a shard with checkpoints against a naive model', () => {
+  it('holds what its log says, wherever it dies (H5, H6, S-43)', async () => {
+    let deaths = 0;
+    await fc.assert(
+      fc.asyncProperty(steps, settings, async (all, chosen) => {
+        const run = new ShardRun({ ...chosen, createIndex: (options) => new FlatIndex(options) });
+        await run.run(all);
+        deaths += run.deaths;
+      }),
+      { numRuns: 40 },
+    );
+    expect(deaths).toBeGreaterThan(5);
+  });
+
+  it('holds what its log says, whichever operation of a story it dies in (H5, S-43)', async () => {
+    for (let count = 0; ; count++) {
+      const run = new ShardRun({
+        createIndex: (options) => new FlatIndex(options),
+        checkpoints: ALWAYS,
+      });
+      await run.run([{ kind: 'doom', steps: count, again: [] }, ...STORY]);
+      if (run.deaths > 0) continue;
+      expect(count).toBeGreaterThan(60);
+      return;
+    }
+  });
+});

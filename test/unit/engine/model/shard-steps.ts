@@ -1,0 +1,174 @@
+/** What may happen to a shard, at random: few names and places, so that things meet. */
+import fc from 'fast-check';
+import type { JsonObject } from '../../../../src/shared/codec/struct.js';
+import { type Filter, printFilter } from '../../../../src/shared/filter.js';
+import { arbitraryFilter, arbitraryMetadata } from '../../shared/filter-arbitraries.js';
+
+/** In another order than their slots. */
+export const IDS = ['a', 'b', 'c', 'd', 'e', 'f', 'p', 'é'];
+export const TENANTS = ['', 'x'];
+export const COLLECTION_IDS = [1, 2, 3];
+/** Vectors have whole coordinates from 0 to here: distances are exact, and many are equal. */
+const COORDINATE_MAX = 7;
+/** A disk operation or so a step: deaths come a few steps later, or never. */
+const DEATH_STEPS_MAX = 24;
+
+/** `current` demands the version that the record has when the command is made. */
+export type Demand = 'absent' | 'exists' | 'current' | 'wrong';
+
+export type Change =
+  | {
+      readonly kind: 'upsert';
+      readonly vector: readonly [number, number];
+      readonly metadata: JsonObject;
+      readonly ttlMs: number | undefined;
+    }
+  | { readonly kind: 'patch'; readonly metadata: JsonObject }
+  | { readonly kind: 'delete' };
+
+export interface Write {
+  readonly id: string;
+  readonly tenant: string;
+  readonly change: Change;
+  readonly demand: Demand | undefined;
+}
+
+export interface Question {
+  readonly collectionId: number;
+  readonly vector: readonly [number, number];
+  readonly k: number;
+  readonly filter: JsonObject | undefined;
+  readonly tenant: string | undefined;
+}
+
+export type Step =
+  | {
+      readonly kind: 'write';
+      readonly collectionId: number;
+      readonly writes: readonly Write[];
+      /** Entries of the log that the request is cut into. */
+      readonly entries: number;
+      readonly isStale: boolean;
+      /** Asked while it is applied. */
+      readonly meanwhile: Question | undefined;
+    }
+  | { readonly kind: 'retry'; readonly back: number; readonly entries: number }
+  | { readonly kind: 'ask'; readonly question: Question }
+  | { readonly kind: 'create' | 'drop'; readonly collectionId: number }
+  | { readonly kind: 'expire'; readonly nowMs: number; readonly isStale: boolean }
+  | { readonly kind: 'check' | 'settle' | 'snapshot' | 'install' | 'reopen' }
+  /** The machine dies before the disk operation after so many more, and when it starts again. */
+  | { readonly kind: 'doom'; readonly steps: number; readonly again: readonly number[] }
+  | { readonly kind: 'crash' };
+
+const coordinate = fc.nat(COORDINATE_MAX);
+const vector = fc.tuple(coordinate, coordinate);
+const collectionId = fc.constantFrom(1, 1, 1, ...COLLECTION_IDS);
+const maybe = <T>(arbitrary: fc.Arbitrary<T>, freq = 1) =>
+  fc.option(arbitrary, { nil: undefined, freq });
+
+const change: fc.Arbitrary<Change> = fc.oneof(
+  {
+    weight: 5,
+    arbitrary: fc.record({
+      kind: fc.constant('upsert' as const),
+      vector,
+      metadata: arbitraryMetadata,
+      ttlMs: fc.constantFrom(undefined, undefined, undefined, 0, 1, 40),
+    }),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.record({ kind: fc.constant('patch' as const), metadata: arbitraryMetadata }),
+  },
+  { weight: 2, arbitrary: fc.constant({ kind: 'delete' as const }) },
+);
+
+const write: fc.Arbitrary<Write> = fc.record({
+  id: fc.constantFrom(...IDS),
+  tenant: fc.constantFrom(...TENANTS),
+  change,
+  demand: fc.constantFrom(
+    undefined,
+    undefined,
+    undefined,
+    undefined,
+    'absent',
+    'exists',
+    'current',
+    'wrong',
+  ),
+});
+
+const question: fc.Arbitrary<Question> = fc.record({
+  collectionId,
+  vector,
+  k: fc.integer({ min: 1, max: 20 }),
+  filter: maybe(arbitraryFilter.map((one: Filter) => printFilter(one))),
+  tenant: fc.constantFrom(undefined, undefined, 'x', '', 'nobody'),
+});
+
+const only = <Kind extends string>(kind: Kind) => fc.constant({ kind });
+
+const step: fc.Arbitrary<Step> = fc.oneof(
+  {
+    weight: 16,
+    arbitrary: fc.record({
+      kind: fc.constant('write' as const),
+      collectionId,
+      writes: fc.uniqueArray(write, {
+        minLength: 1,
+        maxLength: 6,
+        selector: ({ id, tenant }) => `${tenant}/${id}`,
+      }),
+      entries: fc.integer({ min: 1, max: 3 }),
+      isStale: fc.constantFrom(...new Array<boolean>(19).fill(false), true),
+      meanwhile: maybe(question),
+    }),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      kind: fc.constant('retry' as const),
+      back: fc.nat(4),
+      entries: fc.integer({ min: 1, max: 3 }),
+    }),
+  },
+  { weight: 4, arbitrary: fc.record({ kind: fc.constant('ask' as const), question }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant('create' as const), collectionId }) },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      kind: fc.constant('drop' as const),
+      collectionId: fc.constantFrom(...COLLECTION_IDS),
+    }),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      kind: fc.constant('expire' as const),
+      nowMs: fc.nat(150),
+      isStale: fc.boolean(),
+    }),
+  },
+  { weight: 1, arbitrary: only('check') },
+  { weight: 2, arbitrary: only('settle') },
+  { weight: 1, arbitrary: only('snapshot') },
+  { weight: 1, arbitrary: only('install') },
+  { weight: 1, arbitrary: only('reopen') },
+  {
+    weight: 3,
+    arbitrary: fc.record({
+      kind: fc.constant('doom' as const),
+      steps: fc.nat(DEATH_STEPS_MAX),
+      again: fc.array(fc.nat(8), { maxLength: 2 }),
+    }),
+  },
+  { weight: 1, arbitrary: only('crash') },
+);
+
+export const steps: fc.Arbitrary<Step[]> = fc.array(step, {
+  minLength: 1,
+  maxLength: 60,
+  size: 'max',
+});
