@@ -6,6 +6,8 @@ export interface TextOutput {
   readonly isTerminal: boolean;
   /** Width of the terminal; 80 where it is not known. */
   readonly columns: number;
+  /** Whether the reader has gone away: what is still written is lost. */
+  readonly isClosed: boolean;
   write(text: string): void;
 }
 

@@ -7,14 +7,19 @@ const DEFAULT_COLUMNS = 80;
 const STOP_SIGNALS: readonly StopSignal[] = ['SIGINT', 'SIGTERM'];
 
 function outputOf(stream: NodeJS.WriteStream): TextOutput {
+  let isClosed = false;
   // A reader that has gone away (`flotilla status | head -1`) is no error of ours.
   stream.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code !== 'EPIPE') throw error;
+    isClosed = true;
   });
   return {
     isTerminal: stream.isTTY === true,
     get columns() {
       return stream.columns ?? DEFAULT_COLUMNS;
+    },
+    get isClosed() {
+      return isClosed;
     },
     write: (text) => void stream.write(text),
   };

@@ -1,7 +1,7 @@
 /** Options that several commands share, and how option values are read. */
 import { readFile } from 'node:fs/promises';
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import type { Flotilla } from '../client/index.js';
+import type { Flotilla, Metadata, Where } from '../client/index.js';
 import { parseAddress } from '../node/address.js';
 import { ConfigError, type ConfigSources } from '../node/config.js';
 import {
@@ -113,6 +113,28 @@ export function numberOption(text: string): number {
     throw new InvalidArgumentError('It must be a number.');
   }
   return value;
+}
+
+/** `--filter`, of all commands that take one. */
+export function filterOption(): Option {
+  return new Option(
+    '--filter <json>',
+    'only records whose metadata match, such as \'{"year": {"$gte": 2020}}\' (docs/filters.md)',
+  ).argParser(parseFilterOption);
+}
+
+/** What is wrong with its operators the cluster says, which knows the fields. */
+function parseFilterOption(text: string): Where<Metadata> {
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(text);
+  } catch {
+    throw new InvalidArgumentError('It is not JSON.');
+  }
+  if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed)) {
+    throw new InvalidArgumentError('It must be a JSON object.');
+  }
+  return parsed as Where<Metadata>;
 }
 
 function parseAddresses(text: string): string[] {

@@ -9,9 +9,11 @@ import { addDevCommand } from './commands/dev.js';
 import { addImportCommand } from './commands/import.js';
 import { addLeaderCommand } from './commands/leader.js';
 import { addNodeCommand } from './commands/node.js';
+import { addRecordCommands } from './commands/records.js';
 import { addReplicaCommand } from './commands/replica.js';
 import { addSearchCommand } from './commands/search.js';
 import { addStatusCommand } from './commands/status.js';
+import { addVerifyCommand } from './commands/verify.js';
 import type { CliContext } from './context.js';
 import { EXIT, EXIT_CODES_HELP, type ExitCode, exitCodeOf } from './exit-codes.js';
 import { reportError } from './report-error.js';
@@ -59,11 +61,13 @@ export function createProgram(context: CliContext, finish: (code: ExitCode) => v
   addDevCommand(program, context, finish);
   addClusterCommand(program, context, finish);
   addStatusCommand(program, context, finish);
+  addVerifyCommand(program, context, finish);
   addReplicaCommand(program, context, finish);
   addLeaderCommand(program, context, finish);
   addCollectionCommand(program, context, finish);
   addImportCommand(program, context, finish);
   addSearchCommand(program, context, finish);
+  addRecordCommands(program, context, finish);
   addConfigCommand(program, context, finish);
   return program;
 }

@@ -11,6 +11,9 @@ import { LIMITS } from '../shared/limits.js';
 
 export type VectorFormat = 'fvecs' | 'bvecs' | 'jsonl';
 
+/** `version` is left aside: it is among what `flotilla scroll` writes. */
+const RECORD_FIELDS: readonly string[] = ['id', 'values', 'metadata', 'version'];
+
 export const VECTOR_FORMATS: readonly VectorFormat[] = ['fvecs', 'bvecs', 'jsonl'];
 
 /** One record of a file. */
@@ -247,8 +250,8 @@ function parseJsonRecord(
     );
   }
   if (!isObject(parsed)) throw new VectorFileError(`${place} is not an object`);
-  const { id, values, metadata, ...others } = parsed;
-  const stranger = Object.keys(others)[0];
+  const { id, values, metadata } = parsed;
+  const stranger = Object.keys(parsed).find((name) => !RECORD_FIELDS.includes(name));
   if (stranger !== undefined) {
     throw new VectorFileError(
       `${place} has the unknown field "${stranger}"; there are id, values and metadata`,

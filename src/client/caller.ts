@@ -3,7 +3,7 @@ import { Metadata } from '@grpc/grpc-js';
 import type { WriteResponse } from '../shared/codec/api-messages.js';
 import type { RequestKey } from '../shared/codec/command.js';
 import { type ApiMethod, RETRIES_HEADER } from '../shared/codec/public-api.js';
-import { ERRORS } from '../shared/error-codes.js';
+import { ERRORS, isConditionReason } from '../shared/error-codes.js';
 import { FlotillaError, isFlotillaError } from '../shared/errors.js';
 import type { WriteOutcome } from '../shared/types.js';
 import type { Connections } from './connections.js';
@@ -173,9 +173,13 @@ function isExpired(outcome: WriteOutcome): boolean {
   return outcome.kind !== 'applied' && outcome.error.reason === 'SESSION_EXPIRED';
 }
 
-/** After a lost answer, what this attempt has not applied the lost one may have. */
+/**
+ * After a lost answer, what this attempt has not applied the lost one may have. Not so where a
+ * condition did not hold: that was decided under this key, whichever attempt was the first.
+ */
 function doubted(outcome: WriteOutcome): WriteOutcome {
-  return outcome.kind === 'not-applied' ? { kind: 'unknown', error: outcome.error } : outcome;
+  if (outcome.kind !== 'not-applied' || isConditionReason(outcome.error.reason)) return outcome;
+  return { kind: 'unknown', error: outcome.error };
 }
 
 /** What is known after one more answer: applied stays applied, and unknown is never unlearnt. */

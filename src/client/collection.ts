@@ -1,6 +1,7 @@
-/** Records of one collection: write, read, search. */
-import { floatBytes, floatsOf, isWellFormed } from '../shared/bytes.js';
+/** Records of one collection: write, read, search, scroll. */
+import { floatsOf } from '../shared/bytes.js';
 import type { StoredRecordMessage } from '../shared/codec/api-messages.js';
+import type { ExplainResponse } from '../shared/codec/explain-messages.js';
 import { NO_BYTES } from '../shared/codec/protobuf-wire.js';
 import { API } from '../shared/codec/public-api.js';
 import type {
@@ -9,47 +10,31 @@ import type {
   SearchQueryMessage,
   ShardSummary,
 } from '../shared/codec/search-messages.js';
-import { decodeStruct, encodeStruct, type JsonObject } from '../shared/codec/struct.js';
-import type { ErrorReason } from '../shared/error-codes.js';
-import { FlotillaError, isFlotillaError } from '../shared/errors.js';
-import { READ_CONSISTENCIES, type ReadConsistency, type WriteOutcome } from '../shared/types.js';
+import { decodeStruct } from '../shared/codec/struct.js';
+import { FlotillaError } from '../shared/errors.js';
+import { LIMITS } from '../shared/limits.js';
+import { READ_CONSISTENCIES, type ReadConsistency } from '../shared/types.js';
 import type { Caller } from './caller.js';
 import type { CallOptions } from './options.js';
-
-/** What can be stored beside a vector: anything that JSON can hold. */
-export type Metadata = JsonObject;
-
-export interface NewRecord<M extends Metadata> {
-  /** 1 to 512 bytes of UTF-8, unique in the collection. */
-  readonly id: string;
-  /** Exactly as many finite numbers as the collection's dimension; stored as float32. */
-  readonly values: Float32Array | readonly number[];
-  readonly metadata?: M;
-}
-
-/** What became of one record of a write. */
-export type RecordOutcome =
-  | {
-      readonly id: string;
-      readonly kind: 'applied';
-      /** A decimal number that grows with each write of the record. */
-      readonly version: string;
-      /** Whether a record of this id existed before. */
-      readonly existed: boolean;
-    }
-  | {
-      readonly id: string;
-      /** 'unknown': it may have been written, or be written yet. */
-      readonly kind: 'not-applied' | 'unknown';
-      readonly reason: ErrorReason;
-      readonly message: string;
-    };
-
-export interface WriteResult {
-  /** One per record, in order. */
-  readonly outcomes: readonly RecordOutcome[];
-  readonly appliedCount: number;
-}
+import {
+  checkedTtl,
+  type Metadata,
+  metadataBytes,
+  vectorBytes,
+  versionText,
+  wellFormed,
+  wholeNumber,
+} from './values.js';
+import { filterBytes, type Where } from './where.js';
+import {
+  checkedMode,
+  type MetadataPatch,
+  type NewRecord,
+  type UpsertOptions,
+  type VersionedId,
+  type WriteResult,
+  writeResult,
+} from './writes.js';
 
 export interface StoredRecord<M extends Metadata> {
   readonly id: string;
@@ -65,7 +50,7 @@ export interface Hit<M extends Metadata> extends StoredRecord<M> {
   readonly distance: number;
 }
 
-interface QueryOptions {
+interface QueryOptions<M extends Metadata> {
   /** How many hits to return. */
   readonly k: number;
   /** HNSW candidates: more finds better and takes longer. The server's default where absent. */
@@ -74,6 +59,8 @@ interface QueryOptions {
   readonly offset?: number;
   /** Leaves out hits at a greater distance than this. */
   readonly scoreThreshold?: number;
+  /** Only records whose metadata match. @default all */
+  readonly filter?: Where<M>;
   /** @default false */
   readonly includeValues?: boolean;
   /** @default true */
@@ -81,7 +68,7 @@ interface QueryOptions {
 }
 
 /** Near to a vector, or to the vector of a stored record. */
-export type Query = QueryOptions &
+export type Query<M extends Metadata = Metadata> = QueryOptions<M> &
   (
     | { readonly vector: Float32Array | readonly number[]; readonly id?: never }
     | { readonly id: string; readonly vector?: never }
@@ -103,6 +90,40 @@ export interface FetchOptions extends ReadOptions {
   readonly includeValues?: boolean;
   /** @default true */
   readonly includeMetadata?: boolean;
+}
+
+export interface CountOptions<M extends Metadata> extends ReadOptions {
+  /** Only records whose metadata match. @default all */
+  readonly filter?: Where<M>;
+}
+
+export interface ScrollOptions<M extends Metadata> extends ReadOptions {
+  /** Only records whose metadata match. @default all */
+  readonly filter?: Where<M>;
+  /** Records of one page, up to 1,000. @default 100, and 1,000 for a whole scroll */
+  readonly limit?: number;
+  /** Where to begin: the `cursor` of a page. @default at the first record */
+  readonly cursor?: string;
+  /** @default false */
+  readonly includeValues?: boolean;
+  /** @default true */
+  readonly includeMetadata?: boolean;
+}
+
+export interface ScrollPage<M extends Metadata> {
+  /** By id. There may be fewer than `limit`, or none, before the last page. */
+  readonly records: readonly StoredRecord<M>[];
+  /** Where the next page begins; absent after the last one. */
+  readonly cursor?: string;
+}
+
+export interface DeleteByFilterOptions {
+  /** How long one step may take, retries included; there are as many as it needs. */
+  readonly timeoutMs?: number;
+  /** Ends it after the step under way: what was deleted by then stays deleted. */
+  readonly signal?: AbortSignal;
+  /** Called after each step. */
+  readonly onProgress?: (progress: { readonly deletedCount: number }) => void;
 }
 
 export interface SearchOptions extends ReadOptions {
@@ -130,6 +151,7 @@ export interface SearchBatchResult<M extends Metadata> extends SearchSource {
 }
 
 const READ = { kind: 'repeatable', writes: false } as const;
+const REPEATABLE = { kind: 'repeatable', writes: true } as const;
 
 /** Get one from `Flotilla.collection`. Everything rejects with `FlotillaError`. */
 export class Collection<M extends Metadata> {
@@ -145,33 +167,67 @@ export class Collection<M extends Metadata> {
   /**
    * Inserts or replaces records, each with an outcome of its own. Rejects when none was applied.
    * Safe to lose the answer of: retries inside apply once.
+   *
+   * `ifVersion` and `mode` are looked at by the shard when it writes: of several writers that read
+   * the same version, one gets through. What they exclude is `not-applied`, and not tried again.
    */
-  async upsert(records: readonly NewRecord<M>[], options: CallOptions = {}): Promise<WriteResult> {
+  async upsert(
+    records: readonly NewRecord<M>[],
+    options: UpsertOptions = {},
+  ): Promise<WriteResult> {
+    const mode = checkedMode(options);
     const messages = records.map((record, index) => ({
       id: wellFormed(record.id, `records[${index}].id`),
       values: vectorBytes(record.values, `records[${index}].values`),
       metadata: metadataBytes(record.metadata, `records[${index}].metadata`),
+      ifVersion: versionText(record.ifVersion, `records[${index}].ifVersion`),
+      ttlMs: checkedTtl(record.ttlMs, `records[${index}].ttlMs`),
     }));
     const outcomes = await this.#caller.write(
       API.upsert,
-      (idempotencyKey) => ({ collection: this.name, records: messages, idempotencyKey }),
+      (idempotencyKey) => ({ collection: this.name, records: messages, idempotencyKey, mode }),
       options,
     );
     return writeResult(messages, outcomes);
   }
 
-  /** Deletes records. Those that do not exist count as applied. */
-  async delete(ids: readonly string[], options: CallOptions = {}): Promise<WriteResult> {
-    const checked = ids.map((id, index) => wellFormed(id, `ids[${index}]`));
+  /**
+   * Changes the metadata of records that exist, as `upsert` writes them; their vectors, and when
+   * they expire, stay as they are. The outcome of others is RECORD_NOT_FOUND.
+   */
+  async patch(patches: readonly MetadataPatch[], options: CallOptions = {}): Promise<WriteResult> {
+    const messages = patches.map((patch, index) => ({
+      id: wellFormed(patch.id, `patches[${index}].id`),
+      metadata: metadataBytes(patch.metadata, `patches[${index}].metadata`),
+      ifVersion: versionText(patch.ifVersion, `patches[${index}].ifVersion`),
+    }));
     const outcomes = await this.#caller.write(
-      API.delete,
-      (idempotencyKey) => ({ collection: this.name, ids: checked, idempotencyKey }),
+      API.patch,
+      (idempotencyKey) => ({ collection: this.name, patches: messages, idempotencyKey }),
       options,
     );
-    return writeResult(
-      checked.map((id) => ({ id })),
-      outcomes,
+    return writeResult(messages, outcomes);
+  }
+
+  /**
+   * Deletes records. Those that do not exist count as applied; with an `ifVersion` they are a
+   * conflict, as records of another version are.
+   */
+  async delete(
+    ids: readonly (string | VersionedId)[],
+    options: CallOptions = {},
+  ): Promise<WriteResult> {
+    const targets = ids.map((one): VersionedId => (typeof one === 'object' ? one : { id: one }));
+    const checked = targets.map(({ id }, index) => wellFormed(id, `ids[${index}]`));
+    const ifVersions = targets.some(({ ifVersion }) => ifVersion !== undefined)
+      ? targets.map(({ ifVersion }, index) => versionText(ifVersion, `ids[${index}].ifVersion`))
+      : [];
+    const outcomes = await this.#caller.write(
+      API.delete,
+      (idempotencyKey) => ({ collection: this.name, ids: checked, idempotencyKey, ifVersions }),
+      options,
     );
+    return writeResult(targets, outcomes);
   }
 
   /** The records that exist, in the order of `ids`. */
@@ -186,7 +242,7 @@ export class Collection<M extends Metadata> {
   }
 
   /** The records nearest to a vector, or to the vector of a stored record. */
-  async search(query: Query, options: SearchOptions = {}): Promise<SearchResult<M>> {
+  async search(query: Query<M>, options: SearchOptions = {}): Promise<SearchResult<M>> {
     const request = {
       collection: this.name,
       query: queryMessage(query, 'query'),
@@ -199,7 +255,7 @@ export class Collection<M extends Metadata> {
 
   /** Several searches in one call, answered in order. */
   async searchBatch(
-    queries: readonly Query[],
+    queries: readonly Query<M>[],
     options: SearchOptions = {},
   ): Promise<SearchBatchResult<M>> {
     const request = {
@@ -213,10 +269,83 @@ export class Collection<M extends Metadata> {
     return { results, ...sourceOf(answer) };
   }
 
-  /** Number of records. */
-  async count(options: ReadOptions = {}): Promise<number> {
-    const request = { collection: this.name, consistency: checkedConsistency(options) };
+  /** Number of records, or of those that match a filter. */
+  async count(options: CountOptions<M> = {}): Promise<number> {
+    const request = {
+      collection: this.name,
+      consistency: checkedConsistency(options),
+      filter: optionalFilter(options.filter, 'filter'),
+    };
     return (await this.#caller.call(API.count, request, options, READ)).count;
+  }
+
+  /**
+   * All records, or those that match a filter, in the order of their ids (of their UTF-8 bytes).
+   * Reads page by page, `timeoutMs` for each: a record that is written meanwhile is seen where it
+   * has not been passed, one that is there all the time exactly once.
+   */
+  async *scroll(options: ScrollOptions<M> = {}): AsyncGenerator<StoredRecord<M>, void, undefined> {
+    let { cursor } = options;
+    // The larger the pages, the less often each shard looks for where one begins.
+    const whole = { limit: LIMITS.scrollLimitMax.value, ...options };
+    do {
+      const page = await this.scrollPage({ ...whole, ...(cursor !== undefined && { cursor }) });
+      yield* page.records;
+      cursor = page.cursor;
+    } while (cursor !== undefined);
+  }
+
+  /** One page of a scroll, for callers that keep its cursor. */
+  async scrollPage(options: ScrollOptions<M> = {}): Promise<ScrollPage<M>> {
+    const { includeValues = false, includeMetadata } = options;
+    const request = {
+      collection: this.name,
+      filter: optionalFilter(options.filter, 'filter'),
+      limit: wholeNumber(options.limit ?? 0, 'limit'),
+      cursor: wellFormed(options.cursor ?? '', 'cursor'),
+      includeValues,
+      includeMetadata,
+      consistency: checkedConsistency(options),
+    };
+    const { records, cursor } = await this.#caller.call(API.scroll, request, options, READ);
+    return {
+      records: records.map((record) => storedRecord<M>(record)),
+      ...(cursor !== '' && { cursor }),
+    };
+  }
+
+  /**
+   * Deletes the records that match a filter; `{}` matches all. Goes on until it has looked at every
+   * record, and rejects at the first step that fails: what was deleted by then stays deleted, and
+   * doing it again is safe. The count leaves out what a step deleted whose answer was lost.
+   */
+  async deleteByFilter(
+    filter: Where<M>,
+    options: DeleteByFilterOptions = {},
+  ): Promise<{ deletedCount: number }> {
+    const { onProgress, ...callOptions } = options;
+    const bytes = filterBytes<M>(filter, 'filter');
+    let deletedCount = 0;
+    let cursor = '';
+    do {
+      const request = { collection: this.name, filter: bytes, cursor };
+      const step = await this.#caller.call(API.deleteByFilter, request, callOptions, REPEATABLE);
+      deletedCount += step.deletedCount;
+      cursor = step.cursor;
+      onProgress?.({ deletedCount });
+    } while (cursor !== '');
+    return { deletedCount };
+  }
+
+  /** Carries a search out, and tells how each shard did it instead of what it found. */
+  explain(query: Query<M>, options: ReadOptions = {}): Promise<ExplainResponse> {
+    const request = {
+      collection: this.name,
+      query: queryMessage(query, 'query'),
+      allowPartial: false,
+      consistency: checkedConsistency(options),
+    };
+    return this.#caller.call(API.explain, request, options, READ);
   }
 }
 
@@ -228,7 +357,11 @@ function checkedConsistency({ consistency }: ReadOptions): ReadConsistency | und
   throw new FlotillaError('INVALID_REQUEST', message, { field: 'consistency' });
 }
 
-function queryMessage(query: Query, field: string): SearchQueryMessage {
+function optionalFilter<M>(filter: Where<M> | undefined, field: string): Uint8Array | undefined {
+  return filter === undefined ? undefined : filterBytes<M>(filter, field);
+}
+
+function queryMessage<M extends Metadata>(query: Query<M>, field: string): SearchQueryMessage {
   return {
     vector: query.vector === undefined ? NO_BYTES : vectorBytes(query.vector, `${field}.vector`),
     id: query.id === undefined ? undefined : wellFormed(query.id, `${field}.id`),
@@ -236,70 +369,10 @@ function queryMessage(query: Query, field: string): SearchQueryMessage {
     offset: wholeNumber(query.offset ?? 0, `${field}.offset`),
     ef: wholeNumber(query.ef ?? 0, `${field}.ef`),
     scoreThreshold: query.scoreThreshold,
+    filter: optionalFilter(query.filter, `${field}.filter`),
     includeValues: query.includeValues ?? false,
     includeMetadata: query.includeMetadata,
   };
-}
-
-/** Little-endian float32; what is not a number becomes NaN, which the server refuses. */
-function vectorBytes(values: Float32Array | readonly number[], field: string): Uint8Array {
-  if (values instanceof Float32Array) return floatBytes(values);
-  if (Array.isArray(values)) {
-    const floats = new Float32Array(values.length);
-    for (let at = 0; at < floats.length; at++) {
-      const value: unknown = values[at];
-      // Null and holes, say, would else become 0.
-      floats[at] = typeof value === 'number' ? value : Number.NaN;
-    }
-    return floatBytes(floats);
-  }
-  const message = `${field} is neither a Float32Array nor an array of numbers`;
-  throw new FlotillaError('INVALID_REQUEST', message, { field });
-}
-
-function metadataBytes(metadata: Metadata | undefined, field: string): Uint8Array {
-  if (metadata === undefined) return NO_BYTES;
-  try {
-    return encodeStruct(metadata);
-  } catch (error) {
-    if (!isFlotillaError(error)) throw error;
-    const message = `${field}: ${error.message}`;
-    throw FlotillaError.fromBody({ ...error.body, field, message }, error);
-  }
-}
-
-/** Half a surrogate pair would be stored as another id than the one that was given. */
-function wellFormed(id: string, field: string): string {
-  if (typeof id === 'string' && isWellFormed(id)) return id;
-  const fault = typeof id === 'string' ? 'has half a surrogate pair' : `is a ${typeof id}`;
-  throw new FlotillaError('INVALID_REQUEST', `${field} ${fault}, send a string`, { field });
-}
-
-/** Numbers that the wire cannot carry; limits are the server's. */
-export function wholeNumber(value: number, field: string): number {
-  if (Number.isInteger(value) && value >= 0 && value < 2 ** 32) return value;
-  const message = `${field} is ${value}, it must be a whole number`;
-  throw new FlotillaError('INVALID_REQUEST', message, { field });
-}
-
-function writeResult(
-  records: readonly { readonly id: string }[],
-  outcomes: readonly WriteOutcome[],
-): WriteResult {
-  let appliedCount = 0;
-  const named = records.map(({ id }, index): RecordOutcome => {
-    const outcome = outcomes[index];
-    if (outcome === undefined) {
-      return { id, kind: 'unknown', reason: 'INTERNAL', message: 'The answer has no outcome' };
-    }
-    if (outcome.kind !== 'applied') {
-      const { reason, message } = outcome.error;
-      return { id, kind: outcome.kind, reason, message };
-    }
-    appliedCount++;
-    return { id, kind: 'applied', version: String(outcome.version), existed: outcome.existed };
-  });
-  return { outcomes: named, appliedCount };
 }
 
 function storedRecord<M extends Metadata>(message: StoredRecordMessage): StoredRecord<M> {

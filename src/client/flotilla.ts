@@ -7,12 +7,21 @@ import type {
   ReadmitNodeResponse,
   ReplicaResponse,
 } from '../shared/codec/replica-messages.js';
+import type { ShardVerification } from '../shared/codec/verify-messages.js';
 import { FlotillaError } from '../shared/errors.js';
 import { type IndexedField, METRICS, type Metric } from '../shared/types.js';
 import { Caller } from './caller.js';
-import { Collection, type Metadata, wholeNumber } from './collection.js';
+import { Collection } from './collection.js';
 import { Connections } from './connections.js';
 import type { CallOptions, FlotillaOptions } from './options.js';
+import { checkedTtl, type Metadata, wholeNumber } from './values.js';
+
+export interface VerifyOptions extends CallOptions {
+  /** @default all */
+  readonly collection?: string;
+  /** Also reads all stored records, and compares them with the hashes of them. @default false */
+  readonly deep?: boolean;
+}
 
 export interface NewCollection {
   /** 1 to 255 letters, digits, '_', '-' and '.'. */
@@ -27,6 +36,8 @@ export interface NewCollection {
   readonly efConstruction?: number;
   /** Metadata fields to index for filters. */
   readonly indexedFields?: readonly IndexedField[];
+  /** How long records live that do not say it themselves, in milliseconds. @default for ever */
+  readonly ttlMs?: number;
 }
 
 /** A Raft group: a shard by its number, or the topology's. */
@@ -99,6 +110,7 @@ export class Flotilla {
       m: wholeNumber(collection.m ?? 0, 'config.m'),
       efConstruction: wholeNumber(collection.efConstruction ?? 0, 'config.efConstruction'),
       indexedFields: collection.indexedFields ?? [],
+      ttlMs: checkedTtl(collection.ttlMs, 'config.ttlMs'),
     };
     const manner = { kind: 'repeatable', writes: true } as const;
     return this.#caller.call(API.createCollection, request, options, manner);
@@ -129,6 +141,16 @@ export class Flotilla {
   /** Nodes, shards and replicas as the node that answers sees them. */
   status(options: CallOptions = {}): Promise<ClusterStatus> {
     return this.#caller.call(API.getStatus, undefined, options, READ);
+  }
+
+  /**
+   * Compares what the replicas of each shard hold, each shard at one position of its log. Resolves
+   * also where they differ; `problem`s say what could not be compared.
+   */
+  async verify(options: VerifyOptions = {}): Promise<readonly ShardVerification[]> {
+    const { collection = '', deep = false } = options;
+    const request = { collection, deep };
+    return (await this.#caller.call(API.verify, request, options, READ)).shards;
   }
 
   /**

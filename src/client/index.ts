@@ -7,6 +7,7 @@ export type {
   ReplicaStatus,
   ShardStatus,
 } from '../shared/codec/admin-messages.js';
+export type { ExplainResponse, ShardExplanation } from '../shared/codec/explain-messages.js';
 export type {
   LeaderResponse,
   ReadmitNodeResponse,
@@ -14,6 +15,13 @@ export type {
   ReplicaResponse,
 } from '../shared/codec/replica-messages.js';
 export type { ShardSummary } from '../shared/codec/search-messages.js';
+export type {
+  ShardVerification,
+  SlotDamage,
+  SlotDifference,
+  SlotHolding,
+  VerifiedReplica,
+} from '../shared/codec/verify-messages.js';
 export type { ErrorCode, ErrorOutcome, ErrorReason } from '../shared/error-codes.js';
 export { FlotillaError, isFlotillaError } from '../shared/errors.js';
 export type {
@@ -25,19 +33,19 @@ export type {
 } from '../shared/types.js';
 export {
   Collection,
+  type CountOptions,
+  type DeleteByFilterOptions,
   type FetchOptions,
   type Hit,
-  type Metadata,
-  type NewRecord,
   type Query,
   type ReadOptions,
-  type RecordOutcome,
+  type ScrollOptions,
+  type ScrollPage,
   type SearchBatchResult,
   type SearchOptions,
   type SearchResult,
   type SearchSource,
   type StoredRecord,
-  type WriteResult,
 } from './collection.js';
 export {
   type ChangePlace,
@@ -46,5 +54,16 @@ export {
   type LeaderPlace,
   type NewCollection,
   type ReplicaPlace,
+  type VerifyOptions,
 } from './flotilla.js';
 export type { CallOptions, FlotillaOptions, RetryOptions } from './options.js';
+export type { Metadata } from './values.js';
+export type { Where, WhereOperators } from './where.js';
+export type {
+  MetadataPatch,
+  NewRecord,
+  RecordOutcome,
+  UpsertOptions,
+  VersionedId,
+  WriteResult,
+} from './writes.js';

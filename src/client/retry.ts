@@ -2,6 +2,7 @@
  * The one place that sends a call again. Waits have full jitter: a random time up to a bound that
  * doubles, so that clients that failed together do not come back together.
  */
+import { isConditionReason } from '../shared/error-codes.js';
 import { type FlotillaError, isFlotillaError } from '../shared/errors.js';
 import { asUnknown } from '../shared/write-outcomes.js';
 import type { RetryOptions } from './options.js';
@@ -40,7 +41,7 @@ export type Verdict = 'again' | 'give-up';
 /**
  * Calls `attempt`, with its number from 1 on, until it resolves, `judge` gives up, or the budget is
  * spent. When an earlier attempt may have been applied, the error says so whatever the last one
- * says.
+ * says; that a condition did not hold was decided under the one key of all attempts.
  */
 export async function withRetries<T>(
   budget: RetryBudget,
@@ -57,7 +58,7 @@ export async function withRetries<T>(
       const waitMs = waitBefore(made, budget);
       const hopeless = made >= budget.attemptsMax || Date.now() + waitMs >= budget.deadlineMs;
       if (hopeless || budget.signal?.aborted || judge(thrown) === 'give-up') {
-        throw unknown ? asUnknown(thrown) : thrown;
+        throw unknown && !isConditionReason(thrown.reason) ? asUnknown(thrown) : thrown;
       }
       await pause(waitMs, budget.signal);
     }

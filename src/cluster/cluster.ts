@@ -6,12 +6,14 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Flotilla, type FlotillaOptions } from '../client/index.js';
+import type { IndexLibrary } from '../engine/index/index-library.js';
 import type { NodeConfig } from '../node/config.js';
 import { Node } from '../node/node.js';
 import { NO_NETWORK, realEnvironment } from '../node/real-environment.js';
-import { threadEngine } from '../node/start-node.js';
+import { openIndexLibrary, threadEngine } from '../node/start-node.js';
 import { deriveTiming } from '../replica/timing.js';
 import { FlotillaError } from '../shared/errors.js';
+import { LIMITS } from '../shared/limits.js';
 import { type Logger, silentLogger } from '../shared/logger.js';
 import { MemoryNetwork } from '../transport/memory-network.js';
 
@@ -63,6 +65,7 @@ export class Cluster {
   readonly #options: ClusterOptions;
   readonly #directory: string;
   readonly #isTemporary: boolean;
+  readonly #library: IndexLibrary;
   readonly #network: MemoryNetwork;
   readonly #nodes = new Map<number, Node>();
   readonly #starting = new Set<Promise<Node>>();
@@ -89,7 +92,8 @@ export class Cluster {
     this.#options = options;
     this.#directory = directory;
     this.#isTemporary = isTemporary;
-    const { scheduler } = realEnvironment(NO_NETWORK);
+    const { clock, scheduler } = realEnvironment(NO_NETWORK);
+    this.#library = openIndexLibrary(clock, options.logger ?? silentLogger);
     this.#network = new MemoryNetwork({ scheduler });
   }
 
@@ -165,11 +169,14 @@ export class Cluster {
     if (this.#stopped !== undefined) {
       throw new FlotillaError('NODE_NOT_READY', 'The cluster has been stopped');
     }
+    const config = this.#configOf(nodeId);
+    const logger = (this.#options.logger ?? silentLogger).child({ nodeId });
     const starting = Node.start({
-      config: this.#configOf(nodeId),
-      logger: (this.#options.logger ?? silentLogger).child({ nodeId }),
+      config,
+      logger,
       environment: realEnvironment(this.#network.host(peerAddress(nodeId))),
-      createEngine: threadEngine,
+      createEngine: threadEngine(this.#library, config.engine, logger),
+      instructionSet: this.#library.built,
     });
     this.#starting.add(starting);
     try {
@@ -217,6 +224,7 @@ export class Cluster {
       logLevel: 'info',
       logPretty: false,
       logCacheSizeBytes: LOG_CACHE_SIZE_BYTES,
+      engine: { headFloatsMax: LIMITS.headFloatsMax.value, exactCopy: true },
       shutdownTimeoutMs: SHUTDOWN_TIMEOUT_MS,
     };
   }

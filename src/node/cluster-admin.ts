@@ -14,6 +14,7 @@ import type {
   ReadmitNodeResponse,
   ReplicaResponse,
 } from '../shared/codec/replica-messages.js';
+import type { VerifyResponse } from '../shared/codec/verify-messages.js';
 import { type Deadline, withDeadline } from '../shared/deadline.js';
 import type { Environment } from '../shared/environment.js';
 import { FlotillaError, isFlotillaError } from '../shared/errors.js';
@@ -21,6 +22,7 @@ import type { CollectionConfig } from '../shared/types.js';
 import type { CollectionEntry, TopologyCommand, TopologyDocument } from '../topology/document.js';
 import type { TopologyGroup } from '../topology/topology-group.js';
 import type { TopologyView } from '../topology/view.js';
+import type { ContentVerifier } from './content-verifier.js';
 import type { GroupCalls } from './group-calls.js';
 import { ReplicaAdmin } from './replica-admin.js';
 import type { ReplicaDirectory } from './replica-directory.js';
@@ -32,6 +34,7 @@ export interface NodeAdminOptions {
   readonly groups: GroupCalls;
   readonly directory: Pick<ReplicaDirectory, 'replicaOf'>;
   readonly status: (timeoutMs: number) => Promise<ClusterStatus>;
+  readonly verifier: Pick<ContentVerifier, 'verify'>;
   readonly environment: Environment;
 }
 
@@ -85,6 +88,17 @@ export class NodeAdmin implements ClusterAdmin {
     const entry = collectionNamed(name, await this.#freshDocument(options));
     const recordCount = await this.#count(entry, options);
     return { ...infoOf(entry), recordCount };
+  }
+
+  async verify(
+    { collection, deep }: { readonly collection?: string; readonly deep: boolean },
+    options: CallOptions,
+  ): Promise<VerifyResponse> {
+    const collectionId =
+      collection === undefined
+        ? undefined
+        : collectionNamed(collection, await this.#freshDocument(options)).collectionId;
+    return { shards: await this.#options.verifier.verify({ collectionId, deep }, options) };
   }
 
   status(options: CallOptions): Promise<ClusterStatus> {

@@ -1,4 +1,5 @@
 /** The state of the cluster as this node can see it, asked for over the links to the others. */
+import type { IndexLibraryStats } from '../engine/engine.js';
 import type { ReplicaStatus, ShardReplica } from '../replica/replica.js';
 import type {
   ClusterStatus,
@@ -48,9 +49,11 @@ export async function clusterStatus(options: ClusterStatusOptions): Promise<Clus
     group.groupId === TOPOLOGY_GROUP_ID
       ? 0
       : document.slotTable.filter((owner) => owner === group.shardId).length;
-  const [topology, ...shards] = await Promise.all(
-    groups.map((group) => groupStatus(options, group, slotsOf(group))),
+  const answered = await Promise.all(groups.map((group) => askGroup(options, group)));
+  const [topology, ...shards] = answered.map((answer) =>
+    groupStatus(answer, slotsOf(answer.group)),
   );
+  const libraries = librariesOf(answered);
   const nodes = document.nodes.map(
     (node): NodeStatus => ({
       nodeId: node.nodeId,
@@ -58,6 +61,8 @@ export async function clusterStatus(options: ClusterStatusOptions): Promise<Clus
       clientAddress: node.clientAddress,
       httpAddress: node.httpAddress,
       reachable: node.nodeId === nodeId || connected.has(node.nodeId),
+      instructionSet: libraries.get(node.nodeId)?.instructionSet ?? '',
+      distancesPerSecond: libraries.get(node.nodeId)?.distancesPerSecond ?? 0,
     }),
   );
   return {
@@ -84,11 +89,17 @@ function isHarmless(change: ReplicaChangeStatus): boolean {
   return change.problem === '' && change.addNodeId !== change.removeNodeId;
 }
 
-async function groupStatus(
-  options: ClusterStatusOptions,
-  group: ReplicaGroup,
-  slots: number,
-): Promise<ShardStatus> {
+/** What the replicas of a group have answered; a status is missing where none came in time. */
+interface GroupAnswer {
+  readonly group: ReplicaGroup;
+  readonly answers: readonly {
+    readonly entry: TopologyReplicaEntry;
+    readonly status: ReplicaStatus | undefined;
+  }[];
+  readonly change: ReplicaChangeStatus | undefined;
+}
+
+async function askGroup(options: ClusterStatusOptions, group: ReplicaGroup): Promise<GroupAnswer> {
   const [answers, change] = await Promise.all([
     Promise.all(
       shownReplicas(group).map(async (entry) => ({
@@ -98,6 +109,21 @@ async function groupStatus(
     ),
     changeOf(options, group),
   ]);
+  return { group, answers, change };
+}
+
+/** By node; all replicas of a node use the same library. */
+function librariesOf(groups: readonly GroupAnswer[]): Map<number, IndexLibraryStats> {
+  const statuses = groups.flatMap(({ answers }) => answers.map(({ status }) => status));
+  return new Map(
+    statuses.flatMap((status) => {
+      const library = status?.engine?.library;
+      return status === undefined || library === undefined ? [] : [[status.nodeId, library]];
+    }),
+  );
+}
+
+function groupStatus({ group, answers, change }: GroupAnswer, slots: number): ShardStatus {
   const leader = answers
     .flatMap(({ status }) => (status?.role === 'StateLeader' ? [status] : []))
     .reduce<ReplicaStatus | undefined>(

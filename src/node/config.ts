@@ -26,6 +26,12 @@ export interface NodeAddresses {
   readonly http: string;
 }
 
+/** See `ShardEngineOptions`. */
+export interface EngineConfig {
+  readonly headFloatsMax: number;
+  readonly exactCopy: boolean;
+}
+
 export interface NodeConfig {
   readonly nodeId: number;
   readonly directory: string;
@@ -40,6 +46,7 @@ export interface NodeConfig {
   readonly logLevel: LogLevel;
   readonly logPretty: boolean;
   readonly logCacheSizeBytes: number;
+  readonly engine: EngineConfig;
   readonly shutdownTimeoutMs: number;
 }
 
@@ -293,6 +300,10 @@ function assemble(values: Values): NodeConfig {
     logLevel: values.require('log.level'),
     logPretty: values.require('log.pretty'),
     logCacheSizeBytes: values.require('storage.logCacheSizeBytes'),
+    engine: {
+      headFloatsMax: values.require('engine.headFloatsMax'),
+      exactCopy: values.require('engine.exactCopy'),
+    },
     shutdownTimeoutMs: values.require('shutdown.timeoutMs'),
   };
 }

@@ -40,8 +40,10 @@ export type EndpointsFactory = (
 ) => Promise<Endpoints>;
 
 /** A registry per node: several nodes may live in one process. */
-export function nodeMetrics(nodeId: number): ServerMetrics {
-  return new ServerMetrics({ registry: new Registry(), version: VERSION, nodeId });
+export function nodeMetrics(nodeId: number, instructionSet?: string): ServerMetrics {
+  const metrics = new ServerMetrics({ registry: new Registry(), version: VERSION, nodeId });
+  if (instructionSet !== undefined) metrics.describeEngine(instructionSet);
+  return metrics;
 }
 
 export function routerHooks(metrics: ServerMetrics): RouterHooks {

@@ -16,6 +16,8 @@ export interface NodeMetricsOptions {
   readonly replicas: ReadonlyMap<number, ShardReplica>;
   /** Whether every shard serves, as the readiness checks have found. */
   readonly serving: () => boolean;
+  /** Slots in which replicas were found to differ, by shard. */
+  readonly divergence: () => ReadonlyMap<number, number>;
 }
 
 const ENGINE_TIMEOUT_MS = 500;
@@ -35,11 +37,16 @@ export class NodeMetrics implements RaftMetricsSource {
         .filter(([groupId]) => groupId !== TOPOLOGY_GROUP_ID)
         .map(([, replica]) => replica.status(context)),
     );
-    const groups = shards.map((status) => this.#groupSnapshot(String(status.shardId), status));
+    const divergence = this.#options.divergence();
+    const groups = shards.map((status) => ({
+      ...this.#groupSnapshot(String(status.shardId), status),
+      divergence: divergence.get(status.shardId),
+    }));
     const topology = topologyStatus();
-    if (topology !== undefined) groups.push(this.#groupSnapshot('topology', topology));
+    const all = topology === undefined ? [] : [this.#groupSnapshot('topology', topology)];
     const faulty = shards.some((status) => status.fault !== undefined);
-    return { healthy: serving() && !faulty && !this.#someFollowerIsAway(shards), groups };
+    const healthy = serving() && !faulty && !this.#someFollowerIsAway(shards);
+    return { healthy, groups: [...groups, ...all] };
   }
 
   #groupSnapshot(shard: string, status: ReplicaStatus): GroupSnapshot {

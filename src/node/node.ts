@@ -30,6 +30,7 @@ import { withPort } from './address.js';
 import { NodeAdmin } from './cluster-admin.js';
 import { clusterStatus } from './cluster-status.js';
 import type { NodeAddresses, NodeConfig } from './config.js';
+import { ContentVerifier } from './content-verifier.js';
 import { serveControl } from './control.js';
 import {
   type Endpoints,
@@ -64,6 +65,8 @@ export interface NodeOptions {
   readonly createEngine: EngineFactory;
   /** @default gRPC and HTTP servers on sockets */
   readonly openEndpoints?: EndpointsFactory;
+  /** What the index library was compiled for, as metrics say it. @default nothing is said */
+  readonly instructionSet?: string;
   /** How long the logs of groups get. @default COMPACTION_DEFAULTS */
   readonly compaction?: CompactionPolicy;
 }
@@ -173,7 +176,7 @@ export class Node {
   }
 
   async #open(): Promise<Parts> {
-    const { config, environment, compaction, logger } = this.#options;
+    const { config, environment, compaction, instructionSet, logger } = this.#options;
     const lifecycle = this.#lifecycle;
     const logStore = await openLogStore({
       environment,
@@ -212,7 +215,7 @@ export class Node {
       groupOf: (groupId) => host.group(groupId),
     });
     const directory = new ReplicaDirectory(config.nodeId, transport);
-    const metrics = nodeMetrics(config.nodeId);
+    const metrics = nodeMetrics(config.nodeId, instructionSet);
     const router = new Router({
       view: this.#view,
       replicas: (shard, replica) => directory.replicaOf(shard, replica.nodeId),
@@ -239,7 +242,7 @@ export class Node {
       logger,
       onObstacle: (error) => this.#noteObstacle(error),
     });
-    const parts = { logStore, transport, host, directory, router, groups, endpoints };
+    const parts = { logStore, transport, host, directory, router, groups, endpoints, metrics };
     return { ...parts, snapshotFiles, addresses, membership };
   }
 
@@ -249,6 +252,9 @@ export class Node {
     const view = this.#view;
     const topology = (): TopologyGroup | undefined => this.#topology?.group;
     const status = (timeoutMs: number): Promise<ClusterStatus> => this.#status(parts, timeoutMs);
+    const common = { router, view, directory, environment };
+    const verifier = new ContentVerifier({ ...common, logger: this.#logger });
+    this.#lifecycle.add('verifier', () => verifier.close());
     return openEndpoints(
       {
         config,
@@ -256,13 +262,14 @@ export class Node {
         logger: this.#logger,
         metrics,
         records: new RouterBackend({ router, view, topology }),
-        admin: new NodeAdmin({ router, view, topology, groups, directory, environment, status }),
+        admin: new NodeAdmin({ ...common, topology, groups, status, verifier }),
         raftMetrics: new NodeMetrics({
           view,
           environment,
           topologyStatus: () => this.#topology?.status(),
           replicas: directory.local,
           serving: () => this.#readiness.ready,
+          divergence: () => verifier.divergence,
         }),
         readiness: () => ({
           ready: this.#readiness.ready,
@@ -357,14 +364,9 @@ export class Node {
 
   async #openShards(genesis: TopologyDocument): Promise<void> {
     const { config, environment, createEngine } = this.#options;
-    const { host, logStore, directory, snapshotFiles, groups } = this.#running;
-    const admin = new ReplicaAdmin({
-      view: this.#view,
-      topology: () => this.#runningTopology(),
-      groups,
-      directory,
-      environment,
-    });
+    const { host, logStore, directory, snapshotFiles, groups, metrics } = this.#running;
+    const topology = (): TopologyGroup => this.#runningTopology();
+    const admin = new ReplicaAdmin({ view: this.#view, topology, groups, directory, environment });
     const patience = { timeoutMs: REPLACE_TIMEOUT_MS, signal: this.#stopping.signal };
     const shards = new ShardReplicas({
       nodeId: this.nodeId,
@@ -381,6 +383,7 @@ export class Node {
       directory: `${config.directory}/shards`,
       createEngine,
       opened: (groupId, replica) => void directory.local.set(groupId, replica),
+      onExpired: (shardId, records) => metrics.recordsExpired(shardId, records),
       removed: (groupId) => void directory.local.delete(groupId),
     });
     this.#shards = shards;
@@ -487,7 +490,7 @@ interface EndpointParts {
   readonly metrics: ServerMetrics;
 }
 
-interface Parts extends Omit<EndpointParts, 'metrics'> {
+interface Parts extends EndpointParts {
   readonly logStore: LogStore;
   readonly snapshotFiles: SnapshotFiles;
   readonly host: ReplicaHost;

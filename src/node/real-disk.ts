@@ -209,6 +209,10 @@ export class RealDisk implements Disk {
     await absentAs(undefined, syncDirectory(dirname(path)));
   }
 
+  nativePath(path: string): string {
+    return resolve(path);
+  }
+
   async space(path: string): Promise<{ freeBytes: number; totalBytes: number }> {
     const { bavail, blocks, bsize } = await statfs(path);
     return { freeBytes: bavail * bsize, totalBytes: blocks * bsize };

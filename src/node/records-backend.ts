@@ -6,17 +6,24 @@
 import type { Router } from '../router/router.js';
 import type {
   BackendQuery,
+  BackendScroll,
   CallOptions,
+  DeleteByFilterAnswer,
+  DeleteOptions,
   NewRecord,
   ReadOptions,
+  RecordPatch,
   RecordsBackend,
+  ScrollAnswer,
   SearchAnswer,
   SearchOptions,
   StoredRecord,
   WriteOptions,
 } from '../server/backend.js';
 import { defined } from '../shared/assert.js';
+import type { ExplainResponse } from '../shared/codec/explain-messages.js';
 import { FlotillaError, isFlotillaError, toFlotillaError } from '../shared/errors.js';
+import type { ScrollPosition } from '../shared/scroll-position.js';
 import type { CollectionConfig, WriteOutcome } from '../shared/types.js';
 import type { TopologyGroup } from '../topology/topology-group.js';
 import type { TopologyView } from '../topology/view.js';
@@ -58,10 +65,18 @@ export class RouterBackend implements RecordsBackend {
     return this.#fresh(options, () => this.#options.router.upsert(collection, records, options));
   }
 
+  patch(
+    collection: string,
+    patches: readonly RecordPatch[],
+    options: WriteOptions,
+  ): Promise<{ outcomes: readonly WriteOutcome[] }> {
+    return this.#fresh(options, () => this.#options.router.patch(collection, patches, options));
+  }
+
   delete(
     collection: string,
     ids: readonly string[],
-    options: WriteOptions,
+    options: DeleteOptions,
   ): Promise<{ outcomes: readonly WriteOutcome[] }> {
     return this.#fresh(options, () => this.#options.router.delete(collection, ids, options));
   }
@@ -90,11 +105,35 @@ export class RouterBackend implements RecordsBackend {
     return { ...answer, shards: { total, ok, failed: failed.map(({ shardId }) => shardId) } };
   }
 
-  async count(collection: string, options: ReadOptions): Promise<number> {
+  async count(
+    collection: string,
+    filter: Uint8Array | undefined,
+    options: ReadOptions,
+  ): Promise<number> {
     const answer = await this.#fresh(options, () =>
-      this.#options.router.count(collection, options),
+      this.#options.router.count(collection, { ...options, filter }),
     );
     return answer.count;
+  }
+
+  scroll(collection: string, query: BackendScroll, options: ReadOptions): Promise<ScrollAnswer> {
+    return this.#fresh(options, () => this.#options.router.scroll(collection, query, options));
+  }
+
+  deleteByFilter(
+    collection: string,
+    selection: { readonly filter: Uint8Array; readonly after?: ScrollPosition },
+    options: CallOptions,
+  ): Promise<DeleteByFilterAnswer> {
+    return this.#fresh(options, () =>
+      this.#options.router.deleteByFilter(collection, selection, options),
+    );
+  }
+
+  explain(collection: string, query: BackendQuery, options: ReadOptions): Promise<ExplainResponse> {
+    return this.#fresh(options, () =>
+      this.#options.router.explain(collection, routerQuery(query), options),
+    );
   }
 
   /**
@@ -134,7 +173,8 @@ function outOfDate(why: string, cause?: FlotillaError): FlotillaError {
 }
 
 function routerQuery(query: BackendQuery): Parameters<Router['search']>[1][number] {
-  const { vector, id, k, ef, offset, scoreThreshold, includeValues, includeMetadata } = query;
+  const { vector, id, k, ef, offset, scoreThreshold, filter } = query;
+  const { includeValues, includeMetadata } = query;
   return {
     target:
       id === undefined
@@ -144,6 +184,7 @@ function routerQuery(query: BackendQuery): Parameters<Router['search']>[1][numbe
     offset,
     ef,
     scoreThreshold,
+    filter,
     includeValues,
     includeMetadata,
   };

@@ -243,6 +243,21 @@ export const SETTINGS = {
     unit: 'bytes',
     doc: 'Memory for recent log entries of all shards of the node.',
   }),
+  'engine.headFloatsMax': setting({
+    kind: integer(LIMITS.dimensionMax.value, 1024 * 1024 * 1024),
+    default: LIMITS.headFloatsMax.value,
+    unit: 'floats',
+    doc:
+      'Vectors of a collection on a shard that may wait for the graph, in floats: more of them ' +
+      'take a longer burst of writes and slow searches down meanwhile.',
+  }),
+  'engine.exactCopy': setting({
+    kind: boolean,
+    default: true,
+    doc:
+      'Keeps all vectors in memory beside the graph: searches with few matches are many times ' +
+      'faster, and a record takes 4 bytes a dimension more.',
+  }),
   'shutdown.timeoutMs': setting({
     kind: integer(100, 600_000),
     default: 10_000,

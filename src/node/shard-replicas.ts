@@ -64,6 +64,8 @@ export interface ShardReplicasOptions {
   ) => Engine;
   /** Told of each replica as it is there, so that a small shard serves while a big one loads. */
   readonly opened: (groupId: number, replica: ShardReplica) => void;
+  /** A leader here has deleted records that had expired. */
+  readonly onExpired?: (shardId: number, records: number) => void;
   /** The node holds no replica of the group any more. */
   readonly removed: (groupId: number) => void;
 }
@@ -289,8 +291,9 @@ export class ShardReplicas {
       // Damage that is not in the state is in the log, and a damaged log does not vote.
       if (stoppedBy?.reason === 'LOG_DAMAGED' && !isMended) throw stoppedBy;
       const { leases } = this.#options.genesis.settings;
+      const onExpired = (records: number): void => this.#options.onExpired?.(shardId, records);
       const options = { shardId, nodeId, genesis, engine, host, logStore, environment, leases };
-      replica = await LocalReplica.open(options);
+      replica = await LocalReplica.open({ ...options, onExpired });
       this.#faults.delete(groupId);
       opened(groupId, replica);
     } catch (error) {

@@ -1,10 +1,15 @@
 /** A node as it runs in production: real clocks and disks, gRPC to others, an engine per thread. */
 
 import { ThreadEngine } from '../engine/engine-client.js';
-import type { Environment } from '../shared/environment.js';
+import {
+  describeIndexLibrary,
+  type IndexLibrary,
+  remedyOf,
+} from '../engine/index/index-library.js';
+import type { Clock, Environment } from '../shared/environment.js';
 import type { Logger } from '../shared/logger.js';
 import { GrpcNetwork } from '../transport/grpc-network.js';
-import type { NodeConfig } from './config.js';
+import type { EngineConfig, NodeConfig } from './config.js';
 import { type EngineFactory, Node } from './node.js';
 import { realEnvironment } from './real-environment.js';
 import { startEngineThread } from './start-engine-thread.js';
@@ -14,10 +19,21 @@ export interface StartNodeOptions {
   readonly logger: Logger;
 }
 
-/** See `Node.start`. */
-export function startNode({ config, logger }: StartNodeOptions): Promise<Node> {
+/** See `Node.start`. Rejects with UNSUPPORTED_PROCESSOR where the index library cannot run. */
+export async function startNode({ config, logger }: StartNodeOptions): Promise<Node> {
   const environment = grpcEnvironment();
-  return Node.start({ config, logger, environment, createEngine: threadEngine });
+  const library = openIndexLibrary(environment.clock, logger);
+  const createEngine = threadEngine(library, config.engine, logger);
+  return Node.start({ config, logger, environment, createEngine, instructionSet: library.built });
+}
+
+/** Says what the index library is, and what to do about it. Throws UNSUPPORTED_PROCESSOR. */
+export function openIndexLibrary(clock: Clock, logger: Logger): IndexLibrary {
+  const library = describeIndexLibrary(clock);
+  logger.info({ ...library }, 'the index library is ready');
+  const remedy = remedyOf(library);
+  if (remedy !== undefined) logger.warn({}, remedy);
+  return library;
 }
 
 /** The real environment with gRPC links to other processes. */
@@ -25,6 +41,21 @@ export function grpcEnvironment(): Environment {
   return realEnvironment((scheduler) => new GrpcNetwork({ scheduler }));
 }
 
-/** An engine in a thread of its own. */
-export const threadEngine: EngineFactory = (genesis, directory, onLost) =>
-  new ThreadEngine({ path: directory, genesis, spawn: startEngineThread, onExit: onLost });
+/** Engines in threads of their own, whose graphs are made with the library. */
+export function threadEngine(
+  { built, distancesPerSecond }: IndexLibrary,
+  config: EngineConfig,
+  logger: Logger,
+): EngineFactory {
+  const library = { instructionSet: built, distancesPerSecond };
+  return (genesis, directory, onLost) =>
+    new ThreadEngine({
+      path: directory,
+      genesis,
+      library,
+      logger,
+      ...config,
+      spawn: startEngineThread,
+      onExit: onLost,
+    });
+}

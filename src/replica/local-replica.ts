@@ -2,11 +2,17 @@
 import type {
   AppliedState,
   CommandResult,
+  ContentQuery,
+  ContentReport,
   Engine,
+  Explanation,
   Hit,
   ReadScope,
   RecordKey,
+  ScrollPage,
+  ScrollQuery,
   SearchQuery,
+  Selection,
   StoredRecord,
 } from '../engine/engine.js';
 import type { Entry, LogReader } from '../raft/types.js';
@@ -20,6 +26,7 @@ import { HybridClock } from '../shared/hlc.js';
 import type { StateMachine } from '../shared/state-machine.js';
 import type { GroupGenesis, LogStore } from '../storage/log-store.js';
 import { hasCommand } from './apply-queue.js';
+import { ExpiryDriver } from './expiry-driver.js';
 import type { RaftGroup } from './group.js';
 import type { ReplicaHost } from './host.js';
 import type { ProposalOutcome } from './proposals.js';
@@ -36,6 +43,8 @@ export interface LocalReplicaOptions {
   readonly environment: Environment;
   /** Whether leased reads use leases (R6). @default false */
   readonly leases?: boolean;
+  /** Told how many records this replica has removed, as the leader, because they had expired. */
+  readonly onExpired?: ((records: number) => void) | undefined;
 }
 
 /** Followers serve no reads: what they apply a moment later, nobody misses. */
@@ -64,12 +73,17 @@ export class LocalReplica implements ShardReplica {
     const observe = (entries: readonly Entry[]): void => {
       for (const entry of entries) clock.observe(versionOf(entry));
     };
-    const group = await host.addGroup(genesis, observed(engine, clock), {
+    let expiry: ExpiryDriver | undefined;
+    const machine = observed(engine, clock, () => expiry?.close());
+    const group = await host.addGroup(genesis, machine, {
       onAppend: observe,
       applyLingerMs: FOLLOWER_APPLY_LINGER_MS,
       leases: options.leases ?? false,
     });
-    return new LocalReplica(options, group, clock);
+    const replica = new LocalReplica(options, group, clock);
+    const { environment, onExpired } = options;
+    expiry = new ExpiryDriver({ environment, engine, replica, onExpired });
+    return replica;
   }
 
   private constructor(
@@ -114,7 +128,10 @@ export class LocalReplica implements ShardReplica {
     queries: readonly SearchQuery[],
     context: CallContext,
   ): Promise<Hit[][]> {
-    return this.#read(() => this.#engine.search(scope, queries), context);
+    if (queries.every(({ filter }) => filter === undefined)) {
+      return this.#read(() => this.#engine.search(scope, queries), context);
+    }
+    return this.#longRead((givenUp) => this.#engine.search(scope, queries, givenUp), context);
   }
 
   async fetch(
@@ -126,8 +143,24 @@ export class LocalReplica implements ShardReplica {
     return this.#read(() => this.#engine.fetch(scope, keys, include), context);
   }
 
-  async count(scope: ReadScope, context: CallContext): Promise<number> {
-    return this.#read(() => this.#engine.count(scope), context);
+  async count(scope: ReadScope, selection: Selection, context: CallContext): Promise<number> {
+    return this.#longRead((givenUp) => this.#engine.count(scope, selection, givenUp), context);
+  }
+
+  async scroll(scope: ReadScope, query: ScrollQuery, context: CallContext): Promise<ScrollPage> {
+    return this.#longRead((givenUp) => this.#engine.scroll(scope, query, givenUp), context);
+  }
+
+  async explain(scope: ReadScope, query: SearchQuery, context: CallContext): Promise<Explanation> {
+    return this.#longRead((givenUp) => this.#engine.explain(scope, query, givenUp), context);
+  }
+
+  async contents(query: ContentQuery, context: CallContext): Promise<ContentReport> {
+    const answer = async (): Promise<ContentReport> => {
+      if (query.mark !== undefined) await this.#group.waitApplied(query.mark);
+      return this.#engine.contents(query);
+    };
+    return this.#failing(this.#bounded(answer(), context));
   }
 
   async barrier(context: CallContext): Promise<void> {
@@ -154,11 +187,25 @@ export class LocalReplica implements ShardReplica {
   /** Barrier and read share one deadline: timers and abort listeners cost more than either. */
   async #read<T>(read: () => Promise<T>, context: CallContext): Promise<T> {
     const isLeased = context.consistency === 'leased';
+    const result = isLeased ? this.#readLeased(read) : this.#readStrong(read);
+    return this.#failing(this.#bounded(result, context));
+  }
+
+  /** As `#read`; the engine is told when nobody waits for the answer any more. */
+  async #longRead<T>(read: (givenUp: AbortSignal) => Promise<T>, context: CallContext): Promise<T> {
+    const givenUp = new AbortController();
     try {
-      return await this.#bounded(
-        isLeased ? this.#readLeased(read) : this.#readStrong(read),
-        context,
-      );
+      return await this.#read(() => read(givenUp.signal), context);
+    } catch (error) {
+      givenUp.abort();
+      throw error;
+    }
+  }
+
+  /** Stops the replica where the engine says that it is lost. */
+  async #failing<T>(reading: Promise<T>): Promise<T> {
+    try {
+      return await reading;
     } catch (thrown) {
       const error = toFlotillaError(thrown);
       if (ENGINE_LOST.has(error.reason)) this.fail(error);
@@ -224,8 +271,10 @@ function freesSpace(bytes: Uint8Array): boolean {
     case 'write':
       return command.operations.every(({ kind }) => kind === 'delete');
     case 'dropCollection':
+    case 'expire':
       return true;
     case 'createCollection':
+    case 'mark':
       return false;
     default:
       return unreachable(command);
@@ -236,7 +285,11 @@ function freesSpace(bytes: Uint8Array): boolean {
  * The engine as the group drives it. The clock goes on above the versions of each state that is
  * opened or installed: behind a snapshot the log says nothing about them any more.
  */
-function observed(engine: Engine, clock: HybridClock): StateMachine<CommandResult> {
+function observed(
+  engine: Engine,
+  clock: HybridClock,
+  onClose: () => void,
+): StateMachine<CommandResult> {
   const note = (applied: AppliedState): AppliedState => {
     clock.observe(applied.lastVersion);
     return applied;
@@ -246,7 +299,10 @@ function observed(engine: Engine, clock: HybridClock): StateMachine<CommandResul
     apply: (entries, lastIndex) => engine.apply(entries, lastIndex),
     writeSnapshot: (path) => engine.writeSnapshot(path),
     installSnapshot: async (path) => note(await engine.installSnapshot(path)),
-    close: () => engine.close(),
+    close: () => {
+      onClose();
+      return engine.close();
+    },
   };
 }
 

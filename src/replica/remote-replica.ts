@@ -1,16 +1,28 @@
 /** A shard replica on another node: each call is one request over the link between the nodes. */
-import type { Hit, ReadScope, RecordKey, SearchQuery, StoredRecord } from '../engine/engine.js';
+import type {
+  ContentQuery,
+  ContentReport,
+  Explanation,
+  Hit,
+  ReadScope,
+  RecordKey,
+  ScrollPage,
+  ScrollQuery,
+  SearchQuery,
+  Selection,
+  StoredRecord,
+} from '../engine/engine.js';
 import type { Transport } from '../transport/transport.js';
 import type { CallContext, ProposalAnswer, ReplicaStatus, ShardReplica } from './replica.js';
+import { decodeProposalAnswers, decodeStatus, encodeCall, type ReplicaCall } from './rpc-codec.js';
+import { decodeContentReport } from './rpc-contents.js';
 import {
   decodeCount,
+  decodeExplanation,
   decodeHits,
-  decodeProposalAnswers,
   decodeRecords,
-  decodeStatus,
-  encodeCall,
-  type ReplicaCall,
-} from './rpc-codec.js';
+  decodeScrollPage,
+} from './rpc-reads.js';
 
 export interface RemoteReplicaOptions {
   readonly shardId: number;
@@ -53,8 +65,20 @@ export class RemoteReplica implements ShardReplica {
     return decodeRecords(await this.#call({ method: 'fetch', scope, keys, include }, context));
   }
 
-  async count(scope: ReadScope, context: CallContext): Promise<number> {
-    return decodeCount(await this.#call({ method: 'count', scope }, context));
+  async count(scope: ReadScope, selection: Selection, context: CallContext): Promise<number> {
+    return decodeCount(await this.#call({ method: 'count', scope, selection }, context));
+  }
+
+  async scroll(scope: ReadScope, query: ScrollQuery, context: CallContext): Promise<ScrollPage> {
+    return decodeScrollPage(await this.#call({ method: 'scroll', scope, query }, context));
+  }
+
+  async explain(scope: ReadScope, query: SearchQuery, context: CallContext): Promise<Explanation> {
+    return decodeExplanation(await this.#call({ method: 'explain', scope, query }, context));
+  }
+
+  async contents(query: ContentQuery, context: CallContext): Promise<ContentReport> {
+    return decodeContentReport(await this.#call({ method: 'contents', query }, context));
   }
 
   async barrier(context: CallContext): Promise<void> {

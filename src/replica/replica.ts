@@ -6,11 +6,17 @@
  */
 import type {
   CommandResult,
+  ContentQuery,
+  ContentReport,
   EngineStats,
+  Explanation,
   Hit,
   ReadScope,
   RecordKey,
+  ScrollPage,
+  ScrollQuery,
   SearchQuery,
+  Selection,
   StoredRecord,
 } from '../engine/engine.js';
 import type { ProgressStatus, Role } from '../raft/types.js';
@@ -94,7 +100,13 @@ export interface ShardReplica {
     include: { values: boolean; metadata: boolean },
     context: CallContext,
   ): Promise<(StoredRecord | undefined)[]>;
-  count(scope: ReadScope, context: CallContext): Promise<number>;
+  count(scope: ReadScope, selection: Selection, context: CallContext): Promise<number>;
+  /** One page; each record of it as a linearizable read of its own would find it. */
+  scroll(scope: ReadScope, query: ScrollQuery, context: CallContext): Promise<ScrollPage>;
+  /** How the search is carried out; see `Engine`. */
+  explain(scope: ReadScope, query: SearchQuery, context: CallContext): Promise<Explanation>;
+  /** What this very replica holds, leader or not; waits until the mark is applied here. */
+  contents(query: ContentQuery, context: CallContext): Promise<ContentReport>;
   /** Proves that the replica leads and has applied all that was committed before the call. */
   barrier(context: CallContext): Promise<void>;
   status(context: CallContext): Promise<ReplicaStatus>;

@@ -6,12 +6,13 @@
 import type {
   CollectionStats,
   CommandResult,
+  ContentQuery,
   EngineStats,
-  Hit,
   ReadScope,
   RecordKey,
+  ScrollQuery,
   SearchQuery,
-  StoredRecord,
+  Selection,
 } from '../engine/engine.js';
 import type { ProgressState, Role } from '../raft/types.js';
 import { unreachable } from '../shared/assert.js';
@@ -20,9 +21,27 @@ import { readErrorBody, writeErrorBody } from '../shared/codec/error-body.js';
 import { SERVICE } from '../shared/codec/services.js';
 import { READ_CONSISTENCIES, type ReadConsistency, type WriteOutcome } from '../shared/types.js';
 import type { FollowerStatus, ProposalAnswer, ReplicaStatus } from './replica.js';
+import { readContentQuery, writeContentQuery } from './rpc-contents.js';
+import {
+  memberAt,
+  RPC_FORMAT,
+  readAnswer,
+  readList,
+  readOptional,
+  writeList,
+  writeOptional,
+} from './rpc-parts.js';
+import {
+  readQuery,
+  readScope,
+  readScrollQuery,
+  readSelection,
+  writeQuery,
+  writeScope,
+  writeScrollQuery,
+  writeSelection,
+} from './rpc-reads.js';
 import type { TransferProgress } from './transfer-meter.js';
-
-export const RPC_FORMAT = 1;
 
 export type ReplicaCall =
   | { readonly method: 'propose'; readonly commands: readonly Uint8Array[] }
@@ -37,11 +56,25 @@ export type ReplicaCall =
       readonly keys: readonly RecordKey[];
       readonly include: { readonly values: boolean; readonly metadata: boolean };
     }
-  | { readonly method: 'count'; readonly scope: ReadScope }
+  | { readonly method: 'count'; readonly scope: ReadScope; readonly selection: Selection }
+  | { readonly method: 'scroll'; readonly scope: ReadScope; readonly query: ScrollQuery }
+  | { readonly method: 'explain'; readonly scope: ReadScope; readonly query: SearchQuery }
+  | { readonly method: 'contents'; readonly query: ContentQuery }
   | { readonly method: 'barrier' }
   | { readonly method: 'status' };
 
-const METHODS = ['propose', 'search', 'fetch', 'count', 'barrier', 'status'] as const;
+/** By their numbers on the wire. */
+const METHODS = [
+  'propose',
+  'search',
+  'fetch',
+  'count',
+  'barrier',
+  'status',
+  'scroll',
+  'explain',
+  'contents',
+] as const;
 const ROLES: readonly Role[] = [
   'StateFollower',
   'StateCandidate',
@@ -88,6 +121,18 @@ export function encodeCall(addressed: AddressedCall): Uint8Array {
       break;
     case 'count':
       writeScope(writer, call.scope);
+      writeSelection(writer, call.selection);
+      break;
+    case 'scroll':
+      writeScope(writer, call.scope);
+      writeScrollQuery(writer, call.query);
+      break;
+    case 'explain':
+      writeScope(writer, call.scope);
+      writeQuery(writer, call.query);
+      break;
+    case 'contents':
+      writeContentQuery(writer, call.query);
       break;
     case 'barrier':
     case 'status':
@@ -137,7 +182,13 @@ function readCall(reader: ByteReader, method: ReplicaCall['method']): ReplicaCal
       return { method, scope, include, keys };
     }
     case 'count':
-      return { method, scope: readScope(reader) };
+      return { method, scope: readScope(reader), selection: readSelection(reader) };
+    case 'scroll':
+      return { method, scope: readScope(reader), query: readScrollQuery(reader) };
+    case 'explain':
+      return { method, scope: readScope(reader), query: readQuery(reader) };
+    case 'contents':
+      return { method, query: readContentQuery(reader) };
     case 'barrier':
     case 'status':
       return { method };
@@ -177,51 +228,6 @@ export function decodeProposalAnswers(bytes: Uint8Array): ProposalAnswer[] {
       return kind === 1 ? { kind: 'not-applied', error } : { kind: 'unknown', error };
     }),
   );
-}
-
-export function encodeHits(results: readonly (readonly Hit[])[]): Uint8Array {
-  const writer = new ByteWriter(4096).u8(RPC_FORMAT);
-  writeList(writer, results, (hits) =>
-    writeList(writer, hits, (hit) => {
-      writer.f64(hit.distance);
-      writeRecord(writer, hit);
-    }),
-  );
-  return writer.finish();
-}
-
-export function decodeHits(bytes: Uint8Array): Hit[][] {
-  return readAnswer(bytes, (reader) =>
-    readList(reader, () =>
-      readList(reader, (): Hit => {
-        const distance = reader.f64();
-        return { distance, ...readRecord(reader) };
-      }),
-    ),
-  );
-}
-
-export function encodeRecords(records: readonly (StoredRecord | undefined)[]): Uint8Array {
-  const writer = new ByteWriter(4096).u8(RPC_FORMAT);
-  writeList(writer, records, (record) => {
-    writer.bool(record !== undefined);
-    if (record !== undefined) writeRecord(writer, record);
-  });
-  return writer.finish();
-}
-
-export function decodeRecords(bytes: Uint8Array): (StoredRecord | undefined)[] {
-  return readAnswer(bytes, (reader) =>
-    readList(reader, () => (reader.bool() ? readRecord(reader) : undefined)),
-  );
-}
-
-export function encodeCount(count: number): Uint8Array {
-  return new ByteWriter(16).u8(RPC_FORMAT).varint(count).finish();
-}
-
-export function decodeCount(bytes: Uint8Array): number {
-  return readAnswer(bytes, (reader) => reader.varint());
 }
 
 export function encodeStatus(status: ReplicaStatus): Uint8Array {
@@ -264,65 +270,6 @@ function readStatus(reader: ByteReader): ReplicaStatus {
   };
 }
 
-function readAnswer<T>(bytes: Uint8Array, read: (reader: ByteReader) => T): T {
-  const reader = new ByteReader(bytes);
-  const format = reader.u8();
-  if (format !== RPC_FORMAT) throw new MalformedBytesError(`replica answer format ${format}`);
-  const answer = read(reader);
-  reader.end();
-  return answer;
-}
-
-function writeScope(writer: ByteWriter, scope: ReadScope): void {
-  writer.varint(scope.collectionId).varint(scope.ownershipVersion);
-}
-
-function readScope(reader: ByteReader): ReadScope {
-  return { collectionId: reader.varint(), ownershipVersion: reader.varint() };
-}
-
-function writeQuery(writer: ByteWriter, query: SearchQuery): void {
-  writer.bytes(query.vector).varint(query.k).varint(query.ef);
-  writeOptional(writer, query.scoreThreshold, (threshold) => writer.f64(threshold));
-  writer.bool(query.includeValues).bool(query.includeMetadata);
-}
-
-function readQuery(reader: ByteReader): SearchQuery {
-  const vector = reader.bytes();
-  const k = reader.varint();
-  const ef = reader.varint();
-  const scoreThreshold = readOptional(reader, () => reader.f64());
-  return {
-    vector,
-    k,
-    ef,
-    ...(scoreThreshold !== undefined && { scoreThreshold }),
-    includeValues: reader.bool(),
-    includeMetadata: reader.bool(),
-  };
-}
-
-function writeRecord(writer: ByteWriter, record: StoredRecord): void {
-  writer.string(record.tenant).string(record.id).u64(record.version);
-  writeOptional(writer, record.values, (values) => writer.bytes(values));
-  writeOptional(writer, record.metadata, (metadata) => writer.bytes(metadata));
-}
-
-function readRecord(reader: ByteReader): StoredRecord {
-  const tenant = reader.string();
-  const id = reader.string();
-  const version = reader.u64();
-  const values = readOptional(reader, () => reader.bytes());
-  const metadata = readOptional(reader, () => reader.bytes());
-  return {
-    tenant,
-    id,
-    version,
-    ...(values !== undefined && { values }),
-    ...(metadata !== undefined && { metadata }),
-  };
-}
-
 function writeCommandResult(writer: ByteWriter, result: CommandResult): void {
   switch (result.kind) {
     case 'write':
@@ -338,6 +285,9 @@ function writeCommandResult(writer: ByteWriter, result: CommandResult): void {
       break;
     case 'done':
       writer.u8(2);
+      break;
+    case 'expired':
+      writer.u8(3).varint(result.removed);
       break;
     default:
       unreachable(result);
@@ -359,6 +309,8 @@ function readCommandResult(reader: ByteReader): CommandResult {
       return { kind: 'refused', error: readErrorBody(reader) };
     case 2:
       return { kind: 'done' };
+    case 3:
+      return { kind: 'expired', removed: reader.varint() };
     default:
       throw new MalformedBytesError(`command result ${kind}`);
   }
@@ -423,57 +375,56 @@ function readTransfer(reader: ByteReader): TransferProgress {
 
 function writeEngineStats(writer: ByteWriter, stats: EngineStats): void {
   writer.varint(stats.appliedIndex).varint(stats.ownershipVersion).varint(stats.sessions);
-  writeList(writer, stats.collections, (collection) =>
-    writer
-      .varint(collection.collectionId)
-      .varint(collection.records)
-      .varint(collection.graphPoints),
+  writeList(writer, stats.collections, (collection) => writeCollection(writer, collection));
+  writeOptional(writer, stats.library, ({ instructionSet, distancesPerSecond }) =>
+    writer.string(instructionSet).varint(distancesPerSecond),
   );
+  writeOptional(writer, stats.costs, ({ distance, visit }) => writer.f64(distance).f64(visit));
 }
 
 function readEngineStats(reader: ByteReader): EngineStats {
   const appliedIndex = reader.varint();
   const ownershipVersion = reader.varint();
   const sessions = reader.varint();
-  const collections = readList(
-    reader,
-    (): CollectionStats => ({
-      collectionId: reader.varint(),
-      records: reader.varint(),
-      graphPoints: reader.varint(),
-    }),
-  );
-  return { appliedIndex, ownershipVersion, sessions, collections };
+  const collections = readList(reader, () => readCollection(reader));
+  const library = readOptional(reader, () => ({
+    instructionSet: reader.string(),
+    distancesPerSecond: reader.varint(),
+  }));
+  const costs = readOptional(reader, () => ({ distance: reader.f64(), visit: reader.f64() }));
+  return {
+    appliedIndex,
+    ownershipVersion,
+    sessions,
+    collections,
+    ...(library !== undefined && { library }),
+    ...(costs !== undefined && { costs }),
+  };
 }
 
-function writeList<T>(writer: ByteWriter, items: readonly T[], write: (item: T) => unknown): void {
-  writer.varint(items.length);
-  for (const item of items) write(item);
+function writeCollection(writer: ByteWriter, collection: CollectionStats): void {
+  writer.varint(collection.collectionId).varint(collection.records);
+  writer.varint(collection.headRows).varint(collection.graphPoints);
+  writer.varint(collection.tombstones).bool(collection.isRenewing);
+  writer.varint(collection.memoryBytes);
+  writeOptional(writer, collection.contentHash, (hash) => writer.string(hash));
 }
 
-function readList<T>(reader: ByteReader, read: () => T): T[] {
-  const items: T[] = [];
-  for (let left = reader.varint(); left > 0; left--) items.push(read());
-  return items;
+function readCollection(reader: ByteReader): CollectionStats {
+  return {
+    collectionId: reader.varint(),
+    records: reader.varint(),
+    headRows: reader.varint(),
+    graphPoints: reader.varint(),
+    tombstones: reader.varint(),
+    isRenewing: reader.bool(),
+    memoryBytes: reader.varint(),
+    ...optionalHash(readOptional(reader, () => reader.string())),
+  };
 }
 
-function writeOptional<T>(
-  writer: ByteWriter,
-  value: T | undefined,
-  write: (value: T) => unknown,
-): void {
-  writer.bool(value !== undefined);
-  if (value !== undefined) write(value);
-}
-
-function readOptional<T>(reader: ByteReader, read: () => T): T | undefined {
-  return reader.bool() ? read() : undefined;
-}
-
-function memberAt<T>(values: readonly T[], index: number, what: string): T {
-  const value = values[index];
-  if (value === undefined) throw new MalformedBytesError(`${what} ${index}`);
-  return value;
+function optionalHash(contentHash: string | undefined): Pick<CollectionStats, 'contentHash'> {
+  return contentHash === undefined ? {} : { contentHash };
 }
 
 function sizeHint(commands: readonly Uint8Array[]): number {

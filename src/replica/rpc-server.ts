@@ -3,15 +3,15 @@ import { unreachable } from '../shared/assert.js';
 import type { Clock } from '../shared/environment.js';
 import { FlotillaError, isFlotillaError } from '../shared/errors.js';
 import type { CallContext, ShardReplica } from './replica.js';
+import { decodeCall, encodeProposalAnswers, encodeStatus, type ReplicaCall } from './rpc-codec.js';
+import { encodeContentReport } from './rpc-contents.js';
 import {
-  decodeCall,
   encodeCount,
+  encodeExplanation,
   encodeHits,
-  encodeProposalAnswers,
   encodeRecords,
-  encodeStatus,
-  type ReplicaCall,
-} from './rpc-codec.js';
+  encodeScrollPage,
+} from './rpc-reads.js';
 
 const DONE = new Uint8Array(0);
 
@@ -96,7 +96,13 @@ async function carryOut(
     case 'fetch':
       return encodeRecords(await replica.fetch(call.scope, call.keys, call.include, context));
     case 'count':
-      return encodeCount(await replica.count(call.scope, context));
+      return encodeCount(await replica.count(call.scope, call.selection, context));
+    case 'scroll':
+      return encodeScrollPage(await replica.scroll(call.scope, call.query, context));
+    case 'explain':
+      return encodeExplanation(await replica.explain(call.scope, call.query, context));
+    case 'contents':
+      return encodeContentReport(await replica.contents(call.query, context));
     case 'barrier':
       await replica.barrier(context);
       return DONE;

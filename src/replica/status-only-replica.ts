@@ -37,6 +37,18 @@ export class StatusOnlyReplica implements ShardReplica {
     return this.#refuse();
   }
 
+  scroll(): Promise<never> {
+    return this.#refuse();
+  }
+
+  explain(): Promise<never> {
+    return this.#refuse();
+  }
+
+  contents(): Promise<never> {
+    return this.#refuse();
+  }
+
   barrier(): Promise<never> {
     return this.#refuse();
   }

@@ -1,7 +1,15 @@
 /** Where the router tells what it does; metrics are made of it. Nothing depends on an answer. */
 import type { ErrorReason } from '../shared/error-codes.js';
 
-export type RouterOperation = 'write' | 'search' | 'fetch' | 'count' | 'command' | 'barrier';
+export type RouterOperation =
+  | 'write'
+  | 'search'
+  | 'fetch'
+  | 'count'
+  | 'scroll'
+  | 'explain'
+  | 'command'
+  | 'barrier';
 
 export interface ShardAttemptEvent {
   readonly operation: RouterOperation;

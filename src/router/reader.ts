@@ -1,4 +1,5 @@
-/** Searches, fetches and counts over all shards, each under one table. */
+/** Searches, fetches, counts and scrolls over all shards, each under one table. */
+import type { SearchQuery } from '../engine/engine.js';
 import type { CallContext, ShardReplica } from '../replica/replica.js';
 import { defined } from '../shared/assert.js';
 import { floatBytes } from '../shared/bytes.js';
@@ -11,9 +12,12 @@ import type { RouterHooks, RouterOperation } from './hooks.js';
 import { mergeHits } from './merge.js';
 import type {
   CountAnswer,
+  ExplainAnswer,
   FetchAnswer,
   FetchedRecord,
   FetchInclude,
+  ScrollAnswer,
+  ScrollRequestQuery,
   SearchAnswer,
   SearchHit,
   SearchRequestQuery,
@@ -21,6 +25,7 @@ import type {
 } from './requests.js';
 import { Backoff } from './retry.js';
 import { type Gathered, scatter } from './scatter.js';
+import { mergePages, shareOfPage } from './scroll-merge.js';
 import type { ShardClient } from './shard-client.js';
 import type { TimeBudget } from './time-budget.js';
 import { splitByShard, targetOf } from './write-split.js';
@@ -70,15 +75,7 @@ export class Reader {
     allowPartial: boolean,
   ): Promise<SearchAnswer> {
     return this.#underOneTable(collection, manner, async (scope) => {
-      const vectors = await this.#vectorsOf(scope, queries);
-      const shardQueries = queries.map((query, at) => ({
-        vector: vectors[at] as Uint8Array,
-        k: (query.offset ?? 0) + query.limit,
-        ef: query.ef ?? 0,
-        ...(query.scoreThreshold !== undefined && { scoreThreshold: query.scoreThreshold }),
-        includeValues: query.includeValues,
-        includeMetadata: query.includeMetadata,
-      }));
+      const shardQueries = await this.#shardQueries(scope, queries);
       const gathered = await this.#scatter(
         'search',
         allowPartial ? { ...scope, budget: scope.budget.firstPart(PARTIAL_SHARE) } : scope,
@@ -107,19 +104,89 @@ export class Reader {
     }));
   }
 
-  count(collection: string, manner: ReadManner): Promise<CountAnswer> {
+  count(
+    collection: string,
+    filter: Uint8Array | undefined,
+    manner: ReadManner,
+  ): Promise<CountAnswer> {
+    const selection = filter === undefined ? {} : { filter };
     return this.#underOneTable(collection, manner, async (scope) => {
       const { values } = await this.#scatter(
         'count',
         scope,
         scope.document.shards.map((shard) => shard.shardId),
-        () => (replica, readScope, context) => replica.count(readScope, context),
+        () => (replica, readScope, context) => replica.count(readScope, selection, context),
       );
       return {
         count: values.reduce((sum, count) => sum + count, 0),
         epoch: scope.document.epoch,
       };
     });
+  }
+
+  /** One page of each shard, all in parallel, merged. */
+  scroll(
+    collection: string,
+    { filter, after, limit, includeValues, includeMetadata }: ScrollRequestQuery,
+    manner: ReadManner,
+  ): Promise<ScrollAnswer> {
+    return this.#underOneTable(collection, manner, async (scope) => {
+      const shardIds = scope.document.shards.map((shard) => shard.shardId);
+      const query = {
+        ...(filter !== undefined && { filter }),
+        ...(after !== undefined && { after }),
+        limit: shareOfPage(limit, shardIds.length),
+        includeValues,
+        includeMetadata,
+      };
+      const { values } = await this.#scatter(
+        'scroll',
+        scope,
+        shardIds,
+        () => (replica, readScope, context) => replica.scroll(readScope, query, context),
+      );
+      const { collectionId } = scope.collection;
+      return { ...mergePages(values, limit), collectionId, epoch: scope.document.epoch };
+    });
+  }
+
+  explain(
+    collection: string,
+    query: SearchRequestQuery,
+    manner: ReadManner,
+  ): Promise<ExplainAnswer> {
+    return this.#underOneTable(collection, manner, async (scope) => {
+      const [shardQuery] = await this.#shardQueries(scope, [query]);
+      const asked = defined(shardQuery, 'the query');
+      const { values } = await this.#scatter(
+        'explain',
+        scope,
+        scope.document.shards.map((shard) => shard.shardId),
+        (shardId) => async (replica, readScope, context) => ({
+          ...(await replica.explain(readScope, asked, context)),
+          shardId,
+        }),
+      );
+      const shards = [...values].sort((a, b) => a.shardId - b.shardId);
+      return { shards, epoch: scope.document.epoch };
+    });
+  }
+
+  /** The queries as each shard is asked them. */
+  async #shardQueries(
+    scope: Scope,
+    queries: readonly SearchRequestQuery[],
+  ): Promise<SearchQuery[]> {
+    const vectors = await this.#vectorsOf(scope, queries);
+    return queries.map(({ scoreThreshold, filter, ...query }, at) => ({
+      vector: vectors[at] as Uint8Array,
+      k: (query.offset ?? 0) + query.limit,
+      ef: query.ef ?? 0,
+      ...(scoreThreshold !== undefined && { scoreThreshold }),
+      ...(filter !== undefined && { filter }),
+      includeValues: query.includeValues,
+      includeMetadata: query.includeMetadata,
+    }));
   }
 
   /** Asks only the shards that own an id, each once for all of its ids. */

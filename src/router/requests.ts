@@ -1,8 +1,15 @@
 /** What the router is asked and what it answers. Vectors and metadata stay bytes throughout. */
-
+import type { Explanation } from '../engine/engine.js';
 import type { RequestKey } from '../shared/codec/command.js';
 import type { Deadline } from '../shared/deadline.js';
-import type { ErrorBody, ReadConsistency, Version, WriteOutcome } from '../shared/types.js';
+import type { ScrollPosition } from '../shared/scroll-position.js';
+import type {
+  ErrorBody,
+  ReadConsistency,
+  Version,
+  WriteCondition,
+  WriteOutcome,
+} from '../shared/types.js';
 
 /** Every call ends by its deadline, or when its signal is aborted. */
 export type RequestOptions = Deadline;
@@ -16,6 +23,23 @@ export interface UpsertRecord {
   readonly values: VectorValues;
   /** An encoded `google.protobuf.Struct`; empty for none. */
   readonly metadata: Uint8Array;
+  /** @default none */
+  readonly condition?: WriteCondition | undefined;
+  /** How long the record lives; 0 for ever. @default the collection's */
+  readonly ttlMs?: number | undefined;
+}
+
+export interface PatchRecord {
+  readonly id: string;
+  /** An encoded Struct to merge into the record's metadata (RFC 7396). */
+  readonly metadata: Uint8Array;
+  /** @default none: the record has to exist in any case */
+  readonly condition?: WriteCondition | undefined;
+}
+
+export interface DeleteOptions extends WriteOptions {
+  /** One per id: the version that the record must have. @default any, and none will do as well */
+  readonly ifVersions?: readonly (Version | undefined)[] | undefined;
 }
 
 export interface WriteOptions extends RequestOptions {
@@ -56,6 +80,8 @@ export interface SearchRequestQuery {
   readonly ef?: number | undefined;
   /** Hits farther than this distance are left out. @default none */
   readonly scoreThreshold?: number | undefined;
+  /** An encoded filter on the collection. @default all records */
+  readonly filter?: Uint8Array | undefined;
   readonly includeValues: boolean;
   readonly includeMetadata: boolean;
 }
@@ -73,6 +99,11 @@ export interface ReadOptions extends RequestOptions {
 export interface SearchOptions extends ReadOptions {
   /** Answer with what the other shards found when a shard fails. @default false */
   readonly allowPartial?: boolean | undefined;
+}
+
+export interface CountOptions extends ReadOptions {
+  /** An encoded filter on the collection. @default all records */
+  readonly filter?: Uint8Array | undefined;
 }
 
 export interface FetchedRecord {
@@ -124,5 +155,38 @@ export interface FetchAnswer {
 
 export interface CountAnswer {
   readonly count: number;
+  readonly epoch: number;
+}
+
+export interface ScrollRequestQuery {
+  /** An encoded filter on the collection. @default all records */
+  readonly filter?: Uint8Array | undefined;
+  /** @default from the first record on */
+  readonly after?: ScrollPosition | undefined;
+  /** Records of the page, at most. */
+  readonly limit: number;
+  readonly includeValues: boolean;
+  readonly includeMetadata: boolean;
+}
+
+export interface ScrollAnswer {
+  /** In order. There may be fewer than asked for before the last page. */
+  readonly records: readonly FetchedRecord[];
+  /** Where the next page begins; absent after the last one. */
+  readonly next?: ScrollPosition;
+  /** Which collection the name stood for. */
+  readonly collectionId: number;
+  readonly epoch: number;
+}
+
+export interface DeleteByFilterAnswer {
+  readonly deletedCount: number;
+  /** Where to go on; absent where everything was looked at. */
+  readonly next?: ScrollPosition;
+}
+
+export interface ExplainAnswer {
+  /** By shard id. */
+  readonly shards: readonly (Explanation & { readonly shardId: number })[];
   readonly epoch: number;
 }

@@ -3,20 +3,35 @@
  * replicas lead them. It holds no data, decides nothing that lasts, and believes nothing: replicas
  * check for themselves whether they lead and whether the router's table is theirs.
  */
-import { type Command, encodeCommand, type WriteOperation } from '../shared/codec/command.js';
+import {
+  type CreateCollectionCommand,
+  type DropCollectionCommand,
+  encodeCommand,
+  type MarkCommand,
+  type WriteOperation,
+} from '../shared/codec/command.js';
 import type { Environment } from '../shared/environment.js';
 import { FlotillaError } from '../shared/errors.js';
 import { type Logger, silentLogger } from '../shared/logger.js';
+import type { Version } from '../shared/types.js';
 import type { TopologyView } from '../topology/view.js';
+import { type DeleteSelection, deleteByFilter } from './filter-delete.js';
 import type { RouterHooks } from './hooks.js';
 import { Reader, type ReadManner, vectorBytes } from './reader.js';
 import { RequestKeys } from './request-keys.js';
 import type {
   CountAnswer,
+  CountOptions,
+  DeleteByFilterAnswer,
+  DeleteOptions,
+  ExplainAnswer,
   FetchAnswer,
   FetchInclude,
+  PatchRecord,
   ReadOptions,
   RequestOptions,
+  ScrollAnswer,
+  ScrollRequestQuery,
   SearchAnswer,
   SearchOptions,
   SearchRequestQuery,
@@ -28,7 +43,7 @@ import { ShardClient } from './shard-client.js';
 import type { ReplicaResolver } from './shard-survey.js';
 import { TimeBudget } from './time-budget.js';
 import { targetOf } from './write-split.js';
-import { WriteRun } from './writer.js';
+import { type WriteRequest, WriteRun } from './writer.js';
 
 export interface RouterOptions {
   readonly view: TopologyView;
@@ -71,6 +86,9 @@ export class Router {
    * (DIMENSION_MISMATCH). Each shard's part is cut into log entries, which are atomic each; there
    * is an outcome for every record, and an error only when none was applied.
    *
+   * A condition is looked at when the record is written; where it does not hold the outcome is
+   * VERSION_CONFLICT, RECORD_EXISTS or RECORD_NOT_FOUND, for this attempt and every retry.
+   *
    * Without a key of the caller's the router makes one, so that its own retries apply once.
    * Costs one hash per record and one copy of its bytes per attempt.
    */
@@ -81,9 +99,11 @@ export class Router {
   ): Promise<WriteAnswer> {
     const entry = this.#view.collection(collection);
     const operations = records.map(
-      ({ id, values, metadata }, at): WriteOperation => ({
+      ({ id, values, metadata, condition, ttlMs }, at): WriteOperation => ({
         kind: 'upsert',
         ...targetOf(at, id),
+        ...(condition !== undefined && { condition }),
+        ...(ttlMs !== undefined && { ttlMs }),
         values: vectorBytes(values, entry, `records[${at}].values`),
         metadata,
       }),
@@ -91,16 +111,36 @@ export class Router {
     return this.#write(entry.collectionId, operations, 'records', options);
   }
 
+  /**
+   * Merges into the metadata of records that exist (RECORD_NOT_FOUND), as `upsert` writes: vectors,
+   * and when a record expires, stay as they are. Costs the shard a read of each record.
+   */
+  async patch(
+    collection: string,
+    records: readonly PatchRecord[],
+    options: WriteOptions,
+  ): Promise<WriteAnswer> {
+    const { collectionId } = this.#view.collection(collection);
+    const operations = records.map(
+      ({ id, metadata, condition }, at): WriteOperation => ({
+        kind: 'patch',
+        ...targetOf(at, id),
+        ...(condition !== undefined && { condition }),
+        metadata,
+      }),
+    );
+    return this.#write(collectionId, operations, 'records', options);
+  }
+
   /** Deletes by id, as `upsert` writes. An id without a record is `applied`, not `existed`. */
   async delete(
     collection: string,
     ids: readonly string[],
-    options: WriteOptions,
+    options: DeleteOptions,
   ): Promise<WriteAnswer> {
     const { collectionId } = this.#view.collection(collection);
-    const operations = ids.map(
-      (id, at): WriteOperation => ({ kind: 'delete', ...targetOf(at, id) }),
-    );
+    const { ifVersions } = options;
+    const operations = ids.map((id, at) => deleteOperation(at, id, ifVersions?.[at]));
     return this.#write(collectionId, operations, 'ids', options);
   }
 
@@ -136,8 +176,51 @@ export class Router {
   }
 
   /** Records of the collection, by one linearizable read per shard. Throws as `fetch` does. */
-  async count(collection: string, options: ReadOptions): Promise<CountAnswer> {
-    return this.#reader.count(collection, this.#readManner(options));
+  async count(collection: string, options: CountOptions): Promise<CountAnswer> {
+    return this.#reader.count(collection, options.filter, this.#readManner(options));
+  }
+
+  /**
+   * One page of records in the order of their ids, by one linearizable read per shard. Throws as
+   * `fetch` does. Costs each shard a look at all of its ids.
+   */
+  async scroll(
+    collection: string,
+    query: ScrollRequestQuery,
+    options: ReadOptions,
+  ): Promise<ScrollAnswer> {
+    return this.#reader.scroll(collection, query, this.#readManner(options));
+  }
+
+  /** Deletes what matches, see `deleteByFilter`. Doing it again is safe, whatever came of it. */
+  async deleteByFilter(
+    collection: string,
+    selection: DeleteSelection,
+    options: RequestOptions,
+  ): Promise<DeleteByFilterAnswer> {
+    const manner = this.#readManner(options);
+    const { budget } = manner;
+    return deleteByFilter(
+      {
+        budget,
+        scroll: (query) => this.#reader.scroll(collection, query, manner),
+        remove: async (collectionId, records) => {
+          const operations = records.map(({ id, version }, at) => deleteOperation(at, id, version));
+          const request = { collectionId, operations, budget, retriesUnknown: true };
+          return (await this.#writeRun(request).run()).outcomes;
+        },
+      },
+      selection,
+    );
+  }
+
+  /** Searches as `search` does, and tells how each shard did it. Throws as `fetch` does. */
+  async explain(
+    collection: string,
+    query: SearchRequestQuery,
+    options: ReadOptions,
+  ): Promise<ExplainAnswer> {
+    return this.#reader.explain(collection, query, this.#readManner(options));
   }
 
   /**
@@ -146,26 +229,18 @@ export class Router {
    */
   async command(
     shardId: number,
-    command: Exclude<Command, { kind: 'write' }>,
+    command: CreateCollectionCommand | DropCollectionCommand,
     options: RequestOptions,
   ): Promise<void> {
-    const budget = this.#budget(options);
-    await this.#shards.call({
-      operation: 'command',
-      shardId,
-      budget,
-      ask: async (replica, context) => {
-        const [answer] = await replica.propose([encodeCommand(command)], context);
-        if (answer?.kind === 'applied' && answer.result.kind === 'done') return;
-        if (answer?.kind === 'applied' && answer.result.kind === 'refused') {
-          throw FlotillaError.fromBody(answer.result.error);
-        }
-        if (answer?.kind === 'not-applied' || answer?.kind === 'unknown') {
-          throw FlotillaError.fromBody(answer.error);
-        }
-        throw new FlotillaError('INTERNAL', `Shard ${shardId} did not answer a command as one`);
-      },
-    });
+    await this.#command(shardId, command, options);
+  }
+
+  /**
+   * Marks a position of the shard's log and returns its index: each replica that applies it notes
+   * what it holds there. Sent again after an unknown outcome, which leaves two marks.
+   */
+  async mark(shardId: number, options: RequestOptions): Promise<number> {
+    return this.#command(shardId, { kind: 'mark' }, options);
   }
 
   /**
@@ -178,6 +253,30 @@ export class Router {
       shardId,
       budget: this.#budget(options),
       ask: (replica, context) => replica.barrier(context),
+    });
+  }
+
+  /** Log index at which the command was applied. */
+  async #command(
+    shardId: number,
+    command: CreateCollectionCommand | DropCollectionCommand | MarkCommand,
+    options: RequestOptions,
+  ): Promise<number> {
+    return this.#shards.call({
+      operation: 'command',
+      shardId,
+      budget: this.#budget(options),
+      ask: async (replica, context) => {
+        const [answer] = await replica.propose([encodeCommand(command)], context);
+        if (answer?.kind === 'applied' && answer.result.kind === 'done') return answer.index;
+        if (answer?.kind === 'applied' && answer.result.kind === 'refused') {
+          throw FlotillaError.fromBody(answer.result.error);
+        }
+        if (answer?.kind === 'not-applied' || answer?.kind === 'unknown') {
+          throw FlotillaError.fromBody(answer.error);
+        }
+        throw new FlotillaError('INTERNAL', `Shard ${shardId} did not answer a command as one`);
+      },
     });
   }
 
@@ -203,17 +302,21 @@ export class Router {
         field: 'idempotencyKey',
       });
     }
-    const run = new WriteRun(
-      { view: this.#view, shards: this.#shards, keys: this.#keys, environment: this.#environment },
-      {
-        collectionId,
-        operations,
-        budget: this.#budget(options),
-        requestKey: idempotencyKey,
-        retriesUnknown: retry === 'router',
-      },
-    );
+    const run = this.#writeRun({
+      collectionId,
+      operations,
+      budget: this.#budget(options),
+      requestKey: idempotencyKey,
+      retriesUnknown: retry === 'router',
+    });
     return run.run();
+  }
+
+  #writeRun(request: WriteRequest): WriteRun {
+    return new WriteRun(
+      { view: this.#view, shards: this.#shards, keys: this.#keys, environment: this.#environment },
+      request,
+    );
   }
 
   #readManner(options: ReadOptions): ReadManner {
@@ -224,6 +327,17 @@ export class Router {
   #budget(options: RequestOptions): TimeBudget {
     return new TimeBudget(this.#environment.clock, options);
   }
+}
+
+/** Deletes a record; with a version, not where it was written since it had that. */
+function deleteOperation(
+  ordinal: number,
+  id: string,
+  version: Version | undefined,
+): WriteOperation {
+  const target = targetOf(ordinal, id);
+  if (version === undefined) return { kind: 'delete', ...target };
+  return { kind: 'delete', ...target, condition: { kind: 'version', version } };
 }
 
 function checkIdsDistinct(operations: readonly WriteOperation[], field: string): void {

@@ -223,6 +223,7 @@ export class WriteRun {
         this.#ledger.withoutEffect(part);
         return FlotillaError.fromBody(result.error);
       case 'done':
+      case 'expired':
         return new FlotillaError('INTERNAL', 'A shard answered a write without outcomes');
       default:
         return unreachable(result, 'command result');

@@ -3,15 +3,23 @@
  * checks every request first; a backend gets only what is within docs/limits.md.
  */
 import type { ClusterStatus, CollectionInfo } from '../shared/codec/admin-messages.js';
-import type { RecordMessage } from '../shared/codec/api-messages.js';
 import type { RequestKey } from '../shared/codec/command.js';
+import type { ExplainResponse } from '../shared/codec/explain-messages.js';
 import type {
   LeaderResponse,
   ReadmitNodeResponse,
   ReplicaResponse,
 } from '../shared/codec/replica-messages.js';
 import type { HitMessage, ShardSummary } from '../shared/codec/search-messages.js';
-import type { CollectionConfig, ReadConsistency, Version, WriteOutcome } from '../shared/types.js';
+import type { VerifyResponse } from '../shared/codec/verify-messages.js';
+import type { ScrollPosition } from '../shared/scroll-position.js';
+import type {
+  CollectionConfig,
+  ReadConsistency,
+  Version,
+  WriteCondition,
+  WriteOutcome,
+} from '../shared/types.js';
 
 export interface CallOptions {
   /** The backend answers or rejects within this time, counted from the call. */
@@ -37,8 +45,27 @@ export interface SearchOptions extends ReadOptions {
   readonly allowPartial: boolean;
 }
 
-/** A record as it was sent: aligned little-endian float32, and an encoded Struct or no bytes. */
-export type NewRecord = RecordMessage;
+/** A record to write: aligned little-endian float32, and an encoded Struct or no bytes. */
+export interface NewRecord {
+  readonly id: string;
+  readonly values: Uint8Array;
+  readonly metadata: Uint8Array;
+  readonly condition?: WriteCondition | undefined;
+  /** 0 for ever. @default what the collection says */
+  readonly ttlMs?: number | undefined;
+}
+
+export interface RecordPatch {
+  readonly id: string;
+  /** An encoded Struct. */
+  readonly metadata: Uint8Array;
+  readonly condition?: WriteCondition | undefined;
+}
+
+export interface DeleteOptions extends WriteOptions {
+  /** One per id. */
+  readonly ifVersions?: readonly (Version | undefined)[] | undefined;
+}
 
 export interface StoredRecord {
   readonly id: string;
@@ -56,8 +83,32 @@ export interface BackendQuery {
   /** 0 for the default. */
   readonly ef: number;
   readonly scoreThreshold?: number;
+  /** An encoded Struct that is a filter on the collection. */
+  readonly filter?: Uint8Array;
   readonly includeValues: boolean;
   readonly includeMetadata: boolean;
+}
+
+export interface BackendScroll {
+  /** As in `BackendQuery`. */
+  readonly filter?: Uint8Array;
+  readonly after?: ScrollPosition;
+  readonly limit: number;
+  readonly includeValues: boolean;
+  readonly includeMetadata: boolean;
+}
+
+export interface ScrollAnswer {
+  readonly records: readonly StoredRecord[];
+  /** Where the next page begins; absent after the last one. */
+  readonly next?: ScrollPosition;
+  readonly epoch: number;
+}
+
+export interface DeleteByFilterAnswer {
+  readonly deletedCount: number;
+  /** Where to go on; absent where everything was looked at. */
+  readonly next?: ScrollPosition;
 }
 
 export interface SearchAnswer {
@@ -83,10 +134,15 @@ export interface RecordsBackend {
     records: readonly NewRecord[],
     options: WriteOptions,
   ): Promise<{ readonly outcomes: readonly WriteOutcome[] }>;
+  patch(
+    collection: string,
+    patches: readonly RecordPatch[],
+    options: WriteOptions,
+  ): Promise<{ readonly outcomes: readonly WriteOutcome[] }>;
   delete(
     collection: string,
     ids: readonly string[],
-    options: WriteOptions,
+    options: DeleteOptions,
   ): Promise<{ readonly outcomes: readonly WriteOutcome[] }>;
   /** One element per id, in order, `undefined` where there is no such record. */
   fetch(
@@ -100,7 +156,17 @@ export interface RecordsBackend {
     queries: readonly BackendQuery[],
     options: SearchOptions,
   ): Promise<SearchAnswer>;
-  count(collection: string, options: ReadOptions): Promise<number>;
+  /** Of all records, or of those that match the filter. */
+  count(collection: string, filter: Uint8Array | undefined, options: ReadOptions): Promise<number>;
+  /** One page, by id. */
+  scroll(collection: string, query: BackendScroll, options: ReadOptions): Promise<ScrollAnswer>;
+  /** Ends well before its time is over. Rejects only when nothing was deleted. */
+  deleteByFilter(
+    collection: string,
+    selection: { readonly filter: Uint8Array; readonly after?: ScrollPosition },
+    options: CallOptions,
+  ): Promise<DeleteByFilterAnswer>;
+  explain(collection: string, query: BackendQuery, options: ReadOptions): Promise<ExplainResponse>;
 }
 
 /** Looking after collections and the cluster. Everything rejects with `FlotillaError`. */
@@ -112,6 +178,11 @@ export interface ClusterAdmin {
   listCollections(options: CallOptions): Promise<readonly CollectionInfo[]>;
   describeCollection(name: string, options: CallOptions): Promise<CollectionInfo>;
   status(options: CallOptions): Promise<ClusterStatus>;
+  /** Compares the replicas of all shards. `collection` is a name; absent for all of them. */
+  verify(
+    scope: { readonly collection?: string; readonly deep: boolean },
+    options: CallOptions,
+  ): Promise<VerifyResponse>;
   /**
    * Begins a change of replicas, or tells what is under way already. Rejects with SHARD_NOT_FOUND,
    * NODE_NOT_FOUND, REPLICA_NOT_FOUND, CHANGE_IN_PROGRESS, QUORUM_AT_RISK.

@@ -27,6 +27,8 @@ export interface GroupSnapshot {
   readonly followers: readonly FollowerSnapshot[];
   /** A word for why the replica does not take part, where it does not. */
   readonly faultReason?: string;
+  /** Slots in which replicas differed when this node last compared them, where it has. */
+  readonly divergence?: number | undefined;
   /** Live records by collection name. */
   readonly vectors: ReadonlyMap<string, number>;
 }
@@ -75,6 +77,16 @@ export class ClusterMetrics {
       (gauge, { groups }) => {
         for (const { shard, faultReason: reason } of groups) {
           if (reason !== undefined) gauge.inc({ shard, reason });
+        }
+      },
+    );
+    this.#gauge(
+      'flotilla_replica_divergence',
+      'Slots in which the replicas of a shard held different records when last compared here.',
+      ['shard'],
+      (gauge, { groups }) => {
+        for (const { shard, divergence } of groups) {
+          if (divergence !== undefined) gauge.inc({ shard }, divergence);
         }
       },
     );

@@ -1,5 +1,6 @@
 /** The settings that requests are checked against, and what to do when they are out of date. */
-import { isFlotillaError } from '../shared/errors.js';
+import { isDeepStrictEqual } from 'node:util';
+import { type FlotillaError, isFlotillaError } from '../shared/errors.js';
 import type { CollectionConfig } from '../shared/types.js';
 import type { CallOptions, RecordsBackend } from './backend.js';
 import { checkCollectionName } from './validate.js';
@@ -18,9 +19,9 @@ export class KnownCollections {
   }
 
   /**
-   * What `check` makes of the request under the collection's settings. Where the dimension does
-   * not fit, the collection may have been dropped and made anew, and this node not have heard of
-   * it: then the newest settings decide.
+   * What `check` makes of the request under the collection's settings. Where the dimension or a
+   * filter does not fit, the collection may have been dropped and made anew, and this node not
+   * have heard of it: then the newest settings decide.
    */
   async check<T>(
     name: string,
@@ -31,10 +32,16 @@ export class KnownCollections {
     try {
       return check(config);
     } catch (error) {
-      if (!isFlotillaError(error) || error.reason !== 'DIMENSION_MISMATCH') throw error;
+      if (!isFlotillaError(error) || !dependsOnSettings(error)) throw error;
       const newest = await this.#backend.newestCollection(name, options);
-      if (newest.dimension === config.dimension) throw error;
+      if (isDeepStrictEqual(newest, config)) throw error;
       return check(newest);
     }
   }
+}
+
+/** Whether another dimension, or other declared fields, could make the request a right one. */
+function dependsOnSettings({ reason, field = '' }: FlotillaError): boolean {
+  if (reason === 'DIMENSION_MISMATCH') return true;
+  return reason === 'INVALID_REQUEST' && /(^|\.)filter\./.test(field);
 }

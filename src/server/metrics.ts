@@ -46,6 +46,7 @@ export class ServerMetrics {
   readonly #degradedSearches: Counter;
   readonly #fanOut: Histogram;
   readonly #merge: Histogram;
+  readonly #expired: Counter;
 
   constructor({ registry, version, nodeId }: ServerMetricsOptions) {
     const registers = [registry];
@@ -87,12 +88,28 @@ export class ServerMetrics {
       buckets: MERGE_BUCKETS_SECONDS,
       registers,
     });
+    this.#expired = new Counter({
+      name: 'flotilla_expired_records_total',
+      help: 'Records that this node, as the leader of their shard, has deleted when they expired.',
+      labelNames: ['shard'],
+      registers,
+    });
     new Gauge({
       name: 'flotilla_build_info',
       help: 'Always 1; the labels say which node runs which version.',
       labelNames: ['version', 'node'],
       registers,
     }).set({ version, node: String(nodeId) }, 1);
+  }
+
+  /** Adds what the index library was compiled for. Once per registry. */
+  describeEngine(instructionSet: string): void {
+    new Gauge({
+      name: 'flotilla_engine_info',
+      help: 'Always 1; the label says which instructions the index library was compiled for.',
+      labelNames: ['instruction_set'],
+      registers: [this.registry],
+    }).set({ instruction_set: instructionSet }, 1);
   }
 
   /** Counts a call that is over. `method` is service and name, such as "Records/Search". */
@@ -116,6 +133,10 @@ export class ServerMetrics {
   /** For the router: time to merge the hits of all shards. */
   mergeFinished(seconds: number): void {
     this.#merge.observe(seconds);
+  }
+
+  recordsExpired(shardId: number, records: number): void {
+    this.#expired.inc({ shard: String(shardId) }, records);
   }
 
   /** Adds the gauges of the gRPC server. Once per registry. */

@@ -7,11 +7,15 @@ import { utf8Length } from '../shared/bytes.js';
 import type { CollectionRequest } from '../shared/codec/admin-messages.js';
 import type { RecordMessage, RequestedConsistency } from '../shared/codec/api-messages.js';
 import type { RequestKey } from '../shared/codec/command.js';
+import { decodeFilter } from '../shared/codec/filter-bytes.js';
 import type { GroupRequest } from '../shared/codec/replica-messages.js';
+import { decodeCursor } from '../shared/codec/scroll-cursor.js';
+import type { DeleteByFilterRequest, ScrollRequest } from '../shared/codec/scroll-messages.js';
 import type { SearchQueryMessage } from '../shared/codec/search-messages.js';
 import { validateStruct } from '../shared/codec/struct.js';
 import { FlotillaError, isFlotillaError, limitExceeded } from '../shared/errors.js';
 import { LIMITS, type LimitName } from '../shared/limits.js';
+import type { ScrollPosition } from '../shared/scroll-position.js';
 import {
   type CollectionConfig,
   FIELD_TYPES,
@@ -20,7 +24,7 @@ import {
   READ_CONSISTENCIES,
   type ReadConsistency,
 } from '../shared/types.js';
-import type { BackendQuery, GroupName } from './backend.js';
+import type { BackendQuery, BackendScroll, GroupName } from './backend.js';
 
 const NAME_FORM = /^[A-Za-z0-9_.-]+$/;
 
@@ -35,6 +39,7 @@ const SQUARED_LENGTH_MIN = 1.1754943508222875e-38;
 
 const DEFAULT_M = 16;
 const DEFAULT_EF_CONSTRUCTION = 200;
+const DEFAULT_SCROLL_LIMIT = 100;
 
 /** A collection's name, in whatever field it stands. */
 export function checkCollectionName(name: string, field: string): void {
@@ -58,6 +63,8 @@ export function checkCollectionConfig(request: CollectionRequest): CollectionCon
   if (m < LIMITS.mMin.value) throw limitExceeded('mMin', 'config.m', m);
   checkAtMost('mMax', m, 'config.m');
   checkAtMost('efConstructionMax', efConstruction, 'config.efConstruction');
+  const { ttlMs = 0 } = request;
+  checkAtMost('ttlMsMax', ttlMs, 'config.ttlMs');
   return {
     name: request.name,
     dimension,
@@ -65,6 +72,7 @@ export function checkCollectionConfig(request: CollectionRequest): CollectionCon
     m,
     efConstruction: efConstruction === 0 ? DEFAULT_EF_CONSTRUCTION : efConstruction,
     indexedFields: checkIndexedFields(request.indexedFields),
+    ...(ttlMs > 0 && { ttlMs }),
   };
 }
 
@@ -73,15 +81,24 @@ export function checkRecords(
   records: readonly RecordMessage[],
   collection: CollectionConfig,
 ): void {
-  checkBatchSize('upsertRecordsMax', records.length, 'records');
+  checkRecordIds('upsertRecordsMax', records, 'records');
   for (const [index, record] of records.entries()) {
     const field = `records[${index}]`;
-    checkId(record.id, `${field}.id`);
     checkVector(record.values, collection, `${field}.values`);
     checkMetadata(record.metadata, `${field}.metadata`);
   }
-  const repeated = indexOfRepeated(records.map((record) => record.id));
-  if (repeated !== undefined) throw duplicateId(`records[${repeated}].id`);
+}
+
+/** How many records a write has, and their ids, which must be distinct. */
+export function checkRecordIds(
+  limit: LimitName,
+  records: readonly { readonly id: string }[],
+  field: string,
+): void {
+  checkBatchSize(limit, records.length, field);
+  for (const [index, { id }] of records.entries()) checkId(id, `${field}[${index}].id`);
+  const repeated = indexOfRepeated(records.map(({ id }) => id));
+  if (repeated !== undefined) throw duplicateId(`${field}[${repeated}].id`);
 }
 
 /** The ids of one delete. */
@@ -159,10 +176,6 @@ export function checkQuery(
   field: string,
 ): BackendQuery {
   if (query === undefined) throw invalid(field, 'is missing');
-  if (query.filter !== undefined) {
-    const message = `${field}.filter is set, but this version has no metadata filters`;
-    throw new FlotillaError('FILTER_UNSUPPORTED', message, { field: `${field}.filter` });
-  }
   checkWindow(query, field);
   checkAtMost('efMax', query.ef, `${field}.ef`);
   if (Number.isNaN(query.scoreThreshold)) {
@@ -174,9 +187,47 @@ export function checkQuery(
     offset: query.offset,
     ef: query.ef,
     ...(query.scoreThreshold !== undefined && { scoreThreshold: query.scoreThreshold }),
+    ...filterOf(query.filter, collection, `${field}.filter`),
     includeValues: query.includeValues,
     includeMetadata: query.includeMetadata ?? true,
   };
+}
+
+/** The filter of a request on `collection`, where it has one. */
+export function filterOf(
+  filter: Uint8Array | undefined,
+  collection: CollectionConfig,
+  field: string,
+): { readonly filter?: Uint8Array } {
+  if (filter === undefined) return {};
+  decodeFilter(filter, collection.indexedFields, field);
+  return { filter };
+}
+
+/** One page of a scroll over `collection`, defaults filled in. */
+export function checkScroll(request: ScrollRequest, collection: CollectionConfig): BackendScroll {
+  checkAtMost('scrollLimitMax', request.limit, 'limit');
+  return {
+    ...filterOf(request.filter, collection, 'filter'),
+    ...positionOf(request.cursor),
+    limit: request.limit === 0 ? DEFAULT_SCROLL_LIMIT : request.limit,
+    includeValues: request.includeValues,
+    includeMetadata: request.includeMetadata ?? true,
+  };
+}
+
+/** What to delete from `collection`. To delete everything, the filter has to say so. */
+export function checkDeleteByFilter(
+  { filter, cursor }: DeleteByFilterRequest,
+  collection: CollectionConfig,
+): { readonly filter: Uint8Array; readonly after?: ScrollPosition } {
+  if (filter === undefined) throw invalid('filter', 'is missing, an empty one matches all records');
+  decodeFilter(filter, collection.indexedFields);
+  return { filter, ...positionOf(cursor) };
+}
+
+function positionOf(cursor: string): { readonly after?: ScrollPosition } {
+  return cursor === '' ? {} : { after: decodeCursor(cursor, 'cursor') };
 }
 
 function checkTarget(
@@ -246,7 +297,7 @@ function floatView(bytes: Uint8Array): Float32Array {
   return new Float32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4);
 }
 
-function checkMetadata(metadata: Uint8Array, field: string): void {
+export function checkMetadata(metadata: Uint8Array, field: string): void {
   if (metadata.length === 0) return;
   checkAtMost('metadataBytesMax', metadata.length, field);
   try {
@@ -286,7 +337,7 @@ function checkSafe(value: number, field: string): void {
   if (!Number.isSafeInteger(value)) throw invalid(field, 'is above 2^53 - 1');
 }
 
-function checkAtMost(limit: LimitName, actual: number, field: string): void {
+export function checkAtMost(limit: LimitName, actual: number, field: string): void {
   if (actual > LIMITS[limit].value) throw limitExceeded(limit, field, actual);
 }
 
@@ -299,7 +350,7 @@ function indexOfRepeated(values: readonly string[]): number | undefined {
   return undefined;
 }
 
-function invalid(field: string, fault: string): FlotillaError {
+export function invalid(field: string, fault: string): FlotillaError {
   return new FlotillaError('INVALID_REQUEST', `${field} ${fault}`, { field });
 }
 

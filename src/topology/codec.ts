@@ -202,6 +202,7 @@ function readCollection(node: JsonNode): CollectionEntry {
 }
 
 function readConfig(node: JsonNode): CollectionConfig {
+  const ttlMs = node.optional('ttlMs')?.whole(1);
   return {
     name: node.field('name').text(),
     dimension: node.field('dimension').whole(1),
@@ -212,6 +213,7 @@ function readConfig(node: JsonNode): CollectionConfig {
       path: field.field('path').text(),
       type: field.field('type').oneOf(FIELD_TYPES),
     })),
+    ...(ttlMs !== undefined && { ttlMs }),
   };
 }
 

@@ -3,7 +3,7 @@
  * document, the steps are idempotent, and only the topology leader takes them: whoever leads next
  * goes on where the last one stopped.
  */
-import type { Command } from '../shared/codec/command.js';
+import type { CreateCollectionCommand, DropCollectionCommand } from '../shared/codec/command.js';
 import type { Environment, Timer } from '../shared/environment.js';
 import type { Logger } from '../shared/logger.js';
 import type { CollectionEntry, ShardEntry } from './document.js';
@@ -18,7 +18,7 @@ export interface CollectionDriverOptions {
   /** Puts a command through a shard's log, again and again until it is applied. */
   readonly proposeToShard: (
     shardId: number,
-    command: Exclude<Command, { kind: 'write' }>,
+    command: CreateCollectionCommand | DropCollectionCommand,
     timeoutMs: number,
   ) => Promise<void>;
 }

@@ -195,6 +195,7 @@ function differingSetting(a: CollectionConfig, b: CollectionConfig): string | un
   if (a.metric !== b.metric) return 'metric';
   if (a.m !== b.m) return 'm';
   if (a.efConstruction !== b.efConstruction) return 'efConstruction';
+  if (a.ttlMs !== b.ttlMs) return 'ttlMs';
   return sortedFields(a) === sortedFields(b) ? undefined : 'indexedFields';
 }
 

@@ -6,11 +6,13 @@ import { describe, expect, it } from 'vitest';
 import { PROTO_DIRECTORY } from '../../src/server/reflection.js';
 import { floatsOf, MalformedBytesError } from '../../src/shared/bytes.js';
 import type * as admin from '../../src/shared/codec/admin-messages.js';
-import type * as api from '../../src/shared/codec/api-messages.js';
+import * as api from '../../src/shared/codec/api-messages.js';
+import type { ShardExplanation } from '../../src/shared/codec/explain-messages.js';
 import { NO_BYTES, ProtobufReader, ProtobufWriter } from '../../src/shared/codec/protobuf-wire.js';
 import { API, type ApiMethod, SERVICES } from '../../src/shared/codec/public-api.js';
 import type * as search from '../../src/shared/codec/search-messages.js';
 import { decodeStruct, encodeStruct, type JsonObject } from '../../src/shared/codec/struct.js';
+import type { ShardVerification } from '../../src/shared/codec/verify-messages.js';
 import { ERRORS, type ErrorReason } from '../../src/shared/error-codes.js';
 import { LIMITS } from '../../src/shared/limits.js';
 import {
@@ -130,7 +132,16 @@ const outcome: fc.Arbitrary<WriteOutcome> = fc.oneof(
     kind: fc.constantFrom('not-applied' as const, 'unknown' as const),
     error: fc.record({ reason: fc.constantFrom(...reasons), message: text }),
   }),
+  fc.record({
+    kind: fc.constant('not-applied' as const),
+    error: fc.record({
+      reason: fc.constant('VERSION_CONFLICT' as const),
+      message: text,
+      details: version.map((current) => ({ currentVersion: String(current) })),
+    }),
+  }),
 );
+const ifVersion = maybe(version.map(String));
 const collection: fc.Arbitrary<admin.CollectionRequest> = fc.record({
   name: text,
   dimension: count,
@@ -140,10 +151,12 @@ const collection: fc.Arbitrary<admin.CollectionRequest> = fc.record({
   indexedFields: fc.array(fc.record({ path: text, type: maybe(fc.constantFrom(...FIELD_TYPES)) }), {
     maxLength: 4,
   }),
+  ttlMs: maybe(fc.integer({ min: 1, max: 2 ** 40 })),
 });
 const info: fc.Arbitrary<admin.CollectionInfo> = fc.record({
-  config: collection.map((config) => ({
+  config: collection.map(({ ttlMs, ...config }) => ({
     ...config,
+    ...(ttlMs !== undefined && { ttlMs }),
     metric: config.metric === undefined || config.metric === 'unknown' ? 'dot' : config.metric,
     indexedFields: config.indexedFields.flatMap(({ path, type }) => (type ? [{ path, type }] : [])),
   })),
@@ -185,12 +198,42 @@ const group = fc.record({
   recordCount: large,
   replicas: fc.array(replica, { maxLength: 3 }),
 });
+const explanation: fc.Arbitrary<ShardExplanation> = fc.record({
+  shardId: count,
+  plan: text,
+  reason: text,
+  records: large,
+  estimatedMatches: large,
+  matches: maybe(large),
+  indexedFields: fc.array(text, { maxLength: 3 }),
+  scannedFields: fc.array(text, { maxLength: 3 }),
+  visited: large,
+  compared: large,
+  durationMs: float,
+});
+const holding = fc.record({ nodeId: count, records: large, hash: text });
+const verification: fc.Arbitrary<ShardVerification> = fc.record({
+  shardId: count,
+  index: large,
+  problem: text,
+  replicas: fc.array(fc.record({ nodeId: count, problem: text }), { maxLength: 3 }),
+  slots: count,
+  differences: fc.array(
+    fc.record({ collection: text, slot: count, holdings: fc.array(holding, { maxLength: 3 }) }),
+    { maxLength: 2 },
+  ),
+  damages: fc.array(fc.record({ collection: text, slot: count, kept: holding, found: holding }), {
+    maxLength: 2,
+  }),
+});
 const node = fc.record({
   nodeId: count,
   peerAddress: text,
   clientAddress: text,
   httpAddress: text,
   reachable: fc.boolean(),
+  instructionSet: text,
+  distancesPerSecond: count,
 });
 
 /** Our messages in protobufjs's form: floats as numbers, metadata as a decoded Struct. */
@@ -204,6 +247,7 @@ function stockForm(value: unknown, key = ''): unknown {
   if (key === 'metric') return value === undefined ? 0 : METRICS.indexOf(value as never) + 1;
   if (key === 'consistency') return READ_CONSISTENCIES.indexOf(value as never) + 1;
   if (key === 'type') return value === undefined ? 0 : FIELD_TYPES.indexOf(value as never) + 1;
+  if (key === 'mode') return api.WRITE_MODES.indexOf(value as never) + 1;
   if (key === 'kind') return ['applied', 'not-applied', 'unknown'].indexOf(String(value)) + 1;
   if (Array.isArray(value)) {
     return key === 'results'
@@ -212,7 +256,8 @@ function stockForm(value: unknown, key = ''): unknown {
   }
   if (typeof value !== 'object' || value === null) return value;
   const { error, ...rest } = value as Plain;
-  const flat = { ...rest, ...(error as Plain | undefined) };
+  const { details, ...failure } = (error as Plain | undefined) ?? {};
+  const flat = { ...rest, ...failure, ...(details as Plain | undefined) };
   const entries = Object.entries(flat).map(([name, inner]) => [name, stockForm(inner, name)]);
   return Object.fromEntries(entries.filter(([, inner]) => inner !== undefined));
 }
@@ -230,10 +275,17 @@ const cases = [
   request('UpsertRequest', API.upsert, {
     collection: text,
     records: fc.array(
-      fc.record({ id: text, values, metadata: fc.oneof(metadata, fc.constant(NO_BYTES)) }),
+      fc.record({
+        id: text,
+        values,
+        metadata: fc.oneof(metadata, fc.constant(NO_BYTES)),
+        ifVersion,
+        ttlMs: maybe(large),
+      }),
       { maxLength: 4 },
     ),
     idempotencyKey: maybe(requestKey),
+    mode: maybe(fc.constantFrom(...api.WRITE_MODES)),
   } satisfies Fields<api.UpsertRequest>),
   response(
     'UpsertResponse',
@@ -241,10 +293,20 @@ const cases = [
     { outcomes: fc.array(outcome, { maxLength: 5 }) },
     addCount,
   ),
+  request('PatchRequest', API.patch, {
+    collection: text,
+    patches: fc.array(
+      fc.record({ id: text, metadata: fc.oneof(metadata, fc.constant(NO_BYTES)), ifVersion }),
+      { maxLength: 4 },
+    ),
+    idempotencyKey: maybe(requestKey),
+  }),
+  response('PatchResponse', API.patch, { outcomes: fc.array(outcome, { maxLength: 5 }) }, addCount),
   request('DeleteRequest', API.delete, {
     collection: text,
     ids: fc.array(text, { maxLength: 5 }),
     idempotencyKey: maybe(requestKey),
+    ifVersions: fc.array(fc.oneof(fc.constant(''), fc.constant('12')), { maxLength: 5 }),
   }),
   response(
     'DeleteResponse',
@@ -277,8 +339,34 @@ const cases = [
     results: fc.array(fc.array(hit, { maxLength: 4 }), { maxLength: 4 }),
     ...provenance,
   }),
-  request('CountRequest', API.count, { collection: text, consistency }),
+  request('CountRequest', API.count, { collection: text, consistency, filter: maybe(metadata) }),
   response('CountResponse', API.count, { count: large }),
+  request('ScrollRequest', API.scroll, {
+    collection: text,
+    filter: maybe(metadata),
+    limit: count,
+    cursor: text,
+    includeValues: fc.boolean(),
+    includeMetadata: maybe(fc.boolean()),
+    consistency,
+  }),
+  response('ScrollResponse', API.scroll, {
+    records: fc.array(stored, { maxLength: 4 }),
+    cursor: text,
+    epoch: large,
+  }),
+  request('DeleteByFilterRequest', API.deleteByFilter, {
+    collection: text,
+    filter: maybe(metadata),
+    cursor: text,
+  }),
+  response('DeleteByFilterResponse', API.deleteByFilter, { deletedCount: large, cursor: text }),
+  response('ExplainResponse', API.explain, {
+    shards: fc.array(explanation, { maxLength: 3 }),
+    epoch: large,
+  }),
+  request('VerifyRequest', API.verify, { collection: text, deep: fc.boolean() }),
+  response('VerifyResponse', API.verify, { shards: fc.array(verification, { maxLength: 3 }) }),
   requestOf('CreateCollectionRequest', collection, API.createCollection, (config) => ({
     config,
   })),

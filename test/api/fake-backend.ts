@@ -1,19 +1,25 @@
 /** A backend in memory, with brute-force search, and switches for what should go wrong. */
 import type {
   BackendQuery,
+  BackendScroll,
   CallOptions,
   ClusterAdmin,
+  DeleteByFilterAnswer,
   GroupName,
   LeaderAction,
   NewRecord,
+  RecordPatch,
   RecordsBackend,
   ReplicaAction,
+  ScrollAnswer,
   SearchAnswer,
   StoredRecord,
   WriteOptions,
 } from '../../src/server/backend.js';
 import { floatsOf } from '../../src/shared/bytes.js';
 import type { ClusterStatus, CollectionInfo } from '../../src/shared/codec/admin-messages.js';
+import type { ExplainResponse, ShardExplanation } from '../../src/shared/codec/explain-messages.js';
+import { decodeFilter } from '../../src/shared/codec/filter-bytes.js';
 import type {
   LeaderResponse,
   ReadmitNodeResponse,
@@ -21,7 +27,11 @@ import type {
   ReplicaResponse,
 } from '../../src/shared/codec/replica-messages.js';
 import type { HitMessage } from '../../src/shared/codec/search-messages.js';
+import { decodeStruct } from '../../src/shared/codec/struct.js';
+import type { ShardVerification, VerifyResponse } from '../../src/shared/codec/verify-messages.js';
 import { FlotillaError } from '../../src/shared/errors.js';
+import { matches } from '../../src/shared/filter.js';
+import type { ScrollPosition } from '../../src/shared/scroll-position.js';
 import type { CollectionConfig, WriteOutcome } from '../../src/shared/types.js';
 
 export const COLLECTION: CollectionConfig = {
@@ -30,7 +40,24 @@ export const COLLECTION: CollectionConfig = {
   metric: 'cosine',
   m: 16,
   efConstruction: 200,
-  indexedFields: [],
+  indexedFields: [
+    { path: 'year', type: 'integer' },
+    { path: 'topic', type: 'keyword' },
+  ],
+};
+
+export const EXPLANATION: ShardExplanation = {
+  shardId: 1,
+  plan: 'graph-filtered',
+  reason: 'many records match',
+  records: 1_000,
+  estimatedMatches: 300,
+  matches: 312,
+  indexedFields: ['year'],
+  scannedFields: ['colour'],
+  visited: 200,
+  compared: 17,
+  durationMs: 1.5,
 };
 
 const ALL_SHARDS = { total: 2, ok: 2, failed: [] };
@@ -48,6 +75,31 @@ export const CHANGE: ReplicaChangeStatus = {
   leftMs: 6_000,
   problem: '',
   id: 4,
+};
+
+type VerifyScope = Parameters<ClusterAdmin['verify']>[0];
+
+export const VERIFIED: ShardVerification = {
+  shardId: 1,
+  index: 12,
+  problem: '',
+  replicas: [
+    { nodeId: 1, problem: '' },
+    { nodeId: 2, problem: '' },
+    { nodeId: 3, problem: 'it does not answer' },
+  ],
+  slots: 7,
+  differences: [
+    {
+      collection: 'things',
+      slot: 5,
+      holdings: [
+        { nodeId: 1, records: 2, hash: '0'.repeat(31).concat('1') },
+        { nodeId: 2, records: 2, hash: '0'.repeat(31).concat('2') },
+      ],
+    },
+  ],
+  damages: [],
 };
 
 export class FakeBackend implements RecordsBackend, ClusterAdmin {
@@ -96,6 +148,23 @@ export class FakeBackend implements RecordsBackend, ClusterAdmin {
     return { outcomes: this.outcomes(outcomes) };
   }
 
+  readonly patches: RecordPatch[] = [];
+
+  async patch(_collection: string, patches: readonly RecordPatch[], options: WriteOptions) {
+    await this.#enter('patch', options);
+    this.writes.push(options);
+    this.patches.push(...patches);
+    const outcomes = patches.map((): WriteOutcome => {
+      return { kind: 'applied', version: ++this.#version, existed: true };
+    });
+    return { outcomes: this.outcomes(outcomes) };
+  }
+
+  async verify(scope: VerifyScope): Promise<VerifyResponse> {
+    this.calls.push(`verify ${JSON.stringify(scope)}`);
+    return { shards: [VERIFIED] };
+  }
+
   async delete(_collection: string, ids: readonly string[], options: WriteOptions) {
     await this.#enter('delete', options);
     this.writes.push(options);
@@ -129,9 +198,59 @@ export class FakeBackend implements RecordsBackend, ClusterAdmin {
     return { results, shards, degraded: this.degraded, epoch: 7 };
   }
 
-  async count(_collection: string, options: CallOptions): Promise<number> {
+  async count(
+    collection: string,
+    filter: Uint8Array | undefined,
+    options: CallOptions,
+  ): Promise<number> {
     await this.#enter('count', options);
-    return this.records.size;
+    return this.#matching(collection, filter).length;
+  }
+
+  async scroll(
+    collection: string,
+    query: BackendScroll,
+    options: CallOptions,
+  ): Promise<ScrollAnswer> {
+    await this.#enter('scroll', options);
+    const { after, limit, includeValues: values, includeMetadata: metadata } = query;
+    const rest = this.#matching(collection, query.filter)
+      .filter(({ id }) => id > (after?.id ?? ''))
+      .sort((a, b) => (a.id < b.id ? -1 : 1));
+    const records = rest.slice(0, limit).map((record) => selected(record, { values, metadata }));
+    const last = records.at(-1);
+    const isEnd = last === undefined || rest.length <= limit;
+    return { records, ...(!isEnd && { next: { id: last.id, tenant: '' } }), epoch: 7 };
+  }
+
+  /** Deletes two records a call. */
+  async deleteByFilter(
+    collection: string,
+    { filter, after }: { readonly filter: Uint8Array; readonly after?: ScrollPosition },
+    options: CallOptions,
+  ): Promise<DeleteByFilterAnswer> {
+    await this.#enter('deleteByFilter', options);
+    const rest = this.#matching(collection, filter)
+      .filter(({ id }) => id > (after?.id ?? ''))
+      .sort((a, b) => (a.id < b.id ? -1 : 1));
+    const deleted = rest.slice(0, 2);
+    for (const { id } of deleted) this.records.delete(id);
+    const last = deleted.at(-1);
+    const isEnd = last === undefined || rest.length <= 2;
+    return {
+      deletedCount: deleted.length,
+      ...(!isEnd && { next: { id: last.id, tenant: '' } }),
+    };
+  }
+
+  async explain(
+    _collection: string,
+    query: BackendQuery,
+    options: CallOptions,
+  ): Promise<ExplainResponse> {
+    await this.#enter('explain', options);
+    this.#hits(query);
+    return { shards: [EXPLANATION], epoch: 7 };
   }
 
   async createCollection(config: CollectionConfig, options: CallOptions): Promise<CollectionInfo> {
@@ -201,12 +320,22 @@ export class FakeBackend implements RecordsBackend, ClusterAdmin {
     await this.before(call, options);
   }
 
+  #matching(collection: string, filter: Uint8Array | undefined): StoredRecord[] {
+    const { indexedFields } = this.collection(collection);
+    const records = [...this.records.values()];
+    if (filter === undefined) return records;
+    const wanted = decodeFilter(filter, indexedFields);
+    return records.filter(({ metadata = new Uint8Array(0) }) =>
+      matches(wanted, decodeStruct(metadata), indexedFields),
+    );
+  }
+
   #hits(query: BackendQuery): HitMessage[] {
     const near = query.vector ?? this.records.get(query.id ?? '')?.values;
     if (near === undefined) throw new FlotillaError('RECORD_NOT_FOUND', 'there is no such record');
     const target = floatsOf(near);
     const include = { values: query.includeValues, metadata: query.includeMetadata };
-    return [...this.records.values()]
+    return this.#matching(COLLECTION.name, query.filter)
       .map((record) => {
         const values = floatsOf(record.values ?? new Uint8Array(0));
         const distance = values.reduce((sum, x, at) => sum + (x - (target[at] ?? 0)) ** 2, 0);
@@ -253,6 +382,8 @@ export const STATUS: ClusterStatus = {
       clientAddress: '127.0.0.1:7700',
       httpAddress: '127.0.0.1:7702',
       reachable: true,
+      instructionSet: 'avx2',
+      distancesPerSecond: 12_345_678,
     },
   ],
   shards: [

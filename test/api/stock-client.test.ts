@@ -117,17 +117,46 @@ describe('a stock client', () => {
     });
   });
 
-  it('is told that filters are not served, an empty one included', async () => {
-    for (const filter of [{ fields: {} }, metadata]) {
-      const query = { vector: [1, 2, 3, 4], k: 1, filter };
-      const error = await refusal(
-        call('flotilla.v1.Records/Search', { collection: 'notes', query }),
-      );
-      expect(error).toMatchObject({
-        code: Status.UNIMPLEMENTED,
-        body: { reason: 'FILTER_UNSUPPORTED', field: 'query.filter' },
-      });
-    }
+  it('filters, counts, scrolls and deletes with a Struct', async () => {
+    const records = ['p', 'q', 'r'].map((id, at) => ({
+      id,
+      values: [at, 1, 1, 1],
+      metadata: { fields: { year: { numberValue: 2020 + at } } },
+    }));
+    await call('flotilla.v1.Records/Upsert', { collection: 'notes', records });
+    const operators = { fields: { $gt: { numberValue: 2020 } } };
+    const filter = { fields: { year: { structValue: operators } } };
+    const query = { vector: [0, 1, 1, 1], k: 5, filter };
+    expect(await call('flotilla.v1.Records/Search', { collection: 'notes', query })).toMatchObject({
+      hits: [{ id: 'q' }, { id: 'r' }],
+    });
+    const counted = await call('flotilla.v1.Records/Count', { collection: 'notes', filter });
+    expect(counted).toMatchObject({ count: '2' });
+    const first = await call('flotilla.v1.Records/Scroll', {
+      collection: 'notes',
+      filter,
+      limit: 1,
+    });
+    expect(first).toMatchObject({ records: [{ id: 'q' }], cursor: expect.stringMatching(/./) });
+    const deleted = await call('flotilla.v1.Records/DeleteByFilter', {
+      collection: 'notes',
+      filter,
+    });
+    expect(deleted).toEqual({ deletedCount: '2' });
+  });
+
+  it('is told what is wrong with a filter, and where', async () => {
+    const query = { vector: [1, 2, 3, 4], k: 1, filter: metadata };
+    const wrong = { ...query, filter: { fields: { $near: { stringValue: 'x' } } } };
+    const error = await refusal(
+      call('flotilla.v1.Records/Search', { collection: 'notes', query: wrong }),
+    );
+    expect(error).toMatchObject({
+      code: Status.INVALID_ARGUMENT,
+      body: { reason: 'INVALID_REQUEST', field: 'query.filter.$near' },
+    });
+    const all = await refusal(call('flotilla.v1.Records/DeleteByFilter', { collection: 'notes' }));
+    expect(all).toMatchObject({ body: { reason: 'INVALID_REQUEST', field: 'filter' } });
   });
 
   it.each([

@@ -67,6 +67,31 @@ const UPPER: Row[] = [
     send: (size) => upsert({ id: `${'é'.repeat(size >> 1)}${size % 2 ? 'x' : ''}` }),
   },
   {
+    what: 'values of a $in',
+    limit: 'filterInValuesMax',
+    field: 'query.filter.n.$in',
+    send: (size) => search({ filter: { n: { $in: Array.from({ length: size }, (_, at) => at) } } }),
+  },
+  {
+    what: 'conditions of a filter',
+    limit: 'filterConditionsMax',
+    field: 'filter.$or[256].n',
+    send: (size) =>
+      notes.deleteByFilter({ $or: Array.from({ length: size }, (_, at) => ({ n: at })) }),
+  },
+  {
+    what: 'filter in bytes',
+    limit: 'filterBytesMax',
+    field: 'filter',
+    send: (size) => notes.count({ filter: metadataOf(size) }),
+  },
+  {
+    what: 'page of a scroll',
+    limit: 'scrollLimitMax',
+    field: 'limit',
+    send: (size) => notes.scrollPage({ limit: size }),
+  },
+  {
     what: 'id to delete',
     limit: 'idBytesMax',
     field: 'ids[1]',

@@ -31,7 +31,7 @@ describe('the full stack (P-1 to P-6, P-10)', () => {
 
   it('ends on equal replicas, in whichever way disks fail (P-8, F-10, F-11)', async () => {
     const totals = new Map<string, number>();
-    for (let seed = 1; seed <= 4; seed++) {
+    for (let seed = 1; seed <= 8; seed++) {
       const report = await runStack(seed, { steps: 4_000, parameters: badDisks(seed) });
       expect(report.finding).toBeUndefined();
       for (const [name, count] of Object.entries(report.disks)) {

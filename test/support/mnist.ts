@@ -18,8 +18,13 @@ export interface NeighbourData {
 export const DIMENSION = 784;
 
 export function loadNeighbourData(): NeighbourData {
+  return loadRealData() ?? syntheticData();
+}
+
+/** Undefined where the folder is absent. */
+export function loadRealData(): NeighbourData | undefined {
   const folder = process.env.FLOTILLA_MNIST_DATA ?? resolve('../shared/data/mnist10k');
-  if (!existsSync(join(folder, 'base.bvecs'))) return syntheticData();
+  if (!existsSync(join(folder, 'base.bvecs'))) return undefined;
   return {
     source: 'mnist10k',
     base: readBytesVectors(join(folder, 'base.bvecs')),

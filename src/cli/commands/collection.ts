@@ -12,7 +12,7 @@ import {
 import type { CliContext } from '../context.js';
 import { EXIT, EXIT_CODES_HELP, type ExitCode } from '../exit-codes.js';
 import { addClientOptions, type ClientOptions, integerOption, withClient } from '../options.js';
-import { formatCount } from '../render/format.js';
+import { formatCount, formatDuration } from '../render/format.js';
 import { renderTable } from '../render/table.js';
 
 interface CreateOptions extends ClientOptions {
@@ -20,6 +20,7 @@ interface CreateOptions extends ClientOptions {
   readonly metric: Metric;
   readonly m?: number;
   readonly efConstruction?: number;
+  readonly ttlMs?: number;
   readonly indexField: readonly IndexedField[];
 }
 
@@ -40,7 +41,7 @@ function addCreate(
   context: CliContext,
   finish: (code: ExitCode) => void,
 ): void {
-  const { dimensionMax, mMin, mMax, efConstructionMax } = LIMITS;
+  const { dimensionMax, mMin, mMax, efConstructionMax, ttlMsMax } = LIMITS;
   const create = collection
     .command('create')
     .description('create a collection; creating it again with equal settings succeeds')
@@ -63,16 +64,22 @@ function addCreate(
       collectIndexedField,
       [],
     )
+    .option(
+      '--ttl-ms <ms>',
+      'how long records live that do not say it themselves (default: for ever)',
+      integerOption(1, ttlMsMax.value),
+    )
     .addHelpText(
       'after',
       `
 Examples:
   flotilla collection create docs --dimension 768
+  flotilla collection create sessions --dimension 256 --ttl-ms 86400000
   flotilla collection create faces --dimension 128 --metric l2 --index-field year:integer
 ${EXIT_CODES_HELP}`,
     );
   addClientOptions(create).action(async (name: string, options: CreateOptions) => {
-    const { dimension, metric, m, efConstruction, indexField, timeoutMs } = options;
+    const { dimension, metric, m, efConstruction, indexField, ttlMs, timeoutMs } = options;
     const info = await withClient(context, options, (client) =>
       client.createCollection(
         {
@@ -82,6 +89,7 @@ ${EXIT_CODES_HELP}`,
           ...(m !== undefined && { m }),
           ...(efConstruction !== undefined && { efConstruction }),
           ...(indexField.length > 0 && { indexedFields: indexField }),
+          ...(ttlMs !== undefined && { ttlMs }),
         },
         { timeoutMs },
       ),
@@ -201,6 +209,7 @@ function showOne(info: CollectionInfo, json: boolean, context: CliContext): void
         ['m', String(config.m)],
         ['ef construction', String(config.efConstruction)],
         ['indexed fields', fields === '' ? 'none' : fields],
+        ['ttl', config.ttlMs === undefined ? 'none' : formatDuration(config.ttlMs)],
       ],
     ),
   );

@@ -1,19 +1,26 @@
 /** `flotilla search`: the records nearest to a vector or to a stored record. */
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import type { Metadata, SearchResult } from '../../client/index.js';
+import type {
+  Collection,
+  ExplainResponse,
+  Metadata,
+  Query,
+  SearchResult,
+  Where,
+} from '../../client/index.js';
 import { LIMITS } from '../../shared/limits.js';
 import type { CliContext } from '../context.js';
 import { EXIT, EXIT_CODES_HELP, type ExitCode, UsageError } from '../exit-codes.js';
 import {
   addClientOptions,
   type ClientOptions,
+  filterOption,
   integerOption,
   numberOption,
   withClient,
 } from '../options.js';
+import { formatCount, formatMetadata } from '../render/format.js';
 import { renderTable } from '../render/table.js';
-
-const METADATA_COLUMNS = 60;
 
 interface SearchOptions extends ClientOptions {
   readonly vector?: readonly number[];
@@ -22,8 +29,10 @@ interface SearchOptions extends ClientOptions {
   readonly offset: number;
   readonly ef?: number;
   readonly maxDistance?: number;
+  readonly filter?: Where<Metadata>;
   readonly values: boolean;
   readonly allowPartial: boolean;
+  readonly explain: boolean;
 }
 
 export function addSearchCommand(
@@ -50,44 +59,47 @@ export function addSearchCommand(
     )
     .option('--ef <candidates>', 'HNSW candidates', integerOption(1, LIMITS.efMax.value))
     .option('--max-distance <distance>', 'leave out hits that are farther away', numberOption)
+    .addOption(filterOption())
     .option('--values', 'return the vectors too (with --json)', false)
     .option('--allow-partial', 'answer from the shards that can be reached', false)
+    .option('--explain', 'show how each shard searches instead of the hits', false)
     .addHelpText(
       'after',
       `
 Examples:
   flotilla search docs --vector '[0.1, 0.2, 0.3]' --k 5
   flotilla search docs --id report-7 --json | jq -r '.hits[].id'
+  flotilla search docs --id report-7 --filter '{"year": {"$gte": 2020}, "lang": "en"}'
 ${EXIT_CODES_HELP}`,
     );
   addClientOptions(search).action(async (collection: string, options: SearchOptions) => {
-    const result = await runSearch(collection, options, context);
-    showResult(result, options.json, context);
+    const query = queryOf(options);
+    const { timeoutMs, allowPartial, json } = options;
+    const ask = <T>(call: (records: Collection<Metadata>) => Promise<T>): Promise<T> =>
+      withClient(context, options, (client) => call(client.collection(collection)));
+    if (options.explain) {
+      showExplanation(await ask((records) => records.explain(query, { timeoutMs })), json, context);
+    } else {
+      const result = await ask((records) => records.search(query, { timeoutMs, allowPartial }));
+      showResult(result, json, context);
+    }
     finish(EXIT.ok);
   });
 }
 
-function runSearch(
-  collection: string,
-  options: SearchOptions,
-  context: CliContext,
-): Promise<SearchResult<Metadata>> {
-  const { vector, id, k, offset, ef, maxDistance, values, allowPartial, timeoutMs } = options;
+function queryOf(options: SearchOptions): Query {
+  const { vector, id, k, offset, ef, maxDistance, filter, values } = options;
   const target = vector !== undefined ? { vector } : id !== undefined ? { id } : undefined;
   if (target === undefined) throw new UsageError('one of --vector and --id is needed');
-  return withClient(context, options, (client) =>
-    client.collection(collection).search(
-      {
-        ...target,
-        k,
-        offset,
-        includeValues: values,
-        ...(ef !== undefined && { ef }),
-        ...(maxDistance !== undefined && { scoreThreshold: maxDistance }),
-      },
-      { timeoutMs, allowPartial },
-    ),
-  );
+  return {
+    ...target,
+    k,
+    offset,
+    includeValues: values,
+    ...(ef !== undefined && { ef }),
+    ...(maxDistance !== undefined && { scoreThreshold: maxDistance }),
+    ...(filter !== undefined && { filter }),
+  };
 }
 
 function parseVector(text: string): readonly number[] {
@@ -125,7 +137,7 @@ function showResult(result: SearchResult<Metadata>, json: boolean, context: CliC
         String(index + 1),
         hit.id,
         hit.distance.toPrecision(6),
-        shorten(hit.metadata === undefined ? '' : JSON.stringify(hit.metadata)),
+        formatMetadata(hit.metadata),
       ]),
     ),
   );
@@ -135,6 +147,35 @@ function showResult(result: SearchResult<Metadata>, json: boolean, context: CliC
   );
 }
 
-function shorten(text: string): string {
-  return text.length <= METADATA_COLUMNS ? text : `${text.slice(0, METADATA_COLUMNS - 1)}…`;
+function showExplanation(answer: ExplainResponse, json: boolean, context: CliContext): void {
+  if (json) {
+    context.stdout.write(`${JSON.stringify(answer)}\n`);
+    return;
+  }
+  context.stdout.write(
+    renderTable(
+      [
+        { title: 'shard', align: 'right' },
+        { title: 'plan' },
+        { title: 'records', align: 'right' },
+        { title: 'expected', align: 'right' },
+        { title: 'matches', align: 'right' },
+        { title: 'asked', align: 'right' },
+        { title: 'time', align: 'right' },
+        { title: 'not indexed' },
+        { title: 'reason' },
+      ],
+      answer.shards.map((shard) => [
+        String(shard.shardId),
+        shard.plan,
+        formatCount(shard.records),
+        formatCount(shard.estimatedMatches),
+        shard.matches === undefined ? '' : formatCount(shard.matches),
+        formatCount(shard.visited),
+        `${shard.durationMs.toFixed(2)} ms`,
+        shard.scannedFields.join(', '),
+        shard.reason,
+      ]),
+    ),
+  );
 }

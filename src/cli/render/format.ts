@@ -1,4 +1,4 @@
-/** Numbers and times as people read them. */
+/** Numbers, times and metadata as people read them. */
 
 /** `1234567` -> `1,234,567` */
 export function formatCount(count: number): string {
@@ -26,6 +26,14 @@ export function formatDuration(durationMs: number): string {
   const minutes = Math.floor(seconds / 60);
   if (minutes < 60) return `${minutes}m ${twoDigits(seconds % 60)}s`;
   return `${Math.floor(minutes / 60)}h ${twoDigits(minutes % 60)}m`;
+}
+
+const METADATA_COLUMNS = 60;
+
+/** JSON, cut where it is long; nothing where there are none. */
+export function formatMetadata(metadata: object | undefined): string {
+  const text = metadata === undefined ? '' : JSON.stringify(metadata);
+  return text.length <= METADATA_COLUMNS ? text : `${text.slice(0, METADATA_COLUMNS - 1)}…`;
 }
 
 function twoDigits(value: number): string {

@@ -81,6 +81,8 @@ function renderNodes(status: ClusterStatus): string {
       { title: 'client' },
       { title: 'peer' },
       { title: 'http' },
+      { title: 'index' },
+      { title: 'distances/s', align: 'right' },
     ],
     status.nodes.map((node) => [
       String(node.nodeId),
@@ -88,6 +90,8 @@ function renderNodes(status: ClusterStatus): string {
       node.clientAddress,
       node.peerAddress,
       node.httpAddress,
+      node.instructionSet === '' ? '-' : node.instructionSet,
+      node.distancesPerSecond === 0 ? '-' : formatCount(node.distancesPerSecond),
     ]),
   );
 }

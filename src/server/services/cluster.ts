@@ -2,7 +2,7 @@
 import { API } from '../../shared/codec/public-api.js';
 import type { ClusterAdmin, LeaderAction, ReplicaAction } from '../backend.js';
 import type { UnaryCalls } from '../unary-calls.js';
-import { checkChangeId, checkGroup, checkNodeId } from '../validate.js';
+import { checkChangeId, checkCollectionName, checkGroup, checkNodeId } from '../validate.js';
 
 /** Handlers by the method names of the .proto file. */
 export function clusterService(
@@ -21,6 +21,11 @@ export function clusterService(
     );
   return {
     GetStatus: calls.endpoint(API.getStatus, async (_request, options) => admin.status(options)),
+    Verify: calls.endpoint(API.verify, async ({ collection, deep }, options) => {
+      if (collection === '') return admin.verify({ deep }, options);
+      checkCollectionName(collection, 'collection');
+      return admin.verify({ collection, deep }, options);
+    }),
     AddReplica: replicas(API.addReplica, 'add'),
     RemoveReplica: replicas(API.removeReplica, 'remove'),
     ResetReplica: replicas(API.resetReplica, 'reset'),

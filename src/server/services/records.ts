@@ -3,8 +3,10 @@ import type { Metadata } from '@grpc/grpc-js';
 import type { RequestedConsistency, WriteResponse } from '../../shared/codec/api-messages.js';
 import type { RequestKey } from '../../shared/codec/command.js';
 import { API, RETRIES_HEADER } from '../../shared/codec/public-api.js';
+import { encodeCursor } from '../../shared/codec/scroll-cursor.js';
 import type { Clock } from '../../shared/environment.js';
 import { FlotillaError, isFlotillaError } from '../../shared/errors.js';
+import type { ScrollPosition } from '../../shared/scroll-position.js';
 import type { WriteOutcome } from '../../shared/types.js';
 import { errorOfOutcomes } from '../../shared/write-outcomes.js';
 import type {
@@ -19,12 +21,14 @@ import type { UnaryCalls } from '../unary-calls.js';
 import {
   checkBatch,
   checkConsistency,
+  checkDeleteByFilter,
   checkIdempotencyKey,
-  checkIdsToDelete,
   checkIdsToFetch,
   checkQuery,
-  checkRecords,
+  checkScroll,
+  filterOf,
 } from '../validate.js';
+import { checkDelete, checkPatches, checkUpsert } from '../validate-writes.js';
 
 /** Handlers by the method names of the .proto file. `onDegraded` is told of partial answers. */
 export function recordsService(
@@ -36,22 +40,7 @@ export function recordsService(
   const known = new KnownCollections(backend);
 
   return {
-    Upsert: calls.endpoint(API.upsert, async (request, call, headers) => {
-      const { collection, records, idempotencyKey } = request;
-      checkIdempotencyKey(idempotencyKey, clock.wallMs());
-      await known.check(collection, call, (config) => checkRecords(records, config));
-      const options = writeOptions(call, idempotencyKey, headers);
-      return writeResponse((await backend.upsert(collection, records, options)).outcomes);
-    }),
-
-    Delete: calls.endpoint(API.delete, async (request, call, headers) => {
-      const { collection, ids, idempotencyKey } = request;
-      checkIdempotencyKey(idempotencyKey, clock.wallMs());
-      await known.settingsOf(collection, call);
-      checkIdsToDelete(ids);
-      const options = writeOptions(call, idempotencyKey, headers);
-      return writeResponse((await backend.delete(collection, ids, options)).outcomes);
-    }),
+    ...writeEndpoints(calls, backend, known, clock),
 
     Fetch: calls.endpoint(API.fetch, async (request, call, headers) => {
       const { collection, ids, includeValues, includeMetadata } = request;
@@ -89,11 +78,92 @@ export function recordsService(
       return answer;
     }),
 
-    Count: calls.endpoint(API.count, async ({ collection, consistency }, call, headers) => {
+    Explain: calls.endpoint(API.explain, async (request, call, headers) => {
+      const { collection } = request;
+      const query = await known.check(collection, call, (config) =>
+        checkQuery(request.query, config, 'query'),
+      );
+      const options = readOptions(call, request.consistency, headers);
+      return backend.explain(collection, query, options).catch(refuseSingle);
+    }),
+
+    ...scrollEndpoints(calls, backend, known),
+  };
+}
+
+function writeEndpoints(
+  calls: UnaryCalls,
+  backend: RecordsBackend,
+  known: KnownCollections,
+  clock: Clock,
+): Record<string, ReturnType<UnaryCalls['endpoint']>> {
+  return {
+    Upsert: calls.endpoint(API.upsert, async (request, call, headers) => {
+      const { collection, idempotencyKey } = request;
+      checkIdempotencyKey(idempotencyKey, clock.wallMs());
+      const records = await known.check(collection, call, (config) => checkUpsert(request, config));
+      const options = writeOptions(call, idempotencyKey, headers);
+      return writeResponse((await backend.upsert(collection, records, options)).outcomes);
+    }),
+
+    Patch: calls.endpoint(API.patch, async (request, call, headers) => {
+      const { collection, idempotencyKey } = request;
+      checkIdempotencyKey(idempotencyKey, clock.wallMs());
       await known.settingsOf(collection, call);
-      return { count: await backend.count(collection, readOptions(call, consistency, headers)) };
+      const patches = checkPatches(request);
+      const options = writeOptions(call, idempotencyKey, headers);
+      return writeResponse((await backend.patch(collection, patches, options)).outcomes);
+    }),
+
+    Delete: calls.endpoint(API.delete, async (request, call, headers) => {
+      const { collection, ids, idempotencyKey } = request;
+      checkIdempotencyKey(idempotencyKey, clock.wallMs());
+      await known.settingsOf(collection, call);
+      const ifVersions = checkDelete(request);
+      const options = { ...writeOptions(call, idempotencyKey, headers), ifVersions };
+      return writeResponse((await backend.delete(collection, ids, options)).outcomes);
     }),
   };
+}
+
+/** The calls that go through records by what they hold. */
+function scrollEndpoints(
+  calls: UnaryCalls,
+  backend: RecordsBackend,
+  known: KnownCollections,
+): Record<string, ReturnType<UnaryCalls['endpoint']>> {
+  return {
+    Count: calls.endpoint(API.count, async (request, call, headers) => {
+      const { collection, consistency } = request;
+      const { filter } = await known.check(collection, call, (config) =>
+        filterOf(request.filter, config, 'filter'),
+      );
+      const options = readOptions(call, consistency, headers);
+      return { count: await backend.count(collection, filter, options) };
+    }),
+
+    Scroll: calls.endpoint(API.scroll, async (request, call, headers) => {
+      const { collection, consistency } = request;
+      const query = await known.check(collection, call, (config) => checkScroll(request, config));
+      const options = readOptions(call, consistency, headers);
+      const { records, next, epoch } = await backend.scroll(collection, query, options);
+      return { records, cursor: cursorOf(next), epoch };
+    }),
+
+    DeleteByFilter: calls.endpoint(API.deleteByFilter, async (request, call) => {
+      const { collection } = request;
+      const selection = await known.check(collection, call, (config) =>
+        checkDeleteByFilter(request, config),
+      );
+      const { timeoutMs, signal } = call;
+      const answer = await backend.deleteByFilter(collection, selection, { timeoutMs, signal });
+      return { deletedCount: answer.deletedCount, cursor: cursorOf(answer.next) };
+    }),
+  };
+}
+
+function cursorOf(next: ScrollPosition | undefined): string {
+  return next === undefined ? '' : encodeCursor(next);
 }
 
 function readOptions(

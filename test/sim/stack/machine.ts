@@ -193,7 +193,11 @@ export class Process implements Callee {
       environment,
       compaction,
       createEngine: (genesis, path) =>
-        new WatchedEngine({ environment, genesis, path, createIndex }, this.nodeId, watch),
+        new WatchedEngine(
+          { environment, genesis, path, createIndex, ...config.engine },
+          this.nodeId,
+          watch,
+        ),
       openEndpoints: async (options) => {
         this.#endpoints = options;
         const { client, http } = config.listen;

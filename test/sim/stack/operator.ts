@@ -57,7 +57,7 @@ export class Operator {
     );
     if (created === 'gave up') return;
     const count = await this.#once(({ records }, options) =>
-      records.count(name, { ...options, consistency: 'strong' }),
+      records.count(name, undefined, { ...options, consistency: 'strong' }),
     );
     if (count.kind === 'answer' && count.value !== 0) {
       findings.report('collections begin empty', `${name} has ${count.value} records`);
@@ -75,7 +75,7 @@ export class Operator {
     // An attempt to create it that nobody heard of again may still be on its way.
     if (created === 'done after doubts') return;
     const gone = await this.#once(({ records }, options) =>
-      records.count(name, { ...options, consistency: 'strong' }),
+      records.count(name, undefined, { ...options, consistency: 'strong' }),
     );
     if (gone.kind === 'answer') {
       findings.report('dropped collections are gone', `${name} still has ${gone.value} records`);

@@ -1,5 +1,5 @@
 /** Goal: every run is another cluster. Method: all sizes and speeds are drawn from the seed. */
-import type { NodeConfig } from '../../../src/node/config.js';
+import type { EngineConfig, NodeConfig } from '../../../src/node/config.js';
 import type { CompactionPolicy } from '../../../src/replica/log-compaction.js';
 import { deriveTiming } from '../../../src/replica/timing.js';
 import type { ClusterSettings } from '../../../src/topology/document.js';
@@ -19,6 +19,7 @@ export interface StackParameters {
   readonly clocks: readonly SimClockOptions[];
   readonly clientDelayMs: number;
   readonly answerLoss: number;
+  readonly engine: EngineConfig;
   readonly workload: Workload;
   readonly faults: FaultProfile;
 }
@@ -63,6 +64,7 @@ export function drawParameters(random: SimRandom): StackParameters {
     answerLoss: random.pick([0, 0.02, 0.1]),
     workload,
     faults: takesReplicasAway(workload) ? withoutDamage(faults) : faults,
+    engine: drawEngine(random.fork('engine')),
   };
 }
 
@@ -75,10 +77,15 @@ function withoutDamage(faults: FaultProfile): FaultProfile {
   return { ...faults, weights: { ...faults.weights, damage: 0 } };
 }
 
+/** Heads that are full after a few writes, too. */
+function drawEngine(random: SimRandom): EngineConfig {
+  return { headFloatsMax: random.pick([8, 64, 1_048_576]), exactCopy: random.chance(0.5) };
+}
+
 const SHUTDOWN_TIMEOUT_MS = 5_000;
 const LOG_CACHE_SIZE_BYTES = 256 * 1024;
 
-export function configOf(nodeId: number, { nodes, settings }: StackParameters): NodeConfig {
+export function configOf(nodeId: number, { nodes, settings, engine }: StackParameters): NodeConfig {
   const host = hostOf(nodeId);
   const addresses = { client: host, peer: host, http: host };
   return {
@@ -96,6 +103,7 @@ export function configOf(nodeId: number, { nodes, settings }: StackParameters): 
     logLevel: 'debug',
     logPretty: false,
     logCacheSizeBytes: LOG_CACHE_SIZE_BYTES,
+    engine,
     shutdownTimeoutMs: SHUTDOWN_TIMEOUT_MS,
   };
 }

@@ -50,6 +50,10 @@ describe('recall', () => {
     expect(recallOf(found, truth)).toBe(0.75);
   });
 
+  it('is whole where there was nothing to find', () => {
+    expect(recallOf([[7]], [[]])).toBe(1);
+  });
+
   it('counts queries without an answer as misses', () => {
     expect(recallOf([], [[1, 2]])).toBe(0);
   });

@@ -59,11 +59,16 @@ const HEALTHY: ClusterStatus = {
     clientAddress: `n${nodeId}:7700`,
     httpAddress: `n${nodeId}:7702`,
     reachable: true,
+    instructionSet: 'avx2',
+    distancesPerSecond: 12_345_678,
   })),
   shards: [shard(0, 1)],
   topology: shard(0, 1),
   healthy: true,
 };
+
+/** What a command passes on that was told nothing else. */
+const CALL = { timeoutMs: 10_000 };
 
 /** The calls that a command made, and what they answer. */
 class FakeCluster {
@@ -93,7 +98,19 @@ class FakeCluster {
   #collection(name: string): unknown {
     const method = (verb: string) => (what: unknown, options: unknown) =>
       this.#answer(verb, [name, what, options]);
-    return { search: method('search'), upsert: method('upsert') };
+    return {
+      search: method('search'),
+      upsert: method('upsert'),
+      explain: method('explain'),
+      delete: method('delete'),
+      deleteByFilter: method('deleteByFilter'),
+      count: (options: unknown) => this.#answer('count', [name, options]),
+      scroll: (options: unknown) => this.#scroll(name, options),
+    };
+  }
+
+  async *#scroll(name: string, options: unknown): AsyncGenerator<unknown> {
+    yield* (await this.#answer('scroll', [name, options])) as unknown[];
   }
 
   async #answer(method: string, args: unknown[]): Promise<unknown> {
@@ -118,8 +135,8 @@ async function run(
   const out: string[] = [];
   const err: string[] = [];
   const context: CliContext = {
-    stdout: { isTerminal: false, columns: 80, write: (text) => out.push(text) },
-    stderr: { isTerminal: false, columns: 80, write: (text) => err.push(text) },
+    stdout: { isTerminal: false, columns: 80, isClosed: false, write: (text) => out.push(text) },
+    stderr: { isTerminal: false, columns: 80, isClosed: false, write: (text) => err.push(text) },
     environment: {},
     monotonicMs: () => 0,
     sleep: () => Promise.resolve(),
@@ -157,6 +174,9 @@ describe('help and usage', () => {
     'collection drop',
     'import',
     'search',
+    'count',
+    'scroll',
+    'delete',
     'config print',
     'replica add',
     'replica remove',
@@ -193,6 +213,12 @@ describe('help and usage', () => {
     "search docs --vector '[1]' --id a",
     'search docs --id a --k 0',
     'search docs --id a --ef 1e3',
+    "search docs --id a --filter 'year'",
+    "count docs --filter '[1]'",
+    'scroll docs --limit 0',
+    'scroll docs --all',
+    'delete docs',
+    "delete docs --id a --filter '{}'",
     'status --url nowhere',
     'import a.txt --collection docs',
     'import a.fvecs',
@@ -354,6 +380,93 @@ describe('search', () => {
     const { out } = await run('search docs --id a --values --json', cluster);
     expect(JSON.parse(out).hits[1].values).toEqual([1, 2]);
     expect(cluster.calls[0]?.[2]).toEqual({ id: 'a', k: 10, offset: 0, includeValues: true });
+  });
+});
+
+describe('records by what they hold', () => {
+  const filter = { year: { $gte: 2020 } };
+  const given = `--filter '${JSON.stringify(filter)}'`;
+  const records = [
+    { id: 'a', version: '1', metadata: { year: 2020 } },
+    { id: 'b', version: '2', values: Float32Array.of(1, 2) },
+  ];
+
+  it('search passes the filter on, and can explain itself', async () => {
+    const shard = {
+      shardId: 0,
+      plan: 'exact-rows',
+      reason: 'few records match',
+      records: 1_000,
+      estimatedMatches: 11,
+      matches: 12,
+      indexedFields: ['year'],
+      scannedFields: ['colour'],
+      visited: 1_234,
+      compared: 12,
+      durationMs: 0.5,
+    };
+    const cluster = clusterThatAnswers({ explain: { shards: [shard], epoch: 1 } });
+    const { out } = await run(`search docs --id a ${given} --explain`, cluster);
+    expect(cluster.calls).toEqual([
+      ['explain', 'docs', { id: 'a', k: 10, offset: 0, includeValues: false, filter }, CALL],
+    ]);
+    expect(out.split('\n')[1]).toMatch(/^ +0 {2}exact-rows +1,000 +11 +12 +1,234 +0\.50 ms/);
+    const { out: json } = await run('search docs --id a --explain --json', cluster);
+    expect(JSON.parse(json)).toEqual({ shards: [shard], epoch: 1 });
+  });
+
+  it('count prints a number', async () => {
+    const cluster = clusterThatAnswers({ count: 1_234 });
+    expect((await run(`count docs ${given}`, cluster)).out).toBe('1234\n');
+    expect((await run('count docs --json', cluster)).out).toBe('{"count":1234}\n');
+    expect(cluster.calls).toEqual([
+      ['count', 'docs', { ...CALL, filter }],
+      ['count', 'docs', CALL],
+    ]);
+  });
+
+  it('scroll prints a table, or a line of JSON a record', async () => {
+    const cluster = clusterThatAnswers({ scroll: records });
+    const { out, err } = await run(`scroll docs --limit 5 ${given}`, cluster);
+    expect(out.split('\n')[1]).toMatch(/^a +1 {2}\{"year":2020\}$/);
+    expect(err).toBe('2 records\n');
+    const lines = await run('scroll docs --all --values --json', cluster);
+    expect(
+      lines.out
+        .trim()
+        .split('\n')
+        .map((line) => JSON.parse(line)),
+    ).toEqual([records[0], { id: 'b', version: '2', values: [1, 2] }]);
+    expect(cluster.calls).toEqual([
+      ['scroll', 'docs', { ...CALL, limit: 5, includeValues: false, filter }],
+      ['scroll', 'docs', { ...CALL, limit: 1_000, includeValues: true }],
+    ]);
+    expect((await run('scroll docs --limit 1 --json', cluster)).err).toBe('1 records\n');
+    const stdout = { isTerminal: false, columns: 80, isClosed: true, write: () => undefined };
+    // Whoever read it has gone: the rest of the collection is not listed for nobody.
+    expect((await run('scroll docs --all --json', cluster, { stdout })).err).toBe('1 records\n');
+  });
+
+  it('delete says how many it deleted, by filter and by id', async () => {
+    const applied = (id: string, existed: boolean) => ({ id, kind: 'applied', existed });
+    const cluster = clusterThatAnswers({
+      deleteByFilter: { deletedCount: 1_500 },
+      delete: { outcomes: [applied('a', true), applied('b', false)] },
+    });
+    expect((await run(`delete docs ${given}`, cluster)).out).toBe('deleted 1,500 records\n');
+    const byId = await run('delete docs --id a b --json', cluster);
+    expect(byId.out).toBe('{"deletedCount":1}\n');
+    expect(cluster.calls).toEqual([
+      ['deleteByFilter', 'docs', filter, { ...CALL, onProgress: expect.any(Function) }],
+      ['delete', 'docs', ['a', 'b'], CALL],
+    ]);
+  });
+
+  it('delete ends with 1 and names a record that is still there', async () => {
+    const failed = { id: 'b', kind: 'not-applied', reason: 'NO_LEADER', message: 'nobody leads' };
+    const cluster = clusterThatAnswers({ delete: { outcomes: [failed] } });
+    const { code, err } = await run('delete docs --id b', cluster);
+    expect([code, err]).toEqual([1, expect.stringContaining('b is not deleted: nobody leads')]);
   });
 });
 

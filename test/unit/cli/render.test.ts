@@ -48,7 +48,7 @@ function makeProgress(isTerminal: boolean, columns = 100, doneBefore = 0) {
   const written: string[] = [];
   const clock = { nowMs: 0 };
   const progress = new Progress({
-    output: { isTerminal, columns, write: (text) => written.push(text) },
+    output: { isTerminal, columns, isClosed: false, write: (text) => written.push(text) },
     monotonicMs: () => clock.nowMs,
     doneBefore,
   });

@@ -148,6 +148,13 @@ describe('jsonl', () => {
     }
   });
 
+  it('reads what `flotilla scroll` wrote', async () => {
+    const written = '{"id": "a", "version": "77", "metadata": {"year": 1}, "values": [1, 2]}';
+    const [record] = await read(await fileOf('scrolled.jsonl', written), 'jsonl');
+    expect(record).toMatchObject({ id: 'a', values: Float32Array.of(1, 2), metadata: { year: 1 } });
+    expect(record).not.toHaveProperty('version');
+  });
+
   it('reads lines longer than one read', async () => {
     const long = 'x'.repeat(1_500_000);
     const line = JSON.stringify({ id: 'a', values: [1], metadata: { long } });

@@ -43,6 +43,17 @@ describe('the status of a replica', () => {
     expect(status.healthy).toBe(true);
   });
 
+  it('tells what the index library of its node is, where the replica does', async () => {
+    const library = { instructionSet: 'avx2', distancesPerSecond: 12_000_000 };
+    const engine = { appliedIndex: 1, ownershipVersion: 1, sessions: 0, collections: [], library };
+    const { nodes } = await statusWith({ engine });
+    expect(nodes).toMatchObject([
+      { nodeId: 1, instructionSet: '', distancesPerSecond: 0 },
+      { nodeId: 2, instructionSet: '', distancesPerSecond: 0 },
+      { nodeId: 3, ...library },
+    ]);
+  });
+
   it('says so where the node holds another one, or none', async () => {
     const other = await statusWith({ replicaId: 5 });
     expect(faultOf(other)).toBe('the node holds replica 5, not replica 3');

@@ -64,6 +64,7 @@ function configOf(nodeId: number, settings: ClusterSettings, bootstrap: boolean)
     logLevel: 'info',
     logPretty: false,
     logCacheSizeBytes: 1,
+    engine: { headFloatsMax: 4_096, exactCopy: true },
     shutdownTimeoutMs: 1,
   };
 }

@@ -46,7 +46,7 @@ describe('a collection that the node does not know', () => {
     const calls: (() => unknown)[] = [
       () => of().collection('docs', CALL),
       () => of().newestCollection('docs', CALL),
-      () => of().count('docs', READ),
+      () => of().count('docs', undefined, READ),
       () => of().delete('docs', ['a'], WRITE),
     ];
     for (const call of calls) await expect(call()).rejects.toMatchObject(notReady);
@@ -54,7 +54,7 @@ describe('a collection that the node does not know', () => {
 
   it('is missing where the topology has been asked', async () => {
     const known = backend(async () => undefined);
-    await expect(known.count('docs', READ)).rejects.toMatchObject({
+    await expect(known.count('docs', undefined, READ)).rejects.toMatchObject({
       reason: 'COLLECTION_NOT_FOUND',
     });
   });
@@ -62,9 +62,9 @@ describe('a collection that the node does not know', () => {
   it('leaves the answer time to arrive, and a caller who gave up alone', async () => {
     const limits: number[] = [];
     const asked = backend(async (timeoutMs) => void limits.push(timeoutMs));
-    await expect(asked.count('docs', { ...READ, timeoutMs: 1_000 })).rejects.toThrow();
+    await expect(asked.count('docs', undefined, { ...READ, timeoutMs: 1_000 })).rejects.toThrow();
     expect(limits).toEqual([500]);
-    const cancelled = backend(failing('CANCELLED')).count('docs', READ);
+    const cancelled = backend(failing('CANCELLED')).count('docs', undefined, READ);
     await expect(cancelled).rejects.toMatchObject({ reason: 'CANCELLED' });
   });
 });

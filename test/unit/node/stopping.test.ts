@@ -31,6 +31,7 @@ const CONFIG: NodeConfig = {
     electionTimeoutMs: ELECTION_TIMEOUT_MS,
     leases: false,
   },
+  engine: { headFloatsMax: 1_024, exactCopy: true },
   timing: deriveTiming(ELECTION_TIMEOUT_MS),
   logLevel: 'info',
   logPretty: false,

@@ -1,10 +1,13 @@
 // Goal: calls between nodes, and what groups keep of their members, stay as in version 0.1 (F-15).
 // Method: golden bytes of every kind of call and answer against values that are written here.
 import { describe, expect, it } from 'vitest';
+import type { ContentReport, Explanation, ScrollPage } from '../../../src/engine/engine.js';
 import { createMessage } from '../../../src/raft/message.js';
 import { decodeMembers, encodeMembers } from '../../../src/replica/member-codec.js';
 import type { ProposalAnswer, ReplicaStatus } from '../../../src/replica/replica.js';
 import * as rpc from '../../../src/replica/rpc-codec.js';
+import { decodeContentReport, encodeContentReport } from '../../../src/replica/rpc-contents.js';
+import * as reads from '../../../src/replica/rpc-reads.js';
 import * as wire from '../../../src/replica/snapshot-wire.js';
 import { utf8 } from '../../../src/shared/bytes.js';
 import type { ErrorBody } from '../../../src/shared/types.js';
@@ -28,6 +31,8 @@ const CALLS: {
         ef: 0,
         scoreThreshold: 0.25,
         includeValues: false,
+        filter: utf8('filter'),
+        tenant: 'tenant',
         includeMetadata: true,
       },
     ],
@@ -38,7 +43,23 @@ const CALLS: {
     keys: [{ slot: 1_023, tenant: 'tenant', id: 'id' }],
     include: { values: true, metadata: false },
   },
-  count: { method: 'count', scope: SCOPE },
+  count: { method: 'count', scope: SCOPE, selection: { filter: utf8('filter'), tenant: 't' } },
+  scroll: {
+    method: 'scroll',
+    scope: SCOPE,
+    query: {
+      after: { id: 'id', tenant: 'tenant' },
+      limit: 300,
+      includeValues: true,
+      includeMetadata: false,
+    },
+  },
+  explain: {
+    method: 'explain',
+    scope: SCOPE,
+    query: { vector: utf8('vect'), k: 10, ef: 64, includeValues: false, includeMetadata: false },
+  },
+  contents: { method: 'contents', query: { mark: 1_000, deep: true } },
   barrier: { method: 'barrier' },
   status: { method: 'status' },
 };
@@ -100,10 +121,39 @@ const STATUS: ReplicaStatus = {
     appliedIndex: 999,
     ownershipVersion: 3,
     sessions: 2,
-    collections: [{ collectionId: 7, records: 1_000, graphPoints: 990 }],
+    collections: [
+      {
+        collectionId: 7,
+        records: 1_000,
+        headRows: 20,
+        graphPoints: 990,
+        tombstones: 10,
+        isRenewing: true,
+        memoryBytes: 70_000,
+        contentHash: '0123456789abcdef0123456789abcdef',
+      },
+    ],
   },
   fault: 'stopped',
   receiving: TRANSFER,
+};
+
+const EXPLANATION: Explanation = {
+  plan: 'graph-filtered',
+  reason: 'many match',
+  records: 1_000,
+  estimatedMatches: 500,
+  matches: 490,
+  indexedFields: ['a.b'],
+  scannedFields: ['c'],
+  visited: 128,
+  compared: 20,
+  durationMs: 1.5,
+};
+const SLOT = { slot: 1_023, records: 2, hash: '0123456789abcdef0123456789abcdef' };
+const CONTENTS: ContentReport = {
+  contents: [{ collectionId: 7, slots: [SLOT] }],
+  faults: [{ collectionId: 7, kept: SLOT, found: { ...SLOT, records: 1 } }],
 };
 
 const ID = {
@@ -167,15 +217,31 @@ describe('calls between nodes in format 1 (F-15)', () => {
   it('have hits, records and counts', () => {
     const hits = [[{ distance: 0.5, ...RECORD, values: utf8('vect') }], []];
     golden.holds('hits', hits, {
-      encode: rpc.encodeHits,
-      decode: (bytes) => rpc.decodeHits(bytes) as typeof hits,
+      encode: reads.encodeHits,
+      decode: (bytes) => reads.decodeHits(bytes) as typeof hits,
     });
     const records = [undefined, { ...RECORD, metadata: utf8('m') }];
     golden.holds('records', records, {
-      encode: rpc.encodeRecords,
-      decode: (bytes) => rpc.decodeRecords(bytes) as typeof records,
+      encode: reads.encodeRecords,
+      decode: (bytes) => reads.decodeRecords(bytes) as typeof records,
     });
-    golden.holds('count', 70_000, { encode: rpc.encodeCount, decode: rpc.decodeCount });
+    golden.holds('count', 70_000, { encode: reads.encodeCount, decode: reads.decodeCount });
+  });
+
+  it('have a page of a scroll, an explanation and contents', () => {
+    const page = { records: [RECORD], next: { id: 'id', tenant: 't' } };
+    golden.holds<ScrollPage>('scroll page', page, {
+      encode: reads.encodeScrollPage,
+      decode: reads.decodeScrollPage,
+    });
+    golden.holds<Explanation>('explanation', EXPLANATION, {
+      encode: reads.encodeExplanation,
+      decode: reads.decodeExplanation,
+    });
+    golden.holds<ContentReport>('contents', CONTENTS, {
+      encode: encodeContentReport,
+      decode: decodeContentReport,
+    });
   });
 
   it('have the status of a replica', () => {

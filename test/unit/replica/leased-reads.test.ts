@@ -163,7 +163,7 @@ describe('a leased read of a replica', () => {
     cluster.onSend = () => {
       sent += 1;
     };
-    expect(await replica.count(SCOPE, CONTEXT)).toBe(1);
+    expect(await replica.count(SCOPE, {}, CONTEXT)).toBe(1);
     expect(sent).toBe(0);
     await cluster.close();
   });
@@ -176,7 +176,7 @@ describe('a leased read of a replica', () => {
     engine.gate = new Promise((resolve) => {
       open = resolve;
     });
-    const read = replica.count(SCOPE, CONTEXT);
+    const read = replica.count(SCOPE, {}, CONTEXT);
     await cluster.environment.advance(1);
     expect(engine.reads).toBe(1);
     cluster.isolate(leader.nodeId);
@@ -199,7 +199,7 @@ describe('a leased read of a replica', () => {
     cluster.onSend = (_from, _to, messages) => {
       heartbeats += messages.filter(({ message }) => message.context > 0).length;
     };
-    expect(await cluster.environment.settle(replica.count(SCOPE, CONTEXT))).toBe(1);
+    expect(await cluster.environment.settle(replica.count(SCOPE, {}, CONTEXT))).toBe(1);
     expect(heartbeats).toBeGreaterThan(0);
     await cluster.close();
   });

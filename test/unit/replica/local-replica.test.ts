@@ -1,7 +1,14 @@
 // Goal: a local replica stamps versions that only grow, reads behind a barrier, and is never late.
 // Method: one voter in virtual time over a memory log, and an engine that notes what it is asked.
 import { describe, expect, it } from 'vitest';
-import type { AppliedState, CommandResult, Engine } from '../../../src/engine/engine.js';
+import type {
+  AppliedState,
+  CommandResult,
+  Engine,
+  ExpiredRecords,
+  ReadScope,
+  Selection,
+} from '../../../src/engine/engine.js';
 import { encodeConfChange } from '../../../src/raft/conf-change-codec.js';
 import type { ConfChange } from '../../../src/raft/types.js';
 import { ReplicaHost } from '../../../src/replica/host.js';
@@ -25,6 +32,10 @@ class NotingEngine implements Engine {
   readonly asked: string[] = [];
   /** Set by tests: what applies wait for. */
   gate: Promise<void> | undefined;
+  /** Set by tests: what counts wait for. */
+  readGate: Promise<void> | undefined;
+  /** Of the last count. */
+  givenUp: AbortSignal | undefined;
   statsError: Error | undefined;
   readError: FlotillaError | undefined;
   appliedIndex = 0;
@@ -39,7 +50,9 @@ class NotingEngine implements Engine {
     await this.gate;
     this.appliedIndex = lastIndex;
     for (const { data } of entries) this.versions.push(commandVersion(data));
-    return entries.map(() => ({ kind: 'done' }));
+    const [expired] = this.due.splice(0);
+    if (expired === undefined) return entries.map(() => ({ kind: 'done' }));
+    return entries.map(() => ({ kind: 'expired', removed: expired.records.length }));
   }
 
   async search(): Promise<[]> {
@@ -53,9 +66,32 @@ class NotingEngine implements Engine {
     return [];
   }
 
-  async count(): Promise<number> {
+  async count(_scope: ReadScope, _selection?: Selection, givenUp?: AbortSignal): Promise<number> {
     this.asked.push(`count at ${this.appliedIndex}`);
+    this.givenUp = givenUp;
+    await this.readGate;
     return 7;
+  }
+
+  async scroll(): Promise<{ records: [] }> {
+    this.asked.push(`scroll at ${this.appliedIndex}`);
+    return { records: [] };
+  }
+
+  explain(): Promise<never> {
+    return Promise.reject(new Error('nothing is explained here'));
+  }
+
+  /** Records that have expired, until an entry is applied. */
+  due: ExpiredRecords[] = [];
+
+  async expired(): Promise<readonly ExpiredRecords[]> {
+    return this.due;
+  }
+
+  async contents() {
+    this.asked.push(`contents at ${this.appliedIndex}`);
+    return { faults: [] };
   }
 
   async stats() {
@@ -95,6 +131,8 @@ interface Setup {
   readonly host: ReplicaHost;
   readonly engine: NotingEngine;
   readonly replica: LocalReplica;
+  /** How many records were removed because they had expired, call by call. */
+  readonly expired: number[];
 }
 
 async function open(
@@ -118,10 +156,12 @@ async function open(
   await logStore.createGroup(genesis);
   const engine = new NotingEngine();
   engine.lastVersion = lastVersion;
+  const expired: number[] = [];
+  const onExpired = (records: number): unknown => expired.push(records);
   const options = { shardId: 4, nodeId: 10, genesis, engine, host, logStore, environment };
-  const replica = await LocalReplica.open(options);
+  const replica = await LocalReplica.open({ ...options, onExpired });
   host.start();
-  return { environment, logStore, host, engine, replica };
+  return { environment, logStore, host, engine, replica, expired };
 }
 
 async function elect({ environment, replica }: Setup): Promise<void> {
@@ -245,16 +285,17 @@ describe('reads', () => {
     const reads = Promise.all([
       replica.search(SCOPE, [], CONTEXT),
       replica.fetch(SCOPE, [], { values: true, metadata: true }, CONTEXT),
-      replica.count(SCOPE, CONTEXT),
+      replica.count(SCOPE, {}, CONTEXT),
+      replica.scroll(SCOPE, { limit: 1, includeValues: false, includeMetadata: false }, CONTEXT),
     ]);
     await environment.settle(write);
     expect((await environment.settle(reads))[2]).toBe(7);
-    expect(engine.asked).toHaveLength(3);
+    expect(engine.asked).toHaveLength(4);
   });
 
   it('do not reach the engine of a replica that does not lead', async () => {
     const { replica, engine } = await open();
-    await expect(replica.count(SCOPE, CONTEXT)).rejects.toMatchObject({ reason: 'NO_LEADER' });
+    await expect(replica.count(SCOPE, {}, CONTEXT)).rejects.toMatchObject({ reason: 'NO_LEADER' });
     await expect(replica.barrier(CONTEXT)).rejects.toMatchObject({ reason: 'NO_LEADER' });
     expect(engine.asked).toEqual([]);
   });
@@ -271,6 +312,63 @@ describe('reads', () => {
     });
     expect(setup.engine.asked).toEqual([]);
     expect((await setup.environment.settle(write))[0]?.kind).toBe('unknown');
+  });
+});
+
+describe('reads that may take long', () => {
+  it('are given up in the engine when nobody waits for them any more (P-10)', async () => {
+    const setup = await open();
+    await elect(setup);
+    const { environment, replica, engine } = setup;
+    expect(await environment.settle(replica.count(SCOPE, {}, CONTEXT))).toBe(7);
+    expect(engine.givenUp?.aborted).toBe(false);
+
+    engine.readGate = new Promise(() => undefined);
+    const late = replica.count(SCOPE, {}, { epoch: 1, timeoutMs: 200 });
+    await expect(environment.settle(late)).rejects.toMatchObject({ reason: 'DEADLINE_EXCEEDED' });
+    expect(engine.givenUp?.aborted).toBe(true);
+
+    const abort = new AbortController();
+    const left = replica.count(SCOPE, {}, { ...CONTEXT, signal: abort.signal });
+    await environment.advance(1);
+    expect(engine.givenUp?.aborted).toBe(false);
+    abort.abort();
+    await expect(environment.settle(left)).rejects.toMatchObject({ reason: 'CANCELLED' });
+    expect(engine.givenUp?.aborted).toBe(true);
+  });
+});
+
+describe('what the replica holds', () => {
+  it('is told without a barrier, behind the mark that is asked about (W4)', async () => {
+    const setup = await open();
+    await elect(setup);
+    const { environment, replica, engine } = setup;
+    await environment.advance(100);
+    const mark = engine.appliedIndex + 1;
+    let openGate = (): void => undefined;
+    engine.gate = new Promise((resolve) => {
+      openGate = resolve;
+    });
+    const proposed = replica.propose([command()], CONTEXT);
+    const told = replica.contents({ mark, deep: false }, CONTEXT);
+    await environment.advance(10);
+    expect(engine.asked).toEqual([]);
+    openGate();
+    await environment.settle(Promise.all([proposed, told]));
+    expect(engine.asked).toEqual([`contents at ${mark}`]);
+  });
+
+  it('expires by entries of the leader, until the replica is closed (W3)', async () => {
+    const setup = await open();
+    const { environment, engine, host } = setup;
+    const record = { slot: 1, tenant: '', id: 'a', version: 1n };
+    await elect(setup);
+    await environment.advance(100);
+    engine.due = [{ collectionId: 1, records: [record] }];
+    await environment.advance(2_000);
+    expect([engine.due, setup.expired]).toEqual([[], [1]]);
+    await environment.settle(host.close());
+    expect(environment.pendingTimers).toBe(0);
   });
 });
 

@@ -2,9 +2,18 @@
 // Method: round trips on random values; every prefix of an encoding must be refused.
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { Hit, SearchQuery } from '../../../src/engine/engine.js';
+import {
+  type Explanation,
+  type Hit,
+  PLAN_KINDS,
+  type ScrollPage,
+  type ScrollQuery,
+  type SearchQuery,
+  type Selection,
+} from '../../../src/engine/engine.js';
 import type { ProposalAnswer, ReplicaStatus } from '../../../src/replica/replica.js';
 import * as codec from '../../../src/replica/rpc-codec.js';
+import * as reads from '../../../src/replica/rpc-reads.js';
 import { MalformedBytesError } from '../../../src/shared/bytes.js';
 import type { ErrorBody } from '../../../src/shared/types.js';
 
@@ -28,16 +37,31 @@ const errorBody: fc.Arbitrary<ErrorBody> = fc.record(
 );
 
 const scope = fc.record({ collectionId: count, ownershipVersion: count });
+const selected = { filter: bytes, tenant: text };
+const selection: fc.Arbitrary<Selection> = fc.record(selected, { requiredKeys: [] });
 const query: fc.Arbitrary<SearchQuery> = fc.record(
   {
     vector: bytes,
     k: count,
     ef: count,
     scoreThreshold: float,
+    ...selected,
     includeValues: fc.boolean(),
     includeMetadata: fc.boolean(),
   },
   { requiredKeys: ['vector', 'k', 'ef', 'includeValues', 'includeMetadata'] },
+);
+
+const position = fc.record({ id: text, tenant: text });
+const scrollQuery: fc.Arbitrary<ScrollQuery> = fc.record(
+  {
+    ...selected,
+    after: position,
+    limit: count,
+    includeValues: fc.boolean(),
+    includeMetadata: fc.boolean(),
+  },
+  { requiredKeys: ['limit', 'includeValues', 'includeMetadata'] },
 );
 
 const call: fc.Arbitrary<codec.ReplicaCall> = fc.oneof(
@@ -49,7 +73,9 @@ const call: fc.Arbitrary<codec.ReplicaCall> = fc.oneof(
     keys: fc.array(fc.record({ slot: fc.nat(1023), tenant: text, id: text })),
     include: fc.record({ values: fc.boolean(), metadata: fc.boolean() }),
   }),
-  fc.record({ method: fc.constant('count' as const), scope }),
+  fc.record({ method: fc.constant('count' as const), scope, selection }),
+  fc.record({ method: fc.constant('scroll' as const), scope, query: scrollQuery }),
+  fc.record({ method: fc.constant('explain' as const), scope, query }),
   fc.record({ method: fc.constantFrom('barrier' as const, 'status' as const) }),
 );
 
@@ -135,9 +161,21 @@ const wholeStatus: fc.Arbitrary<ReplicaStatus> = fc.record({
       ownershipVersion: count,
       sessions: count,
       collections: fc.array(
-        fc.record({ collectionId: count, records: count, graphPoints: count }),
+        fc.record({
+          collectionId: count,
+          records: count,
+          headRows: count,
+          graphPoints: count,
+          tombstones: count,
+          isRenewing: fc.boolean(),
+          memoryBytes: count,
+        }),
         { maxLength: 3 },
       ),
+      library: fc.option(fc.record({ instructionSet: text, distancesPerSecond: count }), {
+        nil: undefined,
+      }),
+      costs: fc.option(fc.record({ distance: count, visit: count }), { nil: undefined }),
     }),
     { nil: undefined },
   ),
@@ -174,23 +212,68 @@ describe('replica calls as bytes', () => {
     );
     fc.assert(
       fc.property(fc.array(fc.array(hit)), (value) => {
-        expect(codec.decodeHits(codec.encodeHits(value))).toEqual(value);
+        expect(reads.decodeHits(reads.encodeHits(value))).toEqual(value);
       }),
     );
     const stored = fc.record(record, { requiredKeys: [...requiredOfRecord] });
     fc.assert(
       fc.property(fc.array(fc.option(stored, { nil: undefined })), (value) => {
-        expect(codec.decodeRecords(codec.encodeRecords(value))).toEqual(value);
+        expect(reads.decodeRecords(reads.encodeRecords(value))).toEqual(value);
       }),
     );
     fc.assert(
       fc.property(count, (value) => {
-        expect(codec.decodeCount(codec.encodeCount(value))).toBe(value);
+        expect(reads.decodeCount(reads.encodeCount(value))).toBe(value);
       }),
     );
     fc.assert(
       fc.property(status, (value) => {
         expect(codec.decodeStatus(codec.encodeStatus(value))).toEqual(value);
+      }),
+    );
+  });
+
+  it('keeps pages of scrolls and explanations', () => {
+    const stored = fc.record(record, { requiredKeys: [...requiredOfRecord] });
+    const page: fc.Arbitrary<ScrollPage> = fc.record(
+      { records: fc.array(stored), next: position },
+      { requiredKeys: ['records'] },
+    );
+    fc.assert(
+      fc.property(page, (value) => {
+        expect(reads.decodeScrollPage(reads.encodeScrollPage(value))).toEqual(value);
+      }),
+    );
+    const explanation: fc.Arbitrary<Explanation> = fc.record(
+      {
+        plan: fc.constantFrom(...PLAN_KINDS),
+        reason: text,
+        records: count,
+        estimatedMatches: float,
+        matches: count,
+        indexedFields: fc.array(text),
+        scannedFields: fc.array(text),
+        visited: count,
+        compared: count,
+        durationMs: float,
+      },
+      {
+        requiredKeys: [
+          'plan',
+          'reason',
+          'records',
+          'estimatedMatches',
+          'indexedFields',
+          'scannedFields',
+          'visited',
+          'compared',
+          'durationMs',
+        ],
+      },
+    );
+    fc.assert(
+      fc.property(explanation, (value) => {
+        expect(reads.decodeExplanation(reads.encodeExplanation(value))).toEqual(value);
       }),
     );
   });

@@ -1,5 +1,13 @@
 /** Goal: shards that fail on demand. Method: replicas over a shared map, with scripted faults. */
 import type {
+  Explanation,
+  ScrollPage,
+  ScrollQuery,
+  SearchQuery,
+  Selection,
+} from '../../../src/engine/engine.js';
+import { compileFilter } from '../../../src/engine/filter/compiled-filter.js';
+import type {
   CallContext,
   ProposalAnswer,
   ReplicaStatus,
@@ -11,9 +19,15 @@ import type { SearchHit } from '../../../src/router/requests.js';
 import { Router } from '../../../src/router/router.js';
 import { defined } from '../../../src/shared/assert.js';
 import { floatsOf } from '../../../src/shared/bytes.js';
-import { decodeCommand, type WriteCommand } from '../../../src/shared/codec/command.js';
+import {
+  decodeCommand,
+  type WriteCommand,
+  type WriteOperation,
+} from '../../../src/shared/codec/command.js';
+import { decodeFilter } from '../../../src/shared/codec/filter-bytes.js';
 import type { ErrorReason } from '../../../src/shared/error-codes.js';
 import { FlotillaError } from '../../../src/shared/errors.js';
+import { comparePositions } from '../../../src/shared/scroll-position.js';
 import type { ErrorBody, WriteOutcome } from '../../../src/shared/types.js';
 import type { TopologyDocument } from '../../../src/topology/document.js';
 import { initialTopology } from '../../../src/topology/initial-topology.js';
@@ -21,7 +35,7 @@ import { applyTopologyCommand } from '../../../src/topology/transitions.js';
 import { TopologyHolder } from '../../../src/topology/view.js';
 import { VirtualEnvironment } from '../../support/virtual-environment.js';
 
-type FakeRecord = SearchHit & { readonly values: Uint8Array };
+type FakeRecord = SearchHit & { readonly values: Uint8Array; readonly metadata: Uint8Array };
 type CommandAnswer = Extract<ProposalAnswer, { kind: 'applied' }>['result'];
 
 /** What one replica does to the next calls of a kind; the last fault stays until `heal`. */
@@ -71,13 +85,15 @@ export class FakeShard {
       const known = this.results.get(key);
       if (known !== undefined) return { ordinal, outcome: known };
       const version = this.nextVersion++;
-      const existed = this.records.has(id);
-      if (operation.kind === 'delete') this.records.delete(id);
-      else {
-        const values = operation.values.slice();
-        this.records.set(id, { tenant, id, version, values, distance: 0 });
+      const old = this.records.get(id);
+      const outcome: WriteOutcome = isHeld(operation, old)
+        ? { kind: 'applied', version, existed: old !== undefined }
+        : { kind: 'not-applied', error: conflict };
+      if (operation.kind === 'delete' && outcome.kind === 'applied') this.records.delete(id);
+      else if (operation.kind === 'upsert' && outcome.kind === 'applied') {
+        const [values, metadata] = [operation.values.slice(), operation.metadata.slice()];
+        this.records.set(id, { tenant, id, version, values, metadata, distance: 0 });
       }
-      const outcome: WriteOutcome = { kind: 'applied', version, existed };
       this.results.set(key, outcome);
       return { ordinal, outcome };
     });
@@ -94,6 +110,7 @@ export class FakeReplica implements ShardReplica {
   readonly contexts: CallContext[] = [];
   /** Buffers of proposals, as they were handed over. */
   readonly buffers: Uint8Array[] = [];
+  readonly scrolls: ScrollQuery[] = [];
   faults: Fault[] = [];
   /** Whether `status` hangs too: the whole node is stopped. */
   isStopped = false;
@@ -137,12 +154,12 @@ export class FakeReplica implements ShardReplica {
 
   async search(
     scope: { ownershipVersion: number },
-    queries: readonly { vector: Uint8Array; k: number }[],
+    queries: readonly (Selection & { vector: Uint8Array; k: number })[],
     context: CallContext,
   ): Promise<SearchHit[][]> {
     await this.#read('search', scope, context);
-    return queries.map(({ vector, k }) =>
-      [...this.#shard.records.values()]
+    return queries.map(({ vector, k, ...selection }) =>
+      this.#selected(selection)
         .map((record) => ({ ...record, distance: squaredDistance(record.values, vector) }))
         .sort(compareHits)
         .slice(0, k),
@@ -159,9 +176,53 @@ export class FakeReplica implements ShardReplica {
     return keys.map(({ id }) => this.#shard.records.get(id));
   }
 
-  async count(scope: { ownershipVersion: number }, context: CallContext): Promise<number> {
+  async contents(): Promise<{ faults: [] }> {
+    return { faults: [] };
+  }
+
+  async count(
+    scope: { ownershipVersion: number },
+    selection: Selection,
+    context: CallContext,
+  ): Promise<number> {
     await this.#read('count', scope, context);
-    return this.#shard.records.size;
+    return this.#selected(selection).length;
+  }
+
+  async scroll(
+    scope: { ownershipVersion: number },
+    query: ScrollQuery,
+    context: CallContext,
+  ): Promise<ScrollPage> {
+    await this.#read('scroll', scope, context);
+    this.scrolls.push(query);
+    const { after = { id: '', tenant: '' }, limit } = query;
+    const rest = this.#selected(query)
+      .filter((record) => comparePositions(record, after) > 0)
+      .sort(comparePositions);
+    const records = rest.slice(0, limit);
+    const last = records.at(-1);
+    if (rest.length <= limit || last === undefined) return { records };
+    return { records, next: { id: last.id, tenant: last.tenant } };
+  }
+
+  async explain(
+    scope: { ownershipVersion: number },
+    _query: SearchQuery,
+    context: CallContext,
+  ): Promise<Explanation> {
+    await this.#read('explain', scope, context);
+    return {
+      plan: 'scan',
+      reason: 'it has no graph',
+      records: this.#shard.records.size,
+      estimatedMatches: 1,
+      indexedFields: [],
+      scannedFields: [],
+      visited: 0,
+      compared: 0,
+      durationMs: 0,
+    };
   }
 
   async barrier(context: CallContext): Promise<void> {
@@ -187,6 +248,13 @@ export class FakeReplica implements ShardReplica {
       engine: undefined,
       fault: undefined,
     };
+  }
+
+  #selected({ filter }: Selection): FakeRecord[] {
+    const records = [...this.#shard.records.values()];
+    if (filter === undefined) return records;
+    const matches = compileFilter(decodeFilter(filter, []), []);
+    return records.filter(({ metadata }) => matches(metadata));
   }
 
   #begin(kind: string, context: CallContext): Fault {
@@ -226,6 +294,12 @@ export class FakeReplica implements ShardReplica {
   }
 }
 
+/** Whether the condition of a write on a version holds; there are no others here. */
+function isHeld({ condition }: WriteOperation, record: FakeRecord | undefined): boolean {
+  return condition?.kind !== 'version' || condition.version === record?.version;
+}
+
+const conflict: ErrorBody = new FlotillaError('VERSION_CONFLICT', 'another version').body;
 const noLeader: ErrorBody = new FlotillaError('NO_LEADER', 'another leader took over').body;
 const lost: ErrorBody = new FlotillaError('OUTCOME_UNKNOWN', 'the answer was lost').body;
 

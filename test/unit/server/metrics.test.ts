@@ -53,6 +53,7 @@ describe('/metrics', () => {
     metrics.callFinished('Records/Upsert', 'OK', 0.01);
     metrics.fanOutFinished(0.002);
     metrics.mergeFinished(0.000_03);
+    metrics.describeEngine('avx2');
     const text = await scrape();
     const { series } = parseMetrics(text);
     expect(Object.fromEntries(series)).toMatchObject({
@@ -67,6 +68,7 @@ describe('/metrics', () => {
       'flotilla_replica_fault{shard="1",reason="entry-checksum"}': 1,
       flotilla_cluster_healthy: 1,
       'flotilla_build_info{version="1.2.3",node="9"}': 1,
+      'flotilla_engine_info{instruction_set="avx2"}': 1,
       flotilla_requests_in_flight: 3,
       flotilla_client_connections: 4,
       'flotilla_search_failures_total{method="Records/Search",code="UNAVAILABLE"}': 1,

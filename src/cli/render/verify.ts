@@ -1,0 +1,63 @@
+/** What a comparison of replicas has found, as a table and as sentences. */
+import type { ShardVerification, SlotHolding } from '../../client/index.js';
+import { formatCount } from './format.js';
+import { renderTable } from './table.js';
+
+export function renderVerification(shards: readonly ShardVerification[]): string {
+  const table = renderTable(
+    [
+      { title: 'shard', align: 'right' },
+      { title: 'at', align: 'right' },
+      { title: 'slots', align: 'right' },
+      { title: 'replicas', align: 'right' },
+      { title: 'differences', align: 'right' },
+    ],
+    shards.map((shard) => [
+      String(shard.shardId),
+      shard.index === 0 ? '-' : formatCount(shard.index),
+      formatCount(shard.slots),
+      `${comparedOf(shard)} of ${shard.replicas.length}`,
+      formatCount(shard.differences.length + shard.damages.length),
+    ]),
+  );
+  const [findings, gaps] = [findingsOf(shards), gapsOf(shards)];
+  if (findings.length > 0) return `${table}\nDIFFERENT\n${listOf([...findings, ...gaps])}`;
+  if (gaps.length > 0) return `${table}\nNOT ALL COMPARED\n${listOf(gaps)}`;
+  return `${table}\nequal\n`;
+}
+
+/** What is wrong, a sentence for each slot: shard, collection, slot and nodes. */
+export function findingsOf(shards: readonly ShardVerification[]): string[] {
+  return shards.flatMap(({ shardId, differences, damages }) => [
+    ...differences.map(({ collection, slot, holdings }) => {
+      const held = holdings.map((one) => `node ${one.nodeId} holds ${contentOf(one)}`);
+      return `shard ${shardId}, collection ${collection}, slot ${slot}: ${held.join(', ')}`;
+    }),
+    ...damages.map(({ collection, slot, kept, found }) => {
+      const where = `shard ${shardId}, collection ${collection}, slot ${slot}, node ${kept.nodeId}`;
+      return `${where}: should hold ${contentOf(kept)}, and has stored ${contentOf(found)}`;
+    }),
+  ]);
+}
+
+/** What could not be compared, a sentence each. */
+export function gapsOf(shards: readonly ShardVerification[]): string[] {
+  return shards.flatMap(({ shardId, problem, replicas }) => [
+    ...(problem === '' ? [] : [`shard ${shardId} was not compared: ${problem}`]),
+    ...replicas
+      .filter((replica) => replica.problem !== '')
+      .map((replica) => `shard ${shardId} on node ${replica.nodeId}: ${replica.problem}`),
+  ]);
+}
+
+function comparedOf({ replicas }: ShardVerification): number {
+  return replicas.filter(({ problem }) => problem === '').length;
+}
+
+function contentOf({ records, hash }: SlotHolding): string {
+  return `${formatCount(records)} records (${hash.slice(0, 12)})`;
+}
+
+function listOf(sentences: readonly string[]): string {
+  return sentences.map((sentence) => `  - ${sentence}\n`).join('');
+}

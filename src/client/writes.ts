@@ -1,0 +1,99 @@
+/** What writes of records take, and what they answer. */
+import { WRITE_MODES, type WriteMode } from '../shared/codec/api-messages.js';
+import type { ErrorReason } from '../shared/error-codes.js';
+import { FlotillaError } from '../shared/errors.js';
+import type { WriteOutcome } from '../shared/types.js';
+import type { CallOptions } from './options.js';
+import type { Metadata } from './values.js';
+
+export interface NewRecord<M extends Metadata> {
+  /** 1 to 512 bytes of UTF-8, unique in the collection. */
+  readonly id: string;
+  /** Exactly as many finite numbers as the collection's dimension; stored as float32. */
+  readonly values: Float32Array | readonly number[];
+  readonly metadata?: M;
+  /** Write it only if it exists with exactly this version; else its outcome is a conflict. */
+  readonly ifVersion?: string;
+  /**
+   * How long it lives from now on, up to 100 years; 0 for ever. It is deleted, and seen until then,
+   * some seconds after its time. @default what the collection says
+   */
+  readonly ttlMs?: number;
+}
+
+export interface UpsertOptions extends CallOptions {
+  /**
+   * `insert-only`: records that exist are left as they are (RECORD_EXISTS). `update-only`: no
+   * record is made (RECORD_NOT_FOUND). @default both are done
+   */
+  readonly mode?: WriteMode;
+}
+
+/** A change of a record's metadata, merged in as RFC 7396 has it: null removes a field. */
+export interface MetadataPatch {
+  readonly id: string;
+  readonly metadata: Metadata;
+  /** As in `NewRecord`. */
+  readonly ifVersion?: string;
+}
+
+/** A record to delete, if it has this version. */
+export interface VersionedId {
+  readonly id: string;
+  readonly ifVersion?: string;
+}
+
+/** What became of one record of a write. */
+export type RecordOutcome =
+  | {
+      readonly id: string;
+      readonly kind: 'applied';
+      /** A decimal number that grows with each write of the record. */
+      readonly version: string;
+      /** Whether a record of this id existed before. */
+      readonly existed: boolean;
+    }
+  | {
+      readonly id: string;
+      /** 'unknown': it may have been written, or be written yet. */
+      readonly kind: 'not-applied' | 'unknown';
+      readonly reason: ErrorReason;
+      readonly message: string;
+      /** The version that the record has, where that is not what the write demanded. */
+      readonly currentVersion?: string;
+    };
+
+export interface WriteResult {
+  /** One per record, in order. */
+  readonly outcomes: readonly RecordOutcome[];
+  readonly appliedCount: number;
+}
+
+/** On the wire a word that is not known would look like the default. */
+export function checkedMode({ mode }: UpsertOptions): WriteMode | undefined {
+  if (mode === undefined || WRITE_MODES.includes(mode)) return mode;
+  const message = `mode is "${mode}", it must be one of ${WRITE_MODES.join(', ')}`;
+  throw new FlotillaError('INVALID_REQUEST', message, { field: 'mode' });
+}
+
+export function writeResult(
+  records: readonly { readonly id: string }[],
+  outcomes: readonly WriteOutcome[],
+): WriteResult {
+  let appliedCount = 0;
+  const named = records.map(({ id }, index): RecordOutcome => {
+    const outcome = outcomes[index];
+    if (outcome === undefined) {
+      return { id, kind: 'unknown', reason: 'INTERNAL', message: 'The answer has no outcome' };
+    }
+    if (outcome.kind !== 'applied') {
+      const { reason, message, details } = outcome.error;
+      const currentVersion = details?.currentVersion;
+      const failed = { id, kind: outcome.kind, reason, message };
+      return currentVersion === undefined ? failed : { ...failed, currentVersion };
+    }
+    appliedCount++;
+    return { id, kind: 'applied', version: String(outcome.version), existed: outcome.existed };
+  });
+  return { outcomes: named, appliedCount };
+}

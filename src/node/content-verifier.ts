@@ -1,0 +1,277 @@
+/**
+ * Compares what the replicas of a shard hold (P-6): a mark in the shard's log fixes a position,
+ * every replica tells its hashes as they were there, and equal positions must have equal hashes.
+ *
+ * Now and then a node compares the shards that it leads by itself; metrics tell what came of it.
+ * A comparison costs a log entry and some bytes for each slot, and holds nothing up.
+ */
+import type {
+  CollectionContent,
+  ContentQuery,
+  ContentReport,
+  SlotContent,
+} from '../engine/engine.js';
+import type { ShardReplica } from '../replica/replica.js';
+import type { Router } from '../router/router.js';
+import type {
+  ShardVerification,
+  SlotDamage,
+  SlotDifference,
+  SlotHolding,
+} from '../shared/codec/verify-messages.js';
+import type { Deadline } from '../shared/deadline.js';
+import type { Environment, Timer } from '../shared/environment.js';
+import { FlotillaError, toFlotillaError } from '../shared/errors.js';
+import { compareText } from '../shared/filter-values.js';
+import type { Logger } from '../shared/logger.js';
+import type { ShardEntry, TopologyDocument } from '../topology/document.js';
+import type { TopologyView } from '../topology/view.js';
+
+const REVIEW_EVERY_MS = 600_000;
+const REVIEW_TIMEOUT_MS = 30_000;
+const STATUS_TIMEOUT_MS = 500;
+/** A replica that was restarted, or got a snapshot, since the mark is asked about another one. */
+const MARKS_MAX = 2;
+const NO_HASH = '0'.repeat(32);
+
+export interface ContentVerifierOptions {
+  readonly view: TopologyView;
+  readonly router: Pick<Router, 'mark'>;
+  readonly directory: {
+    /** Replicas of this node by group. */
+    readonly local: ReadonlyMap<number, Pick<ShardReplica, 'status'>>;
+    replicaOf(shard: ShardEntry, nodeId: number): Pick<ShardReplica, 'contents'>;
+  };
+  readonly environment: Pick<Environment, 'scheduler'>;
+  readonly logger: Logger;
+}
+
+export interface VerifyOptions {
+  /** @default all */
+  readonly collectionId?: number | undefined;
+  readonly deep: boolean;
+}
+
+interface Answer {
+  readonly nodeId: number;
+  readonly report: ContentReport | FlotillaError;
+}
+
+export class ContentVerifier {
+  readonly #options: ContentVerifierOptions;
+  readonly #divergence = new Map<number, number>();
+  readonly #timer: Timer;
+  #isReviewing = false;
+
+  /** Compares by itself until it is closed. */
+  constructor(options: ContentVerifierOptions) {
+    this.#options = options;
+    const { scheduler } = options.environment;
+    this.#timer = scheduler.every(REVIEW_EVERY_MS, () => void this.#review());
+  }
+
+  /** Slots in which replicas differed when this node last compared them, by shard. */
+  get divergence(): ReadonlyMap<number, number> {
+    return this.#divergence;
+  }
+
+  /** All shards, by id. Rejects with NODE_NOT_READY without a topology. */
+  async verify(options: VerifyOptions, deadline: Deadline): Promise<ShardVerification[]> {
+    const document = this.#options.view.current();
+    if (document === undefined) {
+      throw new FlotillaError('NODE_NOT_READY', 'This node has not joined a cluster yet');
+    }
+    const verified = await Promise.all(
+      document.shards.map((shard) => this.#verifyShard(document, shard, options, deadline)),
+    );
+    return verified.sort((a, b) => a.shardId - b.shardId);
+  }
+
+  close(): void {
+    this.#timer.cancel();
+  }
+
+  async #review(): Promise<void> {
+    const document = this.#options.view.current();
+    if (document === undefined || this.#isReviewing) return;
+    this.#isReviewing = true;
+    const deadline = { timeoutMs: REVIEW_TIMEOUT_MS };
+    try {
+      for (const shard of document.shards) {
+        if (!(await this.#leads(document, shard))) this.#divergence.delete(shard.shardId);
+        else if (await this.#allKnowMarks(document, shard, deadline)) {
+          await this.#verifyShard(document, shard, { deep: false }, deadline);
+        }
+      }
+    } finally {
+      this.#isReviewing = false;
+    }
+  }
+
+  /** A replica of an earlier version would stop at a mark: without need it must get none. */
+  async #allKnowMarks(
+    document: TopologyDocument,
+    shard: ShardEntry,
+    deadline: Deadline,
+  ): Promise<boolean> {
+    const answers = await this.#ask(document, shard, { deep: false }, deadline);
+    return !answers.some(({ report }) => report instanceof FlotillaError);
+  }
+
+  async #leads({ epoch }: TopologyDocument, { groupId }: ShardEntry): Promise<boolean> {
+    const context = { epoch, timeoutMs: STATUS_TIMEOUT_MS };
+    const replica = this.#options.directory.local.get(groupId);
+    const status = await replica?.status(context).catch(() => undefined);
+    return status?.role === 'StateLeader';
+  }
+
+  async #verifyShard(
+    document: TopologyDocument,
+    shard: ShardEntry,
+    options: VerifyOptions,
+    deadline: Deadline,
+  ): Promise<ShardVerification> {
+    const { shardId } = shard;
+    try {
+      const verified = await this.#compare(document, shard, options, deadline);
+      const { differences, damages } = verified;
+      if (options.collectionId === undefined) {
+        this.#divergence.set(shardId, differences.length + damages.length);
+      }
+      if (differences.length + damages.length > 0) {
+        const first = differences[0] ?? damages[0];
+        this.#options.logger.error({ shardId, first }, 'replicas hold different records');
+      }
+      return verified;
+    } catch (error) {
+      const none = { replicas: [], slots: 0, differences: [], damages: [] };
+      return { shardId, index: 0, problem: toFlotillaError(error).message, ...none };
+    }
+  }
+
+  async #compare(
+    document: TopologyDocument,
+    shard: ShardEntry,
+    { collectionId, deep }: VerifyOptions,
+    deadline: Deadline,
+  ): Promise<ShardVerification> {
+    const nameOf = (id: number): string =>
+      document.collections.find((one) => one.collectionId === id)?.config.name ?? `${id}`;
+    const patience = { ...deadline, timeoutMs: deadline.timeoutMs / (2 * MARKS_MAX) };
+    let index = 0;
+    let answers: Answer[] = [];
+    for (let marks = 1; marks <= MARKS_MAX; marks++) {
+      index = await this.#options.router.mark(shard.shardId, patience);
+      answers = await this.#ask(document, shard, { mark: index, deep }, patience);
+      if (!answers.some(isTooLate)) break;
+    }
+    const isWanted = (one: { readonly collectionId: number }): boolean =>
+      collectionId === undefined || one.collectionId === collectionId;
+    const held = answers.flatMap(({ nodeId, report }) =>
+      report instanceof FlotillaError || report.contents === undefined
+        ? []
+        : [{ nodeId, contents: report.contents.filter(isWanted) }],
+    );
+    return {
+      shardId: shard.shardId,
+      index,
+      problem: '',
+      replicas: answers.map(({ nodeId, report }) => ({ nodeId, problem: problemOf(report) })),
+      slots: new Set(held.flatMap(({ contents }) => slotKeys(contents))).size,
+      differences: differencesOf(held, nameOf),
+      damages: answers.flatMap((answer) => damagesOf(answer, isWanted, nameOf)),
+    };
+  }
+
+  #ask(
+    { epoch }: TopologyDocument,
+    shard: ShardEntry,
+    query: ContentQuery,
+    { timeoutMs, signal }: Deadline,
+  ): Promise<Answer[]> {
+    const context = { epoch, timeoutMs, ...(signal !== undefined && { signal }) };
+    const asked = [...shard.replicas].sort((a, b) => a.nodeId - b.nodeId);
+    return Promise.all(
+      asked.map(async ({ nodeId }) => {
+        const replica = this.#options.directory.replicaOf(shard, nodeId);
+        const report = await replica.contents(query, context).catch(toFlotillaError);
+        return { nodeId, report };
+      }),
+    );
+  }
+}
+
+function isTooLate({ report }: Answer): boolean {
+  return !(report instanceof FlotillaError) && report.contents === undefined;
+}
+
+function problemOf(report: Answer['report']): string {
+  if (report instanceof FlotillaError) return report.message;
+  return report.contents === undefined ? 'it was not there at the mark' : '';
+}
+
+interface Held {
+  readonly nodeId: number;
+  readonly contents: readonly CollectionContent[];
+}
+
+/** What replicas hold of a slot, by node id. */
+interface HeldSlot {
+  readonly collectionId: number;
+  readonly slot: number;
+  readonly of: Map<number, SlotContent>;
+}
+
+function slotKeys(contents: readonly CollectionContent[]): string[] {
+  return contents.flatMap(({ collectionId, slots }) =>
+    slots.map(({ slot }) => `${collectionId}/${slot}`),
+  );
+}
+
+/** Slots of which not all replicas hold the same, by collection and slot. */
+function differencesOf(
+  held: readonly Held[],
+  nameOf: (collectionId: number) => string,
+): SlotDifference[] {
+  const bySlot = new Map<string, HeldSlot>();
+  for (const { nodeId, contents } of held) {
+    for (const { collectionId, slots } of contents) {
+      for (const content of slots) {
+        const key = `${collectionId}/${content.slot}`;
+        const known = bySlot.get(key) ?? { collectionId, slot: content.slot, of: new Map() };
+        known.of.set(nodeId, content);
+        bySlot.set(key, known);
+      }
+    }
+  }
+  const nodeIds = held.map(({ nodeId }) => nodeId);
+  return [...bySlot.values()]
+    .map(({ collectionId, slot, of }) => {
+      const holdings = nodeIds.map((nodeId) => holdingOf(nodeId, of.get(nodeId)));
+      return { collection: nameOf(collectionId), slot, holdings };
+    })
+    .filter(({ holdings }) => !holdings.every((one) => isSame(one, holdings[0])))
+    .sort((a, b) => compareText(a.collection, b.collection) || a.slot - b.slot);
+}
+
+function isSame(a: SlotHolding, b: SlotHolding | undefined): boolean {
+  return a.hash === b?.hash && a.records === b.records;
+}
+
+function holdingOf(nodeId: number, content: SlotContent | undefined): SlotHolding {
+  return { nodeId, records: content?.records ?? 0, hash: content?.hash ?? NO_HASH };
+}
+
+function damagesOf(
+  { nodeId, report }: Answer,
+  isWanted: (one: { readonly collectionId: number }) => boolean,
+  nameOf: (collectionId: number) => string,
+): SlotDamage[] {
+  if (report instanceof FlotillaError) return [];
+  return report.faults.filter(isWanted).map(({ collectionId, kept, found }) => ({
+    collection: nameOf(collectionId),
+    slot: kept.slot,
+    kept: holdingOf(nodeId, kept),
+    found: holdingOf(nodeId, found),
+  }));
+}

@@ -1,0 +1,205 @@
+/** The fields of reads in the calls between nodes, and their answers. */
+import {
+  type Explanation,
+  type Hit,
+  PLAN_KINDS,
+  type ReadScope,
+  type ScrollPage,
+  type ScrollQuery,
+  type SearchQuery,
+  type Selection,
+  type StoredRecord,
+} from '../engine/engine.js';
+import { type ByteReader, ByteWriter } from '../shared/bytes.js';
+import type { ScrollPosition } from '../shared/scroll-position.js';
+import {
+  memberAt,
+  RPC_FORMAT,
+  readAnswer,
+  readList,
+  readOptional,
+  writeList,
+  writeOptional,
+} from './rpc-parts.js';
+
+export function writeScope(writer: ByteWriter, scope: ReadScope): void {
+  writer.varint(scope.collectionId).varint(scope.ownershipVersion);
+}
+
+export function readScope(reader: ByteReader): ReadScope {
+  return { collectionId: reader.varint(), ownershipVersion: reader.varint() };
+}
+
+export function writeQuery(writer: ByteWriter, query: SearchQuery): void {
+  writer.bytes(query.vector).varint(query.k).varint(query.ef);
+  writeOptional(writer, query.scoreThreshold, (threshold) => writer.f64(threshold));
+  writeSelection(writer, query);
+  writer.bool(query.includeValues).bool(query.includeMetadata);
+}
+
+export function readQuery(reader: ByteReader): SearchQuery {
+  const vector = reader.bytes();
+  const k = reader.varint();
+  const ef = reader.varint();
+  const scoreThreshold = readOptional(reader, () => reader.f64());
+  return {
+    vector,
+    k,
+    ef,
+    ...(scoreThreshold !== undefined && { scoreThreshold }),
+    ...readSelection(reader),
+    includeValues: reader.bool(),
+    includeMetadata: reader.bool(),
+  };
+}
+
+export function writeSelection(writer: ByteWriter, { filter, tenant }: Selection): void {
+  writeOptional(writer, filter, (bytes) => writer.bytes(bytes));
+  writeOptional(writer, tenant, (name) => writer.string(name));
+}
+
+export function readSelection(reader: ByteReader): Selection {
+  const filter = readOptional(reader, () => reader.bytes());
+  const tenant = readOptional(reader, () => reader.string());
+  return { ...(filter !== undefined && { filter }), ...(tenant !== undefined && { tenant }) };
+}
+
+export function writeScrollQuery(writer: ByteWriter, query: ScrollQuery): void {
+  writeSelection(writer, query);
+  writeOptional(writer, query.after, (position) => writePosition(writer, position));
+  writer.varint(query.limit).bool(query.includeValues).bool(query.includeMetadata);
+}
+
+export function readScrollQuery(reader: ByteReader): ScrollQuery {
+  const selection = readSelection(reader);
+  const after = readOptional(reader, () => readPosition(reader));
+  return {
+    ...selection,
+    ...(after !== undefined && { after }),
+    limit: reader.varint(),
+    includeValues: reader.bool(),
+    includeMetadata: reader.bool(),
+  };
+}
+
+function writePosition(writer: ByteWriter, { id, tenant }: ScrollPosition): void {
+  writer.string(id).string(tenant);
+}
+
+function readPosition(reader: ByteReader): ScrollPosition {
+  return { id: reader.string(), tenant: reader.string() };
+}
+
+function writeRecord(writer: ByteWriter, record: StoredRecord): void {
+  writer.string(record.tenant).string(record.id).u64(record.version);
+  writeOptional(writer, record.values, (values) => writer.bytes(values));
+  writeOptional(writer, record.metadata, (metadata) => writer.bytes(metadata));
+}
+
+function readRecord(reader: ByteReader): StoredRecord {
+  const tenant = reader.string();
+  const id = reader.string();
+  const version = reader.u64();
+  const values = readOptional(reader, () => reader.bytes());
+  const metadata = readOptional(reader, () => reader.bytes());
+  return {
+    tenant,
+    id,
+    version,
+    ...(values !== undefined && { values }),
+    ...(metadata !== undefined && { metadata }),
+  };
+}
+
+export function encodeHits(results: readonly (readonly Hit[])[]): Uint8Array {
+  const writer = new ByteWriter(4096).u8(RPC_FORMAT);
+  writeList(writer, results, (hits) =>
+    writeList(writer, hits, (hit) => {
+      writer.f64(hit.distance);
+      writeRecord(writer, hit);
+    }),
+  );
+  return writer.finish();
+}
+
+export function decodeHits(bytes: Uint8Array): Hit[][] {
+  return readAnswer(bytes, (reader) =>
+    readList(reader, () =>
+      readList(reader, (): Hit => {
+        const distance = reader.f64();
+        return { distance, ...readRecord(reader) };
+      }),
+    ),
+  );
+}
+
+export function encodeRecords(records: readonly (StoredRecord | undefined)[]): Uint8Array {
+  const writer = new ByteWriter(4096).u8(RPC_FORMAT);
+  writeList(writer, records, (record) => {
+    writer.bool(record !== undefined);
+    if (record !== undefined) writeRecord(writer, record);
+  });
+  return writer.finish();
+}
+
+export function decodeRecords(bytes: Uint8Array): (StoredRecord | undefined)[] {
+  return readAnswer(bytes, (reader) =>
+    readList(reader, () => (reader.bool() ? readRecord(reader) : undefined)),
+  );
+}
+
+export function encodeCount(count: number): Uint8Array {
+  return new ByteWriter(16).u8(RPC_FORMAT).varint(count).finish();
+}
+
+export function decodeCount(bytes: Uint8Array): number {
+  return readAnswer(bytes, (reader) => reader.varint());
+}
+
+export function encodeScrollPage({ records, next }: ScrollPage): Uint8Array {
+  const writer = new ByteWriter(4096).u8(RPC_FORMAT);
+  writeList(writer, records, (record) => writeRecord(writer, record));
+  writeOptional(writer, next, (position) => writePosition(writer, position));
+  return writer.finish();
+}
+
+export function decodeScrollPage(bytes: Uint8Array): ScrollPage {
+  return readAnswer(bytes, (reader) => {
+    const records = readList(reader, () => readRecord(reader));
+    const next = readOptional(reader, () => readPosition(reader));
+    return { records, ...(next !== undefined && { next }) };
+  });
+}
+
+export function encodeExplanation(explanation: Explanation): Uint8Array {
+  const writer = new ByteWriter(256).u8(RPC_FORMAT);
+  writer.u8(PLAN_KINDS.indexOf(explanation.plan)).string(explanation.reason);
+  writer.varint(explanation.records).f64(explanation.estimatedMatches);
+  writeOptional(writer, explanation.matches, (matches) => writer.varint(matches));
+  writeList(writer, explanation.indexedFields, (path) => writer.string(path));
+  writeList(writer, explanation.scannedFields, (path) => writer.string(path));
+  writer.varint(explanation.visited).varint(explanation.compared).f64(explanation.durationMs);
+  return writer.finish();
+}
+
+export function decodeExplanation(bytes: Uint8Array): Explanation {
+  return readAnswer(bytes, (reader) => {
+    const plan = memberAt(PLAN_KINDS, reader.u8(), 'plan');
+    const reason = reader.string();
+    const records = reader.varint();
+    const estimatedMatches = reader.f64();
+    const matches = readOptional(reader, () => reader.varint());
+    return {
+      plan,
+      reason,
+      records,
+      estimatedMatches,
+      ...(matches !== undefined && { matches }),
+      indexedFields: readList(reader, () => reader.string()),
+      scannedFields: readList(reader, () => reader.string()),
+      visited: reader.varint(),
+      compared: reader.varint(),
+      durationMs: reader.f64(),
+    };
+  });
+}

@@ -1,0 +1,102 @@
+/**
+ * Deleting what matches a filter: page by page the matching records are read, and deleted as they
+ * were read. Bounded in time and work; whoever asked goes on from where it ended.
+ */
+import { FlotillaError, toFlotillaError } from '../shared/errors.js';
+import { LIMITS } from '../shared/limits.js';
+import type { ScrollPosition } from '../shared/scroll-position.js';
+import type { WriteOutcome } from '../shared/types.js';
+import type {
+  DeleteByFilterAnswer,
+  FetchedRecord,
+  ScrollAnswer,
+  ScrollRequestQuery,
+} from './requests.js';
+import type { TimeBudget } from './time-budget.js';
+
+/** No page is begun later, so that the answer leaves before the deadline. */
+const WORK_SHARE = 0.5;
+/** Before every record: no id is empty. */
+const START: ScrollPosition = { id: '', tenant: '' };
+
+export interface FilterDeleteOptions {
+  readonly budget: TimeBudget;
+  readonly scroll: (query: ScrollRequestQuery) => Promise<ScrollAnswer>;
+  /** Deletes records; rejects where none was, else resolves with an outcome for each, in order. */
+  readonly remove: (
+    collectionId: number,
+    records: readonly FetchedRecord[],
+  ) => Promise<readonly WriteOutcome[]>;
+}
+
+export interface DeleteSelection {
+  /** An encoded filter on the collection. */
+  readonly filter: Uint8Array;
+  /** @default from the first record on */
+  readonly after?: ScrollPosition | undefined;
+}
+
+/**
+ * Deletes records until the end, for half of the budget, or until `LIMITS.deleteIdsMax` are gone;
+ * one page at least. An error is thrown where nothing was deleted before it, else the answer is to
+ * go on from the page that met it. A record that was written since its page was read is left alone:
+ * it counts as written after the delete.
+ */
+export async function deleteByFilter(
+  options: FilterDeleteOptions,
+  { filter, after: start }: DeleteSelection,
+): Promise<DeleteByFilterAnswer> {
+  const workBudget = options.budget.firstPart(WORK_SHARE);
+  const pageOf = {
+    limit: LIMITS.scrollLimitMax.value,
+    includeValues: false,
+    includeMetadata: false,
+  };
+  let after = start;
+  let deletedCount = 0;
+  try {
+    do {
+      const page = await options.scroll({ filter, after, ...pageOf });
+      const outcomes = await removePage(options, page);
+      deletedCount += outcomes.filter((one) => one.kind === 'applied' && one.existed).length;
+      throwFailure(outcomes);
+      after = page.next;
+    } while (
+      after !== undefined &&
+      !workBudget.isSpent &&
+      deletedCount < LIMITS.deleteIdsMax.value
+    );
+  } catch (error) {
+    if (deletedCount === 0) throw error;
+    return { deletedCount, next: after ?? START };
+  }
+  return { deletedCount, ...(after !== undefined && { next: after }) };
+}
+
+/** No outcomes where every record of the page was written since. */
+async function removePage(
+  { remove }: FilterDeleteOptions,
+  { collectionId, records }: ScrollAnswer,
+): Promise<readonly WriteOutcome[]> {
+  if (records.length === 0) return [];
+  try {
+    return await remove(collectionId, records);
+  } catch (thrown) {
+    const error = toFlotillaError(thrown);
+    if (isConflict(error)) return [];
+    throw error;
+  }
+}
+
+function throwFailure(outcomes: readonly WriteOutcome[]): void {
+  for (const outcome of outcomes) {
+    if (outcome.kind === 'applied') continue;
+    const error = FlotillaError.fromBody(outcome.error);
+    if (!isConflict(error)) throw error;
+  }
+}
+
+/** The record has another version than the one that was to be deleted. */
+function isConflict(error: FlotillaError): boolean {
+  return error.code === 'ABORTED';
+}

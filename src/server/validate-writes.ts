@@ -1,0 +1,75 @@
+/** The door for writes: what they write, and what they demand of the records that are there. */
+import type { DeleteRequest, PatchRequest, UpsertRequest } from '../shared/codec/api-messages.js';
+import type { CollectionConfig, Version, WriteCondition } from '../shared/types.js';
+import type { NewRecord, RecordPatch } from './backend.js';
+import {
+  checkAtMost,
+  checkIdsToDelete,
+  checkMetadata,
+  checkRecordIds,
+  checkRecords,
+  invalid,
+} from './validate.js';
+
+const VERSION_FORM = /^\d{1,20}$/;
+const VERSION_MAX = 2n ** 64n - 1n;
+
+/** What an upsert into `collection` writes. */
+export function checkUpsert(
+  { records, mode }: UpsertRequest,
+  collection: CollectionConfig,
+): readonly NewRecord[] {
+  if (mode === 'unknown') throw invalid('mode', 'is none of insert-only, update-only');
+  checkRecords(records, collection);
+  return records.map(({ id, values, metadata, ifVersion, ttlMs }, index) => {
+    const field = `records[${index}]`;
+    if (ttlMs !== undefined) checkAtMost('ttlMsMax', ttlMs, `${field}.ttlMs`);
+    const version = versionOf(ifVersion, `${field}.ifVersion`);
+    if (version !== undefined && mode === 'insert-only') {
+      throw invalid(`${field}.ifVersion`, 'is set, and the mode only inserts, leave one out');
+    }
+    return { id, values, metadata, condition: conditionOf(version, mode), ttlMs };
+  });
+}
+
+/** What a patch changes. */
+export function checkPatches({ patches }: PatchRequest): readonly RecordPatch[] {
+  checkRecordIds('patchRecordsMax', patches, 'patches');
+  return patches.map(({ id, metadata, ifVersion }, index) => {
+    const field = `patches[${index}]`;
+    checkMetadata(metadata, `${field}.metadata`);
+    const version = versionOf(ifVersion, `${field}.ifVersion`);
+    return { id, metadata, condition: conditionOf(version, undefined) };
+  });
+}
+
+/** The versions that a delete demands, one per id; none where it demands none. */
+export function checkDelete({
+  ids,
+  ifVersions = [],
+}: DeleteRequest): readonly (Version | undefined)[] {
+  checkIdsToDelete(ids);
+  if (ifVersions.length > 0 && ifVersions.length !== ids.length) {
+    throw invalid(
+      'ifVersions',
+      `are ${ifVersions.length} for ${ids.length} ids, send one for each`,
+    );
+  }
+  return ifVersions.map((text, index) => versionOf(text, `ifVersions[${index}]`));
+}
+
+function conditionOf(
+  version: Version | undefined,
+  mode: 'insert-only' | 'update-only' | undefined,
+): WriteCondition | undefined {
+  if (version !== undefined) return { kind: 'version', version };
+  if (mode === undefined) return undefined;
+  return mode === 'insert-only' ? { kind: 'absent' } : { kind: 'exists' };
+}
+
+function versionOf(text: string | undefined, field: string): Version | undefined {
+  if (text === undefined || text === '') return undefined;
+  const version = VERSION_FORM.test(text) ? BigInt(text) : undefined;
+  if (version !== undefined && version <= VERSION_MAX) return version;
+  throw invalid(field, 'is not a version, which is a decimal number of 64 bits');
+}

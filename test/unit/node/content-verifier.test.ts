@@ -1,0 +1,184 @@
+// Goal: replicas that differ at one position of the log are found and named (P-6, W4).
+// Method: the verifier over replicas that are objects, in virtual time.
+import { describe, expect, it } from 'vitest';
+import type { ContentQuery, ContentReport, SlotContent } from '../../../src/engine/engine.js';
+import { ContentVerifier } from '../../../src/node/content-verifier.js';
+import type { ReplicaStatus } from '../../../src/replica/replica.js';
+import { defined } from '../../../src/shared/assert.js';
+import type { ShardVerification } from '../../../src/shared/codec/verify-messages.js';
+import { FlotillaError } from '../../../src/shared/errors.js';
+import { silentLogger } from '../../../src/shared/logger.js';
+import { initialTopology } from '../../../src/topology/initial-topology.js';
+import { applyTopologyCommand } from '../../../src/topology/transitions.js';
+import { TopologyHolder } from '../../../src/topology/view.js';
+import { VirtualEnvironment } from '../../support/virtual-environment.js';
+import { config, seed } from '../topology/topology-fixtures.js';
+
+const STATUS: ReplicaStatus = {
+  groupId: 1,
+  shardId: 0,
+  replicaId: 1,
+  nodeId: 1,
+  role: 'StateLeader',
+  term: 1,
+  leaderNodeId: 1,
+  commitIndex: 1,
+  appliedIndex: 1,
+  lastIndex: 1,
+  leaderChanges: 1,
+  followers: [],
+  engine: undefined,
+  fault: undefined,
+};
+
+class Setup {
+  readonly environment = new VirtualEnvironment();
+  readonly view = new TopologyHolder();
+  /** What nodes answer; equal where nothing else was said. */
+  readonly answers = new Map<number, (query: ContentQuery) => ContentReport>();
+  readonly queries: ContentQuery[] = [];
+  markError: FlotillaError | undefined;
+  marks = 0;
+  readonly verifier: ContentVerifier;
+
+  constructor() {
+    const genesis = initialTopology(seed(3, 1));
+    const created = { kind: 'beginCreateCollection', config: config('docs') } as const;
+    this.view.publish(applyTopologyCommand(genesis, created).document);
+    const replicaOf = (_: unknown, nodeId: number) => ({
+      contents: async (query: ContentQuery): Promise<ContentReport> => {
+        this.queries.push(query);
+        return (this.answers.get(nodeId) ?? (() => holding(slot(7, 'a'))))(query);
+      },
+    });
+    const local = new Map([[this.shard.groupId, { status: async () => STATUS }]]);
+    this.verifier = new ContentVerifier({
+      view: this.view,
+      router: {
+        mark: async () => {
+          if (this.markError !== undefined) throw this.markError;
+          return 100 * ++this.marks;
+        },
+      },
+      directory: { local, replicaOf },
+      environment: this.environment,
+      logger: silentLogger,
+    });
+  }
+
+  get shard() {
+    return defined(this.view.current()?.shards[0], 'shard');
+  }
+
+  get collectionId(): number {
+    return defined(this.view.current()?.collections[0], 'collection').collectionId;
+  }
+
+  async verify(
+    options: { collectionId?: number; deep?: boolean } = {},
+  ): Promise<ShardVerification> {
+    const [shard] = await this.verifier.verify({ deep: false, ...options }, { timeoutMs: 1_000 });
+    return defined(shard, 'shard');
+  }
+}
+
+function slot(number: number, digit: string, records = 2): SlotContent {
+  return { slot: number, records, hash: digit.repeat(32) };
+}
+
+/** Of the first collection. */
+function holding(...slots: SlotContent[]): ContentReport {
+  return { contents: [{ collectionId: 1, slots }], faults: [] };
+}
+
+describe('a comparison of replicas', () => {
+  it('asks all of them at one mark, and finds nothing where they are equal', async () => {
+    const setup = new Setup();
+    const verified = await setup.verify();
+    expect(verified).toEqual({
+      shardId: setup.shard.shardId,
+      index: 100,
+      problem: '',
+      replicas: [1, 2, 3].map((nodeId) => ({ nodeId, problem: '' })),
+      slots: 1,
+      differences: [],
+      damages: [],
+    });
+    expect(setup.queries).toEqual([1, 2, 3].map(() => ({ mark: 100, deep: false })));
+    expect([...setup.verifier.divergence]).toEqual([[setup.shard.shardId, 0]]);
+  });
+
+  it('names the slots in which hash or count differ, and those that one lacks', async () => {
+    const setup = new Setup();
+    setup.answers.set(1, () => holding(slot(7, 'a'), slot(9, 'c')));
+    setup.answers.set(2, () => holding(slot(7, 'b'), slot(9, 'c')));
+    setup.answers.set(3, () => holding(slot(7, 'a')));
+    const { differences, slots } = await setup.verify();
+    expect(slots).toBe(2);
+    expect(differences.map((one) => [one.collection, one.slot])).toEqual([
+      ['docs', 7],
+      ['docs', 9],
+    ]);
+    expect(differences[0]?.holdings.map(({ hash }) => hash[0])).toEqual(['a', 'b', 'a']);
+    expect(differences[1]?.holdings.map(({ records }) => records)).toEqual([2, 2, 0]);
+    expect(setup.verifier.divergence.get(setup.shard.shardId)).toBe(2);
+  });
+
+  it('looks at one collection where it is asked to', async () => {
+    const setup = new Setup();
+    setup.answers.set(2, () => holding(slot(7, 'b')));
+    expect((await setup.verify({ collectionId: setup.collectionId + 1 })).differences).toEqual([]);
+    expect((await setup.verify({ collectionId: setup.collectionId })).differences).toHaveLength(1);
+  });
+
+  it('makes another mark for a replica that was not there at the first', async () => {
+    const setup = new Setup();
+    setup.answers.set(2, ({ mark }) => (mark === 100 ? { faults: [] } : holding(slot(7, 'a'))));
+    expect(await setup.verify()).toMatchObject({ index: 200, differences: [] });
+    setup.answers.set(2, () => ({ faults: [] }));
+    const { replicas, differences } = await setup.verify();
+    expect(differences).toEqual([]);
+    expect(replicas[1]).toEqual({ nodeId: 2, problem: 'it was not there at the mark' });
+  });
+
+  it('says which replicas did not answer, and why a shard could not be looked at', async () => {
+    const setup = new Setup();
+    setup.answers.set(3, () => {
+      throw new FlotillaError('SHARD_UNAVAILABLE', 'no link');
+    });
+    const { replicas } = await setup.verify();
+    expect(replicas.map(({ problem }) => problem)).toEqual(['', '', 'no link']);
+    setup.markError = new FlotillaError('NO_LEADER', 'nobody leads');
+    expect(await setup.verify()).toMatchObject({ index: 0, problem: 'nobody leads' });
+  });
+
+  it('names what a deep one finds stored in the place of what was written', async () => {
+    const setup = new Setup();
+    const fault = { collectionId: 1, kept: slot(7, 'a', 2), found: slot(7, 'b', 1) };
+    setup.answers.set(2, ({ deep }) => ({ ...holding(slot(7, 'a')), faults: deep ? [fault] : [] }));
+    expect((await setup.verify()).damages).toEqual([]);
+    expect((await setup.verify({ deep: true })).damages).toMatchObject([
+      { collection: 'docs', slot: 7, kept: { nodeId: 2, records: 2 }, found: { records: 1 } },
+    ]);
+  });
+
+  it('is made now and then by the node that leads, for its metrics', async () => {
+    const setup = new Setup();
+    setup.answers.set(2, () => holding(slot(7, 'b')));
+    await setup.environment.advance(599_999);
+    expect(setup.marks).toBe(0);
+    await setup.environment.advance(1);
+    expect(setup.verifier.divergence.get(setup.shard.shardId)).toBe(1);
+    setup.answers.set(3, () => {
+      throw new FlotillaError('UNIMPLEMENTED', 'an earlier version');
+    });
+    await setup.environment.advance(600_000);
+    expect(setup.marks).toBe(1);
+    setup.answers.clear();
+    await setup.environment.advance(600_000);
+    expect(setup.verifier.divergence.get(setup.shard.shardId)).toBe(0);
+    setup.verifier.close();
+    await setup.environment.advance(3_600_000);
+    expect(setup.marks).toBe(2);
+  });
+});
