@@ -5,7 +5,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { argv } from 'node:process';
-import { figureTable } from './harness/figure-table.js';
+import { tablesOf } from './harness/measurement-tables.js';
 import { padTable } from './harness/pad-table.js';
 import { replaceRegion } from './harness/region.js';
 import { type BenchResult, newestResult } from './harness/results.js';
@@ -24,6 +24,7 @@ const REGIONS: readonly Region[] = [
     name: 'bench',
     draw: () => ['cluster', 'unary-ceiling'].map(drawScenario).join('\n\n'),
   },
+  { path: 'bench/README.md', name: 'engine', draw: () => drawScenario('engine') },
   {
     path: 'bench/README.md',
     name: 'consensus',
@@ -40,9 +41,11 @@ function drawScenario(scenario: string): string {
   return `\`${command}\`:\n\n${drawFindings(result)}\n\n${circumstances(result)}`;
 }
 
-/** A table of the figures; else the scenario's own lines, which are one already or become a list. */
-function drawFindings({ figures, lines = [] }: BenchResult): string {
-  if (figures.length > 0) return padTable(figureTable(figures).split('\n'));
+/** The tables of the figures; else the scenario's own lines: rows of one already, or a list. */
+function drawFindings(result: BenchResult): string {
+  const tables = tablesOf(result).map((table) => table.split('\n'));
+  if (tables.length > 0) return tables.map(padTable).join('\n\n');
+  const { lines = [] } = result;
   if (lines.every((line) => line.startsWith('|'))) return padTable(lines);
   return lines.map((line) => `- ${line}`).join('\n');
 }

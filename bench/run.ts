@@ -4,11 +4,12 @@
  */
 import { argv } from 'node:process';
 import { parseArgs } from 'node:util';
-import { figureTable } from './harness/figure-table.js';
+import { tablesOf } from './harness/measurement-tables.js';
 import { appendResult, beginRun, describeResult } from './harness/results.js';
 import type { Scenario } from './harness/scenario.js';
 import { cluster } from './scenarios/cluster.js';
 import { consensus } from './scenarios/consensus.js';
+import { engine } from './scenarios/engine.js';
 import { failoverVirtual } from './scenarios/failover-virtual.js';
 import { micro } from './scenarios/micro.js';
 import { snapshot } from './scenarios/snapshot.js';
@@ -17,6 +18,7 @@ import { unaryCeiling } from './scenarios/unary-ceiling.js';
 const SCENARIOS: readonly Scenario[] = [
   cluster,
   unaryCeiling,
+  engine,
   consensus,
   snapshot,
   failoverVirtual,
@@ -78,8 +80,8 @@ async function main(args: readonly string[]): Promise<number> {
   });
   const result = describeResult(run, measurement);
   if (!quick) appendResult(result);
-  const { figures, lines = [] } = result;
-  const text = figures.length > 0 ? figureTable(figures) : lines.join('\n');
+  const tables = tablesOf(result);
+  const text = tables.length > 0 ? tables.join('\n\n') : (result.lines ?? []).join('\n');
   process.stdout.write(`${json ? JSON.stringify(result) : text}\n`);
   return 0;
 }

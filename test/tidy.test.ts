@@ -31,7 +31,7 @@ const UNBOUND_ROOMS: readonly string[] = ['node', 'cluster', 'cli', 'index.ts'];
 const REAL_TIME_ROOMS: readonly string[] = ['node', 'cli', 'client'];
 /** Packages that exactly one file may import, so that their traps are guarded in one place. */
 const GUARDED_PACKAGES: Readonly<Record<string, string>> = {
-  'hnswlib-node': 'src/engine/index/hnsw-index.ts',
+  'hnswlib-node': 'src/engine/index/addon.ts',
   level: 'src/node/level-kv.ts',
 };
 /** Where the program is entered: started or loaded by name, so nothing has to import them. */

@@ -1,6 +1,7 @@
 /** Vectors to store, vectors to search for, and the true neighbours of the latter. */
-import { loadNeighbourData } from '../../test/support/mnist.js';
-import { clusteredVectors, exactNeighbours } from '../../test/support/vectors.js';
+import { loadNeighbourData, loadRealData, type NeighbourData } from '../../test/support/mnist.js';
+import { clusteredVectors } from '../../test/support/vectors.js';
+import { ExactScan } from './exact-scan.js';
 
 export interface Dataset {
   /** Where the vectors are from. */
@@ -24,20 +25,37 @@ export function clusteredDataset(size: {
   const { count, dimension } = size;
   const queryCount = Math.min(QUERIES_MAX, Math.ceil(count / 20));
   const all = clusteredVectors({ count: count + queryCount, dimension, seed: SEED });
-  const base = all.slice(0, count);
-  const queries = all.slice(count);
-  return {
-    source: `clustered, seed ${SEED}`,
+  const source = `clustered, seed ${SEED}`;
+  return withNeighbours({
+    source,
     dimension,
-    base,
-    queries,
-    neighbours: queries.map((query) => exactNeighbours(base, query, NEIGHBOURS)),
-  };
+    base: all.slice(0, count),
+    queries: all.slice(count),
+  });
+}
+
+/** The first vectors of a dataset. Costs queries x count distances. */
+export function firstOf({ base, ...rest }: Dataset, count: number): Dataset {
+  return withNeighbours({ ...rest, base: base.slice(0, count) });
+}
+
+function withNeighbours(data: Omit<Dataset, 'neighbours'>): Dataset {
+  const scan = new ExactScan(data.base, data.dimension);
+  return { ...data, neighbours: data.queries.map((query) => scan.nearest(query, NEIGHBOURS)) };
 }
 
 /** 10,000 images of digits where they are at hand, else clustered vectors of the same shape. */
 export function imageDataset(): Dataset {
-  const { source, base, queries, neighbours } = loadNeighbourData();
+  return datasetOf(loadNeighbourData());
+}
+
+/** The images; undefined where they are not at hand. */
+export function realImageDataset(): Dataset | undefined {
+  const data = loadRealData();
+  return data && datasetOf(data);
+}
+
+function datasetOf({ source, base, queries, neighbours }: NeighbourData): Dataset {
   return {
     source,
     dimension: base[0]?.length ?? 0,

@@ -24,11 +24,27 @@ export interface Figure {
   readonly ratios?: readonly { readonly of: string; readonly value: number }[];
 }
 
+/** What was measured that is neither a rate nor a latency. */
+export interface Quantity {
+  readonly name: string;
+  readonly value: number;
+  /** Empty for a plain number. */
+  readonly unit: string;
+}
+
+/** What the design asks for. Machines differ: one that is not met fails nothing. */
+export interface Bar extends Quantity {
+  readonly bound: { readonly kind: 'at least' | 'at most'; readonly value: number };
+  readonly isMet: boolean;
+}
+
 export type Parameters = Readonly<Record<string, string | number | boolean>>;
 
 export interface Measurement {
   readonly parameters: Parameters;
   readonly figures: readonly Figure[];
+  readonly quantities?: readonly Quantity[];
+  readonly bars?: readonly Bar[];
   /** Lines of a program that reports in a form of its own. */
   readonly lines?: readonly string[];
 }

@@ -26,7 +26,11 @@ export function quantilesMs(histogramUs: RecordableHistogram): Quantiles {
   return { p50: at(50), p90: at(90), p99: at(99), p999: at(99.9) };
 }
 
-/** Share of the true neighbours among those found, over all queries. */
+export function perSecond(count: number, durationMs: number): number {
+  return (1_000 * count) / durationMs;
+}
+
+/** Share of the true neighbours among those found, over all queries; 1 where there are none. */
 export function recallOf(
   found: readonly (readonly number[])[],
   truth: readonly (readonly number[])[],
@@ -38,7 +42,7 @@ export function recallOf(
     wanted += neighbours.length;
     for (const row of neighbours) if (rows.has(row)) hits++;
   }
-  return hits / wanted;
+  return wanted === 0 ? 1 : hits / wanted;
 }
 
 export function round(value: number, digits: number): number {

@@ -32,9 +32,13 @@ const records: RecordsBackend = {
   newestCollection: refuse,
   search: async () => answer,
   upsert: refuse,
+  patch: refuse,
   delete: refuse,
   fetch: refuse,
   count: refuse,
+  scroll: refuse,
+  deleteByFilter: refuse,
+  explain: refuse,
 };
 const admin: ClusterAdmin = {
   createCollection: refuse,
@@ -46,6 +50,7 @@ const admin: ClusterAdmin = {
   changeLeader: refuse,
   readmitNode: refuse,
   status: refuse,
+  verify: refuse,
 };
 
 const server = await GrpcServer.start({

@@ -1,9 +1,10 @@
 /** Three node processes, four shards, three replicas each, as a client process sees them. */
 
-import type { Collection, Metadata } from '../../src/client/collection.js';
+import type { Collection } from '../../src/client/collection.js';
 import { Flotilla } from '../../src/client/index.js';
+import type { Metadata } from '../../src/client/values.js';
 import { ProcessCluster } from '../../test/support/process-cluster.js';
-import { buildBareIndex } from '../harness/bare-index.js';
+import { BareIndex, plainArray } from '../harness/bare-index.js';
 import {
   clusteredDataset,
   type Dataset,
@@ -15,7 +16,7 @@ import {
 } from '../harness/dataset.js';
 import { type Load, runInTurns, type Turns } from '../harness/load.js';
 import type { BenchContext, Figure, Measurement, Scenario } from '../harness/scenario.js';
-import { recallOf, round } from '../harness/statistics.js';
+import { perSecond, recallOf, round } from '../harness/statistics.js';
 
 const NODES = 3;
 const SHARDS = 4;
@@ -107,11 +108,13 @@ async function measureDataset(run: DatasetRun): Promise<Figure[]> {
   const loading = await loadAll(collection, dataset);
 
   progress(`${dimension}-d: building the bare index`);
-  const bare = buildBareIndex(dataset, { ...GRAPH, ef: EF });
+  const bare = new BareIndex({ dimension, ...GRAPH, capacity: base.length });
+  const insertsPerSecond = Math.round(perSecond(base.length, bare.insertAll(base)));
   const found: number[][] = [];
   for (const vector of dataset.queries) found.push(await searchRows(collection, vector));
   const recall = round(recallOf(found, dataset.neighbours), 4);
-  const bareFound = dataset.queries.map((vector) => bare.search(vector, NEIGHBOURS));
+  const bareQueries = dataset.queries.map(plainArray);
+  const bareFound = bareQueries.map((vector) => bare.search(vector, NEIGHBOURS, EF));
   const bareRecall = round(recallOf(bareFound, dataset.neighbours), 4);
 
   progress(`${dimension}-d: searches, recall ${recall}, bare index ${bareRecall}`);
@@ -121,7 +124,7 @@ async function measureDataset(run: DatasetRun): Promise<Figure[]> {
       {
         name: bareName,
         inflight: 1,
-        call: (sequence) => bare.search(inTurn(dataset.queries, sequence), NEIGHBOURS),
+        call: (sequence) => bare.search(inTurn(bareQueries, sequence), NEIGHBOURS, EF),
       },
       ...searchLoads(collection, dataset, bareName),
     ],
@@ -129,7 +132,7 @@ async function measureDataset(run: DatasetRun): Promise<Figure[]> {
   );
   const inserts = {
     name: `${dimension}-d bare hnswlib-node insert`,
-    perSecond: bare.insertsPerSecond,
+    perSecond: insertsPerSecond,
   };
   return [
     ...writes,

@@ -8,14 +8,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import { setTimeout as wait } from 'node:timers/promises';
-import type { Engine, SearchQuery, ShardGenesis } from '../../src/engine/engine.js';
-import { ThreadEngine } from '../../src/engine/engine-client.js';
-import { floatBytes } from '../../src/shared/bytes.js';
-import { type Command, encodeCommand, stampCommand } from '../../src/shared/codec/command.js';
 import { clusteredVectors } from '../../test/support/vectors.js';
-import { startBuiltEngineThread } from '../harness/built-engine-thread.js';
+import { idOfRow, inTurn } from '../harness/dataset.js';
+import { EngineShard, searchQuery } from '../harness/engine-shard.js';
 import type { BenchContext, Measurement, Scenario } from '../harness/scenario.js';
-import { median } from '../harness/statistics.js';
+import { median, perSecond } from '../harness/statistics.js';
 
 const DIMENSION = 128;
 const RECORDS_PER_ENTRY = 32;
@@ -23,8 +20,6 @@ const RECORDS = { quick: 2_000, full: 100_000 };
 const RUNS = { quick: 1, full: 5 };
 /** A main thread that is busy for longer sends its heartbeats late. */
 const BUSY_MAX_MS = 5;
-const GENESIS: ShardGenesis = { shardId: 1, ownershipVersion: 1, slots: [0] };
-const SCOPE = { collectionId: 1, ownershipVersion: 1 };
 const MEBIBYTE = 1024 * 1024;
 
 export const snapshot: Scenario = {
@@ -32,48 +27,6 @@ export const snapshot: Scenario = {
   description: `writing and installing a snapshot of ${RECORDS.full} records in an engine thread`,
   run: runSnapshot,
 };
-
-/** An engine thread, and the log that it is fed from. */
-class Shard {
-  readonly engine: Engine;
-  #index = 0;
-
-  constructor(path: string) {
-    this.engine = new ThreadEngine({ spawn: startBuiltEngineThread, path, genesis: GENESIS });
-  }
-
-  async apply(command: Command): Promise<void> {
-    const index = ++this.#index;
-    const data = encodeCommand(command);
-    stampCommand(data, BigInt(index));
-    await this.engine.apply([{ index, term: 1, data }], index);
-  }
-
-  /** One entry of records that begins at row `first`. */
-  write(vectors: readonly Float32Array[], first: number): Promise<void> {
-    const rows = Array.from(
-      { length: RECORDS_PER_ENTRY },
-      (_, at) => (first + at) % vectors.length,
-    );
-    const sequence = this.#index + 1;
-    const requestKey = {
-      clientId: 'bench',
-      clientStampMs: 1,
-      sequence,
-      lowestUnanswered: sequence,
-    };
-    const operations = rows.map((row, ordinal) => ({
-      kind: 'upsert' as const,
-      ordinal,
-      slot: 0,
-      tenant: '',
-      id: `row-${row}`,
-      values: floatBytes(vectors[row] as Float32Array),
-      metadata: new Uint8Array(),
-    }));
-    return this.apply({ kind: 'write', ...SCOPE, requestKey, operations });
-  }
-}
 
 /**
  * Watches the main thread: counts the stretches in which it was busy for too long. By Linux's own
@@ -120,43 +73,46 @@ async function runSnapshot({ quick, progress }: BenchContext): Promise<Measureme
     lines.push(line);
     progress(line);
   };
-  const source = new Shard(join(directory, 'source'));
-  const target = new Shard(join(directory, 'target'));
+  const source = EngineShard.inThread(join(directory, 'source'));
+  const target = EngineShard.inThread(join(directory, 'target'));
   try {
     progress(`writing ${records} records`);
     const vectors = clusteredVectors({ count: records, dimension: DIMENSION, seed: 11 });
     await fill(source, vectors);
     const path = join(directory, 'snapshot');
     await measureWriting({ source, vectors, path, runs, report });
-    await target.engine.open();
+    await target.open();
     await measureInstalling({ target, vectors, path, runs, records, report });
   } finally {
-    await source.engine.close();
-    await target.engine.close();
+    await source.close();
+    await target.close();
     rmSync(directory, { recursive: true });
   }
   return { parameters: { records, dimension: DIMENSION, runs }, figures: [], lines };
 }
 
-async function fill(shard: Shard, vectors: readonly Float32Array[]): Promise<void> {
-  await shard.engine.open();
-  await shard.apply({
-    kind: 'createCollection',
-    collectionId: 1,
-    config: {
-      name: 'bench',
-      dimension: DIMENSION,
-      metric: 'l2',
-      m: 16,
-      efConstruction: 100,
-      indexedFields: [],
-    },
+async function fill(shard: EngineShard, vectors: readonly Float32Array[]): Promise<void> {
+  await shard.open();
+  await shard.createCollection({ dimension: DIMENSION, m: 16, efConstruction: 100 });
+  for (let at = 0; at < vectors.length; at += RECORDS_PER_ENTRY) {
+    await writeEntry(shard, vectors, at);
+  }
+}
+
+/** One entry of records that begins at row `first`. */
+function writeEntry(
+  shard: EngineShard,
+  vectors: readonly Float32Array[],
+  first: number,
+): Promise<void> {
+  const rows = Array.from({ length: RECORDS_PER_ENTRY }, (_, at) => (first + at) % vectors.length);
+  return shard.write({
+    upserts: rows.map((row) => ({ id: idOfRow(row), values: inTurn(vectors, row) })),
   });
-  for (let at = 0; at < vectors.length; at += RECORDS_PER_ENTRY) await shard.write(vectors, at);
 }
 
 interface Writing {
-  readonly source: Shard;
+  readonly source: EngineShard;
   readonly vectors: readonly Float32Array[];
   readonly path: string;
   readonly runs: number;
@@ -189,7 +145,7 @@ async function measureWriting({ source, vectors, path, runs, report }: Writing):
 }
 
 interface Installing extends Omit<Writing, 'source'> {
-  readonly target: Shard;
+  readonly target: EngineShard;
   readonly records: number;
 }
 
@@ -204,31 +160,20 @@ async function measureInstalling(options: Installing): Promise<void> {
     rates.push(perSecond(records, ms));
   }
   report(`installing it: ${rounded(rates)} records/s; ${watch}`);
-  const query: SearchQuery = {
-    vector: floatBytes(vectors[0] as Float32Array),
-    k: 10,
-    ef: 0,
-    includeValues: false,
-    includeMetadata: false,
-  };
-  const search = await timed(() => target.engine.search(SCOPE, [query]));
+  const query = searchQuery(inTurn(vectors, 0), { k: 10, ef: 0 });
+  const search = await timed(() => target.search(query));
   report(`a search before the graph is filled: ${search.ms.toFixed(0)} ms`);
-  const before = await graphPoints(target);
+  const before = (await target.stats()).graphPoints;
   const filling = await timed(async () => {
-    while ((await graphPoints(target)) < records) await wait(20);
+    while ((await target.stats()).graphPoints < records) await wait(20);
   });
   const filled = Math.round(perSecond(records - before, filling.ms)).toLocaleString('en-US');
   report(`filling the graph afterwards: ${filled} records/s`);
 }
 
-async function graphPoints({ engine }: Shard): Promise<number> {
-  const { collections } = await engine.stats();
-  return collections[0]?.graphPoints ?? 0;
-}
-
 /** Records a second that are written, one entry after the other, until `end` settles. */
 async function writesDuring(
-  shard: Shard,
+  shard: EngineShard,
   vectors: readonly Float32Array[],
   end: Promise<unknown>,
 ): Promise<number> {
@@ -239,7 +184,7 @@ async function writesDuring(
   let written = 0;
   const { ms } = await timed(async () => {
     do {
-      await shard.write(vectors, written);
+      await writeEntry(shard, vectors, written);
       written += RECORDS_PER_ENTRY;
     } while (!isOver);
   });
@@ -250,10 +195,6 @@ async function timed<T>(work: () => Promise<T>): Promise<{ ms: number; value: T 
   const startMs = performance.now();
   const value = await work();
   return { ms: performance.now() - startMs, value };
-}
-
-function perSecond(count: number, durationMs: number): number {
-  return (1_000 * count) / durationMs;
 }
 
 function rounded(values: readonly number[]): string {

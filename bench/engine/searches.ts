@@ -1,0 +1,75 @@
+/** Searches through the engine's thread beside searches of the bare library, over `ef`. */
+
+import { atLeast } from '../harness/bars.js';
+import { inTurn, NEIGHBOURS, rowOfId } from '../harness/dataset.js';
+import { searchQuery } from '../harness/engine-shard.js';
+import { runInTurns } from '../harness/load.js';
+import type { Bar, Figure } from '../harness/scenario.js';
+import { recallOf, round } from '../harness/statistics.js';
+import { type Findings, INFLIGHT } from './findings.js';
+import type { Subject } from './subject.js';
+
+export interface SearchOptions {
+  readonly efs: readonly number[];
+  /** The bars are looked at with this one of them. */
+  readonly barEf: number;
+  /** Percent of the bare library's rate that the engine should have. @default no bar */
+  readonly ratePercentMin?: number;
+  /** @default no bar */
+  readonly recallMin?: number;
+}
+
+export async function measureSearches(
+  subject: Subject,
+  { efs, barEf, ratePercentMin, recallMin }: SearchOptions,
+): Promise<Partial<Findings>> {
+  const figures: Figure[] = [];
+  const bars: Bar[] = [];
+  for (const ef of efs) {
+    subject.progress(`searches, ef ${ef}`);
+    const [engine, bare] = await measureEf(subject, ef);
+    figures.push(bare, engine);
+    if (ef !== barEf) continue;
+    const percent = 100 * (engine.ratios?.[0]?.value ?? 0);
+    const rate = { name: `${engine.name}: rate by that of the bare library`, unit: '%' };
+    if (ratePercentMin !== undefined)
+      bars.push(atLeast({ ...rate, value: percent }, ratePercentMin));
+    const recall = { name: `${engine.name}: recall@10`, value: engine.recall ?? 0, unit: '' };
+    if (recallMin !== undefined) bars.push(atLeast(recall, recallMin));
+  }
+  return { figures, bars };
+}
+
+/** Of the engine, then of the bare library. */
+async function measureEf(subject: Subject, ef: number): Promise<[Figure, Figure]> {
+  const { name, dataset, plainQueries, bare, shard, effort } = subject;
+  const queries = dataset.queries.map((vector) => searchQuery(vector, { k: NEIGHBOURS, ef }));
+  const found: number[][] = [];
+  for (const query of queries) {
+    found.push((await shard.search(query)).map(({ id }) => rowOfId(id)));
+  }
+  const bareFound = plainQueries.map((query) => bare.search(query, NEIGHBOURS, ef));
+  const bareName = `${name} bare search, ef ${ef}`;
+  const [engineFigure, bareFigure] = await runInTurns(
+    [
+      {
+        name: `${name} search, ef ${ef}, ${INFLIGHT} in flight`,
+        inflight: INFLIGHT,
+        ratiosOf: [bareName],
+        call: (sequence) => shard.search(inTurn(queries, sequence)),
+      },
+      {
+        name: bareName,
+        inflight: 1,
+        call: (sequence) => bare.search(inTurn(plainQueries, sequence), NEIGHBOURS, ef),
+      },
+    ],
+    effort.turns,
+  );
+  const recall = round(recallOf(found, dataset.neighbours), 4);
+  const bareRecall = round(recallOf(bareFound, dataset.neighbours), 4);
+  return [
+    { ...(engineFigure as Figure), recall },
+    { ...(bareFigure as Figure), recall: bareRecall },
+  ];
+}
