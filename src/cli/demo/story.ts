@@ -1,6 +1,7 @@
 /** What the demo shows, step by step, each with a sentence on what has just happened. */
 import type { Collection, Flotilla, Hit } from '../../client/index.js';
 import type { CliContext } from '../context.js';
+import { formatDuration } from '../render/format.js';
 import { EMBEDDING_DIMENSION, embed } from './hashing-embedding.js';
 import type { NodeProcesses } from './node-processes.js';
 import { SAMPLE_NOTES } from './notes.js';
@@ -52,7 +53,9 @@ export class Story {
         await this.#until(`node ${nodeId} serves`, () => this.#nodes.isReady(nodeId), nodeId);
       }
     });
-    this.#say(`They found each other, made a cluster and elected leaders in ${seconds(tookMs)}.`);
+    this.#say(
+      `They found each other, made a cluster and elected leaders in ${formatDuration(tookMs)}.`,
+    );
   }
 
   async #showShards(title: string): Promise<void> {
@@ -74,7 +77,8 @@ export class Story {
       if (appliedCount !== SAMPLE_NOTES.length) throw new Error('some notes were not written');
     });
     this.#say(
-      `Every note is on the disks of at least two of the three nodes. It took ${millis(tookMs)}.`,
+      'Every note is on the disks of at least two of the three nodes. ' +
+        `It took ${formatDuration(tookMs)}.`,
     );
   }
 
@@ -100,7 +104,7 @@ export class Story {
   async #searchOn(): Promise<void> {
     const tookMs = await this.#timed(() => this.#search('Searching again, at once, for'));
     this.#say(
-      `The same answer, after ${seconds(tookMs)}: the two nodes left noticed, elected new ` +
+      `The same answer, after ${formatDuration(tookMs)}: the two nodes left noticed, elected new ` +
         'leaders, and the client waited.',
     );
   }
@@ -110,7 +114,9 @@ export class Story {
     const tookMs = await this.#timed(async () => {
       await this.#notes.upsert([recordOf(LATE_NOTE)]);
     });
-    this.#say(`Acknowledged after ${millis(tookMs)}: two of three replicas are a majority.`);
+    this.#say(
+      `Acknowledged after ${formatDuration(tookMs)}: two of three replicas are a majority.`,
+    );
   }
 
   async #bringBack(nodeId: number): Promise<void> {
@@ -120,7 +126,9 @@ export class Story {
       await this.#until(`node ${nodeId} serves`, () => this.#nodes.isReady(nodeId), nodeId);
       await this.#until('all replicas have caught up', () => this.#hasCaughtUp(), nodeId);
     });
-    this.#say(`It read its disk, took what it had missed, and is level after ${seconds(tookMs)}.`);
+    this.#say(
+      `It read its disk, took what it had missed, and is level after ${formatDuration(tookMs)}.`,
+    );
   }
 
   async #hasCaughtUp(): Promise<boolean> {
@@ -179,12 +187,4 @@ function recordOf({ id, topic, text }: typeof LATE_NOTE): {
   metadata: NoteMetadata;
 } {
   return { id, values: embed(text), metadata: { topic, text } };
-}
-
-function seconds(ms: number): string {
-  return `${(ms / 1_000).toFixed(1)} s`;
-}
-
-function millis(ms: number): string {
-  return `${Math.round(ms)} ms`;
 }
