@@ -10,6 +10,7 @@ import { writeFileSync } from 'node:fs';
 import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
 import { describeCommit, describeMachine } from '../bench/harness/machine.js';
+import { faultKinds } from '../test/support/faults/all-fault-kinds.js';
 import {
   type CampaignOptions,
   type CampaignReport,
@@ -17,7 +18,8 @@ import {
 } from '../test/support/faults/campaign.js';
 import { ClusterView } from '../test/support/faults/cluster-view.js';
 import { DEPARTURES, measureFailovers } from '../test/support/faults/failover.js';
-import { faultKinds } from '../test/support/faults/fault-kinds.js';
+import { FakeClocks } from '../test/support/faults/fake-clocks.js';
+import { ForgetfulDisks } from '../test/support/faults/forgetful-disks.js';
 import { GROW_VOTERS, MOVE_LEADER } from '../test/support/faults/member-faults.js';
 import type { FaultRecord } from '../test/support/faults/nemesis.js';
 import { LoopbackNetwork } from '../test/support/faults/node-network.js';
@@ -61,7 +63,7 @@ interface RunPlan {
   readonly share: number;
   readonly options: Pick<
     CampaignOptions,
-    'network' | 'nodes' | 'kinds' | 'leases' | 'smallDiskMebibytes'
+    'network' | 'nodes' | 'kinds' | 'leases' | 'smallDiskMebibytes' | 'forgetfulDisks' | 'clocks'
   >;
 }
 
@@ -90,15 +92,51 @@ async function run(options: Options): Promise<Result> {
   };
 }
 
-/** Each run has a cluster of its own; together they take all of the minutes. */
+const POWER_CUTS: RunPlan = {
+  what: 'machines that lose power, and what was not synced',
+  share: 0.1,
+  options: {
+    network: openPartitionableNetwork,
+    kinds: faultKinds('power-cut', 'power-cut-all', 'shorter-log-votes'),
+    forgetfulDisks: true,
+  },
+};
+
+const WRONG_CLOCKS: readonly RunPlan[] = [
+  {
+    what: 'wall clocks that jump, leases on',
+    share: 0.05,
+    options: {
+      network: openPartitionableNetwork,
+      kinds: faultKinds('clock-ahead', 'clock-behind', 'isolate-leader', 'pause-leader'),
+      leases: true,
+      clocks: 'jumping',
+    },
+  },
+  {
+    what: 'one node runs 1.1 times as fast, leases on',
+    share: 0.05,
+    options: {
+      network: openPartitionableNetwork,
+      kinds: faultKinds('isolate-leader', 'pause-leader', 'kill-leader'),
+      leases: true,
+      clocks: { 1: 1, 2: 1.1, 3: 1 },
+    },
+  },
+];
+
+/**
+ * Each run has a cluster of its own; together they take all of the minutes, less where this machine
+ * lacks what a run needs.
+ */
 function runsOf(): readonly RunPlan[] {
   const partitionable = openPartitionableNetwork;
   const smallDisk = SmallDisk.isAvailable() ? { smallDiskMebibytes: SMALL_DISK_MEBIBYTES } : {};
   return [
-    { what: 'all faults', share: 0.5, options: { network: partitionable, ...smallDisk } },
+    { what: 'all faults', share: 0.4, options: { network: partitionable, ...smallDisk } },
     {
       what: 'all faults, leases on',
-      share: 0.2,
+      share: 0.15,
       options: { network: partitionable, leases: true, ...smallDisk },
     },
     {
@@ -121,9 +159,11 @@ function runsOf(): readonly RunPlan[] {
     },
     {
       what: 'late packets, which only proxies can cause',
-      share: 0.1,
+      share: 0.05,
       options: { network: (nodeIds) => ProxyNetwork.open(nodeIds), kinds: faultKinds('delay') },
     },
+    ...(ForgetfulDisks.isAvailable() ? [POWER_CUTS] : []),
+    ...(FakeClocks.isAvailable() ? WRONG_CLOCKS : []),
   ];
 }
 

@@ -1,8 +1,8 @@
 // Goal: nodes that are restarted one after another cost no client a call, and nothing is lost
 // (F-15, P-1). Method: three processes, SIGTERM in turn; all calls of clients that retry succeed.
 import { expect, it } from 'vitest';
+import { faultKinds } from '../support/faults/all-fault-kinds.js';
 import { runCampaign } from '../support/faults/campaign.js';
-import { faultKinds } from '../support/faults/fault-kinds.js';
 import { LoopbackNetwork } from '../support/faults/node-network.js';
 import { expectSound } from './sound-campaign.js';
 

@@ -2,8 +2,8 @@
 // F-7, F-8). Method: the proxies that stand for network namespaces where there are no rights for
 // them: they delay, and hold up one or both directions between nodes.
 import { expect, it } from 'vitest';
+import { faultKinds } from '../support/faults/all-fault-kinds.js';
 import { runCampaign } from '../support/faults/campaign.js';
-import { faultKinds } from '../support/faults/fault-kinds.js';
 import { ProxyNetwork } from '../support/faults/proxy-network.js';
 import { expectSound } from './sound-campaign.js';
 

@@ -3,9 +3,9 @@
 // M8). Method: five processes, three replicas a shard; then four voters of which two are killed.
 import { expect, it } from 'vitest';
 import { Flotilla } from '../../src/client/index.js';
+import { faultKinds } from '../support/faults/all-fault-kinds.js';
 import { runCampaign } from '../support/faults/campaign.js';
 import { ClusterView } from '../support/faults/cluster-view.js';
-import { faultKinds } from '../support/faults/fault-kinds.js';
 import { GROW_VOTERS, MOVE_LEADER } from '../support/faults/member-faults.js';
 import { LoopbackNetwork } from '../support/faults/node-network.js';
 import { acknowledged } from '../support/faults/workload.js';

@@ -3,9 +3,9 @@
 // Method: registers, sets and lists by clients that retry; a nemesis goes through all faults. More
 // rounds with FLOTILLA_MINUTES, others with FLOTILLA_SEED.
 import { expect, it } from 'vitest';
-import { ALL_FAULT_KINDS } from '../support/faults/all-fault-kinds.js';
+import { ALL_FAULT_KINDS, faultKinds } from '../support/faults/all-fault-kinds.js';
 import { runCampaign } from '../support/faults/campaign.js';
-import { type FaultKind, faultKinds } from '../support/faults/fault-kinds.js';
+import type { FaultKind } from '../support/faults/fault-scene.js';
 import { openPartitionableNetwork } from '../support/faults/partitions.js';
 import { SmallDisk } from '../support/faults/small-disk.js';
 import { expectSound } from './sound-campaign.js';

@@ -4,6 +4,8 @@ import { closeSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync } f
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { defined } from '../../src/shared/assert.js';
+import { FakeClocks } from './faults/fake-clocks.js';
+import { ForgetfulDisks, type Forgotten } from './faults/forgetful-disks.js';
 import { LoopbackNetwork, type NodeNetwork, type NodePlace } from './faults/node-network.js';
 import { SmallDisk } from './faults/small-disk.js';
 import { waitUntil } from './wait-until.js';
@@ -21,6 +23,13 @@ export interface ProcessClusterOptions {
   readonly smallDisk?: { readonly nodeId: number; readonly sizeMebibytes: number };
   /** Opens what the nodes talk over; closed with the cluster. @default loopback, undisturbed */
   readonly network?: (nodeIds: readonly number[]) => NodeNetwork | Promise<NodeNetwork>;
+  /** Whether `forget` can be called; see `ForgetfulDisks.isAvailable`. @default false */
+  readonly forgetfulDisks?: boolean;
+  /**
+   * Wall clocks that jump, or how fast the clocks of a node run; see `FakeClocks.isAvailable`.
+   * @default right clocks
+   */
+  readonly clocks?: 'jumping' | Readonly<Record<number, number>>;
   /** More flags for every node, without the dashes. */
   readonly flags?: Readonly<Record<string, string | number | boolean>>;
 }
@@ -34,6 +43,8 @@ export class ProcessCluster {
   readonly directory: string;
   readonly network: NodeNetwork;
   #smallDisk: SmallDisk | undefined;
+  #disks: ForgetfulDisks | undefined;
+  #clocks: FakeClocks | undefined;
   readonly #nodes: readonly NodeProcess[];
   readonly #options: ProcessClusterOptions;
 
@@ -44,6 +55,7 @@ export class ProcessCluster {
     const cluster = new ProcessCluster(await open(nodeIds), options);
     try {
       cluster.#mountSmallDisk();
+      cluster.#openFakes();
       await cluster.startAll();
     } catch (error) {
       await cluster.destroy();
@@ -75,6 +87,15 @@ export class ProcessCluster {
   /** The file system of the node that has one of its own. */
   get smallDisk(): SmallDisk | undefined {
     return this.#smallDisk;
+  }
+
+  /** What makes the nodes' clocks wrong, where that was asked for. */
+  get clocks(): FakeClocks | undefined {
+    return this.#clocks;
+  }
+
+  get canForget(): boolean {
+    return this.#disks !== undefined;
   }
 
   clientAddress(nodeId: number): string {
@@ -126,7 +147,8 @@ export class ProcessCluster {
     };
     const args = Object.entries(flags).flatMap(([name, value]) => [`--${name}`, String(value)]);
     const [command = '', ...words] = [...launcher, process.execPath, MAIN, 'node', ...args];
-    const child = spawn(command, words, { stdio: ['ignore', log, log] });
+    const env = { ...process.env, ...this.#environmentOf(nodeId) };
+    const child = spawn(command, words, { env, stdio: ['ignore', log, log] });
     closeSync(log);
     if (child.pid !== undefined) this.network.noteProcess(nodeId, child.pid);
     child.once('exit', () => {
@@ -189,6 +211,13 @@ export class ProcessCluster {
     }
   }
 
+  /** The disk of the node, whose process must have ended, loses what was not synced. */
+  forget(nodeId: number, random: () => number): Forgotten {
+    if (this.isRunning(nodeId)) throw new Error(`node ${nodeId} is running`);
+    const disks = defined(this.#disks, 'disks that forget');
+    return disks.forget(nodeId, this.directoryOf(nodeId), random);
+  }
+
   directoryOf(nodeId: number): string {
     return join(this.directory, `node-${nodeId}`);
   }
@@ -209,6 +238,27 @@ export class ProcessCluster {
     if (smallDisk === undefined) return;
     const { nodeId, sizeMebibytes } = smallDisk;
     this.#smallDisk = SmallDisk.mount({ nodeId, sizeMebibytes, path: this.directoryOf(nodeId) });
+  }
+
+  #openFakes(): void {
+    const { forgetfulDisks = false, clocks } = this.#options;
+    if (forgetfulDisks) this.#disks = ForgetfulDisks.open(this.directory);
+    if (clocks === undefined) return;
+    const rates = clocks === 'jumping' ? {} : { rates: clocks };
+    this.#clocks = new FakeClocks({ directory: this.directory, ...rates });
+  }
+
+  /** For a process that is about to start. */
+  #environmentOf(nodeId: number): Record<string, string> {
+    const fakes = [
+      this.#disks?.environmentOf(nodeId, this.directoryOf(nodeId)) ?? {},
+      this.#clocks?.environmentOf(nodeId) ?? {},
+    ];
+    const preload = fakes.flatMap(({ LD_PRELOAD }) => LD_PRELOAD ?? []);
+    return {
+      ...Object.assign({}, ...fakes),
+      ...(preload.length > 0 && { LD_PRELOAD: preload.join(':') }),
+    };
   }
 
   /** The exit code; null for an end by signal, undefined where there was no process. */

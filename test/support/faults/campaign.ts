@@ -1,12 +1,13 @@
 /** One run: workloads and a nemesis against a cluster of processes, and the verdict. */
 import { Flotilla } from '../../../src/client/index.js';
 import type { Fault } from '../../history/operation.js';
-import { ProcessCluster } from '../process-cluster.js';
+import { ProcessCluster, type ProcessClusterOptions } from '../process-cluster.js';
 import { seededRandom } from '../vectors.js';
 import { waitUntil } from '../wait-until.js';
+import { ALL_FAULT_KINDS } from './all-fault-kinds.js';
 import { AppendWorkload } from './append-workload.js';
 import { ClusterView, statusCommand } from './cluster-view.js';
-import { FAULT_KINDS, type FaultKind } from './fault-kinds.js';
+import type { FaultKind } from './fault-scene.js';
 import type { Counts, Journal } from './journal.js';
 import { type FaultRecord, Nemesis } from './nemesis.js';
 import type { NodeNetwork } from './node-network.js';
@@ -25,7 +26,7 @@ export interface CampaignOptions {
   readonly workers?: number;
   /** Pause of a worker after each operation. @default 5 */
   readonly paceMs?: number;
-  /** @default all that the network can cause */
+  /** @default all that are possible with these options */
   readonly kinds?: readonly FaultKind[];
   /** How long a fault lasts. @default 500 to 4,000 */
   readonly holdMs?: readonly [min: number, max: number];
@@ -35,6 +36,10 @@ export interface CampaignOptions {
   readonly smallDiskMebibytes?: number | undefined;
   /** The cluster setting. @default false */
   readonly leases?: boolean;
+  /** See `ProcessClusterOptions`. @default false */
+  readonly forgetfulDisks?: boolean;
+  /** See `ProcessClusterOptions`. @default right clocks */
+  readonly clocks?: ProcessClusterOptions['clocks'];
   readonly network: (nodeIds: readonly number[]) => NodeNetwork | Promise<NodeNetwork>;
   /** Asked between two faults; each kind comes at least once. @default after one round */
   readonly isOver?: () => boolean;
@@ -61,10 +66,13 @@ export interface CampaignReport {
 /** Starts a cluster, disturbs it, judges it and removes it. */
 export async function runCampaign(options: CampaignOptions): Promise<CampaignReport> {
   const { nodes = 3, shards = 2, network, leases = false, smallDiskMebibytes } = options;
+  const { forgetfulDisks = false, clocks } = options;
   const cluster = await ProcessCluster.start({
     nodes,
     shards,
     network,
+    forgetfulDisks,
+    ...(clocks && { clocks }),
     flags: { 'cluster-leases': leases },
     ...(smallDiskMebibytes !== undefined && {
       smallDisk: { nodeId: nodes, sizeMebibytes: smallDiskMebibytes },
@@ -78,7 +86,7 @@ export async function runCampaign(options: CampaignOptions): Promise<CampaignRep
 }
 
 async function disturb(cluster: ProcessCluster, options: CampaignOptions): Promise<CampaignReport> {
-  const { seed, shards = 2, workers = 8, paceMs = 5, kinds = FAULT_KINDS } = options;
+  const { seed, shards = 2, workers = 8, paceMs = 5, kinds = ALL_FAULT_KINDS } = options;
   const { holdMs = [500, 4_000], restCalls = 200, isOver = () => true, onRecord } = options;
   const clients = Array.from({ length: workers }, () => new Flotilla(cluster.addresses));
   const view = new ClusterView(cluster);

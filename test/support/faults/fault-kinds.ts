@@ -2,34 +2,20 @@
 import { defined } from '../../../src/shared/assert.js';
 import type { ProcessCluster } from '../process-cluster.js';
 import { waitUntil } from '../wait-until.js';
-import type { ClusterView } from './cluster-view.js';
-import type { Disturbance } from './node-network.js';
+import {
+  apart,
+  disturbed,
+  type FaultKind,
+  type FaultScene,
+  type OpenFault,
+  others,
+  type Path,
+  pick,
+  shuffle,
+  someLeader,
+  startAgain,
+} from './fault-scene.js';
 import type { SmallDisk } from './small-disk.js';
-
-export interface FaultScene {
-  readonly cluster: ProcessCluster;
-  readonly view: ClusterView;
-  /** In [0, 1). */
-  readonly random: () => number;
-}
-
-/** A fault that has begun. */
-export interface OpenFault {
-  /** Whom it hit, for the log. */
-  readonly detail: string;
-  /** Takes it away and waits until the nodes run; their replicas may still have to catch up. */
-  cure(): Promise<void>;
-}
-
-export interface FaultKind {
-  readonly name: string;
-  /** What happens, for the report. */
-  readonly what: string;
-  /** 'cure' where no majority is left until then, so that nothing can go on before. */
-  readonly goesOnFrom: 'begin' | 'cure';
-  isPossible(cluster: ProcessCluster): boolean;
-  begin(scene: FaultScene): Promise<OpenFault>;
-}
 
 /** Below the low-water mark of a log store, and above what its reserve is given up for. */
 const LOW_DISK_SHARE = 0.05;
@@ -37,16 +23,6 @@ const LOW_DISK_SHARE = 0.05;
 const always = (): boolean => true;
 const hasSmallDisk = ({ smallDisk }: ProcessCluster): boolean => smallDisk !== undefined;
 const canCut = ({ network }: ProcessCluster): boolean => network.abilities.has('isCut');
-
-/** The kinds of these names, in their order. */
-export function faultKinds(...names: readonly string[]): FaultKind[] {
-  return names.map((name) =>
-    defined(
-      FAULT_KINDS.find((kind) => kind.name === name),
-      `fault kind ${name}`,
-    ),
-  );
-}
 
 export const FAULT_KINDS: readonly FaultKind[] = [
   {
@@ -254,15 +230,6 @@ export const FAULT_KINDS: readonly FaultKind[] = [
   },
 ];
 
-/** From, to. */
-type Path = readonly [number, number];
-
-/** Whoever leads a shard drawn at random. */
-async function someLeader(scene: FaultScene): Promise<number> {
-  const { shards } = await scene.view.status();
-  return scene.view.leaderOf(Math.floor(scene.random() * shards.length));
-}
-
 /** Cuts one direction between a leader and each of the other nodes. */
 async function cutOneWay(
   scene: FaultScene,
@@ -278,53 +245,12 @@ async function killed(scene: FaultScene, nodeIds: readonly number[]): Promise<Op
   return { detail: `nodes ${nodeIds}`, cure: () => startAgain(scene, nodeIds) };
 }
 
-async function startAgain({ cluster }: FaultScene, nodeIds: readonly number[]): Promise<void> {
-  for (const nodeId of nodeIds) cluster.startNode(nodeId);
-  await cluster.ready();
-}
-
 function smallDiskOf({ smallDisk }: ProcessCluster): SmallDisk {
   return defined(smallDisk, 'small disk of a node');
-}
-
-function disturbed(
-  { cluster }: FaultScene,
-  paths: readonly Path[],
-  detail: string,
-  how: Disturbance = { isCut: true },
-): OpenFault {
-  for (const [from, to] of paths) cluster.network.disturb(from, to, how);
-  return { detail, cure: async () => cluster.network.heal() };
-}
-
-function apart(some: readonly number[], others: readonly number[]): Path[] {
-  return some.flatMap((a) =>
-    others.flatMap((b): Path[] => [
-      [a, b],
-      [b, a],
-    ]),
-  );
 }
 
 function allPaths({ cluster }: FaultScene): Path[] {
   return cluster.nodeIds.flatMap((a) =>
     cluster.nodeIds.filter((b) => b !== a).map((b): Path => [a, b]),
   );
-}
-
-function others({ cluster }: FaultScene, nodeIds: readonly number[]): number[] {
-  return cluster.nodeIds.filter((nodeId) => !nodeIds.includes(nodeId));
-}
-
-function pick(scene: FaultScene, from: readonly number[]): number {
-  return from[Math.floor(scene.random() * from.length)] as number;
-}
-
-export function shuffle<T>({ random }: Pick<FaultScene, 'random'>, items: readonly T[]): T[] {
-  const shuffled = [...items];
-  for (let at = shuffled.length - 1; at > 0; at--) {
-    const other = Math.floor(random() * (at + 1));
-    [shuffled[at], shuffled[other]] = [shuffled[other] as T, shuffled[at] as T];
-  }
-  return shuffled;
 }

@@ -2,7 +2,7 @@
 import { defined } from '../../../src/shared/assert.js';
 import type { ShardStatus } from '../../../src/shared/codec/admin-messages.js';
 import { waitUntil } from '../wait-until.js';
-import { type FaultKind, type FaultScene, shuffle } from './fault-kinds.js';
+import { type FaultKind, type FaultScene, shuffle } from './fault-scene.js';
 
 /** A new replica has to be filled, under load. */
 const CHANGE_LIMIT_MS = 180_000;

@@ -1,6 +1,5 @@
 /** Causes one fault after another, drawn from a seed, and keeps a log of them. */
-import type { FaultKind, FaultScene } from './fault-kinds.js';
-import { shuffle } from './fault-kinds.js';
+import { type FaultKind, type FaultScene, shuffle } from './fault-scene.js';
 
 /** One fault with its times, in the milliseconds of `performance.now()`. */
 export interface FaultRecord {
