@@ -108,7 +108,7 @@ const WRONG_CLOCKS: readonly RunPlan[] = [
     share: 0.05,
     options: {
       network: openPartitionableNetwork,
-      kinds: faultKinds('clock-ahead', 'clock-behind', 'isolate-leader', 'pause-leader'),
+      kinds: faultKinds('clock-ahead', 'clock-behind', 'cut-off-behind', 'cut-off-others-ahead'),
       leases: true,
       clocks: 'jumping',
     },

@@ -23,13 +23,13 @@ it('are never stale, and nothing is lost (F-4)', async () => {
 });
 
 describe.runIf(FakeClocks.isAvailable())('with wrong clocks (libfaketime)', () => {
-  it('are never stale while the wall clock of a leader jumps by a minute (F-5)', async () => {
+  it('are never stale while wall clocks jump by a minute (F-5)', async () => {
     const report = await runCampaign({
       seed: 5,
       leases: true,
       clocks: 'jumping',
       network: openPartitionableNetwork,
-      kinds: faultKinds('clock-ahead', 'isolate-leader', 'clock-behind', 'pause-leader'),
+      kinds: faultKinds('clock-ahead', 'clock-behind', 'cut-off-behind', 'cut-off-others-ahead'),
       holdMs: [1_500, 2_500],
       restCalls: 80,
     });
