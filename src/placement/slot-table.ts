@@ -5,8 +5,8 @@
 import { assert, defined } from '../shared/assert.js';
 import { LIMITS } from '../shared/limits.js';
 import { murmur3OfString } from '../shared/murmur3.js';
-import { HashRing, type HashRingOptions } from './hash-ring.js';
-import type { Placement, PlacementStrategy } from './strategy.js';
+import type { OwnershipUnit, UnitMove } from './ownership-unit.js';
+import { isOutstanding, noSuchUnit, type Placement } from './strategy.js';
 
 /** Slots of every placement. A power of two, since a slot is the leading bits of a hash. */
 export const SLOTS = LIMITS.slots.value;
@@ -23,7 +23,7 @@ export function slotPosition(slot: number): number {
   return (slot << SLOT_SHIFT) >>> 0;
 }
 
-/** Which shard owns each slot. A lookup by key costs one hash. */
+/** Which shard owns each slot. A lookup by key costs one hash, a move a copy of the table. */
 export class SlotTable implements Placement {
   /** Shard of each slot; `SLOTS` long. */
   readonly shardIds: readonly number[];
@@ -45,27 +45,25 @@ export class SlotTable implements Placement {
   slotsOf(shardId: number): number[] {
     return this.shardIds.flatMap((owner, slot) => (owner === shardId ? [slot] : []));
   }
-}
 
-/**
- * The cluster's default: each slot belongs to the ring's owner of the place where the slot begins.
- *
- * One shard more among n moves about 1/(n+1) of the slots, all of them to the new shard. Shares
- * get less even as shards grow in number: with the default points the largest is 1.1 times the
- * mean at 4 shards, 1.2 at 16, 1.6 at 64; at 256 shards, 4 slots each on average, some own none.
- */
-export class RingStrategy implements PlacementStrategy {
-  readonly name = 'ring';
-  readonly #options: HashRingOptions;
-
-  constructor(options: HashRingOptions = {}) {
-    this.#options = options;
+  unitOf(routingKey: string): OwnershipUnit {
+    return { kind: 'slot', slot: slotOfKey(routingKey) };
   }
 
-  place(shardIds: readonly number[]): SlotTable {
-    const ring = new HashRing(shardIds, this.#options);
-    return new SlotTable(
-      Array.from({ length: SLOTS }, (_, slot) => ring.ownerOf(slotPosition(slot))),
-    );
+  units(): OwnershipUnit[] {
+    return this.shardIds.map((_, slot) => ({ kind: 'slot', slot }));
+  }
+
+  ownerOf(unit: OwnershipUnit): number {
+    const owner = unit.kind === 'slot' ? this.shardIds[unit.slot] : undefined;
+    if (owner === undefined) throw noSuchUnit(unit);
+    return owner;
+  }
+
+  moved(move: UnitMove): SlotTable {
+    const { unit, toShardId } = move;
+    if (unit.kind !== 'slot') throw noSuchUnit(unit);
+    if (!isOutstanding(this, move)) return this;
+    return new SlotTable(this.shardIds.with(unit.slot, toShardId));
   }
 }

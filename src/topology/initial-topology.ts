@@ -1,6 +1,6 @@
 /** The document that a cluster starts from. */
 import { allocateReplicas } from '../placement/allocator.js';
-import { RingStrategy } from '../placement/slot-table.js';
+import { RingStrategy } from '../placement/ring-strategy.js';
 import { assert } from '../shared/assert.js';
 import { FlotillaError, limitExceeded } from '../shared/errors.js';
 import { LIMITS, type LimitName } from '../shared/limits.js';

@@ -1,5 +1,5 @@
 /** Which shard an id belongs to, as a cluster with default placement lays them out. */
-import { RingStrategy } from '../../../src/placement/slot-table.js';
+import { RingStrategy } from '../../../src/placement/ring-strategy.js';
 import type { Placement } from '../../../src/placement/strategy.js';
 
 export class KeySpace {

@@ -3,13 +3,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { HashRing } from '../../../src/placement/hash-ring.js';
-import {
-  RingStrategy,
-  SLOTS,
-  SlotTable,
-  slotOfKey,
-  slotPosition,
-} from '../../../src/placement/slot-table.js';
+import { RingStrategy } from '../../../src/placement/ring-strategy.js';
+import { SLOTS, SlotTable, slotOfKey, slotPosition } from '../../../src/placement/slot-table.js';
 import { murmur3OfString } from '../../../src/shared/murmur3.js';
 
 const shardIds = (count: number): number[] => Array.from({ length: count }, (_, at) => at);

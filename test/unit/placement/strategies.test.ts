@@ -1,28 +1,52 @@
-// Goal: each strategy holds the common contract; the suite tells good from bad.
-// Method: the shared suite, over the ring and over plain modulo as its counterpart.
+// Goal: each strategy holds the common contract, and claims what it really does.
+// Method: the shared suite over all of them, with the bounds that their doc comments give.
+import { ModuloStrategy } from '../../../src/placement/modulo.js';
+import { evenSplitPoints, RangeStrategy } from '../../../src/placement/range-strategy.js';
+import { RendezvousStrategy } from '../../../src/placement/rendezvous.js';
+import { RingStrategy } from '../../../src/placement/ring-strategy.js';
+import { TenantStrategy } from '../../../src/placement/tenant-strategy.js';
+import { VirtualShardStrategy } from '../../../src/placement/virtual-shards.js';
+import {
+  type PlacementClaims,
+  placementStrategySuite,
+} from '../../conformance/placement-strategy-suite.js';
 
-import { RingStrategy } from '../../../src/placement/slot-table.js';
-import type { PlacementStrategy } from '../../../src/placement/strategy.js';
-import { murmur3OfString } from '../../../src/shared/murmur3.js';
-import { placementStrategySuite } from '../../conformance/placement-strategy-suite.js';
-
-placementStrategySuite(new RingStrategy(), {
+/** As a ring and rendezvous hashing have it, over few enough shards. */
+const NEARLY_EVEN: PlacementClaims = {
   largestShare: 1.3,
-  movesOnlyToNewShard: true,
-  movedShare: { min: 0.7, max: 1.3 },
-});
-
-/** Even, but nearly every key moves: why the ring is there (M-10, 3 -> 4 moves 75 %). */
-const modulo: PlacementStrategy = {
-  name: 'modulo (test only)',
-  place: (shardIds) => {
-    const sorted = [...shardIds].sort((a, b) => a - b);
-    return { shardOf: (key) => sorted[murmur3OfString(key) % sorted.length] as number };
-  },
+  smallestShare: 0.7,
+  movesOnlyWhatItMust: true,
+  movedWhenJoining: { min: 0.7, max: 1.3 },
+  movedWhenLeaving: { min: 0.7, max: 1.3 },
+  followsFromShards: true,
 };
 
-placementStrategySuite(modulo, {
+/** Equal numbers of units; what is left are the keys of a unit. */
+const EVEN: PlacementClaims = {
+  ...NEARLY_EVEN,
   largestShare: 1.1,
-  movesOnlyToNewShard: false,
-  movedShare: { min: 0.9, max: 12 },
+  smallestShare: 0.9,
+  movedWhenJoining: { min: 0.9, max: 1.1 },
+  movedWhenLeaving: { min: 0.9, max: 1.1 },
+  followsFromShards: false,
+};
+
+placementStrategySuite(new RingStrategy(), NEARLY_EVEN);
+placementStrategySuite(new RendezvousStrategy(), NEARLY_EVEN);
+placementStrategySuite(new VirtualShardStrategy(), EVEN);
+
+// One that joins n moves n of n + 1 keys, and one of n that leaves the same: why the others exist.
+placementStrategySuite(new ModuloStrategy(), {
+  ...EVEN,
+  movesOnlyWhatItMust: false,
+  movedWhenJoining: { min: 1.9, max: 12 },
+  movedWhenLeaving: { min: 1.9, max: 11 },
+  followsFromShards: true,
 });
+
+// The keys of the suite, cut where an import that knows its keys would cut them.
+const sample = Array.from({ length: 20_000 }, (_, at) => `key-${at}`);
+placementStrategySuite(new RangeStrategy(evenSplitPoints(sample, 128)), EVEN);
+
+placementStrategySuite(new TenantStrategy(new VirtualShardStrategy()), EVEN);
+placementStrategySuite(new TenantStrategy(new RingStrategy()), NEARLY_EVEN);
