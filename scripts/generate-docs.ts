@@ -17,6 +17,12 @@ import { ServerMetrics } from '../src/server/metrics.js';
 import { ERRORS } from '../src/shared/error-codes.js';
 import { LIMITS } from '../src/shared/limits.js';
 import { drawFailureModes, PAGE as FAILURE_MODES_PAGE } from './failure-modes-page.js';
+import {
+  drawPlacementPage,
+  drawRingPicture,
+  PLACEMENT_PAGE,
+  RING_PICTURE,
+} from './placement-page.js';
 
 export interface GeneratedPage {
   /** Relative to the root of the repository. */
@@ -34,6 +40,8 @@ export function generatePages(): GeneratedPage[] {
     { path: FAILURE_MODES_PAGE, text: drawFailureModes() },
     { path: 'docs/limits.md', text: limitsPage() },
     { path: 'docs/metrics.md', text: metricsPage() },
+    { path: PLACEMENT_PAGE, text: drawPlacementPage() },
+    { path: RING_PICTURE, text: drawRingPicture() },
   ];
 }
 

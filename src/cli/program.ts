@@ -9,8 +9,10 @@ import { addDevCommand } from './commands/dev.js';
 import { addImportCommand } from './commands/import.js';
 import { addLeaderCommand } from './commands/leader.js';
 import { addNodeCommand } from './commands/node.js';
+import { addPlanCommand } from './commands/plan.js';
 import { addRecordCommands } from './commands/records.js';
 import { addReplicaCommand } from './commands/replica.js';
+import { addRingCommand } from './commands/ring.js';
 import { addSearchCommand } from './commands/search.js';
 import { addStatusCommand } from './commands/status.js';
 import { addVerifyCommand } from './commands/verify.js';
@@ -68,6 +70,8 @@ export function createProgram(context: CliContext, finish: (code: ExitCode) => v
   addImportCommand(program, context, finish);
   addSearchCommand(program, context, finish);
   addRecordCommands(program, context, finish);
+  addRingCommand(program, context, finish);
+  addPlanCommand(program, context, finish);
   addConfigCommand(program, context, finish);
   return program;
 }
