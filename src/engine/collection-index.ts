@@ -5,7 +5,7 @@
  * into the graph, one `step` at a time (H1, H2). When a fifth of the graph's points are tombstones
  * a second generation is filled beside it from the vectors in memory, or in the store where no copy
  * is kept, and takes its place (H3). All of it is synchronous, so that a search in one turn sees
- * one state.
+ * one state. Which graph serves, and what may be done to it, is for `CollectionGraphs` to say.
  *
  * A record costs what `RowTable` says, 24 bytes in tables of rows, 4 x dimension bytes with
  * `exactCopy`, and its point in the graph.
@@ -14,31 +14,32 @@ import { assert } from '../shared/assert.js';
 import { floatsOf } from '../shared/bytes.js';
 import type { Disk } from '../shared/environment.js';
 import { TopK } from '../shared/heap.js';
+import { LIMITS } from '../shared/limits.js';
 import type { CollectionConfig, Version } from '../shared/types.js';
+import { CollectionGraphs, type GraphToSave } from './collection-graphs.js';
 import { Graph, hitOrder, type RowHit } from './graph.js';
 import { ExactHead } from './head.js';
 import type { VectorIndexFactory } from './index/vector-index.js';
 import { distanceTo } from './index/vector-math.js';
+import { nearestInGraph } from './nearest-in-graph.js';
 import type { RecordName } from './record-name.js';
 import type { RecordValue } from './record-value.js';
 import type { RecordView } from './record-view.js';
-import { Renewal } from './renewal.js';
-import { RowScan } from './row-scan.js';
+import type { Renewal } from './renewal.js';
+import { RowScan, SPARE_HITS } from './row-scan.js';
 import { type Row, RowTable } from './rows.js';
-import type { Slices } from './slices.js';
+import { ROWS_PER_LOOK, type Slices } from './slices.js';
 import { type Measure, VectorArena } from './vector-arena.js';
 
-/** A graph of fewer tombstones is not worth another one. */
-const RENEWAL_TOMBSTONES_MIN = 64;
-/** Points for each tombstone below which a graph is worn. */
-const RENEWAL_POINTS_PER_TOMBSTONE = 5;
 /** Rows of which the vectors are read at once where no copy is kept. */
 const RENEWAL_PAGE_ROWS = 64;
-/** What an exact search in slices keeps beyond the hits at first, and how many times that next. */
-const SPARE_HITS = 16;
+/** How many times as many spare hits an exact search keeps at each further attempt. */
 const SPARE_GROWTH = 8;
-/** Rows that are asked for between two looks at the clock. */
-const ROWS_PER_LOOK = 256;
+/**
+ * How many times its bound a head may hold more while its graph takes no rows: about what comes in
+ * the second that a slow disk may take for a large graph.
+ */
+const SPARE_TIMES = 4;
 /** Rows of the backlog that a search reads in one turn. */
 const BACKLOG_IN_ONE_TURN_MAX = 1_024;
 
@@ -46,7 +47,10 @@ export interface IndexSettings {
   readonly createIndex: VectorIndexFactory;
   /** Whether the vectors of all rows stay in memory for exact scans, beside the graph's own. */
   readonly exactCopy: boolean;
-  /** Bound of the head. */
+  /**
+   * Bound of the head. It may hold `SPARE_TIMES` as much more, up to LIMITS, while a file of the
+   * graph is written or read.
+   */
   readonly headFloatsMax: number;
 }
 
@@ -94,25 +98,21 @@ export class CollectionIndex {
   readonly #settings: IndexSettings;
   readonly #arena: VectorArena;
   readonly #head: ExactHead;
-  #graph: Graph;
-  #renewal: Renewal | undefined;
+  readonly #graphs: CollectionGraphs;
   /** Whether the renewal is next, where the head has work too. */
   #renewalIsNext = false;
   /** The row of the head that the new generation has been given, and the old one not yet. */
   #halfMoved: Row | undefined;
-  /** What keeps rows from the graph: it is being saved, or another one loaded in its place. */
-  #fileWork: 'none' | 'saving' | 'restoring' = 'none';
-  /** The graph that is being loaded. */
-  #restored: Graph | undefined;
-  #unsavedInserts = 0;
   #disposed = false;
 
   constructor(config: CollectionConfig, settings: IndexSettings) {
     this.#config = config;
     this.#settings = settings;
     this.#arena = new VectorArena(config.dimension);
-    this.#head = new ExactHead(config.dimension, settings.headFloatsMax);
-    this.#graph = this.#newGraph();
+    const { headFloatsMax: floatsMax } = settings;
+    const spareFloatsMax = Math.min(SPARE_TIMES * floatsMax, LIMITS.headSpareFloatsMax.value);
+    this.#head = new ExactHead(config.dimension, { floatsMax, spareFloatsMax });
+    this.#graphs = new CollectionGraphs(() => this.#newGraph());
   }
 
   /** Live records. */
@@ -141,7 +141,7 @@ export class CollectionIndex {
   /** Adds the record or replaces it: a copy of the vector, no insert. */
   put(name: RecordName, version: Version, vector: Float32Array): { row: Row; existed: boolean } {
     const placed = this.rows.put(name, version);
-    this.#uncover(placed.row);
+    this.#graphs.drop(placed.row);
     this.#arena.put(placed.row, vector);
     this.#head.arrive(placed.row);
     return placed;
@@ -167,7 +167,7 @@ export class CollectionIndex {
   remove(name: RecordName): Row | undefined {
     const row = this.rows.release(name);
     if (row === undefined) return undefined;
-    this.#uncover(row);
+    this.#graphs.drop(row);
     this.#head.remove(row);
     this.#arena.release(row);
     return row;
@@ -181,6 +181,11 @@ export class CollectionIndex {
     return this.#near(query, (visit) => this.#head.each(visit), []);
   }
 
+  /** Whether few enough rows wait for the graph after an open that a search reads all at once. */
+  get isOneTurn(): boolean {
+    return this.#head.backlogSize <= BACKLOG_IN_ONE_TURN_MAX;
+  }
+
   /**
    * As `searchNear`, for a head that may be long after an open: the rows that were loaded are read
    * in slices first. Calls `take` in the turn in which the hits are right, see `RowScan`.
@@ -191,7 +196,7 @@ export class CollectionIndex {
     take: (near: NearHits) => Promise<T>,
   ): Promise<T> {
     const { accept } = query;
-    if (this.#head.backlogSize <= BACKLOG_IN_ONE_TURN_MAX) return take(this.searchNear(query));
+    if (this.isOneTurn) return take(this.searchNear(query));
     const backlog = this.#head.backlog();
     const rows = accept === undefined ? backlog : await acceptedRows(backlog, accept, means.slices);
     return this.searchRows({ ...query, rows }, means, (loaded) =>
@@ -239,8 +244,9 @@ export class CollectionIndex {
 
   /** Whether `step` has something to do. */
   get hasWork(): boolean {
-    if (this.#disposed || this.#fileWork !== 'none') return false;
-    return this.#head.size > 0 || this.#renewal !== undefined || this.#isWorn;
+    if (this.#disposed || this.#graphs.isFrozen) return false;
+    const { renewal, isRenewalDue } = this.#graphs;
+    return this.#head.size > 0 || renewal !== undefined || isRenewalDue;
   }
 
   /**
@@ -248,11 +254,12 @@ export class CollectionIndex {
    * Empty wherever a copy is kept.
    */
   missingVectors(): RecordName[] {
-    if (this.#settings.exactCopy || this.#renewal === undefined) return [];
+    const { renewal } = this.#graphs;
+    if (this.#settings.exactCopy || renewal === undefined) return [];
     const { limit } = this.rows;
-    const first = this.#renewal.next(limit);
+    const first = renewal.next(limit);
     if (first === undefined || this.#arena.has(first)) return [];
-    const coming = this.#renewal.coming(RENEWAL_PAGE_ROWS, limit);
+    const coming = renewal.coming(RENEWAL_PAGE_ROWS, limit);
     return coming.filter((row) => !this.#arena.has(row)).map((row) => this.rows.nameOf(row));
   }
 
@@ -265,22 +272,23 @@ export class CollectionIndex {
 
   /** A piece of the work that waits: one insert into a graph at most. */
   step(): void {
-    if (this.#renewal === undefined && this.#isWorn) {
+    if (this.#graphs.isRenewalDue) {
       // Which vectors it needs first is asked before the next step.
-      this.#renewal = new Renewal(this.#graph, this.#newGraph());
+      this.#graphs.beginRenewal();
       return;
     }
+    const { renewal } = this.#graphs;
     const half = this.#halfMoved;
     const row = this.#head.next;
     this.#halfMoved = undefined;
-    if (half !== undefined && this.#head.has(half) && this.#renewal?.graph.covers(half)) {
+    if (half !== undefined && this.#head.has(half) && renewal?.graph.covers(half)) {
       this.#cover(half);
-    } else if (this.#renewal === undefined) {
+    } else if (renewal === undefined) {
       if (row !== undefined) this.#cover(row);
     } else if (row === undefined || this.#renewalIsNext) {
-      this.#renew(this.#renewal);
+      this.#renew(renewal);
     } else {
-      this.#renewal.graph.insert(row, this.#arena.at(row));
+      renewal.graph.insert(row, this.#arena.at(row));
       this.#halfMoved = row;
       this.#renewalIsNext = true;
     }
@@ -293,81 +301,71 @@ export class CollectionIndex {
 
   /** Rows that the graph covers. */
   get coveredRows(): number {
-    return this.#graph.size;
+    return this.#graphs.serving.size;
   }
 
-  /** Inserts that made the graph what it is, and that its last checkpoint has not. */
+  /** See `CollectionGraphs`. */
   get unsavedInserts(): number {
-    return this.#unsavedInserts;
+    return this.#graphs.unsavedInserts;
   }
 
-  /** Whether `beginSave` may be called: not while the graph is loaded or about to be replaced. */
+  /** Whether `beginSave` may be called. */
   canSave(disk: Disk): boolean {
-    const isStill = this.#fileWork === 'none' && this.#renewal === undefined;
-    return isStill && !this.#disposed && this.#graph.canSave(disk);
+    return !this.#disposed && this.#graphs.canSave(disk);
   }
 
-  /** Freezes the graph, to be saved: until `endSave` rows wait in the head (H5). */
-  beginSave(): Graph {
-    assert(this.#fileWork === 'none' && this.#renewal === undefined, 'the graph is in use');
-    this.#fileWork = 'saving';
-    this.#graph.freeze();
-    return this.#graph;
+  /** Freezes the graph, to be written: rows wait in the head, which may hold more then (H5). */
+  beginSave(): GraphToSave {
+    this.#head.widen();
+    return this.#graphs.beginSave();
   }
 
-  /** The graph is thawed. `isSaved` tells whether there is a file of it now. */
+  /** The graph is written, or that has failed, and it is thawed: rows go into it again. */
+  endWriting(): void {
+    this.#graphs.endWriting();
+    this.#head.narrow();
+  }
+
+  /** The file counts now, where `isSaved`, or is given up. */
   endSave(isSaved: boolean): void {
-    this.#fileWork = 'none';
-    if (isSaved) this.#unsavedInserts = 0;
+    this.#graphs.endSave(isSaved);
   }
 
   /** To be called of a graph that is empty: rows wait in the head until `endRestore`. */
   awaitRestore(): void {
-    assert(this.#graph.points === 0, 'a graph is restored over another one');
-    this.#fileWork = 'restoring';
+    this.#head.widen();
+    this.#graphs.awaitRestore();
   }
 
   /** The frozen graph into which the file is to be loaded. Rows that change are dropped from it. */
   beginRestore(): Graph {
-    assert(this.#fileWork === 'restoring', 'nothing is to be restored');
-    this.#restored = this.#newGraph();
-    this.#restored.freeze();
-    return this.#restored;
+    return this.#graphs.beginRestore();
   }
 
   /** The graph that is loaded and thawed serves from here on, or is given up (H6). */
   endRestore(isRestored: boolean): void {
-    const restored = this.#restored;
-    this.#restored = undefined;
-    this.#fileWork = 'none';
-    if (isRestored && restored !== undefined) {
-      this.#graph.dispose();
-      this.#graph = restored;
-      this.#head.removeCovered((row) => restored.covers(row));
-    } else restored?.dispose();
+    this.#graphs.endRestore(isRestored);
+    if (isRestored) this.#head.removeCovered((row) => this.#graphs.serving.covers(row));
+    this.#head.narrow();
   }
 
   /** Frees the vectors of rows from `first` to before `end` that the graph covers. */
   releaseCovered(first: Row, end: Row): void {
     for (let row = first; row < end; row++) {
-      if (this.#graph.covers(row)) this.#arena.release(row);
+      if (this.#graphs.serving.covers(row)) this.#arena.release(row);
     }
   }
 
   stats(): IndexStats {
-    const others = [this.#renewal?.graph, this.#restored];
-    const graphs = others.reduce(
-      (sum, graph) => sum + (graph?.memoryBytes ?? 0),
-      this.#graph.memoryBytes,
-    );
+    const { serving, renewal, isWorn, memoryBytes } = this.#graphs;
     return {
       records: this.rows.size,
       headRows: this.#head.size,
-      graphPoints: this.#graph.points,
-      tombstones: this.#graph.tombstones,
-      isRenewing: this.#renewal !== undefined || this.#isWorn,
+      graphPoints: serving.points,
+      tombstones: serving.tombstones,
+      isRenewing: renewal !== undefined || isWorn,
       memoryBytes:
-        this.rows.memoryBytes + this.#arena.memoryBytes + this.#head.memoryBytes + graphs,
+        this.rows.memoryBytes + this.#arena.memoryBytes + this.#head.memoryBytes + memoryBytes,
     };
   }
 
@@ -375,18 +373,7 @@ export class CollectionIndex {
   dispose(): void {
     this.#disposed = true;
     this.rows.clear();
-    this.#graph.dispose();
-    this.#renewal?.graph.dispose();
-    this.#renewal = undefined;
-    this.#restored?.dispose();
-    this.#restored = undefined;
-  }
-
-  get #isWorn(): boolean {
-    const { tombstones, points } = this.#graph;
-    return (
-      tombstones >= RENEWAL_TOMBSTONES_MIN && tombstones * RENEWAL_POINTS_PER_TOMBSTONE > points
-    );
+    this.#graphs.dispose();
   }
 
   /**
@@ -394,14 +381,16 @@ export class CollectionIndex {
    * rows, which may have been written or have gone into the graph since they were found.
    */
   #near(
-    { vector, k, ef, accept }: NearQuery,
+    query: NearQuery,
     eachHeadRow: (visit: (row: Row) => void) => void,
     loaded: readonly RowHit[],
   ): NearHits {
     if (this.#disposed) return { hits: [], isShort: false };
+    const { vector, k, accept } = query;
     const measure = this.#measureTo(vector);
     const nearest = new TopK<RowHit>(k, hitOrder(this.rows));
-    const found = this.#graph.search(vector, k, ef, accept);
+    const { serving } = this.#graphs;
+    const found = nearestInGraph(serving, query);
     for (const { row, distance } of found) {
       const isHeld = this.#arena.has(row);
       nearest.offer({ row, distance: isHeld ? this.#arena.measure(row, measure) : distance });
@@ -416,7 +405,7 @@ export class CollectionIndex {
       const { bound } = nearest;
       if (bound === undefined || distance <= bound.distance) nearest.offer({ row, distance });
     });
-    return { hits: nearest.drain(), isShort: found.length < Math.min(k, this.#graph.size) };
+    return { hits: nearest.drain(), isShort: found.length < Math.min(k, serving.size) };
   }
 
   #measureTo(vector: Float32Array): Measure {
@@ -425,8 +414,7 @@ export class CollectionIndex {
 
   /** Moves a row of the head into the graph that is searched. */
   #cover(row: Row): void {
-    this.#graph.insert(row, this.#arena.at(row));
-    this.#unsavedInserts++;
+    this.#graphs.insert(row, this.#arena.at(row));
     this.#head.moved(row);
     if (!this.#settings.exactCopy) this.#arena.release(row);
   }
@@ -435,23 +423,12 @@ export class CollectionIndex {
   #renew(renewal: Renewal): void {
     this.#renewalIsNext = false;
     const row = renewal.next(this.rows.limit);
-    if (row !== undefined) {
-      renewal.graph.insert(row, this.#arena.at(row));
-      if (!this.#settings.exactCopy) this.#arena.release(row);
+    if (row === undefined) {
+      this.#graphs.endRenewal();
       return;
     }
-    const [covered, renewed] = [this.#graph.size, renewal.graph.size];
-    assert(covered === renewed, () => `${renewed} of ${covered} rows were renewed`);
-    this.#graph.dispose();
-    this.#graph = renewal.graph;
-    this.#renewal = undefined;
-    this.#unsavedInserts = renewed;
-  }
-
-  #uncover(row: Row): void {
-    this.#graph.drop(row);
-    this.#renewal?.graph.drop(row);
-    this.#restored?.drop(row);
+    renewal.graph.insert(row, this.#arena.at(row));
+    if (!this.#settings.exactCopy) this.#arena.release(row);
   }
 
   #newGraph(): Graph {

@@ -22,29 +22,33 @@ import type {
   Selection,
   StoredRecord,
 } from './engine.js';
+import type { PlainHit } from './plain-search.js';
 import type { Include } from './record-view.js';
+import { newSearchLane, SearchCaller } from './search-lane.js';
 import { writeLine } from './thread-log.js';
-import { ThreadOutbox } from './thread-outbox.js';
-import type {
-  EngineAnswer,
-  EngineCall,
-  EngineThreadData,
-  GiveUp,
-  Packed,
-  PackedQuery,
-  PackedSelection,
-  ThreadMessage,
+import { type Post, ThreadOutbox } from './thread-outbox.js';
+import {
+  type EngineAnswer,
+  type EngineCall,
+  type EngineThreadData,
+  type GiveUp,
+  type Packed,
+  type PackedQuery,
+  type PackedSelection,
+  type ThreadMessage,
+  WAKE_UP,
+  type WakeUp,
 } from './thread-protocol.js';
 
 /** What is used of a Worker. It is never terminated: inside the addon that aborts the process. */
 export interface EngineThread {
   postMessage(message: unknown, transfer: ArrayBuffer[]): void;
-  on(event: 'message', listener: (message: ThreadMessage<EngineAnswer>) => void): unknown;
+  on(event: 'message', listener: (message: ThreadMessage<EngineAnswer> | WakeUp) => void): unknown;
   on(event: 'error', listener: (error: unknown) => void): unknown;
   on(event: 'exit', listener: (exitCode: number) => void): unknown;
 }
 
-export interface ThreadEngineOptions extends Omit<EngineThreadData, 'posted'> {
+export interface ThreadEngineOptions extends Omit<EngineThreadData, 'posted' | 'lane'> {
   /** Starts a thread that runs `serveEngine` with the data. Called once, by the constructor. */
   readonly spawn: (data: EngineThreadData) => EngineThread;
   /** Called once if the thread ends without having been closed. */
@@ -52,6 +56,8 @@ export interface ThreadEngineOptions extends Omit<EngineThreadData, 'posted'> {
   /** See `ShardEngineOptions`. */
   readonly logger?: Logger;
 }
+
+const NO_BYTES = new ArrayBuffer(0);
 
 type AnswerOf<Kind extends EngineCall['kind']> = Extract<EngineAnswer, { kind: Kind }>;
 
@@ -67,6 +73,7 @@ interface Waiting {
 export class ThreadEngine implements Engine {
   readonly #options: ThreadEngineOptions;
   readonly #outbox: ThreadOutbox<EngineCall | GiveUp>;
+  readonly #searches: SearchCaller;
   readonly #waiting = new Map<number, Waiting>();
   readonly #exited: Promise<void>;
   #lastId = 0;
@@ -83,13 +90,19 @@ export class ThreadEngine implements Engine {
     const { spawn, onExit: _onExit, logger: _logger, ...data } = options;
     const posted = new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT);
     const counter = new Int32Array(posted);
-    const thread = spawn({ ...data, posted });
-    this.#outbox = new ThreadOutbox((message, transfer) => {
+    const lane = newSearchLane();
+    const thread = spawn({ ...data, posted, lane });
+    const post: Post = (message, transfer) => {
       // The thread looks at it between two inserts, where messages cannot reach it.
       Atomics.add(counter, 0, 1);
       thread.postMessage(message, transfer);
+    };
+    this.#outbox = new ThreadOutbox(post);
+    this.#searches = new SearchCaller(lane, () => post(WAKE_UP, []));
+    thread.on('message', (message) => {
+      if (message === WAKE_UP) this.#searches.receive((id, hits) => this.#onHits(id, hits));
+      else this.#onMessage(message);
     });
-    thread.on('message', (message) => this.#onMessage(message));
     thread.on('error', (error) => {
       this.#threadError = error;
     });
@@ -126,7 +139,8 @@ export class ThreadEngine implements Engine {
         scope,
         queries: queries.map((query) => packQuery(query, packer)),
       }) as const;
-    const { answer, bytes } = await this.#call('search', pack, givenUp);
+    const send = (id: number): boolean => this.#searches.send(id, scope, queries);
+    const { answer, bytes } = await this.#call('search', pack, givenUp, send);
     return answer.hits.map((hits) => hits.map((hit) => unpackRecord<Hit>(hit, bytes)));
   }
 
@@ -207,10 +221,12 @@ export class ThreadEngine implements Engine {
     await this.#exited;
   }
 
+  /** `send` may find a shorter way for the call than a message. */
   #call<Kind extends EngineCall['kind']>(
     kind: Kind,
     pack: (packer: BytePacker) => Extract<EngineCall, { kind: Kind }>,
     givenUp?: AbortSignal,
+    send: (id: number) => boolean = () => false,
   ): Promise<{ answer: AnswerOf<Kind>; bytes: ArrayBuffer }> {
     if (this.#ended !== undefined) return Promise.reject(this.#ended);
     if (givenUp?.aborted) return Promise.reject(new FlotillaError('CANCELLED', 'given up early'));
@@ -224,7 +240,7 @@ export class ThreadEngine implements Engine {
         },
         reject,
       });
-      this.#outbox.add(id, pack);
+      if (!send(id)) this.#outbox.add(id, pack);
       givenUp?.addEventListener('abort', () => this.#giveUp(id), { once: true });
     });
   }
@@ -240,10 +256,18 @@ export class ThreadEngine implements Engine {
         writeLine(this.#options.logger ?? silentLogger, body);
         continue;
       }
-      const waiting = defined(this.#waiting.get(id), `call ${id}`);
-      this.#waiting.delete(id);
-      waiting.resolve(body, bytes);
+      this.#answer(id, body, bytes);
     }
+  }
+
+  #onHits(id: number, hits: readonly PlainHit[]): void {
+    this.#answer(id, { kind: 'search', hits: [hits] }, NO_BYTES);
+  }
+
+  #answer(id: number, answer: EngineAnswer, bytes: ArrayBuffer): void {
+    const waiting = defined(this.#waiting.get(id), 'the call that is answered');
+    this.#waiting.delete(id);
+    waiting.resolve(answer, bytes);
   }
 
   #onExit(exitCode: number): void {
@@ -277,6 +301,7 @@ function packSelection<T extends Selection>(query: T, packer: BytePacker): Packe
 }
 
 function unpackRecord<T extends StoredRecord>(record: Packed<T>, bytes: ArrayBuffer): T {
+  if (record.values === undefined && record.metadata === undefined) return record as unknown as T;
   const { values, metadata, ...rest } = record;
   return {
     ...rest,

@@ -2,31 +2,41 @@
 import { unreachable } from '../shared/assert.js';
 import { toFlotillaError } from '../shared/errors.js';
 import { type BytePacker, unpack } from './byte-packer.js';
-import type { SearchQuery, Selection, StoredRecord } from './engine.js';
+import type { Hit, SearchQuery, Selection, StoredRecord } from './engine.js';
+import { type NamedHit, plainHit } from './plain-search.js';
+import type { SearchFrame } from './search-frames.js';
+import { SearchServer } from './search-lane.js';
 import { type EngineEnvironment, ShardEngine } from './shard-engine.js';
 import type { GivenUp } from './slices.js';
 import { postingLogger } from './thread-log.js';
 import { ThreadOutbox } from './thread-outbox.js';
-import type {
-  EngineAnswer,
-  EngineCall,
-  EngineThreadData,
-  GiveUp,
-  Packed,
-  PackedQuery,
-  PackedSelection,
-  ThreadMessage,
+import {
+  type EngineAnswer,
+  type EngineCall,
+  type EngineThreadData,
+  type GiveUp,
+  type Packed,
+  type PackedQuery,
+  type PackedSelection,
+  type ThreadMessage,
+  WAKE_UP,
+  type WakeUp,
 } from './thread-protocol.js';
 
 /** What is used of a MessagePort. */
 export interface EnginePort {
   postMessage(message: unknown, transfer: ArrayBuffer[]): void;
-  on(event: 'message', listener: (message: ThreadMessage<EngineCall | GiveUp>) => void): unknown;
+  on(
+    event: 'message',
+    listener: (message: ThreadMessage<EngineCall | GiveUp> | WakeUp) => void,
+  ): unknown;
   close(): void;
 }
 
 /** Calls count from 1. */
 const NO_CALL = 0;
+
+type PackAnswer = (packer: BytePacker) => EngineAnswer;
 
 interface RunningCall {
   /** Resolves when the call is answered. */
@@ -43,47 +53,109 @@ export function serveEngine(
   environment: EngineEnvironment,
   data: EngineThreadData,
 ): void {
-  const { posted, ...options } = data;
-  const counter = new Int32Array(posted);
-  let taken = 0;
-  const requestsWait = (): boolean => Atomics.load(counter, 0) !== taken;
-  const outbox = new ThreadOutbox<EngineAnswer>((message, transfer) => {
-    port.postMessage(message, transfer);
-  });
-  const logger = postingLogger((line) => outbox.add(NO_CALL, () => line));
-  const engine = new ShardEngine({ environment, ...options, requestsWait, logger });
-  const running = new Map<number, RunningCall>();
-  const serve = async (id: number, call: EngineCall, bytes: ArrayBuffer): Promise<void> => {
-    const givenUp = { aborted: false };
-    const calling = callEngine(engine, call, bytes, givenUp);
-    const ended = calling
-      .catch((error: unknown) => {
-        return (): EngineAnswer => ({ kind: 'error', error: toFlotillaError(error).body });
-      })
-      .then((answer) => {
-        running.delete(id);
-        outbox.add(id, answer);
-      });
-    running.set(id, { ended, givenUp });
-    await ended;
-  };
-  const close = async (id: number, call: EngineCall, bytes: ArrayBuffer): Promise<void> => {
-    const others = [...running.values()].map(({ ended }) => ended);
-    await serve(id, call, bytes);
-    await Promise.all(others);
-    outbox.flush();
-    port.close();
-  };
-  const giveUp = (id: number): void => {
-    const call = running.get(id);
-    if (call !== undefined) call.givenUp.aborted = true;
-  };
-  port.on('message', ({ items, bytes }) => {
-    taken = (taken + 1) | 0;
+  new EngineServer(port, environment, data).serve();
+}
+
+class EngineServer {
+  readonly #port: EnginePort;
+  readonly #engine: ShardEngine;
+  readonly #outbox: ThreadOutbox<EngineAnswer>;
+  readonly #searches: SearchServer;
+  readonly #running = new Map<number, RunningCall>();
+  /** Messages that were posted to this thread, and how many of them it has. */
+  readonly #posted: Int32Array;
+  #taken = 0;
+
+  constructor(port: EnginePort, environment: EngineEnvironment, data: EngineThreadData) {
+    const { posted, lane, ...options } = data;
+    this.#port = port;
+    this.#posted = new Int32Array(posted);
+    this.#outbox = new ThreadOutbox((message, transfer) => port.postMessage(message, transfer));
+    const logger = postingLogger((line) => this.#outbox.add(NO_CALL, () => line));
+    const requestsWait = (): boolean => this.#requestsWait;
+    this.#engine = new ShardEngine({ environment, ...options, requestsWait, logger });
+    this.#searches = new SearchServer(lane, {
+      environment,
+      search: (frame) => this.#searchNow(frame),
+      answer: ({ id }, hits) => this.#outbox.add(id, () => plainAnswer(hits)),
+      wakeCaller: () => port.postMessage(WAKE_UP, []),
+    });
+  }
+
+  serve(): void {
+    this.#port.on('message', (message) => {
+      this.#taken = (this.#taken + 1) | 0;
+      if (message === WAKE_UP) this.#searches.serve();
+      else this.#takeAll(message);
+    });
+  }
+
+  get #requestsWait(): boolean {
+    return this.#searches.hasSearches || Atomics.load(this.#posted, 0) !== this.#taken;
+  }
+
+  #takeAll({ items, bytes }: ThreadMessage<EngineCall | GiveUp>): void {
     for (const { id, body } of items) {
-      if (body.kind === 'giveUp') giveUp(id);
-      else void (body.kind === 'close' ? close : serve)(id, body, bytes);
+      if (body.kind === 'giveUp') this.#giveUp(id);
+      else if (body.kind === 'close') void this.#close(id, body, bytes);
+      else void this.#run(id, (givenUp) => callEngine(this.#engine, body, bytes, givenUp));
     }
+  }
+
+  #giveUp(id: number): void {
+    const call = this.#running.get(id);
+    if (call !== undefined) call.givenUp.aborted = true;
+  }
+
+  async #close(id: number, call: EngineCall, bytes: ArrayBuffer): Promise<void> {
+    this.#searches.finish();
+    const others = [...this.#running.values()].map(({ ended }) => ended);
+    await this.#run(id, (givenUp) => callEngine(this.#engine, call, bytes, givenUp));
+    await Promise.all(others);
+    this.#outbox.flush();
+    this.#port.close();
+  }
+
+  /** Never rejects. */
+  async #run(id: number, call: (givenUp: GivenUp) => Promise<PackAnswer>): Promise<void> {
+    const givenUp = { aborted: false };
+    const ended = call(givenUp)
+      .catch((error: unknown) => () => errorAnswer(error))
+      .then((answer) => {
+        this.#running.delete(id);
+        this.#outbox.add(id, answer);
+      });
+    this.#running.set(id, { ended, givenUp });
+    await ended;
+  }
+
+  /** `undefined` where the search is answered by a message, now or later. */
+  #searchNow({ id, scope, query }: SearchFrame): readonly NamedHit[] | undefined {
+    try {
+      const hits = this.#engine.searchNow(scope, query);
+      if (hits !== undefined) return hits;
+      void this.#run(id, async (givenUp) => {
+        return packHits(await this.#engine.search(scope, [query], givenUp));
+      });
+    } catch (error) {
+      this.#outbox.add(id, () => errorAnswer(error));
+    }
+    return undefined;
+  }
+}
+
+function errorAnswer(error: unknown): EngineAnswer {
+  return { kind: 'error', error: toFlotillaError(error).body };
+}
+
+function plainAnswer(hits: readonly NamedHit[]): EngineAnswer {
+  return { kind: 'search', hits: [hits.map(plainHit)] };
+}
+
+function packHits(hits: readonly (readonly Hit[])[]): PackAnswer {
+  return (packer) => ({
+    kind: 'search',
+    hits: hits.map((list) => list.map((hit) => packRecord(hit, packer))),
   });
 }
 
@@ -93,7 +165,7 @@ async function callEngine(
   call: EngineCall,
   bytes: ArrayBuffer,
   givenUp: GivenUp,
-): Promise<(packer: BytePacker) => EngineAnswer> {
+): Promise<PackAnswer> {
   switch (call.kind) {
     case 'open': {
       const applied = await engine.open();
@@ -106,11 +178,7 @@ async function callEngine(
     }
     case 'search': {
       const queries = call.queries.map((query) => unpackQuery(query, bytes));
-      const hits = await engine.search(call.scope, queries, givenUp);
-      return (packer) => ({
-        kind: 'search',
-        hits: hits.map((list) => list.map((hit) => packRecord(hit, packer))),
-      });
+      return packHits(await engine.search(call.scope, queries, givenUp));
     }
     case 'fetch': {
       const records = await engine.fetch(call.scope, call.keys, call.include);

@@ -39,6 +39,8 @@ export interface StoredRecord {
   readonly tenant: string;
   readonly id: string;
   readonly version: Version;
+  /** When it is to be deleted, by wall clocks; absent for never. */
+  readonly expiresAtMs?: number;
   /** Little-endian float32, as written. Absent when not asked for. */
   readonly values?: Uint8Array;
   /** Encoded `google.protobuf.Struct`. Absent when not asked for. */
@@ -61,7 +63,8 @@ export interface SearchQuery {
   readonly includeMetadata: boolean;
 }
 
-export interface Hit extends StoredRecord {
+/** A record without its expiry, which would have to be looked up for each. */
+export interface Hit extends Omit<StoredRecord, 'expiresAtMs'> {
   /** Smaller is closer, in every metric. */
   readonly distance: number;
 }

@@ -7,6 +7,7 @@ import type { AppliedState } from './engine.js';
 import type { Generations, NewGeneration } from './generations.js';
 import { PointStore } from './point-store.js';
 import type { Slices } from './slices.js';
+import { StoreFiller } from './store-filler.js';
 
 export interface BuildOptions {
   readonly generations: Generations;
@@ -22,9 +23,7 @@ export type BuiltGeneration = NewGeneration & AppliedState;
 
 /**
  * An open and durable store of the file's state, which does not count yet, and the checkpoints that
- * came with it where an open looks for them. A page of the file is in memory at a time, and is one
- * synced batch: between two files of LevelDB's own log a power loss could take what was not synced,
- * and nothing would replay it. Leaves nothing where it rejects.
+ * came with it where an open looks for them. Leaves nothing where it rejects.
  */
 export async function buildGeneration(options: BuildOptions): Promise<BuiltGeneration> {
   const { generations, disk, path, machine, slices } = options;
@@ -32,14 +31,17 @@ export async function buildGeneration(options: BuildOptions): Promise<BuiltGener
   try {
     const generation = await generations.create();
     const files = new UnpackedFiles(disk, generations.graphsPath(generation.number));
+    const store = new PointStore(generation.kv);
+    const filler = new StoreFiller(store);
     try {
-      const store = new PointStore(generation.kv);
-      for await (const part of slices.between(reader.parts())) await take(part, store, files);
+      for await (const part of slices.between(reader.parts())) await take(part, filler, files);
+      await filler.finish();
       await files.finish();
       const { appliedIndex } = reader.header;
       return { ...generation, appliedIndex, lastVersion: store.lastVersion() };
     } catch (error) {
       await files.close();
+      await filler.stop();
       await generation.kv.close();
       await generations.discard(generation.number);
       throw error;
@@ -49,10 +51,10 @@ export async function buildGeneration(options: BuildOptions): Promise<BuiltGener
   }
 }
 
-async function take(part: SnapshotPart, store: PointStore, files: UnpackedFiles): Promise<void> {
+async function take(part: SnapshotPart, filler: StoreFiller, files: UnpackedFiles): Promise<void> {
   switch (part.kind) {
     case 'page':
-      return store.restore(part.entries);
+      return filler.add(part.entries);
     case 'file':
       return files.begin(part.name);
     case 'bytes':

@@ -3,29 +3,23 @@
  * for. Labels ascend and are never used again: an update of a row is a new label, and the old one
  * becomes a tombstone, which takes memory and time until the next generation.
  *
- * While it is saved or loaded it is frozen: nothing is inserted, and what is dropped is hidden from
- * searches at once and made a tombstone when that is over (H5).
+ * While its file is written or read it is frozen: nothing is inserted, and what is dropped is
+ * hidden from searches at once and made a tombstone when that is over (H5).
  *
  * 4 bytes a row and 4 a label beside the index.
  */
 import { assert } from '../shared/assert.js';
 import type { Disk } from '../shared/environment.js';
 import type { Compare } from '../shared/heap.js';
-import type { SavedIndex, VectorIndex } from './index/vector-index.js';
+import type { SavedIndex, VectorIndex, WrittenIndex } from './index/vector-index.js';
 import { NONE, RowColumn } from './row-column.js';
 import type { Row, RowTable } from './rows.js';
+import { SavedLabels } from './saved-labels.js';
 
 export interface RowHit {
   readonly row: Row;
   /** Smaller is closer, in every metric. */
   readonly distance: number;
-}
-
-/** A label that stands for a record in the file that is being written. */
-export interface LiveLabel {
-  readonly label: number;
-  /** `undefined` where it was dropped since. */
-  readonly row: Row | undefined;
 }
 
 /** What every list of hits is ordered by: distance, then `RowTable.compare`. */
@@ -40,6 +34,8 @@ export class Graph {
   #nextLabel = 0;
   /** Of a frozen graph: labels that become tombstones when it is thawed. */
   #hidden: Set<number> | undefined;
+  /** Of the file that is being made of it. */
+  #savedLabels: SavedLabels | undefined;
   #isDisposed = false;
 
   constructor(index: VectorIndex) {
@@ -87,6 +83,7 @@ export class Graph {
     if (label === NONE) return false;
     if (this.#hidden === undefined) this.#index.remove(label);
     else this.#hidden.add(label);
+    this.#savedLabels?.noteDropped(label);
     this.#labels.clear(row);
     this.#rows.clear(label);
     return true;
@@ -105,7 +102,7 @@ export class Graph {
     }));
   }
 
-  /** Whether `save` and `load` work on this disk. */
+  /** Whether `write` and `load` work on this disk. */
   canSave(disk: Disk): boolean {
     return this.#index.canSave(disk);
   }
@@ -130,21 +127,25 @@ export class Graph {
     return true;
   }
 
-  /** Writes a frozen graph into a new file, see `VectorIndex`. */
-  save(disk: Disk, path: string): Promise<SavedIndex> {
-    assert(this.#hidden !== undefined, 'the graph is not frozen');
-    return this.#index.save(disk, path);
+  /**
+   * Freezes the graph, to be written as it is. Answers with what the labels of its file stand for,
+   * which it keeps up to date until `endSave`.
+   */
+  beginSave(): SavedLabels {
+    this.freeze();
+    this.#savedLabels = new SavedLabels(this.#rows, this.#nextLabel);
+    return this.#savedLabels;
   }
 
-  /** Up to `count` of the labels from `first` on that are no tombstones in the file of a `save`. */
-  liveLabels(first: number, count: number): LiveLabel[] {
-    const found: LiveLabel[] = [];
-    for (let label = first; label < this.#nextLabel && found.length < count; label++) {
-      const row = this.#rows.get(label);
-      if (row !== NONE) found.push({ label, row });
-      else if (this.#hidden?.has(label)) found.push({ label, row: undefined });
-    }
-    return found;
+  /** Writes a graph that `beginSave` has frozen into a new file, see `VectorIndex`. */
+  write(disk: Disk, path: string): Promise<WrittenIndex> {
+    assert(this.#hidden !== undefined, 'the graph is not frozen');
+    return this.#index.write(disk, path);
+  }
+
+  /** Nobody asks for the labels any more. */
+  endSave(): void {
+    this.#savedLabels = undefined;
   }
 
   /** Lets a label of the file that is loaded next stand for a row, in a graph that is frozen. */
@@ -169,7 +170,7 @@ export class Graph {
     this.#nextLabel = saved.lastLabel + 1;
   }
 
-  /** Takes effect after a `save` or `load` that is under way. */
+  /** Takes effect after a `write` or `load` that is under way. */
   dispose(): void {
     this.#isDisposed = true;
     this.#index.dispose();

@@ -2,6 +2,11 @@
  * The rows that the graph does not cover yet, searched exactly, in order of arrival. What entries
  * bring is bounded, because every search reads it: in floats, and in rows where these are short.
  * What an open or an installed snapshot loads waits beside it, as much as there is.
+ *
+ * While the graph takes no rows, because a file of it is written or read, the head may hold more,
+ * up to a second bound. What it holds beyond the first one then goes slowly: of two rows that leave
+ * it makes room for one, so that those who write go on at half the rate of the graph instead of
+ * waiting until all of it is gone.
  */
 import { RowQueue } from './row-queue.js';
 import type { Row } from './rows.js';
@@ -10,20 +15,29 @@ import type { Row } from './rows.js';
 const ROW_FLOATS_MIN = 64;
 /** So many rows are searched in no time, whatever their bound. */
 const ROWS_MIN = 1_024;
+/** Rows that have to leave for each that may come, where there are more than the bound says. */
+const ROWS_OUT_PER_ROW_IN = 2;
+
+export interface HeadBounds {
+  /** Of what entries bring. */
+  readonly floatsMax: number;
+  /** As much more while the graph takes no rows. @default none */
+  readonly spareFloatsMax?: number;
+}
 
 export class ExactHead {
-  readonly #dimension: number;
-  readonly #floatsMax: number;
   readonly #rowsMax: number;
+  readonly #spareRowsMax: number;
+  /** Rows that may be here beyond the bound. Not whole: each that leaves takes a part of one. */
+  #spareRows = 0;
   #arrivals = new RowQueue();
   #backlog = new RowQueue();
   /** Whether the backlog is next: neither may keep the other waiting. */
   #backlogIsNext = false;
 
-  constructor(dimension: number, floatsMax: number) {
-    this.#dimension = dimension;
-    this.#floatsMax = floatsMax;
-    this.#rowsMax = Math.max(ROWS_MIN, Math.floor(floatsMax / ROW_FLOATS_MIN));
+  constructor(dimension: number, { floatsMax, spareFloatsMax = 0 }: HeadBounds) {
+    this.#rowsMax = rowsWithin(floatsMax, dimension);
+    this.#spareRowsMax = rowsWithin(spareFloatsMax, dimension);
   }
 
   get size(): number {
@@ -53,8 +67,17 @@ export class ExactHead {
    */
   hasRoomFor(count: number): boolean {
     const rows = this.#arrivals.size + count;
-    const isWithin = rows <= this.#rowsMax && rows * this.#dimension <= this.#floatsMax;
-    return isWithin || this.#arrivals.size === 0;
+    return rows <= this.#rowsMax + Math.floor(this.#spareRows) || this.#arrivals.size === 0;
+  }
+
+  /** From here on rows may come up to the second bound: none goes into the graph. */
+  widen(): void {
+    this.#spareRows = this.#spareRowsMax;
+  }
+
+  /** Rows go into the graph again. Those beyond the first bound have to leave. */
+  narrow(): void {
+    this.#spareRows = Math.max(0, this.#arrivals.size - this.#rowsMax);
   }
 
   /** Takes in the row of an entry. One that is there already keeps its place. */
@@ -77,7 +100,9 @@ export class ExactHead {
 
   /** Takes out the row that has gone into the graph. */
   moved(row: Row): void {
-    this.#backlogIsNext = this.#arrivals.has(row);
+    const hadArrived = this.#arrivals.has(row);
+    this.#backlogIsNext = hadArrived;
+    if (hadArrived) this.#spareRows = Math.max(0, this.#spareRows - 1 / ROWS_OUT_PER_ROW_IN);
     this.remove(row);
   }
 
@@ -106,4 +131,10 @@ export class ExactHead {
     this.#arrivals.each(visit);
     this.#backlog.each(visit);
   }
+}
+
+/** Rows that may wait where so many floats may. */
+function rowsWithin(floats: number, dimension: number): number {
+  const countedRows = Math.max(ROWS_MIN, Math.floor(floats / ROW_FLOATS_MIN));
+  return Math.min(countedRows, Math.floor(floats / dimension));
 }

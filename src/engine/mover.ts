@@ -1,8 +1,10 @@
 /**
  * Moves what the heads hold into the graphs, and renews worn ones, in slices of a few milliseconds
  * beside the requests: one insert at a time, and after each it lets those go first that wait (H2).
- * Without work it does nothing, and nothing of it is pending.
+ * Without work it does nothing, and nothing of it is pending. What a step costs does not depend on
+ * the number of collections: it is told which may have work, and asks no others.
  */
+import { defined } from '../shared/assert.js';
 import type { Collection } from './collection.js';
 import type { RecordView } from './record-view.js';
 import { type SliceEnvironment, Slices } from './slices.js';
@@ -12,10 +14,9 @@ const STEPS_PER_SLICE_MAX = 64;
 
 export interface MoverOptions {
   readonly environment: SliceEnvironment;
-  readonly collections: () => Iterable<Collection>;
   readonly recordsOf: (collection: Collection) => RecordView;
-  /** Called after each slice. */
-  readonly onSlice: () => void;
+  /** Called after each slice, with the collections that had a step in it. */
+  readonly onSlice: (worked: Iterable<Collection>) => void;
   /** Whether requests wait for the thread, or for something that ends on it. */
   readonly requestsWait: () => boolean;
   /** Ends the work, and the waits for room with its reason. */
@@ -39,8 +40,12 @@ export class Mover {
     this.#rejectAll(this.#options.signal.reason);
   };
   #running: Promise<void> | undefined;
-  /** Of the collection that had the last step. */
-  #lastId = -1;
+  /** Those that have work, or had some when they were named; the next to have a step first. */
+  readonly #waiting = new Set<Collection>();
+  /** Over what waits, with no end: what it has reached is taken out, and may come in again. */
+  readonly #turns = this.#waiting.values();
+  /** Those that had a step in this slice. */
+  #worked = new Set<Collection>();
   #stopped = false;
   /** What the work ended with. */
   #failure: { readonly error: unknown } | undefined;
@@ -53,10 +58,15 @@ export class Mover {
     else signal.addEventListener('abort', this.#abort, { once: true });
   }
 
-  /** Goes on with the work that there is, if there is, in a later turn. */
-  wake(): void {
+  /**
+   * Goes on with the work that there is, if there is, in a later turn. Must be given each
+   * collection that may have come by work since it had none: one that has no work now, also while
+   * it is saved or loaded, is forgotten.
+   */
+  wake(collections: Iterable<Collection> = []): void {
+    for (const collection of collections) this.#enqueue(collection);
     this.#checkWaiters();
-    if (this.#running !== undefined || this.#stopped || this.#next() === undefined) return;
+    if (this.#running !== undefined || this.#stopped || this.#waiting.size === 0) return;
     this.#running = this.#run();
   }
 
@@ -87,7 +97,9 @@ export class Mover {
       for (;;) {
         await this.#slices.pause();
         const hasMore = await this.#slice();
-        this.#options.onSlice();
+        const worked = this.#worked;
+        this.#worked = new Set();
+        this.#options.onSlice(worked);
         if (!hasMore) return;
       }
     } catch (error) {
@@ -111,28 +123,30 @@ export class Mover {
     for (let steps = 0; steps < STEPS_PER_SLICE_MAX; steps++) {
       const collection = this.#stopped ? undefined : this.#next();
       if (collection === undefined) return false;
-      const { collectionId, index } = collection;
-      if (index.missingVectors().length > 0) {
-        await this.#fetchVectors(collection);
-        continue;
-      }
-      index.step();
-      this.#lastId = collectionId;
+      const { index } = collection;
+      if (index.missingVectors().length > 0) await this.#fetchVectors(collection);
+      else index.step();
+      this.#worked.add(collection);
+      this.#enqueue(collection);
       this.#checkWaiters();
       if (this.#slices.isOver || this.#options.requestsWait()) break;
     }
-    return true;
+    return this.#waiting.size > 0;
   }
 
   /** The collections take turns, a step each. */
+  #enqueue(collection: Collection): void {
+    if (collection.index.hasWork) this.#waiting.add(collection);
+  }
+
+  /** Takes out the collection whose turn it is; what has lost its work meanwhile is passed by. */
   #next(): Collection | undefined {
-    let first: Collection | undefined;
-    for (const collection of this.#options.collections()) {
-      if (!collection.index.hasWork) continue;
-      if (collection.collectionId > this.#lastId) return collection;
-      first ??= collection;
+    while (this.#waiting.size > 0) {
+      const collection = defined(this.#turns.next().value, 'a collection that waits');
+      this.#waiting.delete(collection);
+      if (collection.index.hasWork) return collection;
     }
-    return first;
+    return undefined;
   }
 
   async #fetchVectors(collection: Collection): Promise<void> {

@@ -11,6 +11,7 @@ import type { CommittedEntry, WrittenSnapshot } from '../shared/state-machine.js
 import type { Version } from '../shared/types.js';
 import type { CheckpointPolicy } from './checkpoint/checkpoint-policy.js';
 import { Checkpoints } from './checkpoint/checkpoints.js';
+import type { Collection } from './collection.js';
 import type { IndexSettings } from './collection-index.js';
 import type {
   AppliedState,
@@ -32,6 +33,7 @@ import type {
   StoredRecord,
 } from './engine.js';
 import { Mover } from './mover.js';
+import { type NamedHit, plainHit } from './plain-search.js';
 import type { CostModel } from './plan/cost-model.js';
 import type { SearchMeans } from './plan/planned-search.js';
 import { PointStore, putLastVersion } from './point-store.js';
@@ -39,7 +41,7 @@ import { recordName } from './record-name.js';
 import { type Include, RecordView, storedRecord } from './record-view.js';
 import { countCollection, scrollCollection } from './scroll.js';
 import { ScrollOrder } from './scroll-order.js';
-import { explainSearch, searchCollection } from './search.js';
+import { explainSearch, searchCollection, searchNow } from './search.js';
 import { readEntry, ShardData } from './shard-data.js';
 import { type GivenUp, type SliceEnvironment, Slices } from './slices.js';
 import type { ShardState } from './state-codec.js';
@@ -75,6 +77,7 @@ export class OpenShard {
   readonly #environment: SliceEnvironment;
   readonly #signal: AbortSignal;
   readonly #costs: CostModel;
+  readonly #requestsWait: () => boolean;
   readonly #store: PointStore;
   readonly #data: ShardData;
   readonly #scrollOrder = new ScrollOrder();
@@ -92,16 +95,16 @@ export class OpenShard {
     this.#environment = options.environment;
     this.#signal = options.signal;
     this.#costs = options.costs;
+    this.#requestsWait = options.requestsWait;
     this.#store = store;
     this.#data = data;
-    this.#upkeep = new Upkeep({ ...options, store, data });
+    this.#upkeep = new Upkeep({ ...options, store });
     this.#mover = new Mover({
       ...options,
-      collections: () => data.collections(),
       recordsOf: ({ collectionId }) => this.#records(collectionId),
       // A commit or a read of the store that ends during a slice would wait for the end of it.
       requestsWait: () => this.#isBusy || options.requestsWait(),
-      onSlice: () => this.#checkpoints.wake(),
+      onSlice: (worked) => this.#checkpoints.wake(worked),
     });
     this.#checkpoints = new Checkpoints({
       ...options,
@@ -109,7 +112,7 @@ export class OpenShard {
       collections: () => data.collections(),
       collection: (collectionId) => data.collection(collectionId),
       appliedIndex: () => this.#appliedIndex,
-      onThaw: () => this.#mover.wake(),
+      onThaw: (collection) => this.#mover.wake([collection]),
     });
     this.#appliedIndex = store.appliedIndex();
     this.#lastVersion = store.lastVersion();
@@ -142,9 +145,13 @@ export class OpenShard {
 
   /** Begins the work beside the requests. */
   beginUpkeep(): void {
-    this.#upkeep.begin();
-    this.#checkpoints.wake();
-    this.#mover.wake();
+    const dropped = this.#data.takeUnerased();
+    for (const collectionId of dropped) this.#checkpoints.dropped(collectionId);
+    if (dropped.length > 0) this.#scrollOrder.forgetDropped();
+    this.#upkeep.erase(dropped);
+    const changed = [...this.#data.takeChanged()];
+    this.#checkpoints.wake(changed);
+    this.#mover.wake(changed);
   }
 
   /**
@@ -162,6 +169,7 @@ export class OpenShard {
       if (slices.isOver) await slices.pause();
       const entry = readEntry(committed);
       if (!this.#data.hasRoomFor(entry)) {
+        this.#mover.wake(this.#data.changed);
         await this.#mover.until(() => this.#data.hasRoomFor(entry));
       }
       results.push(this.#data.apply(entry, batch, (id, name) => this.#records(id).readNow(name)));
@@ -169,11 +177,18 @@ export class OpenShard {
     }
     this.#data.finish(batch);
     if (entries.length > 0) putLastVersion(batch, this.#lastVersion);
+    // It can be read already, and to lay it out for the store takes about as long again.
+    if (this.#requestsWait()) await slices.pause();
     await this.#store.commit(batch, lastIndex);
     this.#appliedIndex = lastIndex;
     this.#pending = undefined;
     this.beginUpkeep();
     return results;
+  }
+
+  /** See `searchNow` of the collection's searches. */
+  searchNow(scope: ReadScope, query: SearchQuery): NamedHit[] | undefined {
+    return searchNow(this.#data.collectionFor(scope), query);
   }
 
   search(scope: ReadScope, queries: readonly SearchQuery[], givenUp?: GivenUp): Promise<Hit[][]> {
@@ -183,19 +198,18 @@ export class OpenShard {
       for (const query of queries) {
         if (slices.isOver) await slices.pause();
         const collection = this.#data.collectionFor(scope);
-        hits.push(await searchCollection(collection, query, this.#searchMeans(scope, slices)));
+        const now = searchNow(collection, query)?.map(plainHit);
+        const means = this.#searchMeans(scope, slices);
+        hits.push(now ?? (await searchCollection(collection, query, means)));
       }
       return hits;
     });
   }
 
   explain(scope: ReadScope, query: SearchQuery, givenUp?: GivenUp): Promise<Explanation> {
-    return this.#use(async () => {
-      const slices = new Slices(this.#environment, this.#signal, givenUp);
-      const collection = this.#data.collectionFor(scope);
-      const means = this.#searchMeans(scope, slices);
-      return explainSearch(collection, query, means, this.#environment.clock);
-    });
+    return this.#read(scope, givenUp, (collection, means) =>
+      explainSearch(collection, query, means, this.#environment.clock),
+    );
   }
 
   fetch(
@@ -218,20 +232,15 @@ export class OpenShard {
   }
 
   count(scope: ReadScope, selection: Selection, givenUp?: GivenUp): Promise<number> {
-    return this.#use(async () => {
-      const slices = new Slices(this.#environment, this.#signal, givenUp);
-      const collection = this.#data.collectionFor(scope);
-      return countCollection(collection, selection, this.#searchMeans(scope, slices));
-    });
+    return this.#read(scope, givenUp, (collection, means) =>
+      countCollection(collection, selection, means),
+    );
   }
 
   scroll(scope: ReadScope, query: ScrollQuery, givenUp?: GivenUp): Promise<ScrollPage> {
-    return this.#use(async () => {
-      const slices = new Slices(this.#environment, this.#signal, givenUp);
-      const collection = this.#data.collectionFor(scope);
-      const means = this.#searchMeans(scope, slices);
-      return scrollCollection(collection, query, means, this.#scrollOrder);
-    });
+    return this.#read(scope, givenUp, (collection, means) =>
+      scrollCollection(collection, query, means, this.#scrollOrder),
+    );
   }
 
   expired(nowMs: number, limit: number): readonly ExpiredRecords[] {
@@ -308,6 +317,18 @@ export class OpenShard {
     } finally {
       await pinned.close();
     }
+  }
+
+  /** Reads a collection in slices. */
+  #read<T>(
+    scope: ReadScope,
+    givenUp: GivenUp | undefined,
+    read: (collection: Collection, means: SearchMeans) => Promise<T>,
+  ): Promise<T> {
+    return this.#use(async () => {
+      const slices = new Slices(this.#environment, this.#signal, givenUp);
+      return read(this.#data.collectionFor(scope), this.#searchMeans(scope, slices));
+    });
   }
 
   #searchMeans({ collectionId }: ReadScope, slices: Slices): SearchMeans {

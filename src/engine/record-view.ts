@@ -63,12 +63,12 @@ export class RecordView {
   }
 }
 
-/** A record as it is answered. */
-export function storedRecord(
+/** A record as a hit has it. */
+export function foundRecord(
   name: RecordName,
   { version, values, metadata }: RecordValue,
   include: Include,
-): StoredRecord {
+): Omit<StoredRecord, 'expiresAtMs'> {
   const { tenant, id } = recordOfName(name);
   return {
     tenant,
@@ -76,5 +76,14 @@ export function storedRecord(
     version,
     ...(include.values && { values }),
     ...(include.metadata && { metadata }),
+  };
+}
+
+/** A record as reads by id and scrolls answer it. */
+export function storedRecord(name: RecordName, value: RecordValue, include: Include): StoredRecord {
+  const { expiresAtMs } = value;
+  return {
+    ...foundRecord(name, value, include),
+    ...(expiresAtMs !== undefined && { expiresAtMs }),
   };
 }

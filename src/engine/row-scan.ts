@@ -12,11 +12,15 @@ import type { Version } from '../shared/types.js';
 import { hitOrder, type RowHit } from './graph.js';
 import type { RecordView } from './record-view.js';
 import type { Row, RowTable } from './rows.js';
-import type { Slices } from './slices.js';
+import { ROWS_PER_LOOK, type Slices } from './slices.js';
 import type { Measure, VectorArena } from './vector-arena.js';
 
-/** Rows between two looks at the clock, and of one read of the store. */
-const ROWS_PER_LOOK = 256;
+/**
+ * Hits that a search keeps beyond the wanted ones, to begin with: what takes the place of those
+ * that change before it ends.
+ */
+export const SPARE_HITS = 16;
+
 export interface RowScanOptions {
   readonly table: RowTable;
   readonly arena: VectorArena;

@@ -63,12 +63,12 @@ export class RowTable {
 
   /** Of a row in use. */
   nameOf(row: Row): RecordName {
-    return defined(this.#names[row], `record of row ${row}`);
+    return defined(this.#names[row], 'the record of a row in use');
   }
 
   /** Of a row in use. */
   versionOf(row: Row): Version {
-    return defined(this.#versions[row], `version of row ${row}`);
+    return defined(this.#versions[row], 'the version of a row in use');
   }
 
   /** By the names of the records, which are the same on all replicas; of free rows any order. */

@@ -4,19 +4,18 @@
  */
 import { TopK } from '../shared/heap.js';
 import { comparePositions, type ScrollPosition } from '../shared/scroll-position.js';
+import { firstWhere } from './binary-search.js';
 import type { Collection } from './collection.js';
 import type { ScrollQuery } from './engine.js';
 import type { RowSelector } from './plan/row-matcher.js';
 import { type RecordName, recordOfName } from './record-name.js';
 import type { Row } from './rows.js';
-import type { Slices } from './slices.js';
+import { ROWS_PER_LOOK, type Slices } from './slices.js';
 
 /** Names that are found at once: all that a page may look at, about 1 MiB. */
 const BATCH_NAMES = 8_192;
 /** Scrolls that may take turns before one has to look anew. */
 const BATCHES_MAX = 4;
-/** Rows between two looks at the clock. */
-const ROWS_PER_LOOK = 256;
 
 export interface NamedPosition extends ScrollPosition {
   readonly name: RecordName;
@@ -31,6 +30,7 @@ export interface NextNames {
 }
 
 interface Batch extends NextNames {
+  readonly collection: Collection;
   /** The collection as it was; see `PayloadIndex.changes`. */
   readonly changes: number;
   readonly after: ScrollPosition | undefined;
@@ -39,6 +39,18 @@ interface Batch extends NextNames {
 export class ScrollOrder {
   /** By collection id and what is selected; the one that was asked for last at the end. */
   readonly #batches = new Map<string, Batch>();
+
+  /** Batches that are kept, of about a MiB each. */
+  get size(): number {
+    return this.#batches.size;
+  }
+
+  /** Frees what is kept of collections that were dropped. */
+  forgetDropped(): void {
+    for (const [key, { collection }] of this.#batches) {
+      if (collection.index.disposed) this.#batches.delete(key);
+    }
+  }
 
   /**
    * The first records after the query's position that may match. Costs a comparison of ids for each
@@ -57,7 +69,8 @@ export class ScrollOrder {
       known !== undefined && isStillRight(known, collection, query.after)
         ? known
         : await findNext(collection, query.after, selector, slices);
-    this.#batches.set(key, batch);
+    // Dropped while its names were looked at: nobody would free them any more.
+    if (!collection.index.disposed) this.#batches.set(key, batch);
     const [oldest] = this.#batches.keys();
     if (this.#batches.size > BATCHES_MAX && oldest !== undefined) this.#batches.delete(oldest);
     const { after } = query;
@@ -87,11 +100,13 @@ function isStillRight(
 }
 
 async function findNext(
-  { index: { rows: table }, payload }: Collection,
+  collection: Collection,
   after: ScrollPosition | undefined,
   { filter, tenant }: RowSelector,
   slices: Slices,
 ): Promise<Batch> {
+  const { rows: table } = collection.index;
+  const { payload } = collection;
   const { changes } = payload;
   const first = new TopK<NamedPosition>(BATCH_NAMES, comparePositions);
   let found = 0;
@@ -112,16 +127,12 @@ async function findNext(
   } finally {
     unpin();
   }
-  return { changes, after, names: first.drain(), hasMore: found > BATCH_NAMES };
+  return { collection, changes, after, names: first.drain(), hasMore: found > BATCH_NAMES };
 }
 
 /** How many names of the batch are at the position or before it. */
 function countUpTo({ names }: Batch, position: ScrollPosition): number {
-  let [low, high] = [0, names.length];
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if (comparePositions(names[middle] as NamedPosition, position) <= 0) low = middle + 1;
-    else high = middle;
-  }
-  return low;
+  return firstWhere(names.length, (at) => {
+    return comparePositions(names[at] as NamedPosition, position) > 0;
+  });
 }

@@ -11,17 +11,15 @@ import { comparePositions, type ScrollPosition } from '../shared/scroll-position
 import type { Collection } from './collection.js';
 import type { ScanMeans } from './collection-index.js';
 import type { ScrollPage, ScrollQuery, Selection, StoredRecord } from './engine.js';
-import { compileFilter, type MetadataTest } from './filter/compiled-filter.js';
+import type { MetadataTest } from './filter/compiled-filter.js';
 import { matchingRows } from './plan/matching-rows.js';
-import { RowMatcher, type RowSelector } from './plan/row-matcher.js';
+import { metadataTest, RowMatcher } from './plan/row-matcher.js';
 import type { RecordValue } from './record-value.js';
 import { storedRecord } from './record-view.js';
 import type { NamedPosition, ScrollOrder } from './scroll-order.js';
 import { rowSelector } from './search.js';
+import { ROWS_PER_LOOK } from './slices.js';
 import { collectionMissing } from './write-applier.js';
-
-/** Records that are read at once. */
-const READS_AT_ONCE = 256;
 
 /** Costs what the payload indexes take, and a read for each record of which they cannot tell. */
 export async function countCollection(
@@ -60,7 +58,7 @@ export async function scrollCollection(
   const { names, hasMore } = await order.after(collection, query, selector, means.slices);
   const page = new Page(query, metadataTest(collection, selector));
   // Without a filter nearly all that is read is answered.
-  const step = selector.filter === undefined ? Math.min(limit, READS_AT_ONCE) : READS_AT_ONCE;
+  const step = selector.filter === undefined ? Math.min(limit, ROWS_PER_LOOK) : ROWS_PER_LOOK;
   for (let at = 0; at < names.length && !page.isFull; at += step) {
     const part = names.slice(at, at + step);
     const values = await means.records.read(part.map(({ name }) => name));
@@ -74,10 +72,6 @@ export async function scrollCollection(
   }
   assertThere(collection);
   return page.finish(hasMore, names.at(-1));
-}
-
-function metadataTest({ config }: Collection, { filter }: RowSelector): MetadataTest {
-  return filter === undefined ? () => true : compileFilter(filter, config.indexedFields);
 }
 
 /** The page of a scroll while it is filled. */

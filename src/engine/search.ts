@@ -3,31 +3,37 @@ import { defined } from '../shared/assert.js';
 import { decodeFilter } from '../shared/codec/filter-bytes.js';
 import type { Clock } from '../shared/environment.js';
 import { FlotillaError } from '../shared/errors.js';
-import type { Version } from '../shared/types.js';
 import type { Collection } from './collection.js';
-import type { NearQuery, ScanMeans } from './collection-index.js';
-import type { Explanation, Hit, RecordKey, SearchQuery, Selection } from './engine.js';
+import type { CollectionIndex, NearQuery, ScanMeans } from './collection-index.js';
+import type { Explanation, Hit, SearchQuery, Selection } from './engine.js';
 import type { RowHit } from './graph.js';
 import { checkedVector } from './index/vector-math.js';
+import { isPlain, type NamedHit, plainHit } from './plain-search.js';
 import { PlannedSearch, type SearchMeans } from './plan/planned-search.js';
 import type { RowSelector } from './plan/row-matcher.js';
-import { type RecordName, recordOfName } from './record-name.js';
-import { storedRecord } from './record-view.js';
+import { foundRecord } from './record-view.js';
 import { collectionMissing } from './write-applier.js';
 
 /** Candidates where the query leaves it open: the recall that most collections want. */
 export const EF_DEFAULT = 64;
 
-/** A row hit and whose it is. */
-interface NamedHit {
-  readonly name: RecordName;
-  readonly key: RecordKey;
-  readonly version: Version;
-  readonly distance: number;
+/**
+ * What `searchCollection` answers, at once, where it can be known in this turn: of a plain query,
+ * unless the graph falls short or many rows wait for it after an open. `undefined` otherwise.
+ */
+export function searchNow(collection: Collection, query: SearchQuery): NamedHit[] | undefined {
+  const { index } = collection;
+  if (!isPlain(query) || !index.isOneTurn) return undefined;
+  const near = nearQuery(collection, query);
+  if (near.k === 0) return [];
+  const { hits, isShort } = index.searchNear(near);
+  return isShort ? undefined : namedHits(index, hits, query);
 }
 
 /**
- * The nearest `k` records that are selected, by distance, id and tenant. Costs a search of the
+ * The nearest `k` records that are selected, by distance, id and tenant, also where `k` cuts
+ * through equal distances: exact plans always, the graph as far as `nearestInGraph` says (Q4), so
+ * that pages of one search, also from other replicas, have no record twice. Costs a search of the
  * graph and a distance per row of the head, or a distance per match, whichever is less; where the
  * graph gives fewer hits than there are, both. Whatever does not fit into a slice is read with the
  * guarantee of `RowScan` (H4).
@@ -97,22 +103,26 @@ async function attachRecords(
 ): Promise<Hit[]> {
   // Dropped while it was being searched, in slices.
   if (index.disposed) throw FlotillaError.fromBody(collectionMissing(collectionId));
-  const { scoreThreshold = Number.POSITIVE_INFINITY } = query;
-  const named = hits
-    .filter(({ distance }) => distance <= scoreThreshold)
-    .map(({ row, distance }): NamedHit => {
-      const name = index.rows.nameOf(row);
-      return { name, key: recordOfName(name), version: index.rows.versionOf(row), distance };
-    });
-  if (!query.includeValues && !query.includeMetadata) {
-    return named.map(({ key: { tenant, id }, version, distance }) => {
-      return { tenant, id, version, distance };
-    });
-  }
+  const named = namedHits(index, hits, query);
+  if (!query.includeValues && !query.includeMetadata) return named.map(plainHit);
   const include = { values: query.includeValues, metadata: query.includeMetadata };
   const values = await records.read(named.map(({ name }) => name));
   return named.map(({ name, distance }, at) => {
     const value = defined(values[at], `stored record of ${name}`);
-    return { ...storedRecord(name, value, include), distance };
+    return { ...foundRecord(name, value, include), distance };
   });
+}
+
+/** Those within the query's threshold, in the turn in which they are right. */
+function namedHits(
+  { rows }: CollectionIndex,
+  hits: readonly RowHit[],
+  { scoreThreshold = Number.POSITIVE_INFINITY }: SearchQuery,
+): NamedHit[] {
+  const named: NamedHit[] = [];
+  for (const { row, distance } of hits) {
+    if (!(distance <= scoreThreshold)) break;
+    named.push({ name: rows.nameOf(row), version: rows.versionOf(row), distance });
+  }
+  return named;
 }

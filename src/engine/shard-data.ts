@@ -6,6 +6,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { assert, unreachable } from '../shared/assert.js';
 import { floatsOf, MalformedBytesError } from '../shared/bytes.js';
 import { type Command, decodeCommand, type ExpireCommand } from '../shared/codec/command.js';
+import { collectionSettingsFault } from '../shared/collection-settings.js';
 import { FlotillaError } from '../shared/errors.js';
 import type { CommittedEntry } from '../shared/state-machine.js';
 import type { CollectionConfig, ErrorBody, Version } from '../shared/types.js';
@@ -50,6 +51,8 @@ export class ShardData {
   /** Ids of collections that were dropped: they are never used again. */
   readonly #dropped = new Set<number>();
   readonly #marks = new ContentMarks();
+  /** Made, or written to, since they were last taken. */
+  #changed = new Set<Collection>();
   /** Dropped, and their records not known to be erased. */
   #unerased: number[] = [];
 
@@ -153,9 +156,21 @@ export class ShardData {
     }
   }
 
+  /** The collections that are new, or were written to, since they were last taken. */
+  get changed(): Iterable<Collection> {
+    return this.#changed;
+  }
+
+  /** Hands them out, once. */
+  takeChanged(): Iterable<Collection> {
+    const changed = this.#changed;
+    if (changed.size > 0) this.#changed = new Set();
+    return changed;
+  }
+
   /** Puts what keeps account of the records into the batch, after all entries of it. */
   finish(batch: WriteBatch): void {
-    putChangedSums(batch, this.#collections.values());
+    putChangedSums(batch, this.#changed);
   }
 
   /** What the shard held at the log index of a mark; `undefined` where that is not kept. */
@@ -199,6 +214,7 @@ export class ShardData {
       return { kind: 'refused', error: this.#stale(command.ownershipVersion) };
     }
     const collection = this.#collections.get(command.collectionId);
+    if (collection !== undefined) this.#changed.add(collection);
     const writer = collection && new RecordWriter(collection, batch, read);
     return applyWrite(entry, writer, this.#sessions, batch);
   }
@@ -207,6 +223,7 @@ export class ShardData {
   #expire(command: ExpireCommand, batch: WriteBatch, read: ReadRecord): CommandResult {
     const collection = this.#collections.get(command.collectionId);
     if (collection === undefined) return { kind: 'expired', removed: 0 };
+    this.#changed.add(collection);
     const writer = new RecordWriter(collection, batch, read);
     const removed = command.records.filter((record) => writer.removeVersion(record));
     return { kind: 'expired', removed: removed.length };
@@ -225,9 +242,8 @@ export class ShardData {
       if (isDeepStrictEqual(existing.config, config)) return DONE;
       return refused('COLLECTION_EXISTS', `collection ${collectionId} has other settings`);
     }
-    if (config.dimension < 1 || config.m < 2 || config.efConstruction < 1) {
-      return refused('INVALID_REQUEST', `no graph can have ${JSON.stringify(config)}`);
-    }
+    const fault = collectionSettingsFault(config);
+    if (fault !== undefined) return { kind: 'refused', error: fault.body };
     this.#addCollection(collectionId, config);
     putCollection(batch, collectionId, { kind: 'active', config });
     return DONE;
@@ -239,8 +255,11 @@ export class ShardData {
     this.#dropped.add(collectionId);
     this.#unerased.push(collectionId);
     const dropped = this.#collections.get(collectionId);
-    dropped?.index.dispose();
-    if (dropped !== undefined) deleteSums(batch, dropped);
+    if (dropped !== undefined) {
+      dropped.index.dispose();
+      deleteSums(batch, dropped);
+      this.#changed.delete(dropped);
+    }
     this.#collections.delete(collectionId);
     putCollection(batch, collectionId, { kind: 'dropping' });
     return DONE;
@@ -259,6 +278,7 @@ export class ShardData {
       expiries: new ExpiryQueue(),
     };
     this.#collections.set(collectionId, collection);
+    this.#changed.add(collection);
     return collection;
   }
 

@@ -37,6 +37,7 @@ import { Generations, type NewGeneration } from './generations.js';
 import { HnswIndex } from './index/hnsw-index.js';
 import type { VectorIndexFactory } from './index/vector-index.js';
 import { OpenShard, type OpenShardOptions } from './open-shard.js';
+import type { NamedHit } from './plain-search.js';
 import { type CostModel, calibrate } from './plan/cost-model.js';
 import type { PointStore } from './point-store.js';
 import type { Include } from './record-view.js';
@@ -140,6 +141,16 @@ export class ShardEngine implements Engine {
         throw this.#fail(error);
       }
     });
+  }
+
+  /** What `search` answers to one query, where that is known in this turn. Throws as it rejects. */
+  searchNow(scope: ReadScope, query: SearchQuery): NamedHit[] | undefined {
+    this.#assertUsable();
+    try {
+      return this.#shard?.searchNow(scope, query);
+    } catch (error) {
+      throw this.#readFailure(error);
+    }
   }
 
   search(scope: ReadScope, queries: readonly SearchQuery[], givenUp?: GivenUp): Promise<Hit[][]> {
@@ -353,9 +364,13 @@ export class ShardEngine implements Engine {
     try {
       return await read(this.#current);
     } catch (error) {
-      if (isFlotillaError(error) && !isDamage(error)) throw error;
-      throw this.#fail(error);
+      throw this.#readFailure(error);
     }
+  }
+
+  /** What a read answers that has failed; what is the engine's own fault ends it. */
+  #readFailure(error: unknown): FlotillaError {
+    return isFlotillaError(error) && !isDamage(error) ? error : this.#fail(error);
   }
 
   /** Runs what changes the state, one at a time: the caller sees to that. */

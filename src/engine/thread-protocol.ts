@@ -25,6 +25,7 @@ import type {
   StoredRecord,
 } from './engine.js';
 import type { Include } from './record-view.js';
+import type { SearchLane } from './search-lane.js';
 import type { SessionLimits } from './sessions.js';
 import type { LogLine } from './thread-log.js';
 
@@ -41,6 +42,8 @@ export interface EngineThreadData {
   readonly headFloatsMax?: number;
   /** One 32-bit counter, shared: messages that were posted to the thread, modulo 2^32. */
   readonly posted: SharedArrayBuffer;
+  /** Which plain searches and their hits go through. */
+  readonly lane: SearchLane;
   /** See `ShardEngineOptions`. */
   readonly library?: IndexLibraryStats | undefined;
 }
@@ -139,3 +142,7 @@ export interface ThreadMessage<T> {
   readonly items: readonly Numbered<T>[];
   readonly bytes: ArrayBuffer;
 }
+
+/** A message that says nothing but that something has come through the lane. */
+export const WAKE_UP = null;
+export type WakeUp = typeof WAKE_UP;

@@ -1,10 +1,8 @@
 /** Erases the records of collections that were dropped, beside the requests. */
 import type { PointStore } from './point-store.js';
-import type { ShardData } from './shard-data.js';
 
 export interface UpkeepOptions {
   readonly store: PointStore;
-  readonly data: ShardData;
   /** Called when work fails; the engine cannot go on. */
   readonly onFailure: (error: unknown) => void;
 }
@@ -18,10 +16,10 @@ export class Upkeep {
     this.#options = options;
   }
 
-  /** Begins the work that there is. To be called when all that was applied is stored. */
-  begin(): void {
-    const { store, data } = this.#options;
-    for (const collectionId of data.takeUnerased()) {
+  /** Begins to erase these. To be called when it is stored that they are dropped. */
+  erase(collectionIds: readonly number[]): void {
+    const { store } = this.#options;
+    for (const collectionId of collectionIds) {
       this.#run(store.erase(collectionId, () => !this.#stopped));
     }
   }

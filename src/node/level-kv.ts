@@ -97,7 +97,14 @@ export class LevelKv implements Kv {
   }
 
   async batch(operations: readonly KvOperation[], options: { sync: boolean }): Promise<void> {
-    await guarded(this.#database.batch([...operations], { sync: options.sync }));
+    // One by one: of an array the library copies each with all its options, which takes four times
+    // as long.
+    const batch = this.#database.batch();
+    for (const operation of operations) {
+      if (operation.type === 'put') batch.put(operation.key, operation.value);
+      else batch.del(operation.key);
+    }
+    await guarded(batch.write({ sync: options.sync }));
   }
 
   scan(range: KvRange, options: { pageSize?: number } = {}): AsyncIterable<KvEntry[]> {

@@ -10,7 +10,7 @@ import {
   type Selection,
   type StoredRecord,
 } from '../engine/engine.js';
-import { type ByteReader, ByteWriter } from '../shared/bytes.js';
+import { type ByteReader, ByteWriter, MalformedBytesError } from '../shared/bytes.js';
 import type { ScrollPosition } from '../shared/scroll-position.js';
 import {
   memberAt,
@@ -90,9 +90,19 @@ function readPosition(reader: ByteReader): ScrollPosition {
   return { id: reader.string(), tenant: reader.string() };
 }
 
+/**
+ * Parts of a record, in the byte that says whether it has values. One without an expiry has the
+ * bytes that it had before there was any; who does not know of them refuses the others.
+ */
+const PART = { values: 1, expiry: 2 } as const;
+
 function writeRecord(writer: ByteWriter, record: StoredRecord): void {
+  const { values, expiresAtMs } = record;
   writer.string(record.tenant).string(record.id).u64(record.version);
-  writeOptional(writer, record.values, (values) => writer.bytes(values));
+  const hasValues = values === undefined ? 0 : PART.values;
+  writer.u8(hasValues | (expiresAtMs === undefined ? 0 : PART.expiry));
+  if (expiresAtMs !== undefined) writer.varint(expiresAtMs);
+  if (values !== undefined) writer.bytes(values);
   writeOptional(writer, record.metadata, (metadata) => writer.bytes(metadata));
 }
 
@@ -100,12 +110,16 @@ function readRecord(reader: ByteReader): StoredRecord {
   const tenant = reader.string();
   const id = reader.string();
   const version = reader.u64();
-  const values = readOptional(reader, () => reader.bytes());
+  const parts = reader.u8();
+  if (parts > (PART.values | PART.expiry)) throw new MalformedBytesError(`record parts ${parts}`);
+  const expiresAtMs = (parts & PART.expiry) === 0 ? undefined : reader.varint();
+  const values = (parts & PART.values) === 0 ? undefined : reader.bytes();
   const metadata = readOptional(reader, () => reader.bytes());
   return {
     tenant,
     id,
     version,
+    ...(expiresAtMs !== undefined && { expiresAtMs }),
     ...(values !== undefined && { values }),
     ...(metadata !== undefined && { metadata }),
   };

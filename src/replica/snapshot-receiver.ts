@@ -1,10 +1,11 @@
 /**
  * Receives snapshots for the groups of this node, one at a time for each group (P3).
  *
- * What has arrived is durable piece by piece and outlives a restart. The MsgSnap goes to the
- * group's core only when the whole file is there and agrees with its checksum, read back from the
- * disk, so that never half a snapshot is to be seen: the core begins the log anew behind it, and
- * then there is no way back.
+ * What has arrived is durable piece by piece and outlives a restart. A piece is answered when the
+ * one before it is durable, so that the disk works while the next one is on its way; what is lost
+ * with the last one is asked for again. The MsgSnap goes to the group's core only when the whole
+ * file is there and agrees with its checksum, read back from the disk, so that never half a
+ * snapshot is to be seen: the core begins the log anew behind it, and then there is no way back.
  */
 import type { Message } from '../raft/types.js';
 import { unreachable } from '../shared/assert.js';
@@ -50,6 +51,10 @@ interface Session {
   readonly from: PeerIdentity;
   readonly staged: StagedSnapshot;
   readonly meter: TransferMeter;
+  /** Where the next piece is wanted from: behind all that is durable or on its way to the disk. */
+  nextOffset: number;
+  /** The write of the last piece. */
+  writing: Promise<void>;
 }
 
 const UNKNOWN: SnapshotAnswer = { kind: 'unknown' };
@@ -155,7 +160,7 @@ export class SnapshotReceiver {
     }
     const session = await this.#openSession(current, from, id, message);
     this.#sessions.set(id.groupId, session);
-    const offset = session.staged.nextOffset;
+    const { nextOffset: offset } = session;
     session.meter.reached(offset);
     return { kind: 'wanted', offset };
   }
@@ -176,29 +181,32 @@ export class SnapshotReceiver {
     const { groupId, index, sizeBytes } = id;
     const { nextOffset } = staged;
     logger.info({ groupId, index, sizeBytes, nextOffset }, 'a snapshot arrives');
-    return { id, from, message, meter, staged };
+    return { id, from, message, meter, staged, nextOffset, writing: Promise.resolve() };
   }
 
   async #write(call: SnapshotCall & { readonly method: 'chunk' }): Promise<SnapshotAnswer> {
     const { id, offset, bytes } = call;
     const session = this.#sessionOf(id);
     if (session === undefined) return UNKNOWN;
-    const { staged, meter } = session;
-    const isWanted = offset === staged.nextOffset && offset + bytes.length <= id.sizeBytes;
+    const isWanted = offset === session.nextOffset && offset + bytes.length <= id.sizeBytes;
     // A piece that is damaged, late or too early is not taken; the answer has it sent again.
     if (isWanted && crc32c(bytes) === call.crc32c) {
-      await this.#orForget(session, () => staged.write(offset, bytes));
-      meter.reached(staged.nextOffset);
+      await this.#orForget(session, () => session.writing);
+      session.writing = session.staged.write(offset, bytes);
+      // Whoever comes next is told of a failure.
+      session.writing.catch(() => undefined);
+      session.nextOffset += bytes.length;
+      session.meter.reached(session.nextOffset);
     }
-    return { kind: 'wanted', offset: staged.nextOffset };
+    return { kind: 'wanted', offset: session.nextOffset };
   }
 
   async #finish(recipient: SnapshotRecipient, id: SnapshotId): Promise<SnapshotAnswer> {
     const session = this.#sessionOf(id);
     if (session === undefined) return UNKNOWN;
-    const { staged, from, message } = session;
-    const { nextOffset } = staged;
+    const { staged, from, message, nextOffset } = session;
     if (nextOffset < id.sizeBytes) return { kind: 'wanted', offset: nextOffset };
+    await this.#orForget(session, () => session.writing);
     const damage = await this.#orForget(session, () => this.#complete(staged));
     this.#sessions.delete(id.groupId);
     switch (damage) {

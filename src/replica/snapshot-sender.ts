@@ -2,8 +2,9 @@
  * Sends snapshots of this node's groups to replicas on other nodes, piece by piece (P3).
  *
  * A few at a time share one bandwidth (P5). The receiver says where to go on, so that a cut link, a
- * restart of either side and a piece that was damaged or lost all come to the same: ask, obey. What
- * makes no progress for a while has failed; the caller always hears how it ended (P2, S-24).
+ * restart of either side and a piece that was damaged or lost all come to the same: ask, obey. One
+ * piece is on its way at a time, and the one behind it is read meanwhile. What makes no progress
+ * for a while has failed; the caller always hears how it ended (P2, S-24).
  */
 import type { Message } from '../raft/types.js';
 import { unreachable } from '../shared/assert.js';
@@ -36,7 +37,7 @@ export interface SnapshotSenderSettings {
 
 export const SNAPSHOT_SENDER_DEFAULTS: SnapshotSenderSettings = {
   concurrentMax: 2,
-  chunkSizeBytes: 1024 * 1024,
+  chunkSizeBytes: 512 * 1024,
   bytesPerSecondMax: 100_000_000,
   callTimeoutMs: 5_000,
   stalledTimeoutMs: 15_000,
@@ -183,6 +184,8 @@ class Conversation {
   #method: SnapshotCall['method'] = 'begin';
   /** Where the receiver wants the next piece from. */
   offset = 0;
+  /** The piece that it will most likely want after the one on its way. */
+  #ahead: { readonly offset: number; readonly call: Promise<SnapshotCall> } | undefined;
 
   constructor(nodeId: number, message: Message, file: SnapshotFile, content: DiskFile) {
     const { groupId, index, term, sourceId, sizeBytes } = file;
@@ -205,14 +208,30 @@ class Conversation {
         return { method: 'begin', id, message: this.#message };
       case 'chunk': {
         const { offset } = this;
-        const bytes = await this.#content.read(offset, chunkSizeBytes);
-        return { method: 'chunk', id, offset, crc32c: crc32c(bytes), bytes };
+        const ahead = this.#ahead?.offset === offset ? this.#ahead.call : undefined;
+        const call = ahead ?? this.#chunk(offset, chunkSizeBytes);
+        this.#readAhead(offset + chunkSizeBytes, chunkSizeBytes);
+        return call;
       }
       case 'finish':
         return { method: 'finish', id };
       default:
         return unreachable(this.#method);
     }
+  }
+
+  async #chunk(offset: number, sizeBytes: number): Promise<SnapshotCall> {
+    const bytes = await this.#content.read(offset, sizeBytes);
+    return { method: 'chunk', id: this.#id, offset, crc32c: crc32c(bytes), bytes };
+  }
+
+  #readAhead(offset: number, sizeBytes: number): void {
+    this.#ahead = undefined;
+    if (offset >= this.#id.sizeBytes) return;
+    const call = this.#chunk(offset, sizeBytes);
+    // Whoever asks for it is told.
+    call.catch(() => undefined);
+    this.#ahead = { offset, call };
   }
 
   /** Undefined while there is more to say. */

@@ -1,6 +1,7 @@
 /**
  * Every limit of Flotilla, in one place. Each is checked at the door, documented in
- * docs/limits.md (generated from here) and tested one below, at and one above.
+ * docs/limits.md (generated from here) and tested one below, at and one above. Those of the
+ * settings of a collection are held by logs too: collection-settings.ts says how they may change.
  */
 
 export interface Limit {
@@ -35,9 +36,14 @@ export const LIMITS = {
   kMax: limit(10_000, 'hits', 'k of a search, offset included'),
   efMax: limit(16_384, 'candidates', 'ef of a search'),
   headFloatsMax: limit(
+    262_144,
+    'floats',
+    'vectors of a collection on a shard that wait for the graph, each at least as 64',
+  ),
+  headSpareFloatsMax: limit(
     1_048_576,
     'floats',
-    'vectors of a collection on a shard that wait for the graph',
+    'the same, more of them, while a file of the graph is written or read',
   ),
   filterDepthMax: limit(16, 'levels', 'nesting of a filter: $and, $or, $not and several keys'),
   filterConditionsMax: limit(256, 'conditions', 'conditions of a filter'),

@@ -38,8 +38,8 @@ export interface CheckpointsOptions {
   /** `undefined` where it is dropped. */
   readonly collection: (collectionId: number) => Collection | undefined;
   readonly appliedIndex: () => number;
-  /** Called when rows that had to wait may go into a graph again. */
-  readonly onThaw: () => void;
+  /** Called when rows of a collection may go into its graph again, or it may be renewed. */
+  readonly onThaw: (collection: Collection) => void;
   /** Called when an invariant is broken; the shard cannot go on. */
   readonly onFailure: (error: unknown) => void;
 }
@@ -49,6 +49,10 @@ export class Checkpoints {
   readonly #files: CheckpointFiles;
   /** To be loaded. */
   readonly #unloaded: Checkpoint[] = [];
+  /** Of collections that were dropped: to be removed. */
+  readonly #stale: Checkpoint[] = [];
+  /** Due to be saved, when they were last looked at. */
+  readonly #due = new Set<Collection>();
   /** By collection: inserts before which nothing is tried again, after it did not work. */
   readonly #retryAt = new Map<number, number>();
   readonly #stop = new AbortController();
@@ -76,14 +80,27 @@ export class Checkpoints {
     }
     for (const checkpoint of this.#files.all()) {
       const index = collection(checkpoint.collectionId)?.index;
+      if (index === undefined) this.#stale.push(checkpoint);
       if (index?.canSave(disk) !== true) continue;
       index.awaitRestore();
       this.#unloaded.push(checkpoint);
     }
   }
 
-  /** Goes on with what there is to do, if there is, and nothing is under way. */
-  wake(): void {
+  /** Notes that a collection was dropped, before the next `wake`. */
+  dropped(collectionId: number): void {
+    const checkpoint = this.#files.newestOf(collectionId);
+    if (checkpoint !== undefined) this.#stale.push(checkpoint);
+  }
+
+  /**
+   * Goes on with what there is to do, if there is, and nothing is under way. Must be given each
+   * collection of which the graph or the waiting rows have changed: no others are looked at.
+   */
+  wake(changed: Iterable<Collection> = []): void {
+    for (const collection of changed) {
+      if (this.#isDue(collection, insertsDue)) this.#due.add(collection);
+    }
     if (this.#running !== undefined || this.#stop.signal.aborted || !this.#isUsable) return;
     const job = this.#nextJob();
     if (job !== undefined) this.#running = this.#run(job);
@@ -142,20 +159,19 @@ export class Checkpoints {
       this.#options.onFailure(error);
     } finally {
       this.#running = undefined;
-      this.#options.onThaw();
       this.wake();
     }
   }
 
   #nextJob(): (() => Promise<void>) | undefined {
-    const { collections, collection } = this.#options;
-    for (const checkpoint of this.#files.all()) {
-      if (collection(checkpoint.collectionId) !== undefined) continue;
-      return () => this.#discard(checkpoint);
-    }
+    const stale = this.#stale.shift();
+    if (stale !== undefined) return () => this.#discard(stale);
     const unloaded = this.#unloaded.shift();
     if (unloaded !== undefined) return () => this.#restore(unloaded);
-    for (const one of collections()) if (this.#isDue(one, insertsDue)) return () => this.#save(one);
+    for (const one of this.#due) {
+      this.#due.delete(one);
+      if (this.#isDue(one, insertsDue)) return () => this.#save(one);
+    }
     return undefined;
   }
 
@@ -178,22 +194,32 @@ export class Checkpoints {
     try {
       const checkpoint = await this.#files.begin(collectionId);
       await this.#checkSpace(collection);
-      const saved = await saveGraph(collection, {
+      const done = await saveGraph(collection, {
         disk,
         files: this.#files,
         checkpoint,
         appliedIndex: appliedIndex(),
         slices: new Slices(environment),
+        clock,
+        onThaw: () => this.#options.onThaw(collection),
       });
-      if (saved === undefined) return;
+      if (done === undefined) return;
       this.#retryAt.delete(collectionId);
-      const { points, sizeBytes } = saved;
+      const { points, sizeBytes } = done.saved;
+      const frozenMs = Math.round(done.frozenMs);
       const durationMs = Math.round(clock.monotonicMs() - startMs);
-      logger.info({ collectionId, points, sizeBytes, durationMs }, 'a graph is checkpointed');
+      const figures = { collectionId, points, sizeBytes, durationMs, frozenMs };
+      logger.info(figures, 'a graph is checkpointed');
     } catch (error) {
       if (error instanceof InvariantError) throw error;
       this.#retryAt.set(collectionId, index.unsavedInserts + insertsDue(collection, policy));
       this.#warn({ collectionId, error: messageOf(error) }, 'a graph could not be checkpointed');
+    } finally {
+      // It may have got its name after the collection was dropped.
+      if (index.disposed) this.dropped(collectionId);
+      // Rows went into the graph while the file was sealed, and whether it is worn was not asked.
+      if (this.#isDue(collection, insertsDue)) this.#due.add(collection);
+      this.#options.onThaw(collection);
     }
   }
 
@@ -224,6 +250,8 @@ export class Checkpoints {
       if (error instanceof InvariantError) throw error;
       if (this.#stop.signal.aborted || index.disposed) return;
       await this.#giveUp(checkpoint, messageOf(error));
+    } finally {
+      this.#options.onThaw(collection);
     }
   }
 

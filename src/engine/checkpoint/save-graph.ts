@@ -1,9 +1,9 @@
 /** Writes the graph of a collection into a checkpoint, beside the requests. */
-import type { Disk } from '../../shared/environment.js';
+import type { Clock, Disk } from '../../shared/environment.js';
 import type { Collection } from '../collection.js';
+import type { GraphToSave } from '../collection-graphs.js';
 import type { CollectionIndex } from '../collection-index.js';
-import type { Graph } from '../graph.js';
-import type { SavedIndex } from '../index/vector-index.js';
+import type { SavedIndex, WrittenIndex } from '../index/vector-index.js';
 import type { Slices } from '../slices.js';
 import type { Checkpoint, CheckpointFiles } from './checkpoint-files.js';
 import { type LabelEntry, writeLabelTable } from './label-table.js';
@@ -20,52 +20,97 @@ export interface SaveOptions {
   readonly checkpoint: Checkpoint;
   readonly appliedIndex: number;
   readonly slices: Slices;
+  readonly clock: Clock;
+  /** Called when rows go into the graph again. */
+  readonly onThaw: () => void;
+}
+
+/** What was saved, and for how long nothing went into the graph meanwhile. */
+export interface SavedGraph {
+  readonly saved: SavedIndex;
+  readonly frozenMs: number;
 }
 
 /**
  * Saves the graph as it is, and which records its labels stand for, and then removes the checkpoint
- * before it. Nothing goes into the graph until it is done. Where it rejects, or the collection is
- * dropped meanwhile, the checkpoint before is still there.
+ * before it. Nothing goes into the graph while the library writes it; while its labels are listed
+ * and the files checked and synced, it goes on. Where it rejects, or the collection is dropped
+ * meanwhile, the checkpoint before is still there.
  *
- * The labels are looked up while the graph is written, each in the turn in which its page is made:
- * a label that was not dropped by then has the vector of its record's version of that turn.
+ * Each label is looked up in the turn in which its page is made: one that was not dropped by then
+ * has the vector of its record's version of that turn.
  */
 export async function saveGraph(
-  { collectionId, index }: Collection,
-  { disk, files, checkpoint, appliedIndex, slices }: SaveOptions,
-): Promise<SavedIndex | undefined> {
+  collection: Collection,
+  options: SaveOptions,
+): Promise<SavedGraph | undefined> {
+  const { index } = collection;
+  const { disk, files, checkpoint, clock } = options;
   if (!index.canSave(disk)) return undefined;
-  const graph = index.beginSave();
+  const startMs = clock.monotonicMs();
+  const { graph, labels } = index.beginSave();
   let isSaved = false;
   try {
-    const saving = graph.save(disk, files.pathOf(checkpoint, 'graph'));
-    const listing = writeLabelTable(
-      disk,
-      files.unfinishedPathOf(checkpoint),
-      { collectionId, appliedIndex },
-      slices.between(labelPages(graph, index)),
-      saving,
-    );
-    const saved = await bothDone(saving, listing);
+    const written = await writeFrozen(graph, index, options);
+    const frozenMs = clock.monotonicMs() - startMs;
+    const saved = await sealBoth(collection, written, labels, options);
     if (index.disposed) {
       await files.discard(checkpoint);
       return undefined;
     }
     await files.publish(checkpoint);
     isSaved = true;
-    return saved;
+    return { saved, frozenMs };
   } catch (error) {
-    await discardQuietly(files, checkpoint);
+    // What stays is removed at the next open.
+    await files.discard(checkpoint).catch(() => undefined);
     throw error;
   } finally {
-    while (!graph.thaw(THAWED_AT_ONCE)) await slices.pause();
     index.endSave(isSaved);
   }
 }
 
-async function* labelPages(graph: Graph, index: CollectionIndex): AsyncGenerator<LabelEntry[]> {
+/** The graph is thawed when it settles. */
+async function writeFrozen(
+  graph: GraphToSave['graph'],
+  index: CollectionIndex,
+  { disk, files, checkpoint, slices, onThaw }: SaveOptions,
+): Promise<WrittenIndex> {
+  try {
+    return await graph.write(disk, files.pathOf(checkpoint, 'graph'));
+  } finally {
+    while (!graph.thaw(THAWED_AT_ONCE)) await slices.pause();
+    index.endWriting();
+    onThaw();
+  }
+}
+
+/** Neither is under way any more when it settles. */
+async function sealBoth(
+  { collectionId, index }: Collection,
+  written: WrittenIndex,
+  labels: GraphToSave['labels'],
+  { disk, files, checkpoint, appliedIndex, slices }: SaveOptions,
+): Promise<SavedIndex> {
+  const sealing = written.seal();
+  const listing = writeLabelTable(
+    disk,
+    files.unfinishedPathOf(checkpoint),
+    { collectionId, appliedIndex },
+    slices.between(labelPages(labels, index)),
+    sealing,
+  );
+  await Promise.allSettled([sealing, listing]);
+  await listing;
+  return sealing;
+}
+
+async function* labelPages(
+  labels: GraphToSave['labels'],
+  index: CollectionIndex,
+): AsyncGenerator<LabelEntry[]> {
   for (let first = 0; !index.disposed; ) {
-    const page = graph.liveLabels(first, LABELS_PER_PAGE);
+    const page = labels.page(first, LABELS_PER_PAGE);
     const last = page.at(-1);
     if (last === undefined) return;
     first = last.label + 1;
@@ -75,16 +120,4 @@ async function* labelPages(graph: Graph, index: CollectionIndex): AsyncGenerator
       return { label, record: { name, version } };
     });
   }
-}
-
-/** Neither is under way any more when it settles: the addon must not be left alone with a file. */
-async function bothDone(saving: Promise<SavedIndex>, listing: Promise<void>): Promise<SavedIndex> {
-  await Promise.allSettled([saving, listing]);
-  await listing;
-  return saving;
-}
-
-/** What stays is removed at the next open. */
-async function discardQuietly(files: CheckpointFiles, checkpoint: Checkpoint): Promise<void> {
-  await files.discard(checkpoint).catch(() => undefined);
 }

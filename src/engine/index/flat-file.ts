@@ -21,7 +21,7 @@ const BLOCK_POINTS = 256;
 /** By label, ascending; `undefined` for a removed point. */
 export type FlatPoints = ReadonlyMap<number, Float32Array | undefined>;
 
-/** Writes a new file and syncs it; resolves to its size and checksum. */
+/** Writes a new file, and does not sync it; resolves to its size and checksum. */
 export async function writeFlatFile(
   disk: Disk,
   path: string,
@@ -38,7 +38,6 @@ export async function writeFlatFile(
       sizeBytes += block.length;
       checksum = crc32c(block, checksum);
     }
-    await file.sync();
   } finally {
     await file.close();
   }

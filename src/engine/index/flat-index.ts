@@ -4,7 +4,8 @@ import type { Disk } from '../../shared/environment.js';
 import { TopK } from '../../shared/heap.js';
 import type { Metric } from '../../shared/types.js';
 import { readFlatFile, writeFlatFile } from './flat-file.js';
-import { assertSameIndex, assertSize, assertWhole, readSavedFile } from './saved-file.js';
+import { IndexUse } from './index-use.js';
+import { assertSameIndex, assertSize, assertWhole, readSavedFile, syncFile } from './saved-file.js';
 import {
   assertCounts,
   assertLabel,
@@ -14,6 +15,7 @@ import {
   type VectorHits,
   type VectorIndex,
   type VectorIndexOptions,
+  type WrittenIndex,
 } from './vector-index.js';
 import { distanceTo } from './vector-math.js';
 
@@ -26,9 +28,7 @@ export class FlatIndex implements VectorIndex {
   #vectors = new Map<number, Float32Array | undefined>();
   #lastLabel = -1;
   #removedCount = 0;
-  #isDisposed = false;
-  /** While it is written to a file, or filled from one. */
-  #fileWork: 'none' | 'saving' | 'loading' = 'none';
+  readonly #use = new IndexUse(() => this.#vectors.clear());
 
   constructor(options: VectorIndexOptions) {
     this.#options = options;
@@ -53,14 +53,14 @@ export class FlatIndex implements VectorIndex {
   add(label: number, vector: Float32Array): void {
     assertLabel(label);
     assertVector(vector, this);
-    this.#assertChangeable();
+    this.#use.assertChangeable();
     assert(label > this.#lastLabel, `label ${label} comes after ${this.#lastLabel}`);
     this.#lastLabel = label;
     this.#vectors.set(label, vector.slice());
   }
 
   remove(label: number): void {
-    this.#assertChangeable();
+    this.#use.assertChangeable();
     assert(this.#vectors.get(label) !== undefined, `there is no point ${label}`);
     this.#vectors.set(label, undefined);
     this.#removedCount++;
@@ -74,7 +74,7 @@ export class FlatIndex implements VectorIndex {
   ): VectorHits {
     assertVector(vector, this);
     assertCounts(k, ef);
-    this.#assertReadable();
+    this.#use.assertReadable();
     const distance = distanceTo(this.metric, vector);
     const nearest = new TopK<{ label: number; distance: number }>(
       k,
@@ -90,7 +90,7 @@ export class FlatIndex implements VectorIndex {
 
   vectorAt(label: number, into: Float32Array): boolean {
     assertRoom(into, this);
-    this.#assertReadable();
+    this.#use.assertReadable();
     const vector = this.#vectors.get(label);
     assert(vector !== undefined, `there is no point ${label}`);
     into.set(vector);
@@ -101,30 +101,29 @@ export class FlatIndex implements VectorIndex {
     return true;
   }
 
-  async save(disk: Disk, path: string): Promise<SavedIndex> {
-    this.#assertChangeable();
-    this.#fileWork = 'saving';
-    try {
-      const written = await writeFlatFile(disk, path, this.#vectors, this.dimension);
-      return {
-        kind: KIND,
-        options: this.#options,
-        points: this.size,
-        removedPoints: this.#removedCount,
-        lastLabel: this.#lastLabel,
-        ...written,
-      };
-    } finally {
-      this.#endFileWork();
-    }
+  async write(disk: Disk, path: string): Promise<WrittenIndex> {
+    const contents = {
+      points: this.size,
+      removedPoints: this.#removedCount,
+      lastLabel: this.#lastLabel,
+    };
+    const options = this.#options;
+    const written = await this.#use.during('writing', () =>
+      writeFlatFile(disk, path, this.#vectors, this.dimension),
+    );
+    return {
+      seal: async () => {
+        await syncFile(disk, path, written.sizeBytes);
+        return { kind: KIND, options, ...contents, ...written };
+      },
+    };
   }
 
   async load(disk: Disk, path: string, saved: SavedIndex): Promise<void> {
-    this.#assertChangeable();
+    this.#use.assertChangeable();
     assert(this.#lastLabel === -1, 'only an index that was never used is loaded');
     assertSameIndex(saved, KIND, this.#options);
-    this.#fileWork = 'loading';
-    try {
+    await this.#use.during('loading', async () => {
       const contents = await readSavedFile(disk, path, async (reader) => {
         assertSize(reader, saved);
         const read = await readFlatFile(reader, this.dimension);
@@ -134,28 +133,10 @@ export class FlatIndex implements VectorIndex {
       this.#vectors = contents.vectors;
       this.#lastLabel = contents.lastLabel;
       this.#removedCount = contents.removedPoints;
-    } finally {
-      this.#endFileWork();
-    }
+    });
   }
 
   dispose(): void {
-    this.#isDisposed = true;
-    if (this.#fileWork === 'none') this.#vectors.clear();
-  }
-
-  #endFileWork(): void {
-    this.#fileWork = 'none';
-    if (this.#isDisposed) this.#vectors.clear();
-  }
-
-  #assertChangeable(): void {
-    this.#assertReadable();
-    assert(this.#fileWork === 'none', 'the index is being saved');
-  }
-
-  #assertReadable(): void {
-    assert(!this.#isDisposed, 'the index is disposed');
-    assert(this.#fileWork !== 'loading', 'the index is being loaded');
+    this.#use.dispose();
   }
 }

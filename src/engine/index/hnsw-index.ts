@@ -12,6 +12,7 @@ import { LIMITS } from '../../shared/limits.js';
 import type { Metric } from '../../shared/types.js';
 import { type HierarchicalNSW, loadAddon, type SearchResult, trackFileWork } from './addon.js';
 import { checkHnswFile } from './hnsw-file.js';
+import { IndexUse } from './index-use.js';
 import {
   assertSameContents,
   assertSameIndex,
@@ -31,13 +32,14 @@ import {
   type VectorHits,
   type VectorIndex,
   type VectorIndexOptions,
+  type WrittenIndex,
 } from './vector-index.js';
 import { DOT_SCALE, squaredLengthOf } from './vector-math.js';
 
 /** Collections are many and mostly small on each shard; memory is taken for what is there. */
 const INITIAL_CAPACITY = 64;
 
-/** What `save` writes: hnswlib has no version in its files. */
+/** What `write` writes: hnswlib has no version in its files. */
 const KIND = 'hnswlib-0.8';
 
 /** Layers are drawn from a seeded sequence, so that equal inserts make equal graphs. */
@@ -57,11 +59,9 @@ export class HnswIndex implements VectorIndex {
   #lastLabel = -1;
   #size = 0;
   #removedCount = 0;
-  #isDisposed = false;
+  readonly #use = new IndexUse(() => this.#free());
   /** A filter runs inside the addon, whose memory must not move under it. */
   #isFiltering = false;
-  /** While the addon writes the graph, or reads it, in a thread of its own. */
-  #fileWork: 'none' | 'saving' | 'loading' = 'none';
 
   constructor(options: VectorIndexOptions) {
     assertOptions(options);
@@ -149,20 +149,20 @@ export class HnswIndex implements VectorIndex {
     return disk.nativePath !== undefined;
   }
 
-  /** The addon writes the graph at once; checking what it wrote takes a turn a block. */
-  async save(disk: Disk, path: string): Promise<SavedIndex> {
+  /** The addon writes the graph in a thread of its own, mostly into the memory of the system. */
+  async write(disk: Disk, path: string): Promise<WrittenIndex> {
     this.#assertChangeable();
-    const nativePath = nativePathOf(disk, path);
-    const { points, removedPoints, lastLabel } = this.#contents;
-    this.#fileWork = 'saving';
-    try {
-      await disk.remove(path);
-      await trackFileWork(this.#graph.writeIndex(nativePath));
-      const written = await checkWritten(disk, path, this.#options, this.#contents);
-      return { kind: KIND, options: this.#options, points, removedPoints, lastLabel, ...written };
-    } finally {
-      this.#endFileWork();
-    }
+    const contents = this.#contents;
+    await this.#use.during('writing', () =>
+      trackFileWork(this.#graph.writeIndex(nativePathOf(disk, path))),
+    );
+    const options = this.#options;
+    return {
+      seal: async () => {
+        const written = await checkWritten(disk, path, options, contents);
+        return { kind: KIND, options, ...contents, ...written };
+      },
+    };
   }
 
   async load(disk: Disk, path: string, saved: SavedIndex): Promise<void> {
@@ -170,8 +170,7 @@ export class HnswIndex implements VectorIndex {
     assert(this.#lastLabel === -1, 'only an index that was never used is loaded');
     assertSameIndex(saved, KIND, this.#options);
     const nativePath = nativePathOf(disk, path);
-    this.#fileWork = 'loading';
-    try {
+    await this.#use.during('loading', async () => {
       // Only a graph that holds nothing yet: where reading fails, the addon frees another twice.
       const graph = newGraph(this.#options);
       const { capacity } = await readSavedFile(disk, path, async (reader) => {
@@ -188,16 +187,12 @@ export class HnswIndex implements VectorIndex {
       this.#size = saved.points;
       this.#removedCount = saved.removedPoints;
       this.#lastLabel = saved.lastLabel;
-    } finally {
-      this.#endFileWork();
-    }
+    });
   }
 
   dispose(): void {
     assert(!this.#isFiltering, 'a filter must not use its index');
-    if (this.#isDisposed) return;
-    this.#isDisposed = true;
-    if (this.#fileWork === 'none') this.#free();
+    this.#use.dispose();
   }
 
   /** There is no way to free a graph but to replace it; V8 does not see its memory. */
@@ -213,19 +208,13 @@ export class HnswIndex implements VectorIndex {
     };
   }
 
-  #endFileWork(): void {
-    this.#fileWork = 'none';
-    if (this.#isDisposed) this.#free();
-  }
-
   #assertChangeable(): void {
     this.#assertReadable();
-    assert(this.#fileWork === 'none', 'the index is being saved');
+    this.#use.assertChangeable();
   }
 
   #assertReadable(): void {
-    assert(!this.#isDisposed, 'the index is disposed');
-    assert(this.#fileWork !== 'loading', 'the index is being loaded');
+    this.#use.assertReadable();
     assert(!this.#isFiltering, 'a filter must not use its index');
   }
 
@@ -327,19 +316,23 @@ async function checkWritten(
   }
 }
 
-/** A filter that never throws across the addon: it rejects, and throws afterwards. */
+/**
+ * A filter that never throws across the addon: what it threw is thrown afterwards. The addon cannot
+ * be broken off, and looks at every point where all are rejected; so after a throw all are
+ * accepted, without being asked about, and it ends after about as many as without a filter.
+ */
 class GuardedFilter {
   #thrown: { readonly error: unknown } | undefined;
   readonly call: (label: number) => boolean;
 
   constructor(accept: (label: number) => boolean) {
     this.call = (label) => {
-      if (this.#thrown !== undefined) return false;
+      if (this.#thrown !== undefined) return true;
       try {
         return accept(label) === true;
       } catch (error) {
         this.#thrown = { error };
-        return false;
+        return true;
       }
     };
   }

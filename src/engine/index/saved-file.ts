@@ -73,6 +73,20 @@ export class SavedFileReader {
   }
 }
 
+/** Makes a file durable that was written with that many bytes. */
+export async function syncFile(disk: Disk, path: string, sizeBytes: number): Promise<void> {
+  const file = await disk.openFile(path, 'write');
+  try {
+    if (file.sizeBytes !== sizeBytes) {
+      const message = `${path} has ${file.sizeBytes} bytes, written were ${sizeBytes}`;
+      throw new FlotillaError('STORE_POISONED', message);
+    }
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+}
+
 /** Opens the file, gives it to `read` and closes it. Damage of any kind is LOG_DAMAGED. */
 export async function readSavedFile<T>(
   disk: Disk,

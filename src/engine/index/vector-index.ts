@@ -58,17 +58,17 @@ export interface VectorIndex {
    * kept: the length may be 1.
    */
   vectorAt(label: number, into: Float32Array): boolean;
-  /** Whether `save` and `load` work on this disk: native code needs files that are real. */
+  /** Whether `write` and `load` work on this disk: native code needs files that are real. */
   canSave(disk: Disk): boolean;
   /**
-   * Writes all points, removed ones too, into a new file and syncs it; its name is the caller's to
-   * make durable. Searches go on meanwhile; `add` and `remove` throw `InvariantError`, and a
-   * `dispose` takes effect afterwards. Rejects where the file cannot be written whole, which
-   * leaves the index as it was and means nothing of what is at `path`.
+   * Writes all points, removed ones too, into a new file, as fast as it can: until it settles `add`
+   * and `remove` throw `InvariantError`. Searches go on, and a `dispose` takes effect afterwards.
+   * Whatever was at `path` is replaced. Whether the file is whole is for `seal` to say; where
+   * either rejects the index is as it was, and nothing is meant by what is at `path`.
    */
-  save(disk: Disk, path: string): Promise<SavedIndex>;
+  write(disk: Disk, path: string): Promise<WrittenIndex>;
   /**
-   * Fills an index that was never used with a file that `save` wrote, which is read in blocks and
+   * Fills an index that was never used with a file that was sealed, which is read in blocks and
    * checked before anything is taken from it. Labels go on above `saved.lastLabel`. Nothing else
    * may be called until it settles. Rejects with SETTINGS_MISMATCH where the file is of an index
    * of another kind or with other options, and with LOG_DAMAGED where it is not, byte for byte,
@@ -77,6 +77,16 @@ export interface VectorIndex {
   load(disk: Disk, path: string, saved: SavedIndex): Promise<void>;
   /** Frees the memory. The index must not be used afterwards. */
   dispose(): void;
+}
+
+/** A file that an index was written into, and that counts for nothing yet. */
+export interface WrittenIndex {
+  /**
+   * Makes the file durable, and sure that it holds what was written, in slices; its name is the
+   * caller's to make durable. The index is not needed for it: it may change, or be disposed of.
+   * Rejects where the file is not whole. To be called once.
+   */
+  seal(): Promise<SavedIndex>;
 }
 
 /** What a saved file holds. Plain data; kept beside the file, and asked for to load it. */

@@ -109,6 +109,16 @@ export function exactly(count: number): Estimate {
   return { min: count, expected: count, max: count };
 }
 
+/**
+ * How many rows have the values that were found, of `values` that `rows` rows have: one that has
+ * several may have been found several times.
+ */
+export function rowsOfValues(found: number, values: number, rows: number): Estimate {
+  const max = Math.min(found, rows);
+  const min = Math.max(Math.min(1, found), found - (values - rows));
+  return { min, expected: (min + max) / 2, max };
+}
+
 /** What `make` gives, made when it is first asked for. */
 export function once<T extends object>(make: () => T): () => T {
   let made: T | undefined;

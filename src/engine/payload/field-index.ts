@@ -42,6 +42,20 @@ export function distinct<T extends FilterValue>(keys: readonly T[]): readonly T[
   return keys.length < 2 ? keys : [...new Set(keys)];
 }
 
+/**
+ * Whether a key is inside of a bound, by its order: positive when it is further inside. Not so
+ * where the order is NaN: then the two cannot be compared.
+ */
+export function isBeyond(order: number, bound: Bound): boolean {
+  return bound.isOpen ? order > 0 : order >= 0;
+}
+
+/** Whether a key passes. */
+export function isWithin(key: FilterValue, { low, high }: RangeTest): boolean {
+  if (low !== undefined && !isBeyond(compareKeys(key, low.key), low)) return false;
+  return high === undefined || isBeyond(compareKeys(high.key, key), high);
+}
+
 /** The range of the keys that pass both tests. */
 export function mergedRange(one: RangeTest, other: RangeTest): RangeTest {
   const low = narrower(one.low, other.low, 1);

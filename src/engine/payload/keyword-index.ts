@@ -1,52 +1,67 @@
-/** The index of a field with few or many different values without much order: words, flags. */
+/** The index of a field with few or many different values: words, flags. */
 import { unreachable } from '../../shared/assert.js';
-import { compareKeys, type FilterValue } from '../../shared/filter-values.js';
+import type { FilterValue } from '../../shared/filter-values.js';
 import type { Row } from '../rows.js';
-import { type Candidates, exactly, once } from './candidates.js';
-import { type Bound, distinct, type FieldIndex, type ValueTest } from './field-index.js';
+import { type Candidates, exactly, noRow, once, rowsOfValues } from './candidates.js';
+import {
+  distinct,
+  type FieldIndex,
+  isWithin,
+  type RangeTest,
+  type ValueTest,
+} from './field-index.js';
+import { OrderedPostings, type Posting, rangesOutside } from './ordered-postings.js';
 import { RowSet } from './row-set.js';
 
-interface Posting {
-  readonly key: FilterValue;
-  readonly rows: RowSet;
-}
-
-/** What a value takes beside its rows: map entry, objects, a short text. */
-const POSTING_BYTES = 200;
+/** What a value takes beside its rows: map entry, objects, its places, a short text. */
+const POSTING_BYTES = 230;
 
 const REFERENCE_BYTES = 8;
 
-/** Of more values the rows are listed once instead of asking the set of each. */
-const EACH_ASKED_MAX = 8;
+/** What `find` knows of the postings of a test before it lists any row. */
+interface Found {
+  /** Rows of all of them, a row as often as it is in one. */
+  readonly total: number;
+  readonly postings: () => readonly Posting[];
+  readonly passes: (posting: Posting) => boolean;
+  /** All others; `undefined` where these are not less. */
+  readonly others?: (() => readonly Posting[]) | undefined;
+}
 
 /**
- * A change costs one set operation a value. `among` costs a lookup a key, and a range a comparison
- * with every different value. A row takes a reference here, and its place in each value's set.
+ * A change costs one set operation a value, and one in `OrderedPostings` for a value that is new or
+ * gone. `among` costs a lookup a key, a range two searches among the values, and asking for a row a
+ * lookup, or two comparisons, for each of its values. Listing rows costs each of them, of ranges
+ * those outside where they are fewer. A row takes a reference here, a bit, and its place in each
+ * value's set.
  */
 export class KeywordIndex implements FieldIndex {
   readonly #postings = new Map<FilterValue, Posting>();
+  readonly #order = new OrderedPostings();
   readonly #ofRow: (Posting | readonly Posting[] | undefined)[] = [];
-  /** Rows that have a value, and those that have several. */
-  #rows = 0;
-  #multiValuedRows = 0;
+  /** Rows that have a value. */
+  readonly #rows = new RowSet();
+  /** Of all rows together. */
+  #values = 0;
   #rowSetBytes = 0;
 
   get memoryBytes(): number {
     const references = this.#ofRow.length * REFERENCE_BYTES;
-    return this.#postings.size * POSTING_BYTES + this.#rowSetBytes + references;
+    const rows = this.#rows.memoryBytes + this.#rowSetBytes;
+    return this.#postings.size * POSTING_BYTES + rows + references;
   }
 
   get isSingleValued(): boolean {
-    return this.#multiValuedRows === 0;
+    return this.#values === this.#rows.size;
   }
 
   add(row: Row, keys: readonly FilterValue[]): void {
     const postings = distinct(keys).map((key) => this.#posting(key));
     const [only] = postings;
     if (only === undefined) return;
-    for (const { rows } of postings) this.#change(rows, row, true);
-    this.#rows++;
-    if (postings.length > 1) this.#multiValuedRows++;
+    for (const posting of postings) this.#change(posting, row, true);
+    this.#rows.add(row);
+    this.#values += postings.length;
     while (this.#ofRow.length < row) this.#ofRow.push(undefined);
     this.#ofRow[row] = postings.length === 1 ? only : postings;
   }
@@ -54,78 +69,102 @@ export class KeywordIndex implements FieldIndex {
   remove(row: Row): void {
     const found = this.#ofRow[row];
     if (found === undefined) return;
-    this.#ofRow[row] = undefined;
     const postings = isList(found) ? found : [found];
-    this.#rows--;
-    if (postings.length > 1) this.#multiValuedRows--;
-    for (const { key, rows } of postings) {
-      this.#change(rows, row, false);
-      if (rows.size === 0) this.#postings.delete(key);
+    this.#ofRow[row] = undefined;
+    this.#rows.delete(row);
+    this.#values -= postings.length;
+    for (const posting of postings) {
+      this.#change(posting, row, false);
+      if (posting.rows.size > 0) continue;
+      this.#postings.delete(posting.key);
+      this.#order.delete(posting);
     }
   }
 
   find(test: ValueTest): Candidates {
-    const found = this.#postingsOf(test).map(({ rows }) => rows);
-    const [only = new RowSet(), ...others] = found;
+    switch (test.kind) {
+      case 'among':
+        return this.#among(distinct(test.keys).flatMap((key) => this.#postings.get(key) ?? []));
+      case 'range':
+        return this.#within(test);
+      default:
+        return unreachable(test);
+    }
+  }
+
+  #among(postings: readonly Posting[]): Candidates {
+    const [only, ...others] = postings;
+    if (only === undefined) return noRow();
     if (others.length === 0) {
+      const { rows } = only;
       return {
-        estimate: exactly(only.size),
+        estimate: exactly(rows.size),
         cost: 0,
-        rows: () => only,
-        has: (row) => only.has(row),
+        rows: () => rows,
+        has: (row) => rows.has(row),
       };
     }
-    const total = found.reduce((sum, rows) => sum + rows.size, 0);
-    const largest = found.reduce((most, rows) => Math.max(most, rows.size), 0);
-    // A row of several values is in several sets.
-    const min = this.isSingleValued ? total : largest;
-    const max = Math.min(total, this.#rows);
-    const rows = once(() => RowSet.union(found));
-    const isEach = found.length <= EACH_ASKED_MAX;
+    const wanted = once(() => new Set(postings));
+    return this.#candidates({
+      total: postings.reduce((sum, { rows }) => sum + rows.size, 0),
+      postings: () => postings,
+      passes: (posting) => wanted().has(posting),
+    });
+  }
+
+  #within(range: RangeTest): Candidates {
+    const [known] = this.#postings.keys();
+    const ends = [range.low, range.high].filter((bound) => bound !== undefined);
+    // Values of different types have no order.
+    if (ends.some(({ key }) => typeof key !== typeof known)) return noRow();
+    const total = this.#order.count(range);
+    const isMost = this.isSingleValued && 2 * total > this.#rows.size;
+    return this.#candidates({
+      total,
+      postings: () => this.#order.within(range),
+      passes: ({ key }) => isWithin(key, range),
+      ...(isMost && {
+        others: () => rangesOutside(range).flatMap((outside) => this.#order.within(outside)),
+      }),
+    });
+  }
+
+  #candidates({ total, postings, passes, others }: Found): Candidates {
     return {
-      estimate: { min, expected: (min + max) / 2, max },
-      cost: total,
-      rows,
-      has: (row) => (isEach ? found.some((set) => set.has(row)) : rows().has(row)),
+      estimate: rowsOfValues(total, this.#values, this.#rows.size),
+      cost: others === undefined ? total : this.#rows.size - total,
+      rows: once(() => {
+        if (others === undefined) return rowsOf(postings());
+        return this.#rows.clone().subtract(rowsOf(others()));
+      }),
+      has: (row) => this.#hasAny(row, passes),
     };
+  }
+
+  #hasAny(row: Row, passes: (posting: Posting) => boolean): boolean {
+    const found = this.#ofRow[row];
+    if (found === undefined) return false;
+    return isList(found) ? found.some(passes) : passes(found);
   }
 
   #posting(key: FilterValue): Posting {
     const existing = this.#postings.get(key);
     if (existing !== undefined) return existing;
-    const posting = { key, rows: new RowSet() };
+    const posting = this.#order.insert(key);
     this.#postings.set(key, posting);
     return posting;
   }
 
-  #change(rows: RowSet, row: Row, isAdded: boolean): void {
-    const beforeBytes = rows.memoryBytes;
-    if (isAdded) rows.add(row);
-    else rows.delete(row);
-    this.#rowSetBytes += rows.memoryBytes - beforeBytes;
-  }
-
-  #postingsOf(test: ValueTest): Posting[] {
-    switch (test.kind) {
-      case 'among':
-        return distinct(test.keys).flatMap((key) => this.#postings.get(key) ?? []);
-      case 'range':
-        return [...this.#postings.values()].filter(({ key }) => isWithin(key, test));
-      default:
-        return unreachable(test);
-    }
+  #change(posting: Posting, row: Row, isAdded: boolean): void {
+    const beforeBytes = posting.rows.memoryBytes;
+    if (isAdded) posting.add(row);
+    else posting.delete(row);
+    this.#rowSetBytes += posting.rows.memoryBytes - beforeBytes;
   }
 }
 
-function isWithin(key: FilterValue, range: { readonly low?: Bound; readonly high?: Bound }) {
-  const { low, high } = range;
-  if (low !== undefined && !isBeyond(compareKeys(key, low.key), low)) return false;
-  return high === undefined || isBeyond(compareKeys(high.key, key), high);
-}
-
-/** Not so where the order is NaN: then the two cannot be compared. */
-function isBeyond(order: number, bound: Bound): boolean {
-  return bound.isOpen ? order > 0 : order >= 0;
+function rowsOf(postings: readonly Posting[]): RowSet {
+  return RowSet.union(postings.map(({ rows }) => rows));
 }
 
 /** `Array.isArray` does not narrow readonly arrays. */

@@ -1,6 +1,8 @@
 /** Numbers and the rows that have them, in order of the numbers: what answers ranges. */
 import { assert } from '../../shared/assert.js';
+import { firstWhere } from '../binary-search.js';
 import type { Row } from '../rows.js';
+import { joinedRows } from './row-set.js';
 
 /** Numbers from `low` to `high`; an open end is not among them itself. */
 export interface Interval {
@@ -85,14 +87,7 @@ export class OrderedEntries {
 
   /** The rows of all the intervals, in no order: each as often as it has numbers there. */
   rowsIn(intervals: readonly Interval[]): Uint32Array {
-    const parts = intervals.flatMap((interval) => this.#parts(interval));
-    const rows = new Uint32Array(parts.reduce((sum, part) => sum + part.length, 0));
-    let at = 0;
-    for (const part of parts) {
-      rows.set(part, at);
-      at += part.length;
-    }
-    return rows;
+    return joinedRows(intervals.flatMap((interval) => this.#parts(interval)));
   }
 
   /** The rows of the interval, block by block. */
@@ -107,16 +102,22 @@ export class OrderedEntries {
 
   /** Where the interval begins, and the first entry after it. */
   #bounds({ low, high, isLowOpen, isHighOpen }: Interval): [Position, Position] {
-    return [
-      this.#find(({ keys }, at) => {
-        const key = keys[at] as number;
-        return isLowOpen ? key <= low : key < low;
-      }),
-      this.#find(({ keys }, at) => {
-        const key = keys[at] as number;
-        return isHighOpen ? key < high : key <= high;
-      }),
-    ];
+    const start = this.#find(({ keys }, at) => {
+      const key = keys[at] as number;
+      return isLowOpen ? key <= low : key < low;
+    });
+    const isInside = ({ keys }: Block, at: number): boolean => {
+      const key = keys[at] as number;
+      return isHighOpen ? key < high : key <= high;
+    };
+    const first = this.#blocks[start.block];
+    if (first === undefined || !isInside(first, start.offset)) return [start, start];
+    // A filter may name thousands of numbers, of which most are there once.
+    const second = start.offset + 1;
+    if (second < first.size && !isInside(first, second)) {
+      return [start, { block: start.block, offset: second }];
+    }
+    return [start, this.#find(isInside)];
   }
 
   /** The first entry that does not come before what is looked for. */
@@ -200,15 +201,4 @@ function isEmpty({ low, high, isLowOpen, isHighOpen }: Interval): boolean {
 
 function compare(block: Block, at: number, key: number, row: Row): number {
   return (block.keys[at] as number) - key || (block.rows[at] as Row) - row;
-}
-
-/** The first of `count` positions at which `holds` is true; it is true at all later ones too. */
-function firstWhere(count: number, holds: (at: number) => boolean): number {
-  let [low, high] = [0, count];
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    if (holds(middle)) high = middle;
-    else low = middle + 1;
-  }
-  return low;
 }

@@ -2,7 +2,7 @@
 import { unreachable } from '../../shared/assert.js';
 import type { FilterValue } from '../../shared/filter-values.js';
 import type { Row } from '../rows.js';
-import { type Candidates, once } from './candidates.js';
+import { type Candidates, once, rowsOfValues } from './candidates.js';
 import { type Bound, distinct, type FieldIndex, type ValueTest } from './field-index.js';
 import { type Interval, OrderedEntries } from './ordered-entries.js';
 import { RowSet } from './row-set.js';
@@ -53,19 +53,16 @@ export class OrderedIndex implements FieldIndex {
   find(test: ValueTest): Candidates {
     const intervals = intervalsOf(test);
     const entries = intervals.reduce((sum, interval) => sum + this.#entries.count(interval), 0);
-    // Values beyond the first of their rows; all of them could be among the entries found.
-    const extra = this.#entries.size - this.#rows.size;
-    const max = Math.min(entries, this.#rows.size);
-    const min = Math.max(Math.min(1, entries), entries - extra);
     const [only] = intervals;
-    const outside = intervals.length === 1 && extra === 0 ? outsideOf(only as Interval) : undefined;
-    const passes = passing(test, intervals);
+    const isOne = only !== undefined && intervals.length === 1;
+    const outside = isOne && this.isSingleValued ? outsideOf(only) : undefined;
+    const passes = once(() => passing(test, intervals));
     const isMost = outside !== undefined && 2 * entries > this.#rows.size;
     return {
-      estimate: { min, expected: (min + max) / 2, max },
+      estimate: rowsOfValues(entries, this.#entries.size, this.#rows.size),
       cost: isMost ? this.#rows.size - entries : entries,
       rows: once(() => (isMost ? this.#allBut(outside) : this.#list(intervals))),
-      has: (row) => this.#hasAny(row, passes),
+      has: (row) => this.#hasAny(row, passes()),
     };
   }
 

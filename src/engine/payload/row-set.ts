@@ -176,7 +176,7 @@ export class RowSet {
       const count = all.reduce((sum, { length }) => sum + length, 0);
       const limit = all.reduce((highest, part) => Math.max(highest, limitOf(part)), 1);
       if (count <= LIST_MIN || count * LISTED_ROW_BITS <= limit) {
-        return this.#takeList([...new Set(joined(all, count).sort())]);
+        return this.#takeList([...new Set(joinedRows(all).sort())]);
       }
       this.#becomeBitmap(limit);
     }
@@ -247,8 +247,9 @@ function limitOf(rows: ArrayLike<Row>): number {
   return limit;
 }
 
-function joined(parts: readonly ArrayLike<Row>[], count: number): Uint32Array {
-  const rows = new Uint32Array(count);
+/** All the rows of the parts, one part after the other. */
+export function joinedRows(parts: readonly ArrayLike<Row>[]): Uint32Array {
+  const rows = new Uint32Array(parts.reduce((sum, { length }) => sum + length, 0));
   let at = 0;
   for (const part of parts) {
     rows.set(part, at);

@@ -3,10 +3,8 @@ import { defined } from '../../shared/assert.js';
 import type { Collection } from '../collection.js';
 import type { ScanMeans } from '../collection-index.js';
 import type { Row } from '../rows.js';
+import { ROWS_PER_LOOK } from '../slices.js';
 import type { RowMatcher } from './row-matcher.js';
-
-/** Records that are read at once, and rows between two looks at the clock. */
-const PAGE_ROWS = 256;
 
 /**
  * All rows that match, ascending. In one turn where the indexes know them; otherwise a read for
@@ -33,8 +31,8 @@ export async function firstMatching(
 ): Promise<Uint32Array> {
   const found = new Uint32Array(Math.min(count, rows.length));
   let matches = 0;
-  for (let at = 0; at < rows.length && matches < found.length; at += PAGE_ROWS) {
-    const page = rows.subarray(at, at + PAGE_ROWS);
+  for (let at = 0; at < rows.length && matches < found.length; at += ROWS_PER_LOOK) {
+    const page = rows.subarray(at, at + ROWS_PER_LOOK);
     matcher.limitMemory();
     await readUndecided(collection, matcher, means, page);
     for (const row of page) {
@@ -42,7 +40,7 @@ export async function firstMatching(
       // What changed while the page was read is read once more.
       if (matcher.matches(row)) found[matches++] = row;
     }
-    if (at + PAGE_ROWS < rows.length && means.slices.isOver) await means.slices.pause();
+    if (at + ROWS_PER_LOOK < rows.length && means.slices.isOver) await means.slices.pause();
   }
   return found.subarray(0, matches);
 }

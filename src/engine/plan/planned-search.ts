@@ -8,16 +8,20 @@ import type { Collection } from '../collection.js';
 import type { NearQuery, ScanMeans } from '../collection-index.js';
 import type { Explanation, PlanKind } from '../engine.js';
 import type { RowHit } from '../graph.js';
+import { SPARE_HITS } from '../row-scan.js';
 import type { Row } from '../rows.js';
 import type { CostModel, CostShape } from './cost-model.js';
 import { estimateMatches } from './match-estimate.js';
 import { firstMatching, matchingRows } from './matching-rows.js';
-import { CANDIDATES_MAX, choosePlan } from './planner.js';
+import {
+  CANDIDATES_MAX,
+  chooseFarPlan,
+  choosePlan,
+  type FilteredGraphPlan,
+  type PlanInput,
+} from './planner.js';
 import { RowMatcher, type RowSelector } from './row-matcher.js';
 import { VisitBudget } from './visit-budget.js';
-
-/** Matches that are kept beyond the wanted ones, in the place of those that change meanwhile. */
-const SPARE_HITS = 16;
 
 /** How many times as many candidates are looked at where too few of them matched. */
 const WIDER = 4;
@@ -38,7 +42,8 @@ type Take<T> = (hits: RowHit[]) => Promise<T>;
 
 /**
  * One query, run once. Costs by the model at most about twice what the better plan does: the graph
- * is given up when it has cost as much as the exact plan would have.
+ * is given up when it has cost as much as the exact plan would have, or shows early that the
+ * matches lie elsewhere.
  */
 export class PlannedSearch {
   readonly #collection: Collection;
@@ -77,14 +82,15 @@ export class PlannedSearch {
     const { matches } = known;
     this.#estimatedMatches = Math.round(matches.expected);
     this.#matches = matches.min === matches.max ? matches.min : undefined;
-    const plan = choosePlan({ shape, k: this.#query.k, ...known }, this.#means.costs);
+    const input = { shape, k: this.#query.k, ...known };
+    const plan = choosePlan(input, this.#means.costs);
     this.#plan = plan.kind === 'graph-checked' ? 'graph-filtered' : plan.kind;
     this.#reason = plan.reason;
     switch (plan.kind) {
       case 'graph':
         return this.#searchGraph(take);
       case 'graph-filtered':
-        return this.#searchFilteredGraph(plan.visitsMax, take);
+        return this.#searchFilteredGraph(plan, input, take);
       case 'graph-checked':
         return this.#searchCheckedGraph(plan.candidates, plan.ef, take);
       case 'exact-rows':
@@ -115,18 +121,33 @@ export class PlannedSearch {
     });
   }
 
-  #searchFilteredGraph<T>(visitsMax: number, take: Take<T>): Promise<T> {
+  #searchFilteredGraph<T>(plan: FilteredGraphPlan, input: PlanInput, take: Take<T>): Promise<T> {
     const { index } = this.#collection;
     // What the graph does not cover is asked for too, whatever the plan.
-    const budget = new VisitBudget(this.#matcher, visitsMax + 2 * index.stats().headRows);
+    const visitsMax = plan.visitsMax + 2 * index.waitingRows;
+    const budget = new VisitBudget(this.#matcher, { ...plan, visitsMax });
     const accept = (row: Row): boolean => budget.accept(row);
-    return index.searchNearInSlices({ ...this.#query, accept }, this.#means, (near) => {
+    const query = { ...this.#query, ef: plan.ef, accept };
+    return index.searchNearInSlices(query, this.#means, (near) => {
       this.#visited += budget.visits;
-      if (budget.isSpent) {
-        return this.#fallBack(`the graph was given up after ${budget.visits} points`, take);
+      switch (budget.givenUp) {
+        case 'far':
+          return this.#searchFar(input, take);
+        case 'spent':
+          return this.#fallBack(`the graph was given up after ${budget.visits} points`, take);
+        case undefined:
+          return near.isShort ? this.#fallBack('the graph found too few', take) : take(near.hits);
+        default:
+          return unreachable(budget.givenUp);
       }
-      return near.isShort ? this.#fallBack('the graph found too few', take) : take(near.hits);
     });
+  }
+
+  #searchFar<T>(input: PlanInput, take: Take<T>): Promise<T> {
+    const plan = chooseFarPlan(input, this.#means.costs);
+    if (plan.kind !== 'graph-filtered') return this.#fallBack(plan.reason, take);
+    this.#reason = `${this.#reason}; ${plan.reason}: ${plan.ef} candidates`;
+    return this.#searchFilteredGraph(plan, input, take);
   }
 
   /** Reads the metadata of what is nearest, from the nearest on, until enough of it matches. */
@@ -143,7 +164,9 @@ export class PlannedSearch {
     if (last === undefined || matching.length < k) {
       if (candidates < CANDIDATES_MAX) {
         const wider = Math.min(CANDIDATES_MAX, WIDER * candidates);
-        return this.#searchCheckedGraph(wider, Math.max(ef, wider), take);
+        // The last of what a search finds are the least certain: these now matter.
+        const widerEf = Math.max(ef, Math.min(CANDIDATES_MAX, WIDER * wider));
+        return this.#searchCheckedGraph(wider, widerEf, take);
       }
       return this.#fallBack(`too few of ${candidates} candidates match`, take);
     }

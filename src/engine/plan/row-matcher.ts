@@ -31,20 +31,19 @@ export class RowMatcher {
   readonly #collection: Collection;
   readonly #records: RecordView;
   readonly #selector: RowSelector;
-  readonly #test: MetadataTest;
+  /** Made when the first record is judged: mostly the indexes know all. */
+  #test: MetadataTest | undefined;
   readonly #decisions = new Map<Row, Decision>();
   #resolution: Resolution;
   #changes: number;
   #reads = 0;
 
   constructor(collection: Collection, records: RecordView, selector: RowSelector) {
-    const { payload, config } = collection;
-    const { filter, tenant } = selector;
+    const { payload } = collection;
     this.#collection = collection;
     this.#records = records;
     this.#selector = selector;
-    this.#test = filter === undefined ? () => true : compileFilter(filter, config.indexedFields);
-    this.#resolution = payload.resolve(filter, tenant);
+    this.#resolution = payload.resolve(selector.filter, selector.tenant);
     this.#changes = payload.changes;
   }
 
@@ -93,6 +92,7 @@ export class RowMatcher {
   decide(row: Row, version: Version, record: RecordValue | undefined): void {
     this.#reads++;
     // Of a collection that was dropped meanwhile nothing may be left.
+    this.#test ??= metadataTest(this.#collection, this.#selector);
     const isMatch = record !== undefined && this.#test(record.metadata);
     this.#decisions.set(row, { version, isMatch });
   }
@@ -102,4 +102,9 @@ export class RowMatcher {
     this.decide(row, rows.versionOf(row), this.#records.readNow(rows.nameOf(row)));
     return this.known(row) ?? false;
   }
+}
+
+/** The selector's filter as a test of metadata; all pass where it has none. */
+export function metadataTest({ config }: Collection, { filter }: RowSelector): MetadataTest {
+  return filter === undefined ? () => true : compileFilter(filter, config.indexedFields);
 }

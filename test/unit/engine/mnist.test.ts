@@ -14,7 +14,7 @@ import { query, SCOPE, ShardDriver, upsert } from './shard-driver.js';
 const K = 10;
 const RECALL_MIN = 0.99;
 /** Of the filtered searches: a look at every image each. */
-const QUERIES = 25;
+const QUERIES = 40;
 const RECORDS_PER_ENTRY = 250;
 
 const data = loadRealData();
@@ -51,10 +51,10 @@ interface Case {
   readonly isMatch: (image: Image) => boolean;
 }
 
-/** By a number that says nothing about the image, and by one that does. */
+/** By a number that says nothing about the image, and by one that does, from both ends. */
 function casesOf(share: number): Case[] {
   const below = share * images.length;
-  const ink = inkBelow(share);
+  const [ink, much] = [inkBelow(share), inkBelow(1 - share)];
   const percent = `${100 * share} %`;
   return [
     {
@@ -66,6 +66,11 @@ function casesOf(share: number): Case[] {
       name: `ink, ${percent}`,
       json: { ink: { $lte: ink } },
       isMatch: (image) => image.ink <= ink,
+    },
+    {
+      name: `much ink, ${percent}`,
+      json: { ink: { $gte: much } },
+      isMatch: (image) => image.ink >= much,
     },
   ];
 }
@@ -105,7 +110,7 @@ async function filled(): Promise<ShardDriver> {
   await shard.open();
   await shard.createCollection({
     dimension: defined(images[0], 'an image').vector.length,
-    efConstruction: 200,
+    efConstruction: 100,
     indexedFields: [
       { path: 'row', type: 'integer' },
       { path: 'ink', type: 'integer' },

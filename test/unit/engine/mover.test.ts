@@ -3,16 +3,21 @@
 import { EventEmitter } from 'node:events';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { Collection } from '../../../src/engine/collection.js';
+import type { SearchQuery } from '../../../src/engine/engine.js';
 import { type EnginePort, serveEngine } from '../../../src/engine/engine-server.js';
 import { FlatIndex } from '../../../src/engine/index/flat-index.js';
 import { HnswIndex } from '../../../src/engine/index/hnsw-index.js';
-import { Mover } from '../../../src/engine/mover.js';
+import { Mover, type MoverOptions } from '../../../src/engine/mover.js';
+import { newSearchLane, SearchCaller } from '../../../src/engine/search-lane.js';
 import { ShardEngine, type ShardEngineOptions } from '../../../src/engine/shard-engine.js';
-import type {
-  EngineAnswer,
-  EngineCall,
-  ThreadMessage,
+import {
+  type EngineAnswer,
+  type EngineCall,
+  type ThreadMessage,
+  WAKE_UP,
+  type WakeUp,
 } from '../../../src/engine/thread-protocol.js';
+import type { Command } from '../../../src/shared/codec/command.js';
 import { MemoryDisk } from '../../../src/shared/memory-disk.js';
 import { GENESIS, query, SCOPE, ShardDriver, upsert } from './shard-driver.js';
 
@@ -57,6 +62,40 @@ class CountingIndex extends FlatIndex {
     inserts++;
     super.add(label, vector);
   }
+}
+
+/** Of a mover that is not part of an engine; a failure is thrown. */
+const MOVER_OPTIONS: Omit<MoverOptions, 'environment'> = {
+  recordsOf: () => {
+    throw new Error('nothing is read');
+  },
+  onSlice: () => undefined,
+  requestsWait: () => false,
+  signal: new AbortController().signal,
+  onFailure: (error) => {
+    throw error;
+  },
+};
+
+/** Collections of which each has so many steps to do, and notes how often it was looked at. */
+function workingCollections(work: readonly number[]) {
+  const seen = { looks: 0, steps: [] as number[] };
+  const collections = work.map((steps, collectionId): Collection => {
+    let left = steps;
+    const index = {
+      get hasWork(): boolean {
+        seen.looks++;
+        return left > 0;
+      },
+      missingVectors: () => [],
+      step: () => {
+        left--;
+        seen.steps.push(collectionId);
+      },
+    };
+    return { collectionId, index } as unknown as Collection;
+  });
+  return { collections, seen };
 }
 
 let turns: Turns;
@@ -120,6 +159,20 @@ describe('an apply call', () => {
     await applying;
     expect([await shard.engine.count(SCOPE), results.length]).toEqual([60, 1]);
     expect((await shard.stats()).headRows).toBeLessThanOrEqual(50);
+  });
+
+  it('waits for the room that entries before it in the same call have taken (P-10)', async () => {
+    const shard = await startShard({ headFloatsMax: 2 * 50 });
+    const [first, second] = [records(40), records(20, 40)].map((some) => shard.writeCommand(some));
+    let isApplied = false;
+    const applying = shard.apply(first as Command, second as Command).then(() => {
+      isApplied = true;
+    });
+    await promisesSettled();
+    expect([isApplied, turns.waiting]).toEqual([false, 1]);
+    while (turns.waiting > 0) await turns.run();
+    await applying;
+    expect(await shard.engine.count(SCOPE)).toBe(60);
   });
 
   it('of more records than a head may hold waits for an empty one (P-10)', async () => {
@@ -195,7 +248,7 @@ describe('the mover', () => {
           queueMicrotask(() => {
             work += comesLate;
             comesLate = 0;
-            mover.wake();
+            mover.wake([collection]);
           });
         }
         return false;
@@ -208,19 +261,10 @@ describe('the mover', () => {
     };
     const collection = { collectionId: 1, index } as unknown as Collection;
     const mover = new Mover({
+      ...MOVER_OPTIONS,
       environment: { clock: STANDING_CLOCK, scheduler: turns.scheduler },
-      collections: () => [collection],
-      recordsOf: () => {
-        throw new Error('nothing is read');
-      },
-      onSlice: () => undefined,
-      requestsWait: () => false,
-      signal: new AbortController().signal,
-      onFailure: (error) => {
-        throw error;
-      },
     });
-    mover.wake();
+    mover.wake([collection]);
     for (let turn = 0; turn < 3; turn++) await turns.run();
     expect([steps, turns.waiting]).toEqual([5, 0]);
     await mover.stop();
@@ -228,17 +272,8 @@ describe('the mover', () => {
 
   it('lets those go on who wait when room came without a step of it', async () => {
     const mover = new Mover({
+      ...MOVER_OPTIONS,
       environment: { clock: STANDING_CLOCK, scheduler: turns.scheduler },
-      collections: () => [],
-      recordsOf: () => {
-        throw new Error('nothing is read');
-      },
-      onSlice: () => undefined,
-      requestsWait: () => false,
-      signal: new AbortController().signal,
-      onFailure: (error) => {
-        throw error;
-      },
     });
     let hasRoom = false;
     let wentOn = false;
@@ -253,6 +288,53 @@ describe('the mover', () => {
     hasRoom = true;
     mover.wake();
     await waiting;
+    await mover.stop();
+  });
+
+  it('gives each collection that has work a step in turn, also those that come later', async () => {
+    const { collections, seen } = workingCollections([3, 0, 2, 1]);
+    const worked: (readonly Collection[])[] = [];
+    const mover = new Mover({
+      ...MOVER_OPTIONS,
+      environment: { clock: STANDING_CLOCK, scheduler: turns.scheduler },
+      onSlice: (some) => worked.push([...some]),
+    });
+    mover.wake(collections.slice(0, 3));
+    mover.wake(collections);
+    await turns.run();
+    expect(seen.steps).toEqual([0, 2, 3, 0, 2, 0]);
+    expect(worked).toEqual([[collections[0], collections[2], collections[3]]]);
+    expect(turns.waiting).toBe(0);
+    await mover.stop();
+  });
+
+  it('looks at no collection without work, however many there are', async () => {
+    const { collections, seen } = workingCollections([...new Array<number>(10_000).fill(0), 500]);
+    const mover = new Mover({
+      ...MOVER_OPTIONS,
+      environment: { clock: STANDING_CLOCK, scheduler: turns.scheduler },
+    });
+    mover.wake(collections);
+    seen.looks = 0;
+    while (turns.waiting > 0) await turns.run();
+    expect(seen.steps.length).toBe(500);
+    // Once as it is taken, and once to see whether there is more.
+    expect(seen.looks).toBe(1_000);
+    await mover.stop();
+  });
+
+  it('goes through as many that have work at one look a step', async () => {
+    const { collections, seen } = workingCollections(new Array<number>(10_000).fill(3));
+    const mover = new Mover({
+      ...MOVER_OPTIONS,
+      environment: { clock: STANDING_CLOCK, scheduler: turns.scheduler },
+    });
+    mover.wake(collections);
+    seen.looks = 0;
+    while (turns.waiting > 0) await turns.run();
+    const round = collections.map(({ collectionId }) => collectionId);
+    expect(seen.steps).toEqual([...round, ...round, ...round]);
+    expect(seen.looks).toBe(60_000);
     await mover.stop();
   });
 
@@ -275,9 +357,10 @@ describe('the mover', () => {
   });
 
   it('makes one insert a turn while requests wait, and slices when they do not (H2)', async () => {
-    let isWaiting = true;
+    let isWaiting = false;
     const shard = await startShard({ requestsWait: () => isWaiting });
     await shard.write(records(500));
+    isWaiting = true;
     for (let turn = 1; turn <= 10; turn++) {
       await turns.run();
       expect(inserts).toBe(turn);
@@ -285,6 +368,21 @@ describe('the mover', () => {
     isWaiting = false;
     await turns.run();
     expect(inserts).toBe(74);
+  });
+
+  it('lets requests go first once an entry can be read, before it is stored (H2)', async () => {
+    let isWaiting = false;
+    const shard = await startShard({ requestsWait: () => isWaiting });
+    isWaiting = true;
+    let isStored = false;
+    const written = shard.write(records(3)).then(() => {
+      isStored = true;
+    });
+    await promisesSettled();
+    expect([await shard.searchIds([7, 0], 1), isStored]).toEqual([[expect.any(String)], false]);
+    await turns.run();
+    await written;
+    isWaiting = false;
   });
 
   it('stops in the middle of a slice when the engine is closed', async () => {
@@ -301,20 +399,22 @@ describe('the mover', () => {
 describe('a search posted to the thread while its mover works', () => {
   /** The thread's end of a port whose messages are delivered between two turns. */
   class FakePort extends EventEmitter implements EnginePort {
+    readonly posted = new SharedArrayBuffer(4);
+    readonly lane = newSearchLane();
     readonly answers: EngineAnswer[] = [];
-    readonly #inbox: ThreadMessage<EngineCall>[] = [];
-    readonly #counter: Int32Array;
+    readonly #inbox: (ThreadMessage<EngineCall> | WakeUp)[] = [];
+    readonly #counter = new Int32Array(this.posted);
+    readonly #searches = new SearchCaller(this.lane, () => this.#send(WAKE_UP));
     #lastId = 0;
-
-    constructor(posted: SharedArrayBuffer) {
-      super();
-      this.#counter = new Int32Array(posted);
-    }
 
     /** What the other thread does. */
     post(call: EngineCall, bytes = new ArrayBuffer(0)): void {
-      Atomics.add(this.#counter, 0, 1);
-      this.#inbox.push({ items: [{ id: ++this.#lastId, body: call }], bytes });
+      this.#send({ items: [{ id: ++this.#lastId, body: call }], bytes });
+    }
+
+    /** The same, through the lane. */
+    search(one: SearchQuery): void {
+      expect(this.#searches.send(++this.#lastId, SCOPE, [one])).toBe(true);
     }
 
     /** What the event loop does before the next turn. */
@@ -323,8 +423,15 @@ describe('a search posted to the thread while its mover works', () => {
       await promisesSettled();
     }
 
-    postMessage(message: ThreadMessage<EngineAnswer>): void {
-      this.answers.push(...message.items.map(({ body }) => body));
+    postMessage(message: ThreadMessage<EngineAnswer> | WakeUp): void {
+      if (message !== WAKE_UP) this.answers.push(...message.items.map(({ body }) => body));
+      else
+        this.#searches.receive((_id, hits) => this.answers.push({ kind: 'search', hits: [hits] }));
+    }
+
+    #send(message: ThreadMessage<EngineCall> | WakeUp): void {
+      Atomics.add(this.#counter, 0, 1);
+      this.#inbox.push(message);
     }
 
     close(): void {
@@ -332,14 +439,19 @@ describe('a search posted to the thread while its mover works', () => {
     }
   }
 
-  it('is answered after at most one more insert (H2)', async () => {
-    const posted = new SharedArrayBuffer(4);
-    const port = new FakePort(posted);
+  const one = query([7, 0], 1);
+
+  it.each<[string, (port: FakePort) => void]>([
+    ['as a message', (port) => port.post(...packedSearch())],
+    ['through the lane', (port) => port.search(one)],
+  ])('%s is answered after at most one more insert (H2)', async (_name, search) => {
+    const port = new FakePort();
     const disk = new MemoryDisk();
     const environment = { clock: STANDING_CLOCK, scheduler: turns.scheduler, disk };
     const writer = await startShard();
     await writer.write(records(400));
-    serveEngine(port, environment, { path: 'points', genesis: GENESIS, posted });
+    const { posted, lane } = port;
+    serveEngine(port, environment, { path: 'points', genesis: GENESIS, posted, lane });
     port.post({ kind: 'open' });
     await port.deliver();
     for (const { index, term, data } of writer.log) {
@@ -349,11 +461,6 @@ describe('a search posted to the thread while its mover works', () => {
     }
     expect(port.answers.map(({ kind }) => kind)).toEqual(['open', 'apply', 'apply']);
 
-    const { vector, filter: _none, ...rest } = query([7, 0], 1);
-    const search = (): void => {
-      const queries = [{ ...rest, vector: { at: 0, length: vector.length } }];
-      port.post({ kind: 'search', scope: SCOPE, queries }, new Uint8Array(vector).buffer);
-    };
     const original = HnswIndex.prototype.add;
     let added = 0;
     let addedAtPost = 0;
@@ -361,7 +468,7 @@ describe('a search posted to the thread while its mover works', () => {
       added++;
       // The other thread posts while this one is inside an insert.
       if (added % 10 === 5) {
-        search();
+        search(port);
         addedAtPost = added;
       }
       original.apply(this, point);
@@ -374,4 +481,29 @@ describe('a search posted to the thread while its mover works', () => {
       expect(added - addedAtPost).toBeLessThanOrEqual(1);
     }
   });
+
+  it('is answered before the engine closes, where it was sent before', async () => {
+    const port = new FakePort();
+    const disk = new MemoryDisk();
+    const environment = { clock: STANDING_CLOCK, scheduler: turns.scheduler, disk };
+    const { posted, lane } = port;
+    serveEngine(port, environment, { path: 'points', genesis: GENESIS, posted, lane });
+    port.post({ kind: 'open' });
+    await port.deliver();
+    // The frame is there at once, and its wake-up comes too late.
+    port.post({ kind: 'close' });
+    port.search(one);
+    await port.deliver();
+    expect(port.answers).toMatchObject([
+      { kind: 'open' },
+      { kind: 'error', error: { reason: 'COLLECTION_NOT_FOUND' } },
+      { kind: 'close' },
+    ]);
+  });
+
+  function packedSearch(): [EngineCall, ArrayBuffer] {
+    const { vector, filter: _none, ...rest } = one;
+    const queries = [{ ...rest, vector: { at: 0, length: vector.length } }];
+    return [{ kind: 'search', scope: SCOPE, queries }, new Uint8Array(vector).buffer];
+  }
 });

@@ -1,8 +1,10 @@
-// Goal: what an exact search answers is a matter of the records alone, also among equal distances.
-// Method: two replicas of one log, of which one was opened anew and gives its rows otherwise.
+// Goal: what a search answers is a matter of the records alone, also among equal distances.
+// Method: replicas of one log that give their rows, or make their graphs, in other orders.
 import { describe, expect, it } from 'vitest';
+import type { Hit } from '../../../src/engine/engine.js';
 import { FlatIndex } from '../../../src/engine/index/flat-index.js';
 import { encodeFilter } from '../../../src/shared/codec/filter-bytes.js';
+import { compareText } from '../../../src/shared/filter-values.js';
 import { memoryHarness } from './harness.js';
 import { query, remove, ShardDriver, upsert } from './shard-driver.js';
 
@@ -46,4 +48,67 @@ describe('records at equal distances', () => {
       }
     }
   });
+
+  it('are found by id where graphs differ, also where k cuts through them (Q4)', async () => {
+    // Rings around the query: 12 points at a distance of 25, 8 at 5, 4 at 4, and so on.
+    const points: [number, number][] = [];
+    for (let x = -6; x <= 6; x++) for (let y = -6; y <= 6; y++) points.push([x, y]);
+    const idOf = ([x, y]: [number, number]): string => `${x < 0 ? 'é' : 'z'}${x}/${y}`;
+    const orders = [points, [...points].reverse(), [...points].sort((a, b) => a[1] - b[1])];
+    const shards = await Promise.all(orders.map((order) => graphOf(order, idOf)));
+    const expected = points
+      .map((point) => ({ id: idOf(point), distance: point[0] ** 2 + point[1] ** 2 }))
+      .sort((a, b) => a.distance - b.distance || compareText(a.id, b.id));
+    for (const filter of [undefined, encodeFilter({ all: { $ne: 'none' } })]) {
+      for (let k = 1; k <= 60; k++) {
+        for (const shard of shards) {
+          const hits = await shard.search(query([0, 0], k, filter && { filter }));
+          expect(hits.map(({ id }) => id)).toEqual(expected.slice(0, k).map(({ id }) => id));
+        }
+      }
+    }
+  });
+
+  it('come once each, page by page, while a tie is no wider than ef (Q4)', async () => {
+    const point = (at: number): [number, number] => [at % 2 === 0 ? 1 : -1, 0];
+    const ids = Array.from({ length: 60 }, (_, at) => at);
+    const shards = await Promise.all(
+      [ids, [...ids].reverse()].map(async (order) => {
+        const shard = new ShardDriver(await memoryHarness());
+        await shard.open();
+        await shard.createCollection();
+        for (const at of order) {
+          await shard.write([upsert(`r${String(at).padStart(2, '0')}`, point(at))]);
+          await shard.settled();
+        }
+        return shard;
+      }),
+    );
+    const seen: Hit[] = [];
+    for (let offset = 0; offset < 60; offset += 7) {
+      // Each page from another replica.
+      const shard = shards[(offset / 7) % 2] as ShardDriver;
+      seen.push(...(await shard.search(query([0, 0], Math.min(60, offset + 7)))).slice(offset));
+    }
+    expect(seen.map(({ id }) => id)).toEqual([...seen.map(({ id }) => id)].sort());
+    expect(new Set(seen.map(({ id }) => id)).size).toBe(60);
+  });
 });
+
+/** A graph into which the points go one by one, in that order. */
+async function graphOf(
+  points: readonly [number, number][],
+  idOf: (point: [number, number]) => string,
+): Promise<ShardDriver> {
+  const shard = new ShardDriver(await memoryHarness());
+  await shard.open();
+  await shard.createCollection({ indexedFields: [{ path: 'all', type: 'keyword' }] });
+  for (const point of points) {
+    await shard.write([upsert(idOf(point), point, { metadata: { all: 'yes' } })]);
+    await shard.settled();
+  }
+  // So that not all match.
+  await shard.write([upsert('none', [100, 100], { metadata: { all: 'none' } })]);
+  await shard.settled();
+  return shard;
+}

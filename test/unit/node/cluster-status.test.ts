@@ -54,6 +54,34 @@ describe('the status of a replica', () => {
     ]);
   });
 
+  it('tells the hash of what it holds, as of the index that its engine has applied', async () => {
+    const collection = { headRows: 0, graphPoints: 0, tombstones: 0, isRenewing: false };
+    const holding = (appliedIndex: number, ...hashes: (string | undefined)[]) => ({
+      engine: {
+        appliedIndex,
+        ownershipVersion: 1,
+        sessions: 0,
+        collections: hashes.map((contentHash, at) => {
+          return { ...collection, collectionId: at + 1, records: 1, memoryBytes: 0, contentHash };
+        }),
+      },
+    });
+    const contentOf = async (answer: Partial<ReplicaStatus>) => {
+      const { shards } = await statusWith(answer);
+      const { contentHash, contentIndex } = shards[0]?.replicas[2] ?? {};
+      return { contentHash, contentIndex };
+    };
+    const one = '0'.repeat(31).concat('1');
+    const two = '0'.repeat(31).concat('2');
+    const known = await contentOf(holding(7, one, two));
+    expect(known.contentIndex).toBe(7);
+    expect(known.contentHash).toMatch(/^[0-9a-f]{32}$/);
+    expect((await contentOf(holding(7, two, one))).contentHash).not.toBe(known.contentHash);
+    const unknown = { contentHash: '', contentIndex: 0 };
+    expect(await contentOf(holding(7, one, undefined))).toEqual(unknown);
+    expect(await contentOf({})).toEqual(unknown);
+  });
+
   it('says so where the node holds another one, or none', async () => {
     const other = await statusWith({ replicaId: 5 });
     expect(faultOf(other)).toBe('the node holds replica 5, not replica 3');

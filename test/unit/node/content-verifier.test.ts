@@ -41,8 +41,8 @@ class Setup {
   marks = 0;
   readonly verifier: ContentVerifier;
 
-  constructor() {
-    const genesis = initialTopology(seed(3, 1));
+  constructor(nodes = 3) {
+    const genesis = initialTopology(seed(nodes, 1));
     const created = { kind: 'beginCreateCollection', config: config('docs') } as const;
     this.view.publish(applyTopologyCommand(genesis, created).document);
     const replicaOf = (_: unknown, nodeId: number) => ({
@@ -104,7 +104,8 @@ describe('a comparison of replicas', () => {
       differences: [],
       damages: [],
     });
-    expect(setup.queries).toEqual([1, 2, 3].map(() => ({ mark: 100, deep: false })));
+    const known = [1, 2, 3].map(() => ({ deep: false }));
+    expect(setup.queries).toEqual([...known, ...known.map((query) => ({ mark: 100, ...query }))]);
     expect([...setup.verifier.divergence]).toEqual([[setup.shard.shardId, 0]]);
   });
 
@@ -143,6 +144,7 @@ describe('a comparison of replicas', () => {
 
   it('says which replicas did not answer, and why a shard could not be looked at', async () => {
     const setup = new Setup();
+    await setup.verify();
     setup.answers.set(3, () => {
       throw new FlotillaError('SHARD_UNAVAILABLE', 'no link');
     });
@@ -150,6 +152,61 @@ describe('a comparison of replicas', () => {
     expect(replicas.map(({ problem }) => problem)).toEqual(['', '', 'no link']);
     setup.markError = new FlotillaError('NO_LEADER', 'nobody leads');
     expect(await setup.verify()).toMatchObject({ index: 0, problem: 'nobody leads' });
+  });
+
+  it.each([
+    ['does not know the call', 'INTERNAL', 'method 8'],
+    ['is silent, and never said that it knows them', 'SHARD_UNAVAILABLE', 'no link'],
+  ] as const)('gives no mark to a shard with a node that %s (F-15)', async (_, reason, message) => {
+    const setup = new Setup();
+    setup.answers.set(3, () => {
+      throw new FlotillaError(reason, message);
+    });
+    const { problem, index, replicas } = await setup.verify();
+    expect(problem).toMatch(
+      RegExp(`^it is not known whether node 3 \\(${message}\\) can .* upgrade the node`),
+    );
+    expect([index, replicas, setup.marks, setup.verifier.divergence.size]).toEqual([0, [], 0, 0]);
+    setup.answers.clear();
+    expect(await setup.verify()).toMatchObject({ problem: '', index: 100 });
+  });
+
+  it('asks the node of a replica that is being added, which applies the log too', async () => {
+    const setup = new Setup(4);
+    const { replicas, groupId } = setup.shard;
+    const held = replicas.map(({ nodeId }) => nodeId);
+    const nodeId = defined(
+      [1, 2, 3, 4].find((one) => !held.includes(one)),
+      'a node without one',
+    );
+    const add = { kind: 'addReplica', groupId, nodeId } as const;
+    const document = defined(setup.view.current(), 'the topology');
+    setup.view.publish(applyTopologyCommand(document, add).document);
+    setup.answers.set(nodeId, () => {
+      throw new FlotillaError('INTERNAL', 'method 8');
+    });
+    expect((await setup.verify()).problem).toContain(`node ${nodeId} (method 8)`);
+    setup.answers.clear();
+    expect((await setup.verify()).replicas.map((one) => one.nodeId)).toEqual([...held].sort());
+  });
+
+  it('gives one where a node that knows them has no replica that takes part', async () => {
+    const setup = new Setup();
+    setup.answers.set(3, () => {
+      throw new FlotillaError('NO_LEADER', 'the log is damaged');
+    });
+    const { replicas, index } = await setup.verify();
+    expect([index, replicas[2]]).toEqual([100, { nodeId: 3, problem: 'the log is damaged' }]);
+  });
+
+  it('gives none to one that knew them and does not any more', async () => {
+    const setup = new Setup();
+    await setup.verify();
+    setup.answers.set(3, () => {
+      throw new FlotillaError('INTERNAL', 'method 8');
+    });
+    expect((await setup.verify()).problem).toContain('whether node 3 (method 8) can take part');
+    expect(setup.marks).toBe(1);
   });
 
   it('names what a deep one finds stored in the place of what was written', async () => {

@@ -225,6 +225,13 @@ describe('calls between nodes in format 1 (F-15)', () => {
       encode: reads.encodeRecords,
       decode: (bytes) => reads.decodeRecords(bytes) as typeof records,
     });
+    // Records that expire: those that last have the bytes that they always had.
+    const mortal = { ...RECORD, expiresAtMs: 1_700_000_000_000 };
+    const expiring = [mortal, { ...mortal, values: utf8('vect'), metadata: utf8('m') }];
+    golden.holds('expiring records', expiring, {
+      encode: reads.encodeRecords,
+      decode: (bytes) => reads.decodeRecords(bytes) as typeof expiring,
+    });
     golden.holds('count', 70_000, { encode: reads.encodeCount, decode: reads.decodeCount });
   });
 

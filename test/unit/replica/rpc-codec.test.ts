@@ -215,7 +215,8 @@ describe('replica calls as bytes', () => {
         expect(reads.decodeHits(reads.encodeHits(value))).toEqual(value);
       }),
     );
-    const stored = fc.record(record, { requiredKeys: [...requiredOfRecord] });
+    const whole = { ...record, expiresAtMs: count };
+    const stored = fc.record(whole, { requiredKeys: [...requiredOfRecord] });
     fc.assert(
       fc.property(fc.array(fc.option(stored, { nil: undefined })), (value) => {
         expect(reads.decodeRecords(reads.encodeRecords(value))).toEqual(value);
@@ -234,7 +235,8 @@ describe('replica calls as bytes', () => {
   });
 
   it('keeps pages of scrolls and explanations', () => {
-    const stored = fc.record(record, { requiredKeys: [...requiredOfRecord] });
+    const whole = { ...record, expiresAtMs: count };
+    const stored = fc.record(whole, { requiredKeys: [...requiredOfRecord] });
     const page: fc.Arbitrary<ScrollPage> = fc.record(
       { records: fc.array(stored), next: position },
       { requiredKeys: ['records'] },

@@ -208,8 +208,10 @@ describe('a shard that is opened again', () => {
     const write = (first: number) =>
       rig.shard.write([0, 1, 2, 3].map((at) => upsert(`n${first + at}`, [100 + first + at, 0])));
     await write(0);
+    // Four times as much as it may hold otherwise.
+    for (const first of [4, 8, 12, 16]) await write(first);
     let isApplied = false;
-    const waiting = write(4).then(() => {
+    const waiting = write(20).then(() => {
       isApplied = true;
     });
     for (let turn = 0; turn < 20; turn++) await setImmediate();
@@ -217,8 +219,8 @@ describe('a shard that is opened again', () => {
     disk.open();
     await waiting;
     await rig.shard.settled();
-    expect(await rig.shard.searchIds([200, 0], 2)).toEqual(['n7', 'n6']);
-    expect((await rig.shard.stats()).records).toBe(RECORDS + 8);
+    expect(await rig.shard.searchIds([200, 0], 2)).toEqual(['n23', 'n22']);
+    expect((await rig.shard.stats()).records).toBe(RECORDS + 24);
   });
 
   it('gives the vectors back that nobody needs, where no copy is kept', async () => {
@@ -311,6 +313,16 @@ describe('a checkpoint that is damaged, missing or foreign', () => {
     await rig.shard.engine.close();
   });
 
+  it('that a newer one has replaced is removed, though a crash has left both', async () => {
+    const { graph, labels } = await savedFiles();
+    await put(graph.slice(1), labels.slice(1));
+    await disk.writeFile(`${GRAPHS}/1-2.graph`, graph);
+    await disk.writeFile(`${GRAPHS}/1-2.labels`, labels);
+    expect(await restart()).toBe(0);
+    expect(await rig.files()).toEqual(['1-2.graph', '1-2.labels']);
+    expect(rig.diary.count(REMOVED)).toBe(0);
+  });
+
   it('is not taken from another collection, dimension, metric, m or kind of index', async () => {
     const { graph, labels } = await savedFiles();
     for (const config of [{ dimension: 3 }, { metric: 'cosine' }, { m: 4 }, {}] as const) {
@@ -349,29 +361,58 @@ describe('a checkpoint that is damaged, missing or foreign', () => {
   });
 });
 
+/** Where a save can be made to wait: while its graph is frozen, and when that goes on. */
+const WRITING = [{ access: 'write', pattern: /\.graph$/ }] as const;
+const SEALING = [
+  { access: 'sync', pattern: /\.graph$/ },
+  { access: 'write', pattern: /\.labels/ },
+  { access: 'sync', pattern: /\.labels/ },
+] as const;
+const PHASES = [...WRITING, ...SEALING];
+type Phase = (typeof PHASES)[number];
+
 describe('while a graph is saved', () => {
-  /** Adds five records; then a save is under way that waits for its disk. */
-  async function beginSave(pattern = /\.graph$/): Promise<void> {
+  /** A new shard to which five records are added: a save is under way that waits for its disk. */
+  async function beginSave({ access, pattern }: Phase, options = {}): Promise<void> {
+    disk = new GateDisk();
+    rig = checkpointRig(disk, { createIndex, ...options });
     await fill();
     rig.options = { ...rig.options, checkpoints: ALWAYS };
     await rig.shard.reopen();
     await rig.shard.settled();
-    disk.shut('write', pattern);
+    disk.shut(access, pattern);
     await rig.shard.write(
       Array.from({ length: LATE }, (_, at) => upsert(`late${at}`, [60 + at, 0])),
     );
     await disk.reached();
   }
 
+  async function turnsPass(): Promise<void> {
+    for (let turn = 0; turn < 20; turn++) await setImmediate();
+  }
+
+  /** The power goes, and what was saved last is loaded; the inserts that this takes. */
+  async function losePower(): Promise<number> {
+    disk.crash();
+    // The engine that has died writes nothing any more.
+    disk.broken = { access: 'write', pattern: /graphs/ };
+    disk.open();
+    await rig.shard.engine.close().catch(() => undefined);
+    disk.broken = undefined;
+    rig.options = { createIndex, checkpoints: NEVER };
+    inserts = 0;
+    await rig.shard.open();
+    await rig.shard.settled();
+    return inserts;
+  }
+
   it('what is written waits in the head, and what is removed is hidden (H1, H5)', async () => {
-    for (const pattern of [/\.graph$/, /\.labels/]) {
-      disk = new GateDisk();
-      rig = checkpointRig(disk, { createIndex });
-      await beginSave(pattern);
+    for (const phase of WRITING) {
+      await beginSave(phase);
       const before = inserts;
       await rig.shard.write([upsert('r1', [-1, 0]), remove('r2'), upsert('new', [-2, 0])]);
       await rig.shard.write([patch('r3', { word: 'b' })]);
-      for (let turn = 0; turn < 20; turn++) await setImmediate();
+      await turnsPass();
       expect(inserts).toBe(before);
       expect((await allIds()).slice(0, 5)).toEqual(['r0', 'r1', 'new', 'r3', 'r4']);
       expect(await rig.shard.searchIds([2, 0], 1)).toEqual(['r3']);
@@ -387,47 +428,182 @@ describe('while a graph is saved', () => {
     expect(rig.diary.count(REMOVED)).toBe(0);
   });
 
-  it('the machine may lose its power: labels of what was replaced count for nothing', async () => {
-    await beginSave();
-    await rig.shard.write([upsert('r1', [-1, 0]), remove('r2'), upsert('new', [-2, 0])]);
-    const saved = rig.diary.count(SAVED);
-    disk.open();
-    await rig.diary.until(SAVED, saved + 1);
-    disk.crash();
-    await rig.shard.engine.close().catch(() => undefined);
-    rig.options = { createIndex, checkpoints: NEVER };
-    inserts = 0;
-    await rig.shard.open();
-    await rig.shard.settled();
-    // What was saved had been synced, and is there.
-    expect(inserts).toBe(2);
-    expect(rig.diary.count(REMOVED)).toBe(0);
-    expect((await allIds()).slice(0, 4)).toEqual(['r0', 'r1', 'new', 'r3']);
-    expect((await allIds()).length).toBe(RECORDS + LATE);
+  it('the graph goes on as soon as it is written, whatever its files wait for (H5)', async () => {
+    for (const phase of SEALING) {
+      await beginSave(phase);
+      const before = inserts;
+      await rig.shard.write([upsert('r1', [-1, 0]), remove('r2'), upsert('new', [-2, 0])]);
+      await rig.shard.settled();
+      expect(inserts).toBe(before + 2);
+      expect((await allIds()).slice(0, 5)).toEqual(['r0', 'r1', 'new', 'r3', 'r4']);
+      const { tombstones, headRows, graphPoints } = await rig.shard.stats();
+      expect({ tombstones, headRows }).toEqual({ tombstones: 2, headRows: 0 });
+      expect(graphPoints).toBe(RECORDS + LATE + 2);
+      const saved = rig.diary.count(SAVED);
+      disk.open();
+      await rig.diary.until(SAVED, saved + 1);
+      // What went in meanwhile is not in the file, and counts towards the next one.
+      expect(await losePower()).toBe(2);
+      expect(rig.diary.count(REMOVED)).toBe(0);
+      expect((await allIds()).slice(0, 4)).toEqual(['r0', 'r1', 'new', 'r3']);
+      expect((await allIds()).length).toBe(RECORDS + LATE);
+    }
   });
 
-  it('writes wait once the head is full, and go on when it is done (P-10)', async () => {
-    rig.options = { createIndex, headFloatsMax: 8 };
-    await beginSave();
-    const write = (first: number) =>
-      rig.shard.write([0, 1, 2, 3].map((at) => upsert(`n${first + at}`, [100 + first + at, 0])));
-    await write(0);
-    let isApplied = false;
-    const waiting = write(4).then(() => {
-      isApplied = true;
-    });
-    for (let turn = 0; turn < 20; turn++) await setImmediate();
-    expect(isApplied).toBe(false);
+  it('what waited goes into the graph when that is written, not when it is saved', async () => {
+    await beginSave(WRITING[0]);
+    const before = inserts;
+    await rig.shard.write([upsert('r1', [-1, 0]), upsert('new', [-2, 0])]);
+    await turnsPass();
+    expect(inserts).toBe(before);
+    disk.open();
+    disk.shut('sync', /\.graph$/);
+    await disk.reached();
+    await turnsPass();
+    expect([inserts, (await rig.shard.stats()).headRows]).toEqual([before + 2, 0]);
+    disk.open();
+    expect(await restart()).toBe(0);
+  });
+
+  it('what goes into the graph meanwhile is saved by the next one', async () => {
+    for (const phase of SEALING) {
+      await beginSave(phase);
+      await rig.shard.write([upsert('r1', [-1, 0]), upsert('new', [-2, 0])]);
+      await rig.shard.settled();
+      disk.open();
+      expect(await restart()).toBe(0);
+    }
+  });
+
+  it('no renewal begins: the labels that are listed are those of the file (H3, H6)', async () => {
+    for (const phase of SEALING) {
+      await beginSave(phase);
+      const ids = names(RECORDS).slice(0, 20);
+      for (let round = 0; round < 4; round++) {
+        await rig.shard.write(ids.map((id, at) => upsert(id, [at, 1 + round])));
+        while ((await rig.shard.stats()).headRows > 0) await setImmediate();
+      }
+      await turnsPass();
+      const { tombstones, isRenewing } = await rig.shard.stats();
+      expect({ tombstones, isRenewing }).toEqual({ tombstones: 80, isRenewing: true });
+      const saved = rig.diary.count(SAVED);
+      disk.open();
+      await rig.diary.until(SAVED, saved + 1);
+      await rig.shard.settled();
+      expect((await rig.shard.stats()).tombstones).toBe(0);
+      await losePower();
+      expect(rig.diary.count(REMOVED)).toBe(0);
+      expect(await rig.shard.searchIds([0, 4], 3)).toEqual(['r0', 'r1', 'r2']);
+      expect((await allIds()).length).toBe(RECORDS + LATE);
+    }
+  });
+
+  it('the power may go: labels of what was replaced count for nothing', async () => {
+    for (const phase of PHASES) {
+      await beginSave(phase);
+      await rig.shard.write([upsert('r1', [-1, 0]), remove('r2'), upsert('new', [-2, 0])]);
+      const saved = rig.diary.count(SAVED);
+      disk.open();
+      await rig.diary.until(SAVED, saved + 1);
+      // What was saved had been synced, and is there.
+      expect(await losePower()).toBe(2);
+      expect(rig.diary.count(REMOVED)).toBe(0);
+      expect((await allIds()).slice(0, 4)).toEqual(['r0', 'r1', 'new', 'r3']);
+      expect((await allIds()).length).toBe(RECORDS + LATE);
+    }
+  });
+
+  it('the power may go before it counts: the one before does, nothing is lost', async () => {
+    for (const phase of PHASES) {
+      await beginSave(phase);
+      await rig.shard.write([upsert('r1', [-1, 0]), remove('r2'), upsert('new', [-2, 0])]);
+      expect(await losePower()).toBe(LATE + 2);
+      expect(rig.diary.count(REMOVED)).toBe(0);
+      expect((await allIds()).slice(0, 4)).toEqual(['r0', 'r1', 'new', 'r3']);
+      expect((await allIds()).length).toBe(RECORDS + LATE);
+      expect((await rig.files()).length).toBe(2);
+    }
+  });
+
+  const HEAD_ROWS = 3;
+  /** As many as that, and four times as many while the graph takes no rows. */
+  const WIDE_ROWS = 5 * HEAD_ROWS;
+
+  /** Writes `count` records behind those that were written so, one an entry; tells when applied. */
+  function writer(): {
+    write: (count: number) => Promise<unknown>;
+    ids: string[];
+    applied: number;
+  } {
+    const progress = {
+      ids: [] as string[],
+      applied: 0,
+      write: async (count: number) => {
+        for (let left = count; left > 0; left--) {
+          const at = progress.ids.length;
+          progress.ids.push(`n${at}`);
+          await rig.shard.write([upsert(`n${at}`, [100 + at, 0])]);
+          progress.applied++;
+        }
+      },
+    };
+    return progress;
+  }
+
+  it('writes go on beyond the bound of the head up to another, and wait then (P-10)', async () => {
+    await beginSave(WRITING[0], { headFloatsMax: 2 * HEAD_ROWS });
+    const before = inserts;
+    const progress = writer();
+    await progress.write(HEAD_ROWS);
+    await progress.write(WIDE_ROWS - HEAD_ROWS - 1);
+    await progress.write(1);
+    expect(progress.applied).toBe(WIDE_ROWS);
+    const waiting = progress.write(1);
+    await turnsPass();
+    expect([progress.applied, inserts]).toEqual([WIDE_ROWS, before]);
+    // Searches go on, and see all that was applied.
+    expect(await rig.shard.searchIds([200, 0], WIDE_ROWS)).toEqual(
+      progress.ids.slice(0, WIDE_ROWS).reverse(),
+    );
     disk.open();
     await waiting;
-    expect(await rig.shard.searchIds([200, 0], 2)).toEqual(['n7', 'n6']);
+    await rig.shard.settled();
+    expect(inserts).toBe(before + WIDE_ROWS + 1);
+    expect((await rig.shard.stats()).records).toBe(RECORDS + LATE + WIDE_ROWS + 1);
+    expect(await rig.shard.searchIds([200, 0], 99)).toEqual([
+      ...progress.ids.toReversed(),
+      ...(await allIds()).slice(0, RECORDS + LATE).reverse(),
+    ]);
+  });
+
+  it('what was written beyond the bound outlives a crash, whenever it comes', async () => {
+    for (const phase of PHASES) {
+      await beginSave(phase, { headFloatsMax: 2 * HEAD_ROWS });
+      const progress = writer();
+      await progress.write(WIDE_ROWS);
+      await losePower();
+      expect(await rig.shard.searchIds([200, 0], WIDE_ROWS)).toEqual(progress.ids.toReversed());
+      expect((await rig.shard.stats()).records).toBe(RECORDS + LATE + WIDE_ROWS);
+    }
+  });
+
+  it('a write finds room that had waited for some when the save began (P-10)', async () => {
+    rig.options = { createIndex, checkpoints: ALWAYS, headFloatsMax: 2 * HEAD_ROWS };
+    await rig.shard.open();
+    await rig.shard.createCollection();
+    disk.shut('write', /\.graph$/);
+    await rig.shard.write(names(WIDE_ROWS).map((id, at) => upsert(id, [at, 0])));
+    // The first insert is saved at once, and leaves one row less than may wait meanwhile.
+    await Promise.all([disk.reached(), rig.shard.write([upsert('late', [-1, 0])])]);
+    expect(await rig.shard.searchIds([-1, 0], 1)).toEqual(['late']);
+    expect((await rig.shard.stats()).headRows).toBe(WIDE_ROWS);
+    disk.open();
+    await rig.shard.settled();
   });
 
   it('its collection may be dropped: nothing of it stays', async () => {
-    for (const pattern of [/\.graph$/, /\.labels/]) {
-      disk = new GateDisk();
-      rig = checkpointRig(disk, { createIndex });
-      await beginSave(pattern);
+    for (const phase of PHASES) {
+      await beginSave(phase);
       await rig.shard.apply({ kind: 'dropCollection', collectionId: 1 });
       disk.open();
       while ((await rig.files()).length > 0) await setImmediate();
@@ -439,15 +615,13 @@ describe('while a graph is saved', () => {
   });
 
   it('the engine may be closed: the checkpoint is written whole before it is', async () => {
-    for (const pattern of [/\.graph$/, /\.labels/]) {
-      disk = new GateDisk();
-      rig = checkpointRig(disk, { createIndex });
-      await beginSave(pattern);
+    for (const phase of PHASES) {
+      await beginSave(phase);
       let isClosed = false;
       const closing = rig.shard.engine.close().then(() => {
         isClosed = true;
       });
-      for (let turn = 0; turn < 20; turn++) await setImmediate();
+      await turnsPass();
       expect(isClosed).toBe(false);
       disk.open();
       await closing;
@@ -460,7 +634,7 @@ describe('while a graph is saved', () => {
   });
 
   it('its disk may fail: the one before stays, and it is tried again later', async () => {
-    for (const pattern of [/\.graph$/, /\.labels/]) {
+    for (const phase of PHASES) {
       disk = new GateDisk();
       rig = checkpointRig(disk, { createIndex });
       await fill();
@@ -469,7 +643,7 @@ describe('while a graph is saved', () => {
       await rig.shard.reopen();
       await rig.shard.settled();
       const before = await rig.files();
-      disk.broken = { access: 'write', pattern };
+      disk.broken = phase;
       await rig.shard.write(names(5).map((id, at) => upsert(id, [at, 0])));
       await rig.diary.until(NOT_SAVED);
       await rig.shard.settled();
@@ -594,6 +768,16 @@ describe('a snapshot', () => {
     await replica.shard.settled();
     expect(await replica.shard.searchIds([0, 0], 100)).toEqual(await allIds());
     await replica.shard.engine.close();
+  });
+
+  it('that is installed survives a loss of power, whole (S3)', async () => {
+    await fill();
+    await rig.shard.engine.writeSnapshot(path);
+    const { replica } = await install();
+    disk.crash();
+    await replica.shard.engine.close().catch(() => undefined);
+    await replica.shard.open();
+    expect(await replica.shard.searchIds([0, 0], 100)).toEqual(names(RECORDS));
   });
 
   it('leaves a graph behind that has changed too much since it was saved', async () => {

@@ -43,26 +43,39 @@ describe('a frozen graph', () => {
   });
 
   it('tells which labels its file has as live, and which of them are no more', () => {
-    const graph = graphOf(4);
+    const graph = graphOf(5);
     graph.drop(10);
-    graph.freeze();
+    const labels = graph.beginSave();
     graph.drop(12);
     const all = [
       { label: 1, row: 11 },
       { label: 2, row: undefined },
       { label: 3, row: 13 },
+      { label: 4, row: 14 },
     ];
-    expect(graph.liveLabels(0, 9)).toEqual(all);
-    expect(graph.liveLabels(0, 2)).toEqual(all.slice(0, 2));
-    expect(graph.liveLabels(3, 2)).toEqual(all.slice(2));
-    expect(graph.liveLabels(4, 2)).toEqual([]);
+    expect(labels.page(0, 9)).toEqual(all);
+    expect(labels.page(0, 2)).toEqual(all.slice(0, 2));
+    expect(labels.page(3, 2)).toEqual(all.slice(2));
+    expect(labels.page(5, 2)).toEqual([]);
+    // Thawed it goes on: rows come, also one that was in the file, and others go.
+    expect(graph.thaw(9)).toBe(true);
+    graph.insert(12, ORIGIN);
+    graph.drop(13);
+    graph.insert(13, ORIGIN);
+    graph.insert(20, ORIGIN);
+    graph.drop(20);
+    expect(labels.page(0, 9)).toEqual(
+      all.map(({ label, row }) => ({ label, row: row === 13 ? undefined : row })),
+    );
+    graph.endSave();
+    expect(graph.drop(11)).toBe(true);
   });
 
   it('takes over the rows of a file, but those rejected, or dropped meanwhile', async () => {
     const disk = new MemoryDisk();
     const source = graphOf(5);
-    source.freeze();
-    const saved = await source.save(disk, 'graph');
+    source.beginSave();
+    const saved = await (await source.write(disk, 'graph')).seal();
     const graph = new Graph(new FlatIndex(OPTIONS));
     graph.freeze();
     for (const label of [0, 1, 2, 4]) graph.adopt(label, 20 + label);
@@ -85,11 +98,12 @@ describe('a frozen graph', () => {
   it('may be disposed of while it is saved, or loaded', async () => {
     const disk = new MemoryDisk();
     const graph = graphOf(3);
-    graph.freeze();
-    const saving = graph.save(disk, 'graph');
+    graph.beginSave();
+    const writing = graph.write(disk, 'graph');
     graph.dispose();
-    const saved = await saving;
+    const written = await writing;
     expect(graph.thaw(1)).toBe(true);
+    const saved = await written.seal();
     const other = new Graph(new FlatIndex(OPTIONS));
     other.freeze();
     for (const label of [0, 1, 2]) other.reject(label);

@@ -3,7 +3,7 @@ import { setImmediate } from 'node:timers/promises';
 import type { DiskFile } from '../../../../src/shared/environment.js';
 import { MemoryDisk } from '../../../../src/shared/memory-disk.js';
 
-type Access = 'read' | 'write';
+type Access = 'read' | 'write' | 'sync';
 
 interface Gate {
   readonly access: Access;
@@ -16,7 +16,7 @@ interface Gate {
 
 export class GateDisk extends MemoryDisk {
   #gate: Gate | undefined;
-  /** Files whose reads, or writes, fail. */
+  /** Files whose reads, writes or syncs fail. */
   broken: { readonly access: Access; readonly pattern: RegExp } | undefined;
 
   /** From now on such calls wait until `open`. */
@@ -38,7 +38,7 @@ export class GateDisk extends MemoryDisk {
     this.#gate = undefined;
   }
 
-  override async openFile(path: string, mode: Access): Promise<DiskFile> {
+  override async openFile(path: string, mode: 'read' | 'write'): Promise<DiskFile> {
     const file = await super.openFile(path, mode);
     return {
       get sizeBytes(): number {
@@ -52,7 +52,10 @@ export class GateDisk extends MemoryDisk {
         await this.#pass('write', path);
         return file.write(offset, bytes);
       },
-      sync: () => file.sync(),
+      sync: async () => {
+        await this.#pass('sync', path);
+        return file.sync();
+      },
       close: () => file.close(),
     };
   }

@@ -241,8 +241,19 @@ describe('a planned search over a graph', () => {
     const [vector = vectorOf()] = queries;
     const { trace } = await planned.search({ vector, k: 10, filter }, costs);
     expect(trace).toMatchObject({ plan: 'exact-rows', matches: COUNT / 4, compared: COUNT / 4 });
-    expect(trace.reason).toContain('given up after');
-    expect(trace.visited).toBeLessThan(COUNT);
+    expect(trace.reason).toContain('lie away from the query');
+    expect(trace.visited).toBeLessThan(COUNT / 4);
+    // Where more candidates are worth a try, and all others are still nearer than the matches.
+    const tried = { vector, k: 10, ef: 16, filter };
+    const { hits, trace: more } = await planned.search(tried, { distance: 8, visit: 1 });
+    expect(hits.map(({ id }) => id)).toEqual(
+      planned
+        .expected(tried)
+        .slice(0, 10)
+        .map(({ id }) => id),
+    );
+    expect(more.plan).toBe('exact-rows');
+    expect(more.reason).toMatch(/lie away from the query: 128 candidates; .* given up after/);
   });
 
   it('tells what a search visited, compared and expected', async () => {

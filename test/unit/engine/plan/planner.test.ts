@@ -4,7 +4,12 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { exactly } from '../../../../src/engine/payload/candidates.js';
 import { CostModel, type CostShape } from '../../../../src/engine/plan/cost-model.js';
-import { CANDIDATES_MAX, choosePlan, type PlanInput } from '../../../../src/engine/plan/planner.js';
+import {
+  CANDIDATES_MAX,
+  chooseFarPlan,
+  choosePlan,
+  type PlanInput,
+} from '../../../../src/engine/plan/planner.js';
 
 const SHAPE: CostShape = { records: 100_000, dimension: 128, ef: 64, exactCopy: true };
 
@@ -97,5 +102,37 @@ describe('the planner', () => {
     // As many matches among the candidates of the graph as an unfiltered search would have.
     expect(many.ef).toBeGreaterThanOrEqual(SHAPE.ef * 2);
     expect(few.ef).toBeLessThanOrEqual(CANDIDATES_MAX);
+  });
+
+  it('expects of the first points a quarter of the matches that chance would leave (Q5)', () => {
+    const plan = choosePlan(input(25_000), costs);
+    if (plan.kind !== 'graph-filtered') throw new Error(plan.kind);
+    expect(plan.probe).toEqual({ visits: 64, matchesMin: 4 });
+    // Found early, well before the search would be over.
+    expect(64).toBeLessThan(costs.visits(SHAPE, 25_000) / 4);
+  });
+
+  it.each([
+    [90_000, 'graph-filtered'],
+    [50_000, 'graph-filtered'],
+    [10_000, 'exact-rows'],
+  ])('takes for %i matches that lie away from the query: %s (Q5)', (matches, kind) => {
+    const plan = chooseFarPlan(input(matches), costs);
+    expect(plan.kind).toBe(kind);
+    if (plan.kind !== 'graph-filtered') return;
+    expect(plan.ef).toBe(8 * SHAPE.ef);
+    expect(plan.probe).toBe(undefined);
+    expect(plan.visitsMax).toBeGreaterThan(costs.visits({ ...SHAPE, ef: plan.ef }, matches));
+  });
+
+  it('asks no graph for more than one turn can take, unless that many are expected', () => {
+    const shape = { ...SHAPE, records: 100_000_000 };
+    const plan = choosePlan({ ...input(10_000_000), shape }, costs);
+    if (plan.kind !== 'graph-filtered') throw new Error(plan.kind);
+    expect(plan.visitsMax).toBe(32_768);
+    const wide = chooseFarPlan({ ...input(10_000_000), shape: { ...shape, ef: 5_000 } }, costs);
+    if (wide.kind !== 'graph-filtered') throw new Error(wide.kind);
+    expect(wide.ef).toBe(CANDIDATES_MAX);
+    expect(wide.visitsMax).toBeGreaterThan(costs.visits({ ...shape, ef: wide.ef }, 10_000_000));
   });
 });

@@ -1,42 +1,67 @@
-// Goal: a search of the graph that meets no match ends soon after its budget is spent.
+// Goal: a search of the graph ends soon after its budget is spent, or where no match is near.
 // Method: count what a real graph asks, with budgets below and above what it would take.
 import { describe, expect, it } from 'vitest';
 import { HnswIndex } from '../../../../src/engine/index/hnsw-index.js';
-import { VisitBudget } from '../../../../src/engine/plan/visit-budget.js';
+import type { Probe } from '../../../../src/engine/plan/planner.js';
+import { type GivenUpVisits, VisitBudget } from '../../../../src/engine/plan/visit-budget.js';
 import { clusteredVectors } from '../../../support/vectors.js';
 
 const COUNT = 2_000;
 const DIMENSION = 8;
-const NO_MATCH = { matches: () => false };
+/** Of points around clusters; the query is the first of them. */
+const VECTORS = clusteredVectors({ count: COUNT, dimension: DIMENSION, seed: 2 });
 
-/** How often the graph asks, and whether the budget was spent. */
-function asked(visitsMax: number): { calls: number; visits: number; isSpent: boolean } {
+interface Asked {
+  readonly calls: number;
+  readonly visits: number;
+  readonly givenUp: GivenUpVisits | undefined;
+}
+
+/** How often the graph asks, and why it was given up. */
+function asked(
+  plan: { readonly visitsMax: number; readonly probe?: Probe },
+  matches: (label: number) => boolean = () => false,
+): Asked {
   const options = { dimension: DIMENSION, metric: 'l2', m: 16, efConstruction: 100 } as const;
   const index = new HnswIndex(options);
-  const vectors = clusteredVectors({ count: COUNT, dimension: DIMENSION, seed: 2 });
-  for (const [label, vector] of vectors.entries()) index.add(label, vector);
-  const budget = new VisitBudget(NO_MATCH, visitsMax);
+  for (const [label, vector] of VECTORS.entries()) index.add(label, vector);
+  const budget = new VisitBudget({ matches }, plan);
   let calls = 0;
-  const [query = new Float32Array(DIMENSION)] = vectors;
+  const [query = new Float32Array(DIMENSION)] = VECTORS;
   index.search(query, 10, 20, (label) => {
     calls++;
     return budget.accept(label);
   });
   index.dispose();
-  return { calls, visits: budget.visits, isSpent: budget.isSpent };
+  return { calls, visits: budget.visits, givenUp: budget.givenUp };
 }
 
 describe('a visit budget', () => {
   it('lets the graph ask about every point where nothing matches and it is wide enough', () => {
-    const { calls, isSpent } = asked(COUNT);
-    expect(isSpent).toBe(false);
-    expect(calls).toBe(COUNT);
+    expect(asked({ visitsMax: COUNT })).toMatchObject({ calls: COUNT, givenUp: undefined });
   });
 
   it('ends the search once it is spent, by accepting everything (Q1)', () => {
-    const { calls, visits, isSpent } = asked(200);
-    expect(isSpent).toBe(true);
-    expect(visits).toBe(201);
+    const { calls, visits, givenUp } = asked({ visitsMax: 200 });
+    expect([visits, givenUp]).toEqual([201, 'spent']);
     expect(calls).toBeLessThan(COUNT / 2);
+  });
+
+  it('ends the search where too few of the first points match (Q5)', () => {
+    const plan = { visitsMax: COUNT, probe: { visits: 64, matchesMin: 4 } };
+    const none = asked(plan);
+    expect([none.visits, none.givenUp]).toEqual([64, 'far']);
+    expect(none.calls).toBeLessThan(COUNT / 4);
+    let seen = 0;
+    const fourth = asked(plan, () => ++seen % 16 === 0);
+    expect(fourth.givenUp).toBe(undefined);
+    seen = 0;
+    const late = asked(plan, () => ++seen > 61);
+    expect(late.givenUp).toBe('far');
+  });
+
+  it('looks at the first points only: a search that ends before them is as it is', () => {
+    const plan = { visitsMax: COUNT, probe: { visits: COUNT, matchesMin: COUNT } };
+    expect(asked(plan, () => true).givenUp).toBe(undefined);
   });
 });

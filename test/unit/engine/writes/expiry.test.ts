@@ -72,6 +72,25 @@ describe('a record with a ttl (W3)', () => {
     expect(await expiredIds(shard, atMs + 500)).toEqual(['a']);
   });
 
+  it('tells when it expires to reads by id and to scrolls, and lasts silently', async () => {
+    const shard = await openShard();
+    const atMs = await writtenMs(shard, upsert('a', [1, 1], { ttlMs: 500 }));
+    await shard.write([upsert('b', [1, 1], { ttlMs: 0 })]);
+    await shard.write([patch('a', { x: 1 })]);
+    const told = async () => {
+      const keys = ['a', 'b'].map((id) => ({ slot: slotOf(id), tenant: '', id }));
+      const include = { values: true, metadata: false };
+      const fetched = await shard.engine.fetch(SCOPE, keys, include);
+      const bare = { limit: 10, includeValues: false, includeMetadata: false };
+      const { records } = await shard.engine.scroll(SCOPE, bare);
+      return [fetched, records].map((list) => list.map((one) => one?.expiresAtMs));
+    };
+    const expected = [atMs + 500, undefined];
+    expect(await told()).toEqual([expected, expected]);
+    await shard.reopen();
+    expect(await told()).toEqual([expected, expected]);
+  });
+
   it('lasts where it is written again without, and a patch leaves its time as it is', async () => {
     const shard = await openShard();
     const atMs = await writtenMs(shard, upsert('a', [1, 1], { ttlMs: 500 }));

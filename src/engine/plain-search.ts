@@ -1,0 +1,25 @@
+/** Searches that read nothing but the index: they can be answered in the turn of the call. */
+import type { Version } from '../shared/types.js';
+import type { Hit, SearchQuery } from './engine.js';
+import { type RecordName, recordOfName } from './record-name.js';
+
+/** Whether a query is about all records, and asks for ids and versions only. */
+export function isPlain(query: SearchQuery): boolean {
+  const isAboutAll = query.filter === undefined && query.tenant === undefined;
+  return isAboutAll && !query.includeValues && !query.includeMetadata;
+}
+
+/** A hit, with what the index knows of its record. */
+export interface NamedHit {
+  readonly name: RecordName;
+  readonly version: Version;
+  readonly distance: number;
+}
+
+/** A hit of a plain query as it is answered. */
+export type PlainHit = Omit<Hit, 'values' | 'metadata'>;
+
+export function plainHit({ name, version, distance }: NamedHit): PlainHit {
+  const { tenant, id } = recordOfName(name);
+  return { tenant, id, version, distance };
+}
