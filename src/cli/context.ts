@@ -22,6 +22,8 @@ export interface CliContext {
   readonly environment: Readonly<Record<string, string | undefined>>;
   /** Milliseconds that never go backwards. */
   monotonicMs(): number;
+  /** Milliseconds since 1970, by the clock of this machine. */
+  wallMs(): number;
   /** Resolves after `delayMs`, or when `signal` is aborted. */
   sleep(delayMs: number, signal?: AbortSignal): Promise<void>;
   /** Opens a client; the caller closes it. */

@@ -17,6 +17,8 @@ export interface ImportRecord {
   readonly id: string;
   readonly values: Float32Array;
   readonly metadata?: JsonObject;
+  /** How long it lives from now on. @default what the collection says */
+  readonly ttlMs?: number;
 }
 
 /** A record that was not written, and why. */
@@ -41,6 +43,7 @@ export interface ImportOptions {
     records: readonly ImportRecord[],
   ) => Promise<readonly ({ reason: string; message: string } | undefined)[]>;
   readonly monotonicMs: () => number;
+  readonly wallMs: () => number;
   readonly onProgress: (progress: ImportProgress) => void;
   /** Ends the import after the batches in flight. */
   readonly signal: AbortSignal;
@@ -125,11 +128,13 @@ class ImportJob {
   }
 
   async #write(batch: readonly FileRecord[]): Promise<void> {
-    const { idPrefix, write, onProgress } = this.#options;
-    const records = batch.map((record) => ({
-      id: `${idPrefix}${record.id ?? record.row}`,
-      values: record.values,
-      ...(record.metadata !== undefined && { metadata: record.metadata }),
+    const { idPrefix, write, onProgress, wallMs } = this.#options;
+    const records = batch.map(({ id, row, values, metadata, expiresAtMs }) => ({
+      id: `${idPrefix}${id ?? row}`,
+      values,
+      ...(metadata !== undefined && { metadata }),
+      // 0 would be for ever: what has expired since goes as soon as it can.
+      ...(expiresAtMs !== undefined && { ttlMs: Math.max(1, expiresAtMs - wallMs()) }),
     }));
     const outcomes = await write(records);
     let failed = 0;

@@ -57,6 +57,7 @@ const context: CliContext = {
   stderr: outputOf(process.stderr),
   environment: process.env,
   monotonicMs: () => performance.now(),
+  wallMs: () => Date.now(),
   sleep,
   async connect(addresses) {
     const { Flotilla } = await import('../client/index.js');

@@ -125,16 +125,25 @@ export function filterOption(): Option {
 
 /** What is wrong with its operators the cluster says, which knows the fields. */
 function parseFilterOption(text: string): Where<Metadata> {
-  let parsed: unknown;
-  try {
-    parsed = JSON.parse(text);
-  } catch {
-    throw new InvalidArgumentError('It is not JSON.');
-  }
+  return jsonObjectOption(text) as Where<Metadata>;
+}
+
+export function jsonObjectOption(text: string): Metadata {
+  const parsed = jsonOption(text, '{"year": 2020}');
   if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed)) {
     throw new InvalidArgumentError('It must be a JSON object.');
   }
-  return parsed as Where<Metadata>;
+  return parsed as Metadata;
+}
+
+/** Shows by the example how to quote what a shell would take apart. */
+export function jsonOption(text: string, example: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    const fault = error instanceof Error ? error.message : String(error);
+    throw new InvalidArgumentError(`It is not JSON (${fault}); write it like '${example}'.`);
+  }
 }
 
 function parseAddresses(text: string): string[] {

@@ -10,6 +10,7 @@ import { addImportCommand } from './commands/import.js';
 import { addLeaderCommand } from './commands/leader.js';
 import { addNodeCommand } from './commands/node.js';
 import { addPlanCommand } from './commands/plan.js';
+import { addRecordChangeCommands } from './commands/record-changes.js';
 import { addRecordCommands } from './commands/records.js';
 import { addReplicaCommand } from './commands/replica.js';
 import { addRingCommand } from './commands/ring.js';
@@ -72,6 +73,7 @@ export function createProgram(context: CliContext, finish: (code: ExitCode) => v
   addRecordCommands(program, context, finish);
   addRingCommand(program, context, finish);
   addPlanCommand(program, context, finish);
+  addRecordChangeCommands(program, context, finish);
   addConfigCommand(program, context, finish);
   return program;
 }

@@ -4,7 +4,7 @@ import type { TextOutput } from './context.js';
 
 /** Writes the error. A stack is never shown: what needs one is a bug and says INTERNAL. */
 export function reportError(output: TextOutput, error: unknown, json: boolean): void {
-  const message = error instanceof Error ? error.message : String(error);
+  const message = messageOf(error);
   if (json) {
     const body = isFlotillaError(error) ? { ...error.body, code: error.code } : { message };
     output.write(`${JSON.stringify({ error: body })}\n`);
@@ -13,4 +13,10 @@ export function reportError(output: TextOutput, error: unknown, json: boolean): 
   const reason = isFlotillaError(error) ? ` (${error.reason})` : '';
   const lines = message.split('\n').map((line) => `error: ${line}`);
   output.write(`${lines.join('\n')}${reason}\n`);
+}
+
+function messageOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const isTaken = 'code' in error && error.code === 'EADDRINUSE';
+  return isTaken ? `${error.message}; stop what runs there, or take another port` : error.message;
 }

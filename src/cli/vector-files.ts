@@ -2,7 +2,7 @@
  * Readers of vector files, streamed with constant memory.
  *
  * fvecs, bvecs and ivecs (TEXMEX): per vector an int32 dimension, then that many float32, bytes or
- * int32; all little-endian. jsonl: per line an object `{id, values, metadata}`.
+ * int32; all little-endian. jsonl: per line an object `{id, values, metadata, expiresAtMs}`.
  */
 import { open } from 'node:fs/promises';
 import { extname } from 'node:path';
@@ -12,7 +12,7 @@ import { LIMITS } from '../shared/limits.js';
 export type VectorFormat = 'fvecs' | 'bvecs' | 'jsonl';
 
 /** `version` is left aside: it is among what `flotilla scroll` writes. */
-const RECORD_FIELDS: readonly string[] = ['id', 'values', 'metadata', 'version'];
+const RECORD_FIELDS: readonly string[] = ['id', 'values', 'metadata', 'expiresAtMs', 'version'];
 
 export const VECTOR_FORMATS: readonly VectorFormat[] = ['fvecs', 'bvecs', 'jsonl'];
 
@@ -24,6 +24,8 @@ export interface FileRecord {
   readonly id?: string;
   readonly values: Float32Array;
   readonly metadata?: JsonObject;
+  /** When the record expires, by the wall clock. */
+  readonly expiresAtMs?: number;
   /** Where in the file the record ends: reading can start here again. */
   readonly endOffset: number;
 }
@@ -240,7 +242,7 @@ function decodeUtf8(bytes: Buffer, place: string): string {
 function parseJsonRecord(
   text: string,
   place: string,
-): { id: string; values: Float32Array; metadata?: JsonObject } {
+): Pick<FileRecord, 'values' | 'metadata' | 'expiresAtMs'> & { readonly id: string } {
   let parsed: unknown;
   try {
     parsed = JSON.parse(text);
@@ -250,11 +252,11 @@ function parseJsonRecord(
     );
   }
   if (!isObject(parsed)) throw new VectorFileError(`${place} is not an object`);
-  const { id, values, metadata } = parsed;
+  const { id, values, metadata, expiresAtMs } = parsed;
   const stranger = Object.keys(parsed).find((name) => !RECORD_FIELDS.includes(name));
   if (stranger !== undefined) {
     throw new VectorFileError(
-      `${place} has the unknown field "${stranger}"; there are id, values and metadata`,
+      `${place} has the unknown field "${stranger}"; there are ${RECORD_FIELDS.join(', ')}`,
     );
   }
   if (typeof id !== 'string' || id === '') {
@@ -268,7 +270,19 @@ function parseJsonRecord(
   if (metadata !== undefined && metadata !== null && !isObject(metadata)) {
     throw new VectorFileError(`${place} has "metadata" that is not an object`);
   }
-  return { id, values: Float32Array.from(values), ...(isObject(metadata) && { metadata }) };
+  if (expiresAtMs !== undefined && !isInstant(expiresAtMs)) {
+    throw new VectorFileError(`${place} has "expiresAtMs" that are no milliseconds since 1970`);
+  }
+  return {
+    id,
+    values: Float32Array.from(values),
+    ...(isObject(metadata) && { metadata }),
+    ...(expiresAtMs !== undefined && { expiresAtMs }),
+  };
+}
+
+function isInstant(value: unknown): value is number {
+  return Number.isSafeInteger(value) && Number(value) >= 0;
 }
 
 function isVector(value: unknown): value is number[] {

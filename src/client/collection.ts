@@ -1,5 +1,6 @@
 /** Records of one collection: write, read, search, scroll. */
 import { floatsOf } from '../shared/bytes.js';
+import { invalidField } from '../shared/checks.js';
 import type { StoredRecordMessage } from '../shared/codec/api-messages.js';
 import type { ExplainResponse } from '../shared/codec/explain-messages.js';
 import { NO_BYTES } from '../shared/codec/protobuf-wire.js';
@@ -23,6 +24,7 @@ import {
   vectorBytes,
   versionText,
   wellFormed,
+  wholeList,
   wholeNumber,
 } from './values.js';
 import { filterBytes, type Where } from './where.js';
@@ -36,21 +38,26 @@ import {
   writeResult,
 } from './writes.js';
 
-export interface StoredRecord<M extends Metadata> {
+export interface StoredRecord<M extends object> {
   readonly id: string;
   readonly version: string;
+  /**
+   * When it expires, in milliseconds since 1970; absent where it lives for ever. It is deleted, and
+   * seen until then, some seconds later.
+   */
+  readonly expiresAtMs?: number;
   /** Absent when not asked for. */
   readonly values?: Float32Array;
   /** Absent when not asked for, and where there is none. */
   readonly metadata?: M;
 }
 
-export interface Hit<M extends Metadata> extends StoredRecord<M> {
+export interface Hit<M extends object> extends Omit<StoredRecord<M>, 'expiresAtMs'> {
   /** Distance in the collection's metric. Smaller is closer. */
   readonly distance: number;
 }
 
-interface QueryOptions<M extends Metadata> {
+interface QueryOptions<M extends object> {
   /** How many hits to return. */
   readonly k: number;
   /** HNSW candidates: more finds better and takes longer. The server's default where absent. */
@@ -68,7 +75,7 @@ interface QueryOptions<M extends Metadata> {
 }
 
 /** Near to a vector, or to the vector of a stored record. */
-export type Query<M extends Metadata = Metadata> = QueryOptions<M> &
+export type Query<M extends object = Metadata> = QueryOptions<M> &
   (
     | { readonly vector: Float32Array | readonly number[]; readonly id?: never }
     | { readonly id: string; readonly vector?: never }
@@ -92,12 +99,12 @@ export interface FetchOptions extends ReadOptions {
   readonly includeMetadata?: boolean;
 }
 
-export interface CountOptions<M extends Metadata> extends ReadOptions {
+export interface CountOptions<M extends object> extends ReadOptions {
   /** Only records whose metadata match. @default all */
   readonly filter?: Where<M>;
 }
 
-export interface ScrollOptions<M extends Metadata> extends ReadOptions {
+export interface ScrollOptions<M extends object> extends ReadOptions {
   /** Only records whose metadata match. @default all */
   readonly filter?: Where<M>;
   /** Records of one page, up to 1,000. @default 100, and 1,000 for a whole scroll */
@@ -110,7 +117,7 @@ export interface ScrollOptions<M extends Metadata> extends ReadOptions {
   readonly includeMetadata?: boolean;
 }
 
-export interface ScrollPage<M extends Metadata> {
+export interface ScrollPage<M extends object> {
   /** By id. There may be fewer than `limit`, or none, before the last page. */
   readonly records: readonly StoredRecord<M>[];
   /** Where the next page begins; absent after the last one. */
@@ -140,12 +147,12 @@ export interface SearchSource {
   readonly epoch: number;
 }
 
-export interface SearchResult<M extends Metadata> extends SearchSource {
+export interface SearchResult<M extends object> extends SearchSource {
   /** Nearest first. */
   readonly hits: readonly Hit<M>[];
 }
 
-export interface SearchBatchResult<M extends Metadata> extends SearchSource {
+export interface SearchBatchResult<M extends object> extends SearchSource {
   /** The hits of each query, in order. */
   readonly results: readonly (readonly Hit<M>[])[];
 }
@@ -154,7 +161,7 @@ const READ = { kind: 'repeatable', writes: false } as const;
 const REPEATABLE = { kind: 'repeatable', writes: true } as const;
 
 /** Get one from `Flotilla.collection`. Everything rejects with `FlotillaError`. */
-export class Collection<M extends Metadata> {
+export class Collection<M extends object> {
   readonly name: string;
   readonly #caller: Caller;
 
@@ -176,7 +183,7 @@ export class Collection<M extends Metadata> {
     options: UpsertOptions = {},
   ): Promise<WriteResult> {
     const mode = checkedMode(options);
-    const messages = records.map((record, index) => ({
+    const messages = wholeList(records, 'records').map((record, index) => ({
       id: wellFormed(record.id, `records[${index}].id`),
       values: vectorBytes(record.values, `records[${index}].values`),
       metadata: metadataBytes(record.metadata, `records[${index}].metadata`),
@@ -196,7 +203,7 @@ export class Collection<M extends Metadata> {
    * they expire, stay as they are. The outcome of others is RECORD_NOT_FOUND.
    */
   async patch(patches: readonly MetadataPatch[], options: CallOptions = {}): Promise<WriteResult> {
-    const messages = patches.map((patch, index) => ({
+    const messages = wholeList(patches, 'patches').map((patch, index) => ({
       id: wellFormed(patch.id, `patches[${index}].id`),
       metadata: metadataBytes(patch.metadata, `patches[${index}].metadata`),
       ifVersion: versionText(patch.ifVersion, `patches[${index}].ifVersion`),
@@ -217,7 +224,9 @@ export class Collection<M extends Metadata> {
     ids: readonly (string | VersionedId)[],
     options: CallOptions = {},
   ): Promise<WriteResult> {
-    const targets = ids.map((one): VersionedId => (typeof one === 'object' ? one : { id: one }));
+    const targets = wholeList(ids, 'ids').map(
+      (one): VersionedId => (typeof one === 'object' ? one : { id: one }),
+    );
     const checked = targets.map(({ id }, index) => wellFormed(id, `ids[${index}]`));
     const ifVersions = targets.some(({ ifVersion }) => ifVersion !== undefined)
       ? targets.map(({ ifVersion }, index) => versionText(ifVersion, `ids[${index}].ifVersion`))
@@ -234,7 +243,7 @@ export class Collection<M extends Metadata> {
   async fetch(ids: readonly string[], options: FetchOptions = {}): Promise<StoredRecord<M>[]> {
     const { includeValues, includeMetadata } = options;
     const consistency = checkedConsistency(options);
-    const checked = ids.map((id, index) => wellFormed(id, `ids[${index}]`));
+    const checked = wholeList(ids, 'ids').map((id, index) => wellFormed(id, `ids[${index}]`));
     const include = { includeValues, includeMetadata };
     const request = { collection: this.name, ids: checked, ...include, consistency };
     const { records } = await this.#caller.call(API.fetch, request, options, READ);
@@ -260,7 +269,9 @@ export class Collection<M extends Metadata> {
   ): Promise<SearchBatchResult<M>> {
     const request = {
       collection: this.name,
-      queries: queries.map((query, index) => queryMessage(query, `queries[${index}]`)),
+      queries: wholeList(queries, 'queries').map((query, index) =>
+        queryMessage(query, `queries[${index}]`),
+      ),
       allowPartial: options.allowPartial ?? false,
       consistency: checkedConsistency(options),
     };
@@ -338,11 +349,11 @@ export class Collection<M extends Metadata> {
   }
 
   /** Carries a search out, and tells how each shard did it instead of what it found. */
-  explain(query: Query<M>, options: ReadOptions = {}): Promise<ExplainResponse> {
+  async explain(query: Query<M>, options: SearchOptions = {}): Promise<ExplainResponse> {
     const request = {
       collection: this.name,
       query: queryMessage(query, 'query'),
-      allowPartial: false,
+      allowPartial: options.allowPartial ?? false,
       consistency: checkedConsistency(options),
     };
     return this.#caller.call(API.explain, request, options, READ);
@@ -361,7 +372,10 @@ function optionalFilter<M>(filter: Where<M> | undefined, field: string): Uint8Ar
   return filter === undefined ? undefined : filterBytes<M>(filter, field);
 }
 
-function queryMessage<M extends Metadata>(query: Query<M>, field: string): SearchQueryMessage {
+function queryMessage<M extends object>(query: Query<M>, field: string): SearchQueryMessage {
+  if (typeof query !== 'object' || query === null) {
+    throw invalidField(field, 'is no object, send { vector, k }');
+  }
   return {
     vector: query.vector === undefined ? NO_BYTES : vectorBytes(query.vector, `${field}.vector`),
     id: query.id === undefined ? undefined : wellFormed(query.id, `${field}.id`),
@@ -375,18 +389,19 @@ function queryMessage<M extends Metadata>(query: Query<M>, field: string): Searc
   };
 }
 
-function storedRecord<M extends Metadata>(message: StoredRecordMessage): StoredRecord<M> {
-  const { id, version, values, metadata } = message;
+function storedRecord<M extends object>(message: StoredRecordMessage): StoredRecord<M> {
+  const { id, version, expiresAtMs, values, metadata } = message;
   return {
     id,
     version: String(version),
+    ...(expiresAtMs !== undefined && { expiresAtMs }),
     ...(values !== undefined && { values: floatsOf(values) }),
     // The type is the caller's promise about what the collection holds.
     ...(metadata !== undefined && { metadata: decodeStruct(metadata) as M }),
   };
 }
 
-function hit<M extends Metadata>(message: HitMessage): Hit<M> {
+function hit<M extends object>(message: HitMessage): Hit<M> {
   return { ...storedRecord<M>(message), distance: message.distance };
 }
 

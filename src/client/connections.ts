@@ -2,10 +2,12 @@
 import { setMaxListeners } from 'node:events';
 import { Client, connectivityState, credentials, Metadata, status } from '@grpc/grpc-js';
 import { defined } from '../shared/assert.js';
+import { invalidField } from '../shared/checks.js';
 import type { ApiMethod } from '../shared/codec/public-api.js';
 import { FlotillaError } from '../shared/errors.js';
 import { channelOptions } from '../shared/grpc/channel-options.js';
 import { fromServiceError } from './errors.js';
+import { wellFormed, wholeList } from './values.js';
 
 export interface AttemptOptions {
   /** Wall-clock milliseconds. */
@@ -32,6 +34,18 @@ const CONNECT_TIMEOUT_MS = 1_000;
  */
 const PROBES = { 'grpc.keepalive_time_ms': 2_000 };
 
+/** A port that is left out, or a scheme, would end in calls that wait for nobody. */
+const ADDRESS_FORM = /^(?!https?:).+:\d{1,5}$/;
+
+function checkAddresses(addresses: readonly string[]): void {
+  const list = wholeList(addresses, 'addresses');
+  if (list.length === 0) throw invalidField('addresses', 'is empty, give at least one');
+  for (const [at, address] of list.entries()) {
+    if (ADDRESS_FORM.test(wellFormed(address, `addresses[${at}]`))) continue;
+    throw invalidField(`addresses[${at}]`, `is "${address}", it must be "host:port"`);
+  }
+}
+
 export class Connections {
   readonly #addresses: readonly Address[];
   #next = 0;
@@ -39,7 +53,7 @@ export class Connections {
 
   /** `addresses` are "host:port". Connects when the first call needs it. */
   constructor(addresses: readonly string[]) {
-    if (addresses.length === 0) throw new TypeError('a client needs at least one address');
+    checkAddresses(addresses);
     // One listener for each call that waits for a connection: as many as there are, and no leak.
     setMaxListeners(0, this.#closing.signal);
     this.#addresses = addresses.map((address) => new Address(address));
@@ -61,7 +75,7 @@ export class Connections {
     this.#assertUsable(options.signal);
     const address = this.#take();
     const { client } = address;
-    if (stateOf(client) !== connectivityState.READY) await this.#connect(client, options);
+    if (stateOf(client) !== connectivityState.READY) await this.#connect(address, options);
     this.#assertUsable(options.signal);
     return send(address, method, request, options);
   }
@@ -92,7 +106,7 @@ export class Connections {
   }
 
   /** Waits until the address was reached, or refused the connection: then a call tells why. */
-  #connect(client: Client, { deadlineMs, signal }: AttemptOptions): Promise<void> {
+  #connect({ name, client }: Address, { deadlineMs, signal }: AttemptOptions): Promise<void> {
     const patienceMs = this.#addresses.length > 1 ? CONNECT_TIMEOUT_MS : Number.POSITIVE_INFINITY;
     const endMs = Math.min(deadlineMs, Date.now() + patienceMs);
     const closing = this.#closing.signal;
@@ -111,7 +125,7 @@ export class Connections {
         const state = stateOf(client);
         if (state !== connectivityState.IDLE && state !== connectivityState.CONNECTING) finish();
         else if (isLate === undefined) channel.watchConnectivityState(state, endMs, look);
-        else finish(notReached(channel.getTarget()));
+        else finish(notReached(name));
       };
       giveUp.addEventListener('abort', onAbort, { once: true });
       look();
@@ -121,6 +135,8 @@ export class Connections {
 
 /** The channel to one address, and whether it owes an answer. */
 class Address {
+  /** "host:port" */
+  readonly name: string;
   readonly client: Client;
   #inflight = 0;
   /** Since when nothing has come although something was asked. */
@@ -129,6 +145,7 @@ class Address {
   #lastInVainMs = Number.NEGATIVE_INFINITY;
 
   constructor(address: string) {
+    this.name = address;
     this.client = new Client(address, credentials.createInsecure(), {
       ...channelOptions(),
       ...PROBES,
@@ -170,7 +187,7 @@ function stateOf(client: Client): connectivityState {
 }
 
 function notReached(address: string): FlotillaError {
-  return new FlotillaError('NODE_NOT_READY', `${address} cannot be reached in time`);
+  return new FlotillaError('NODE_NOT_READY', `No node is reached at ${address} in time`);
 }
 
 function send<Request, Response>(
@@ -192,7 +209,7 @@ function send<Request, Response>(
       (error, response) => {
         signal?.removeEventListener('abort', cancel);
         address.noteEnded(error?.code);
-        if (error !== null) reject(fromServiceError(error, writes));
+        if (error !== null) reject(fromServiceError(error, writes, address.name));
         else resolve(response as Response);
       },
     );

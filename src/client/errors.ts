@@ -7,11 +7,16 @@ import { FlotillaError } from '../shared/errors.js';
 /** What grpc-js says when it refuses a message for its size, on either side. */
 const TOO_LARGE = /larger than/;
 
-/** What grpc-js says when a call never left for lack of a connection. */
-const NOT_CONNECTED = /^No connection established|^Name resolution failed/;
+/** What grpc-js says when a call never left for lack of a connection, and why in the middle. */
+const NOT_CONNECTED =
+  /^No connection established(?:\. Last error: (.*?)\. Resolution)?|^Name resolution failed/;
 
 /** `writes` says whether the call can have changed anything. */
-export function fromServiceError(error: ServiceError, writes: boolean): FlotillaError {
+export function fromServiceError(
+  error: ServiceError,
+  writes: boolean,
+  address: string,
+): FlotillaError {
   const [details] = error.metadata?.get(STATUS_DETAILS_KEY) ?? [];
   const body = details instanceof Buffer ? decodeStatusDetails(details) : undefined;
   if (body !== undefined) return FlotillaError.fromBody(body, error);
@@ -22,7 +27,16 @@ export function fromServiceError(error: ServiceError, writes: boolean): Flotilla
       cause: error,
     });
   }
-  return new FlotillaError(reasonOf(error, writes), error.details, { cause: error });
+  const [said, why] = NOT_CONNECTED.exec(error.details) ?? [];
+  if (error.code === Status.UNAVAILABLE && said !== undefined) {
+    const fault = why?.replace(/^Error: /, '') ?? error.details;
+    const message = `No node is reached at ${address} (${fault}), check the address and the node`;
+    return new FlotillaError('NODE_NOT_READY', message, { cause: error });
+  }
+  const reason = reasonOf(error, writes);
+  const isLate = reason === 'DEADLINE_EXCEEDED';
+  const advice = isLate ? '; raise timeoutMs, or look at the status of the cluster' : '';
+  return new FlotillaError(reason, `${error.details}${advice}`, { cause: error });
 }
 
 function reasonOf(error: ServiceError, writes: boolean): ErrorReason {
@@ -32,7 +46,7 @@ function reasonOf(error: ServiceError, writes: boolean): ErrorReason {
     case Status.DEADLINE_EXCEEDED:
       return 'DEADLINE_EXCEEDED';
     case Status.UNAVAILABLE:
-      return writes && !NOT_CONNECTED.test(error.details) ? 'OUTCOME_UNKNOWN' : 'NODE_NOT_READY';
+      return writes ? 'OUTCOME_UNKNOWN' : 'NODE_NOT_READY';
     case Status.RESOURCE_EXHAUSTED:
       return 'TOO_MANY_REQUESTS';
     case Status.UNAUTHENTICATED:

@@ -1,5 +1,10 @@
 /** The client of a Flotilla cluster. */
-import type { ClusterStatus, CollectionInfo } from '../shared/codec/admin-messages.js';
+import { invalidField } from '../shared/checks.js';
+import type {
+  ClusterStatus,
+  CollectionInfo,
+  CollectionRequest,
+} from '../shared/codec/admin-messages.js';
 import { API } from '../shared/codec/public-api.js';
 import type {
   GroupRequest,
@@ -8,13 +13,19 @@ import type {
   ReplicaResponse,
 } from '../shared/codec/replica-messages.js';
 import type { ShardVerification } from '../shared/codec/verify-messages.js';
-import { FlotillaError } from '../shared/errors.js';
-import { type IndexedField, METRICS, type Metric } from '../shared/types.js';
+import { FIELD_TYPES, type IndexedField, METRICS, type Metric } from '../shared/types.js';
 import { Caller } from './caller.js';
 import { Collection } from './collection.js';
 import { Connections } from './connections.js';
 import type { CallOptions, FlotillaOptions } from './options.js';
-import { checkedTtl, type Metadata, wholeNumber } from './values.js';
+import {
+  checkedTtl,
+  type Metadata,
+  type MetadataShape,
+  wellFormed,
+  wholeList,
+  wholeNumber,
+} from './values.js';
 
 export interface VerifyOptions extends CallOptions {
   /** @default all */
@@ -66,6 +77,33 @@ function groupRequest(
   };
 }
 
+/** Words that are not known are refused here: on the wire they would look like the default. */
+function collectionRequest(collection: NewCollection): CollectionRequest {
+  const { name, dimension, metric, m = 0, efConstruction = 0, ttlMs } = collection;
+  if (metric !== undefined && !METRICS.includes(metric)) {
+    throw invalidField('config.metric', `is "${metric}", it must be one of ${METRICS.join(', ')}`);
+  }
+  const indexedFields = wholeList(collection.indexedFields ?? [], 'config.indexedFields');
+  for (const [index, { path, type }] of indexedFields.entries()) {
+    const field = `config.indexedFields[${index}]`;
+    wellFormed(path, `${field}.path`);
+    if (FIELD_TYPES.includes(type)) continue;
+    throw invalidField(
+      `${field}.type`,
+      `is "${type}", it must be one of ${FIELD_TYPES.join(', ')}`,
+    );
+  }
+  return {
+    name: wellFormed(name, 'config.name'),
+    dimension: wholeNumber(dimension, 'config.dimension'),
+    metric,
+    m: wholeNumber(m, 'config.m'),
+    efConstruction: wholeNumber(efConstruction, 'config.efConstruction'),
+    indexedFields,
+    ttlMs: checkedTtl(ttlMs, 'config.ttlMs'),
+  };
+}
+
 /**
  * Talks to any node of the cluster; with several addresses round robin, failing over to the next
  * when one does not answer. Everything rejects with `FlotillaError`.
@@ -81,7 +119,10 @@ export class Flotilla {
   readonly #connections: Connections;
   readonly #caller: Caller;
 
-  /** Each address is "host:port". Connects when the first call needs it. */
+  /**
+   * Each address is "host:port"; throws INVALID_REQUEST for one that is not. Connects when the
+   * first call needs it.
+   */
   constructor(addresses: string | readonly string[], options: FlotillaOptions = {}) {
     this.#connections = new Connections(typeof addresses === 'string' ? [addresses] : addresses);
     this.#caller = new Caller(this.#connections, options);
@@ -92,33 +133,15 @@ export class Flotilla {
     collection: NewCollection,
     options: CallOptions = {},
   ): Promise<CollectionInfo> {
-    const { metric } = collection;
-    if (metric !== undefined && !METRICS.includes(metric)) {
-      // On the wire it would look like the default.
-      throw new FlotillaError(
-        'INVALID_REQUEST',
-        `config.metric is "${metric}", it must be one of ${METRICS.join(', ')}`,
-        {
-          field: 'config.metric',
-        },
-      );
-    }
-    const request = {
-      name: collection.name,
-      dimension: wholeNumber(collection.dimension, 'config.dimension'),
-      metric,
-      m: wholeNumber(collection.m ?? 0, 'config.m'),
-      efConstruction: wholeNumber(collection.efConstruction ?? 0, 'config.efConstruction'),
-      indexedFields: collection.indexedFields ?? [],
-      ttlMs: checkedTtl(collection.ttlMs, 'config.ttlMs'),
-    };
+    const request = collectionRequest(collection);
     const manner = { kind: 'repeatable', writes: true } as const;
     return this.#caller.call(API.createCollection, request, options, manner);
   }
 
   /** Settings, state and number of records. */
-  describeCollection(name: string, options: CallOptions = {}): Promise<CollectionInfo> {
-    return this.#caller.call(API.describeCollection, name, options, READ);
+  async describeCollection(name: string, options: CallOptions = {}): Promise<CollectionInfo> {
+    const checked = wellFormed(name, 'name');
+    return this.#caller.call(API.describeCollection, checked, options, READ);
   }
 
   /** All collections by name, without record counts. */
@@ -127,15 +150,21 @@ export class Flotilla {
   }
 
   /** Drops a collection with all of its records. */
-  dropCollection(name: string, options: CallOptions = {}): Promise<void> {
+  async dropCollection(name: string, options: CallOptions = {}): Promise<void> {
     // Sent twice it could drop a collection that someone made in between.
     const manner = { kind: 'once', writes: true } as const;
-    return this.#caller.call(API.dropCollection, name, options, manner);
+    return this.#caller.call(API.dropCollection, wellFormed(name, 'name'), options, manner);
   }
 
-  /** The records of a collection. `M` is the type of their metadata, as the caller knows it. */
-  collection<M extends Metadata = Metadata>(name: string): Collection<M> {
-    return new Collection<M>(name, this.#caller);
+  /**
+   * The records of a collection. `M` is the type of their metadata, as the caller knows it: an
+   * interface or a type of what JSON can hold. What was stored is not checked against it. Throws
+   * INVALID_REQUEST for a name that is no string.
+   */
+  collection<M extends Metadata = Metadata>(name: string): Collection<M>;
+  collection<M extends object & MetadataShape<M>>(name: string): Collection<M>;
+  collection<M extends object>(name: string): Collection<M> {
+    return new Collection<M>(wellFormed(name, 'collection'), this.#caller);
   }
 
   /** Nodes, shards and replicas as the node that answers sees them. */
@@ -149,7 +178,7 @@ export class Flotilla {
    */
   async verify(options: VerifyOptions = {}): Promise<readonly ShardVerification[]> {
     const { collection = '', deep = false } = options;
-    const request = { collection, deep };
+    const request = { collection: wellFormed(collection, 'collection'), deep };
     return (await this.#caller.call(API.verify, request, options, READ)).shards;
   }
 

@@ -57,7 +57,7 @@ export {
   type VerifyOptions,
 } from './flotilla.js';
 export type { CallOptions, FlotillaOptions, RetryOptions } from './options.js';
-export type { Metadata } from './values.js';
+export type { Metadata, MetadataShape } from './values.js';
 export type { Where, WhereOperators } from './where.js';
 export type {
   MetadataPatch,

@@ -60,9 +60,28 @@ type FieldsOf<M, Prefix extends string, Left extends number> = [Left] extends [n
       }[keyof M & string];
 
 /** Of metadata whose fields are not known. */
-interface AnyWhere {
-  readonly [path: string]: Scalar | WhereOperators<Scalar> | AnyWhere | readonly AnyWhere[];
+type AnyWhere = AnyFields & AnyGroups;
+
+/** Groups of filters are values too, because nothing but their keys sets them apart. */
+interface AnyFields {
+  readonly [path: string]: Scalar | AnyOperators | AnyNegated | readonly AnyWhere[];
 }
+
+interface AnyGroups {
+  readonly $and?: readonly AnyWhere[];
+  readonly $or?: readonly AnyWhere[];
+  readonly $not?: AnyNegated;
+}
+
+/**
+ * What `$not` takes. As the value of a field it would be operators that lack their dollar: these
+ * names are no fields here. In a list, as in `$not: { $and: [{ in: 1 }] }`, they are.
+ */
+type AnyNegated = AnyWhere & { readonly [Word in WithoutDollar<keyof AnyOperators>]?: never };
+
+type AnyOperators = WhereOperators<Scalar>;
+
+type WithoutDollar<Word> = Word extends `$${infer Rest}` ? Rest : never;
 
 type TypedWhere<M> = {
   readonly [Field in FieldsOf<M, '', 6> as Field[0]]?: Condition<Field[1]>;

@@ -6,7 +6,7 @@ import type { WriteOutcome } from '../shared/types.js';
 import type { CallOptions } from './options.js';
 import type { Metadata } from './values.js';
 
-export interface NewRecord<M extends Metadata> {
+export interface NewRecord<M extends object> {
   /** 1 to 512 bytes of UTF-8, unique in the collection. */
   readonly id: string;
   /** Exactly as many finite numbers as the collection's dimension; stored as float32. */

@@ -8,6 +8,7 @@ import type {
   ShardStatus,
 } from '../shared/codec/admin-messages.js';
 import type { ReplicaChangeStatus } from '../shared/codec/replica-messages.js';
+import { divergentNodes, shardContentHash } from '../shared/content-hash.js';
 import { toFlotillaError } from '../shared/errors.js';
 import {
   TOPOLOGY_GROUP_ID,
@@ -40,6 +41,8 @@ const STATES = {
   StateCandidate: 'candidate',
   StatePreCandidate: 'pre-candidate',
 } as const;
+
+const NO_CONTENT = { contentHash: '', contentIndex: 0 };
 
 /** Asks all replicas at once; one that does not answer in time is listed as unreachable. */
 export async function clusterStatus(options: ClusterStatusOptions): Promise<ClusterStatus> {
@@ -80,7 +83,8 @@ function isHealthy(group: ShardStatus): boolean {
   return (
     group.leaderNodeId !== 0 &&
     (group.change === undefined || isHarmless(group.change)) &&
-    group.replicas.every((replica) => replica.state !== 'unreachable' && replica.fault === '')
+    group.replicas.every((replica) => replica.state !== 'unreachable' && replica.fault === '') &&
+    divergentNodes(group.replicas).length === 0
   );
 }
 
@@ -188,7 +192,7 @@ function publicStatus(
   const { nodeId, replicaId } = entry;
   if (status === undefined) {
     const none = { term: 0, commitIndex: 0, appliedIndex: 0, lastIndex: 0, lagEntries: 0 };
-    return { nodeId, replicaId, state: 'unreachable', ...none, fault: '' };
+    return { nodeId, replicaId, state: 'unreachable', ...none, fault: '', ...NO_CONTENT };
   }
   const isLearner = entry.learner && status.role === 'StateFollower';
   const follower = leader?.followers.find((one) => one.id === replicaId);
@@ -202,7 +206,17 @@ function publicStatus(
     lastIndex: status.lastIndex,
     lagEntries: follower?.lagEntries ?? 0,
     fault: strangerFault(entry, status) ?? status.fault ?? '',
+    ...contentOf(status),
   };
+}
+
+/** The hash and the index that it is of come from one moment of the engine. */
+function contentOf({
+  engine,
+}: ReplicaStatus): Pick<PublicReplicaStatus, 'contentHash' | 'contentIndex'> {
+  const contentHash = engine && shardContentHash(engine.collections);
+  if (contentHash === undefined) return NO_CONTENT;
+  return { contentHash, contentIndex: engine?.appliedIndex ?? 0 };
 }
 
 /** A node may run another replica than the group has there: one that takes part in nothing. */

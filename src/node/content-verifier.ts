@@ -21,6 +21,7 @@ import type {
 } from '../shared/codec/verify-messages.js';
 import type { Deadline } from '../shared/deadline.js';
 import type { Environment, Timer } from '../shared/environment.js';
+import type { ErrorReason } from '../shared/error-codes.js';
 import { FlotillaError, toFlotillaError } from '../shared/errors.js';
 import { compareText } from '../shared/filter-values.js';
 import type { Logger } from '../shared/logger.js';
@@ -32,6 +33,17 @@ const REVIEW_TIMEOUT_MS = 30_000;
 const STATUS_TIMEOUT_MS = 500;
 /** A replica that was restarted, or got a snapshot, since the mark is asked about another one. */
 const MARKS_MAX = 2;
+/** A node that does not say within this what it holds is taken for silent. */
+const KNOWLEDGE_TIMEOUT_MS = 2_000;
+/** The request did not get as far as the code that would know it. */
+const SILENCE: readonly ErrorReason[] = [
+  'SHARD_UNAVAILABLE',
+  'DEADLINE_EXCEEDED',
+  'CANCELLED',
+  'TOO_MANY_REQUESTS',
+];
+/** It did, and there is no replica to ask. */
+const NO_REPLICA: readonly ErrorReason[] = ['NO_LEADER', 'NODE_NOT_READY'];
 const NO_HASH = '0'.repeat(32);
 
 export interface ContentVerifierOptions {
@@ -60,6 +72,8 @@ interface Answer {
 export class ContentVerifier {
   readonly #options: ContentVerifierOptions;
   readonly #divergence = new Map<number, number>();
+  /** Stores of nodes that have shown that they know marks. */
+  readonly #knowing = new Set<string>();
   readonly #timer: Timer;
   #isReviewing = false;
 
@@ -99,23 +113,41 @@ export class ContentVerifier {
     try {
       for (const shard of document.shards) {
         if (!(await this.#leads(document, shard))) this.#divergence.delete(shard.shardId);
-        else if (await this.#allKnowMarks(document, shard, deadline)) {
-          await this.#verifyShard(document, shard, { deep: false }, deadline);
-        }
+        else await this.#verifyShard(document, shard, { deep: false }, deadline);
       }
     } finally {
       this.#isReviewing = false;
     }
   }
 
-  /** A replica of an earlier version would stop at a mark: without need it must get none. */
-  async #allKnowMarks(
+  /**
+   * Why the shard must get no mark now; `undefined` where it may. A replica of a version that does
+   * not know them would stop at it (F-15), and so each node has to show first that it does. One
+   * that is silent must have done so before.
+   */
+  async #markFault(
     document: TopologyDocument,
     shard: ShardEntry,
     deadline: Deadline,
-  ): Promise<boolean> {
-    const answers = await this.#ask(document, shard, { deep: false }, deadline);
-    return !answers.some(({ report }) => report instanceof FlotillaError);
+  ): Promise<string | undefined> {
+    const stores = new Map(document.nodes.map(({ nodeId, storeId }) => [nodeId, storeId]));
+    const { replicas, change } = shard;
+    // One that is being added applies the shard's log too.
+    const members = change?.add === undefined ? replicas : [...replicas, change.add];
+    const asked = { ...shard, replicas: members };
+    const strangers: string[] = [];
+    for (const { nodeId, report } of await this.#ask(document, asked, { deep: false }, deadline)) {
+      const store = `${nodeId}/${stores.get(nodeId)}`;
+      const knows = knowsMarks(report);
+      if (knows === true) this.#knowing.add(store);
+      else if (knows === false) this.#knowing.delete(store);
+      if (!this.#knowing.has(store)) strangers.push(`node ${nodeId} (${problemOf(report)})`);
+    }
+    if (strangers.length === 0) return undefined;
+    return (
+      `it is not known whether ${strangers.join(' and ')} can take part, where a replica of an ` +
+      'earlier version would stop: upgrade the node, or bring it back, and verify again'
+    );
   }
 
   async #leads({ epoch }: TopologyDocument, { groupId }: ShardEntry): Promise<boolean> {
@@ -134,8 +166,8 @@ export class ContentVerifier {
     const { shardId } = shard;
     try {
       const verified = await this.#compare(document, shard, options, deadline);
-      const { differences, damages } = verified;
-      if (options.collectionId === undefined) {
+      const { differences, damages, problem } = verified;
+      if (options.collectionId === undefined && problem === '') {
         this.#divergence.set(shardId, differences.length + damages.length);
       }
       if (differences.length + damages.length > 0) {
@@ -144,8 +176,7 @@ export class ContentVerifier {
       }
       return verified;
     } catch (error) {
-      const none = { replicas: [], slots: 0, differences: [], damages: [] };
-      return { shardId, index: 0, problem: toFlotillaError(error).message, ...none };
+      return unverified(shardId, toFlotillaError(error).message);
     }
   }
 
@@ -157,7 +188,11 @@ export class ContentVerifier {
   ): Promise<ShardVerification> {
     const nameOf = (id: number): string =>
       document.collections.find((one) => one.collectionId === id)?.config.name ?? `${id}`;
-    const patience = { ...deadline, timeoutMs: deadline.timeoutMs / (2 * MARKS_MAX) };
+    const knowledgeMs = Math.min(KNOWLEDGE_TIMEOUT_MS, deadline.timeoutMs / (1 + 2 * MARKS_MAX));
+    const fault = await this.#markFault(document, shard, { ...deadline, timeoutMs: knowledgeMs });
+    if (fault !== undefined) return unverified(shard.shardId, fault);
+    const stepMs = (deadline.timeoutMs - knowledgeMs) / (2 * MARKS_MAX);
+    const patience = { ...deadline, timeoutMs: stepMs };
     let index = 0;
     let answers: Answer[] = [];
     for (let marks = 1; marks <= MARKS_MAX; marks++) {
@@ -199,6 +234,17 @@ export class ContentVerifier {
       }),
     );
   }
+}
+
+function unverified(shardId: number, problem: string): ShardVerification {
+  return { shardId, index: 0, problem, replicas: [], slots: 0, differences: [], damages: [] };
+}
+
+/** `undefined` where the answer says nothing about it. */
+function knowsMarks(report: Answer['report']): boolean | undefined {
+  if (!(report instanceof FlotillaError)) return true;
+  if (SILENCE.includes(report.reason)) return undefined;
+  return NO_REPLICA.includes(report.reason);
 }
 
 function isTooLate({ report }: Answer): boolean {

@@ -130,10 +130,15 @@ export class RouterBackend implements RecordsBackend {
     );
   }
 
-  explain(collection: string, query: BackendQuery, options: ReadOptions): Promise<ExplainResponse> {
-    return this.#fresh(options, () =>
+  async explain(
+    collection: string,
+    query: BackendQuery,
+    options: SearchOptions,
+  ): Promise<ExplainResponse> {
+    const answer = await this.#fresh(options, () =>
       this.#options.router.explain(collection, routerQuery(query), options),
     );
+    return { ...answer, failed: answer.failed.map(({ shardId }) => shardId) };
   }
 
   /**

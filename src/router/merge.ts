@@ -3,6 +3,7 @@
  * all are at the heads of these lists.
  */
 import { mergeSorted } from '../shared/heap.js';
+import { comparePositions } from '../shared/scroll-position.js';
 import type { SearchHit } from './requests.js';
 
 export interface MergeWindow {
@@ -35,12 +36,9 @@ export function mergeHits(lists: readonly HitList[], window: MergeWindow): Searc
   return mergeSorted(newestOnly(filled), count, compareHits).slice(window.offset);
 }
 
-/** The order of hits. Ids and tenants compare by UTF-16 unit, the same everywhere. */
+/** The order of hits, here and on each shard; of equal distances that of scrolls. */
 export function compareHits(a: SearchHit, b: SearchHit): number {
-  if (a.distance !== b.distance) return a.distance - b.distance;
-  if (a.id !== b.id) return a.id < b.id ? -1 : 1;
-  if (a.tenant !== b.tenant) return a.tenant < b.tenant ? -1 : 1;
-  return 0;
+  return a.distance - b.distance || comparePositions(a, b);
 }
 
 /** Whether no id that was merged is anywhere else in the lists. Ids of two tenants may be equal. */

@@ -78,7 +78,7 @@ export class Reader {
       const shardQueries = await this.#shardQueries(scope, queries);
       const gathered = await this.#scatter(
         'search',
-        allowPartial ? { ...scope, budget: scope.budget.firstPart(PARTIAL_SHARE) } : scope,
+        allowPartial ? partialScope(scope) : scope,
         scope.document.shards.map((shard) => shard.shardId),
         () => (replica, readScope, context) => replica.search(readScope, shardQueries, context),
         allowPartial,
@@ -154,21 +154,28 @@ export class Reader {
     collection: string,
     query: SearchRequestQuery,
     manner: ReadManner,
+    allowPartial: boolean,
   ): Promise<ExplainAnswer> {
     return this.#underOneTable(collection, manner, async (scope) => {
       const [shardQuery] = await this.#shardQueries(scope, [query]);
       const asked = defined(shardQuery, 'the query');
-      const { values } = await this.#scatter(
+      const gathered = await this.#scatter(
         'explain',
-        scope,
+        allowPartial ? partialScope(scope) : scope,
         scope.document.shards.map((shard) => shard.shardId),
         (shardId) => async (replica, readScope, context) => ({
           ...(await replica.explain(readScope, asked, context)),
           shardId,
         }),
+        allowPartial,
       );
-      const shards = [...values].sort((a, b) => a.shardId - b.shardId);
-      return { shards, epoch: scope.document.epoch };
+      const { failed } = gathered.shards;
+      return {
+        shards: [...gathered.values].sort((a, b) => a.shardId - b.shardId),
+        failed,
+        degraded: failed.length > 0,
+        epoch: scope.document.epoch,
+      };
     });
   }
 
@@ -314,6 +321,11 @@ export class Reader {
       await backoff.newerTopology(view, document.epoch, budget);
     }
   }
+}
+
+/** Less time for a fan-out that may be partial. */
+function partialScope(scope: Scope): Scope {
+  return { ...scope, budget: scope.budget.firstPart(PARTIAL_SHARE) };
 }
 
 /** A vector's bytes, checked against the collection: only here both are known. */

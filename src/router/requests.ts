@@ -110,13 +110,15 @@ export interface FetchedRecord {
   readonly tenant: string;
   readonly id: string;
   readonly version: Version;
+  /** When it is to be deleted, by wall clocks; absent for never. */
+  readonly expiresAtMs?: number;
   /** Little-endian float32. Absent when not asked for. */
   readonly values?: Uint8Array;
   /** Encoded `google.protobuf.Struct`. Absent when not asked for. */
   readonly metadata?: Uint8Array;
 }
 
-export interface SearchHit extends FetchedRecord {
+export interface SearchHit extends Omit<FetchedRecord, 'expiresAtMs'> {
   /** Smaller is closer, in every metric. */
   readonly distance: number;
 }
@@ -186,7 +188,10 @@ export interface DeleteByFilterAnswer {
 }
 
 export interface ExplainAnswer {
-  /** By shard id. */
+  /** Of the shards that answered, by shard id. */
   readonly shards: readonly (Explanation & { readonly shardId: number })[];
+  readonly failed: readonly FailedShard[];
+  /** Whether a shard is missing from the answer. */
+  readonly degraded: boolean;
   readonly epoch: number;
 }

@@ -129,7 +129,7 @@ export class Router {
         metadata,
       }),
     );
-    return this.#write(collectionId, operations, 'records', options);
+    return this.#write(collectionId, operations, 'patches', options);
   }
 
   /** Deletes by id, as `upsert` writes. An id without a record is `applied`, not `existed`. */
@@ -206,21 +206,23 @@ export class Router {
         scroll: (query) => this.#reader.scroll(collection, query, manner),
         remove: async (collectionId, records) => {
           const operations = records.map(({ id, version }, at) => deleteOperation(at, id, version));
-          const request = { collectionId, operations, budget, retriesUnknown: true };
-          return (await this.#writeRun(request).run()).outcomes;
+          const request = { collectionId, operations, field: 'ids', budget };
+          const run = this.#writeRun({ ...request, retriesUnknown: true });
+          return (await run.run()).outcomes;
         },
       },
       selection,
     );
   }
 
-  /** Searches as `search` does, and tells how each shard did it. Throws as `fetch` does. */
+  /** Searches as `search` does, and tells how each shard did it. Throws as `search` does. */
   async explain(
     collection: string,
     query: SearchRequestQuery,
-    options: ReadOptions,
+    options: SearchOptions,
   ): Promise<ExplainAnswer> {
-    return this.#reader.explain(collection, query, this.#readManner(options));
+    const allowPartial = options.allowPartial ?? false;
+    return this.#reader.explain(collection, query, this.#readManner(options), allowPartial);
   }
 
   /**
@@ -305,6 +307,7 @@ export class Router {
     const run = this.#writeRun({
       collectionId,
       operations,
+      field,
       budget: this.#budget(options),
       requestKey: idempotencyKey,
       retriesUnknown: retry === 'router',

@@ -2,7 +2,7 @@
 import { assert, defined } from '../shared/assert.js';
 import type { FlotillaError } from '../shared/errors.js';
 import type { WriteOutcome } from '../shared/types.js';
-import { asUnknown, errorOfOutcomes } from '../shared/write-outcomes.js';
+import { asUnknown, errorOfOutcomes, type RecordPlace } from '../shared/write-outcomes.js';
 
 interface Numbered {
   readonly ordinal: number;
@@ -71,10 +71,10 @@ export class WriteLedger {
    * The outcomes of all records, which must be decided. Throws `errorOfOutcomes` when there are
    * some and none was applied.
    */
-  outcomes(): WriteOutcome[] {
+  outcomes(placeOf?: (ordinal: number) => RecordPlace): WriteOutcome[] {
     const outcomes = this.#outcomes.map((one, at) => defined(one, `outcome of record ${at}`));
     if (outcomes.length === 0 || outcomes.some((one) => one.kind === 'applied')) return outcomes;
-    throw errorOfOutcomes(outcomes);
+    throw errorOfOutcomes(outcomes, placeOf);
   }
 
   #openAttemptsOf(ordinal: number): number {

@@ -4,6 +4,7 @@ import { assert, defined, unreachable } from '../shared/assert.js';
 import { encodeCommand, type RequestKey, type WriteOperation } from '../shared/codec/command.js';
 import type { Environment } from '../shared/environment.js';
 import { FlotillaError, toFlotillaError } from '../shared/errors.js';
+import type { RecordPlace } from '../shared/write-outcomes.js';
 import type { ShardEntry, TopologyDocument } from '../topology/document.js';
 import type { TopologyView } from '../topology/view.js';
 import type { KeyLease, RequestKeys } from './request-keys.js';
@@ -31,6 +32,8 @@ export interface WriteRequest {
   readonly collectionId: number;
   /** Numbered from 0 in the order of the request; each id once. */
   readonly operations: readonly WriteOperation[];
+  /** What errors call the list of the records. */
+  readonly field: string;
   readonly budget: TimeBudget;
   /** The caller's key, where it has one. */
   readonly requestKey?: RequestKey | undefined;
@@ -60,10 +63,16 @@ export class WriteRun {
   async run(): Promise<WriteAnswer> {
     try {
       await this.#drive(this.#request.operations, this.#firstKey());
-      return { outcomes: this.#ledger.outcomes(), epoch: this.#topology().epoch };
+      const outcomes = this.#ledger.outcomes((ordinal) => this.#placeOf(ordinal));
+      return { outcomes, epoch: this.#topology().epoch };
     } finally {
       for (const lease of this.#leases) lease.release();
     }
+  }
+
+  #placeOf(ordinal: number): RecordPlace {
+    const { field, operations } = this.#request;
+    return { field: `${field}[${ordinal}]`, id: defined(operations[ordinal], 'a record').id };
   }
 
   #firstKey(): KeyLease {

@@ -70,6 +70,8 @@ export interface DeleteOptions extends WriteOptions {
 export interface StoredRecord {
   readonly id: string;
   readonly version: Version;
+  /** Absent where it lives for ever. */
+  readonly expiresAtMs?: number;
   readonly values?: Uint8Array;
   readonly metadata?: Uint8Array;
 }
@@ -166,7 +168,11 @@ export interface RecordsBackend {
     selection: { readonly filter: Uint8Array; readonly after?: ScrollPosition },
     options: CallOptions,
   ): Promise<DeleteByFilterAnswer>;
-  explain(collection: string, query: BackendQuery, options: ReadOptions): Promise<ExplainResponse>;
+  explain(
+    collection: string,
+    query: BackendQuery,
+    options: SearchOptions,
+  ): Promise<ExplainResponse>;
 }
 
 /** Looking after collections and the cluster. Everything rejects with `FlotillaError`. */

@@ -1,9 +1,9 @@
 /** The settings that requests are checked against, and what to do when they are out of date. */
 import { isDeepStrictEqual } from 'node:util';
+import { checkCollectionName } from '../shared/collection-settings.js';
 import { type FlotillaError, isFlotillaError } from '../shared/errors.js';
 import type { CollectionConfig } from '../shared/types.js';
 import type { CallOptions, RecordsBackend } from './backend.js';
-import { checkCollectionName } from './validate.js';
 
 export class KnownCollections {
   readonly #backend: RecordsBackend;

@@ -1,15 +1,9 @@
 /** The door for writes: what they write, and what they demand of the records that are there. */
+import { checkAtMost, invalidField } from '../shared/checks.js';
 import type { DeleteRequest, PatchRequest, UpsertRequest } from '../shared/codec/api-messages.js';
 import type { CollectionConfig, Version, WriteCondition } from '../shared/types.js';
 import type { NewRecord, RecordPatch } from './backend.js';
-import {
-  checkAtMost,
-  checkIdsToDelete,
-  checkMetadata,
-  checkRecordIds,
-  checkRecords,
-  invalid,
-} from './validate.js';
+import { checkIdsToDelete, checkMetadata, checkRecordIds, checkRecords } from './validate.js';
 
 const VERSION_FORM = /^\d{1,20}$/;
 const VERSION_MAX = 2n ** 64n - 1n;
@@ -19,14 +13,14 @@ export function checkUpsert(
   { records, mode }: UpsertRequest,
   collection: CollectionConfig,
 ): readonly NewRecord[] {
-  if (mode === 'unknown') throw invalid('mode', 'is none of insert-only, update-only');
+  if (mode === 'unknown') throw invalidField('mode', 'is none of insert-only, update-only');
   checkRecords(records, collection);
   return records.map(({ id, values, metadata, ifVersion, ttlMs }, index) => {
     const field = `records[${index}]`;
     if (ttlMs !== undefined) checkAtMost('ttlMsMax', ttlMs, `${field}.ttlMs`);
     const version = versionOf(ifVersion, `${field}.ifVersion`);
     if (version !== undefined && mode === 'insert-only') {
-      throw invalid(`${field}.ifVersion`, 'is set, and the mode only inserts, leave one out');
+      throw invalidField(`${field}.ifVersion`, 'is set, and the mode only inserts, leave one out');
     }
     return { id, values, metadata, condition: conditionOf(version, mode), ttlMs };
   });
@@ -50,7 +44,7 @@ export function checkDelete({
 }: DeleteRequest): readonly (Version | undefined)[] {
   checkIdsToDelete(ids);
   if (ifVersions.length > 0 && ifVersions.length !== ids.length) {
-    throw invalid(
+    throw invalidField(
       'ifVersions',
       `are ${ifVersions.length} for ${ids.length} ids, send one for each`,
     );
@@ -71,5 +65,5 @@ function versionOf(text: string | undefined, field: string): Version | undefined
   if (text === undefined || text === '') return undefined;
   const version = VERSION_FORM.test(text) ? BigInt(text) : undefined;
   if (version !== undefined && version <= VERSION_MAX) return version;
-  throw invalid(field, 'is not a version, which is a decimal number of 64 bits');
+  throw invalidField(field, 'is not a version, which is a decimal number of 64 bits');
 }

@@ -4,7 +4,8 @@
  * (`records[3].values`), and the limit by its name in src/shared/limits.ts.
  */
 import { utf8Length } from '../shared/bytes.js';
-import type { CollectionRequest } from '../shared/codec/admin-messages.js';
+import { checkAtMost, invalidField } from '../shared/checks.js';
+import type { CollectionRequest, IndexedFieldRequest } from '../shared/codec/admin-messages.js';
 import type { RecordMessage, RequestedConsistency } from '../shared/codec/api-messages.js';
 import type { RequestKey } from '../shared/codec/command.js';
 import { decodeFilter } from '../shared/codec/filter-bytes.js';
@@ -12,8 +13,9 @@ import type { GroupRequest } from '../shared/codec/replica-messages.js';
 import { decodeCursor } from '../shared/codec/scroll-cursor.js';
 import type { DeleteByFilterRequest, ScrollRequest } from '../shared/codec/scroll-messages.js';
 import type { SearchQueryMessage } from '../shared/codec/search-messages.js';
-import { validateStruct } from '../shared/codec/struct.js';
-import { FlotillaError, isFlotillaError, limitExceeded } from '../shared/errors.js';
+import { structFault, validateStruct } from '../shared/codec/struct.js';
+import { collectionSettingsFault } from '../shared/collection-settings.js';
+import { FlotillaError, isFlotillaError } from '../shared/errors.js';
 import { LIMITS, type LimitName } from '../shared/limits.js';
 import type { ScrollPosition } from '../shared/scroll-position.js';
 import {
@@ -25,8 +27,6 @@ import {
   type ReadConsistency,
 } from '../shared/types.js';
 import type { BackendQuery, BackendScroll, GroupName } from './backend.js';
-
-const NAME_FORM = /^[A-Za-z0-9_.-]+$/;
 
 /**
  * The greatest squared length of a vector: up to it no distance of two vectors, nor any sum on the
@@ -41,39 +41,27 @@ const DEFAULT_M = 16;
 const DEFAULT_EF_CONSTRUCTION = 200;
 const DEFAULT_SCROLL_LIMIT = 100;
 
-/** A collection's name, in whatever field it stands. */
-export function checkCollectionName(name: string, field: string): void {
-  if (name === '') throw invalid(field, 'is empty, a collection needs a name');
-  checkAtMost('collectionNameBytesMax', utf8Length(name), field);
-  if (!NAME_FORM.test(name)) {
-    throw invalid(field, 'has other characters than letters, digits, "_", "-" and "."');
-  }
-}
-
 /** The collection that is asked for, defaults filled in. */
 export function checkCollectionConfig(request: CollectionRequest): CollectionConfig {
-  const { dimension, metric, efConstruction } = request;
-  checkCollectionName(request.name, 'config.name');
-  if (dimension === 0) throw invalid('config.dimension', 'is 0, a vector has at least 1 float');
-  checkAtMost('dimensionMax', dimension, 'config.dimension');
-  if (metric === 'unknown') {
-    throw invalid('config.metric', `is none of ${METRICS.join(', ')}`);
-  }
-  const m = request.m === 0 ? DEFAULT_M : request.m;
-  if (m < LIMITS.mMin.value) throw limitExceeded('mMin', 'config.m', m);
-  checkAtMost('mMax', m, 'config.m');
-  checkAtMost('efConstructionMax', efConstruction, 'config.efConstruction');
-  const { ttlMs = 0 } = request;
-  checkAtMost('ttlMsMax', ttlMs, 'config.ttlMs');
-  return {
-    name: request.name,
+  const { name, dimension, metric = 'cosine', m, efConstruction, ttlMs = 0 } = request;
+  if (metric === 'unknown') throw invalidField('config.metric', `is none of ${METRICS.join(', ')}`);
+  const config = {
+    name,
     dimension,
-    metric: metric ?? 'cosine',
-    m,
+    metric,
+    m: m === 0 ? DEFAULT_M : m,
     efConstruction: efConstruction === 0 ? DEFAULT_EF_CONSTRUCTION : efConstruction,
-    indexedFields: checkIndexedFields(request.indexedFields),
+    indexedFields: request.indexedFields.map(typedField),
     ...(ttlMs > 0 && { ttlMs }),
   };
+  const fault = collectionSettingsFault(config);
+  if (fault !== undefined) throw fault;
+  return config;
+}
+
+function typedField({ path, type }: IndexedFieldRequest, index: number): IndexedField {
+  if (type !== undefined) return { path, type };
+  throw invalidField(`config.indexedFields[${index}].type`, `is none of ${FIELD_TYPES.join(', ')}`);
 }
 
 /** The records of one upsert into `collection`. */
@@ -122,7 +110,7 @@ export function checkIdsToFetch(ids: readonly string[]): void {
 export function checkIdempotencyKey(key: RequestKey | undefined, wallMs: number): void {
   if (key === undefined) return;
   const field = 'idempotencyKey';
-  if (key.clientId === '') throw invalid(`${field}.clientId`, 'is empty, take a UUID');
+  if (key.clientId === '') throw invalidField(`${field}.clientId`, 'is empty, take a UUID');
   checkAtMost('idempotencyKeyBytesMax', utf8Length(key.clientId), `${field}.clientId`);
   checkSafe(key.clientStampMs, `${field}.clientStampMs`);
   const aheadMs = key.clientStampMs - wallMs;
@@ -131,10 +119,14 @@ export function checkIdempotencyKey(key: RequestKey | undefined, wallMs: number)
     const options = { field: `${field}.clientStampMs`, limit: 'clientStampAheadMax' } as const;
     throw new FlotillaError('LIMIT_EXCEEDED', message, options);
   }
-  if (key.sequence === 0) throw invalid(`${field}.sequence`, 'is 0, writes are counted from 1');
+  if (key.sequence === 0)
+    throw invalidField(`${field}.sequence`, 'is 0, writes are counted from 1');
   checkSafe(key.sequence, `${field}.sequence`);
   if (key.lowestUnanswered > key.sequence) {
-    throw invalid(`${field}.lowestUnanswered`, 'is above the sequence, which is not answered yet');
+    throw invalidField(
+      `${field}.lowestUnanswered`,
+      'is above the sequence, which is not answered yet',
+    );
   }
 }
 
@@ -148,25 +140,25 @@ export function checkBatch(queries: readonly SearchQueryMessage[]): void {
 /** The group that a call is about: a shard, or the topology. */
 export function checkGroup({ shardId, topology }: GroupRequest): GroupName {
   if (topology && shardId !== undefined) {
-    throw invalid('shardId', 'is set and topology too, leave one out');
+    throw invalidField('shardId', 'is set and topology too, leave one out');
   }
   if (topology) return { kind: 'topology' };
-  if (shardId === undefined) throw invalid('shardId', 'is missing, and topology is not set');
+  if (shardId === undefined) throw invalidField('shardId', 'is missing, and topology is not set');
   return { kind: 'shard', shardId };
 }
 
 export function checkNodeId(nodeId: number): void {
-  if (nodeId === 0) throw invalid('nodeId', 'is missing, nodes are counted from 1');
+  if (nodeId === 0) throw invalidField('nodeId', 'is missing, nodes are counted from 1');
 }
 
 export function checkChangeId(changeId: number): void {
-  if (changeId === 0) throw invalid('changeId', 'is missing, the status shows it');
+  if (changeId === 0) throw invalidField('changeId', 'is missing, the status shows it');
 }
 
 /** How fresh a read is to be. */
 export function checkConsistency(consistency: RequestedConsistency): ReadConsistency {
   if (consistency !== 'unknown') return consistency ?? 'strong';
-  throw invalid('consistency', `is none of ${READ_CONSISTENCIES.join(', ')}`);
+  throw invalidField('consistency', `is none of ${READ_CONSISTENCIES.join(', ')}`);
 }
 
 /** One query on `collection`; `field` is its path in the request. */
@@ -175,11 +167,11 @@ export function checkQuery(
   collection: CollectionConfig,
   field: string,
 ): BackendQuery {
-  if (query === undefined) throw invalid(field, 'is missing');
+  if (query === undefined) throw invalidField(field, 'is missing');
   checkWindow(query, field);
   checkAtMost('efMax', query.ef, `${field}.ef`);
   if (Number.isNaN(query.scoreThreshold)) {
-    throw invalid(`${field}.scoreThreshold`, 'is not a number');
+    throw invalidField(`${field}.scoreThreshold`, 'is not a number');
   }
   return {
     ...checkTarget(query, collection, field),
@@ -221,7 +213,8 @@ export function checkDeleteByFilter(
   { filter, cursor }: DeleteByFilterRequest,
   collection: CollectionConfig,
 ): { readonly filter: Uint8Array; readonly after?: ScrollPosition } {
-  if (filter === undefined) throw invalid('filter', 'is missing, an empty one matches all records');
+  if (filter === undefined)
+    throw invalidField('filter', 'is missing, an empty one matches all records');
   decodeFilter(filter, collection.indexedFields);
   return { filter, ...positionOf(cursor) };
 }
@@ -236,23 +229,23 @@ function checkTarget(
   field: string,
 ): { readonly vector: Uint8Array } | { readonly id: string } {
   if (id === undefined) {
-    if (vector.length === 0) throw invalid(field, 'has neither a vector nor an id');
+    if (vector.length === 0) throw invalidField(field, 'has neither a vector nor an id');
     checkVector(vector, collection, `${field}.vector`);
     return { vector };
   }
-  if (vector.length > 0) throw invalid(field, 'has both a vector and an id, leave one out');
+  if (vector.length > 0) throw invalidField(field, 'has both a vector and an id, leave one out');
   checkId(id, `${field}.id`);
   return { id };
 }
 
 function checkWindow({ k, offset }: SearchQueryMessage, field: string): void {
-  if (k === 0) throw invalid(`${field}.k`, 'is 0, ask for at least 1 hit');
+  if (k === 0) throw invalidField(`${field}.k`, 'is 0, ask for at least 1 hit');
   checkAtMost('kMax', k, `${field}.k`);
   checkAtMost('kMax', k + offset, `${field}.offset`);
 }
 
 function checkId(id: string, field: string): void {
-  if (id === '') throw invalid(field, 'is empty');
+  if (id === '') throw invalidField(field, 'is empty');
   // Three bytes a UTF-16 unit at most: most ids need no counting.
   if (3 * id.length > LIMITS.idBytesMax.value) checkAtMost('idBytesMax', utf8Length(id), field);
 }
@@ -304,41 +297,19 @@ export function checkMetadata(metadata: Uint8Array, field: string): void {
     validateStruct(metadata);
   } catch (error) {
     if (!isFlotillaError(error)) throw error;
-    const message = `${field}: ${error.message}`;
-    throw FlotillaError.fromBody({ ...error.body, field, message }, error);
+    const { body } = structFault(metadata, error);
+    const message = `${field}: ${body.message}`;
+    throw FlotillaError.fromBody({ ...body, field, message }, error);
   }
 }
 
-function checkIndexedFields(fields: CollectionRequest['indexedFields']): IndexedField[] {
-  checkAtMost('indexedFieldsMax', fields.length, 'config.indexedFields');
-  const checked = fields.map(({ path, type }, index) => {
-    const field = `config.indexedFields[${index}]`;
-    const segments = path.split('.');
-    if (segments.includes(''))
-      throw invalid(`${field}.path`, 'has no name before, between or after dots');
-    // No metadata can have a field that is deeper than metadata may be.
-    checkAtMost('metadataDepthMax', segments.length, `${field}.path`);
-    // All paths together must fit into one entry of a log.
-    checkAtMost('fieldPathBytesMax', utf8Length(path), `${field}.path`);
-    if (type === undefined) throw invalid(`${field}.type`, `is none of ${FIELD_TYPES.join(', ')}`);
-    return { path, type };
-  });
-  const repeated = indexOfRepeated(checked.map((field) => field.path));
-  if (repeated === undefined) return checked;
-  throw invalid(`config.indexedFields[${repeated}].path`, 'is the path of an earlier field too');
-}
-
 function checkBatchSize(limit: LimitName, count: number, field: string): void {
-  if (count === 0) throw invalid(field, 'is empty, send at least one');
+  if (count === 0) throw invalidField(field, 'is empty, send at least one');
   checkAtMost(limit, count, field);
 }
 
 function checkSafe(value: number, field: string): void {
-  if (!Number.isSafeInteger(value)) throw invalid(field, 'is above 2^53 - 1');
-}
-
-export function checkAtMost(limit: LimitName, actual: number, field: string): void {
-  if (actual > LIMITS[limit].value) throw limitExceeded(limit, field, actual);
+  if (!Number.isSafeInteger(value)) throw invalidField(field, 'is above 2^53 - 1');
 }
 
 function indexOfRepeated(values: readonly string[]): number | undefined {
@@ -348,10 +319,6 @@ function indexOfRepeated(values: readonly string[]): number | undefined {
     seen.add(value);
   }
   return undefined;
-}
-
-export function invalid(field: string, fault: string): FlotillaError {
-  return new FlotillaError('INVALID_REQUEST', `${field} ${fault}`, { field });
 }
 
 function duplicateId(field: string): FlotillaError {

@@ -7,10 +7,11 @@
  */
 import { unreachable } from './assert.js';
 import { isWellFormed, utf8Length } from './bytes.js';
+import { checkAtMost, invalidField } from './checks.js';
 import { isPlainObject, type JsonObject, type JsonValue } from './codec/struct.js';
-import { FlotillaError, limitExceeded } from './errors.js';
+import { limitExceeded } from './errors.js';
 import { compareKeys, comparisonKey, type FilterValue } from './filter-values.js';
-import { LIMITS, type LimitName } from './limits.js';
+import { LIMITS } from './limits.js';
 import type { FieldType, IndexedField } from './types.js';
 
 export type { FilterValue } from './filter-values.js';
@@ -57,6 +58,7 @@ export type Filter =
   | { readonly kind: 'not'; readonly filter: Filter };
 
 const OPERATORS = ['$eq', '$ne', '$gt', '$gte', '$lt', '$lte', '$in', '$nin', '$exists', '$not'];
+const GROUPS = ['$and', '$or', '$not'];
 
 /** Fields by path, as parsing and matching look them up. */
 export function fieldTypes(fields: readonly IndexedField[]): ReadonlyMap<string, FieldType> {
@@ -211,13 +213,14 @@ class FilterParser {
 
   /** An object with a filter's keys. `level` counts the filters around it, itself included. */
   object(json: JsonValue | undefined, at: string, level: number): Filter {
-    if (!isObject(json)) throw invalid(at, `is ${nameOf(json)}, a filter is an object`);
+    if (!isObject(json)) throw invalidField(at, `is ${nameOf(json)}, a filter is an object`);
     const terms = Object.entries(json).flatMap(([key, value]): Term[] => {
       const here = placeOf(at, key);
       if (key.startsWith('$'))
         return [{ path: undefined, operator: key, operand: value, at: here }];
       checkPath(key, here);
       if (isObject(value)) return operatorsOf(key, value, here);
+      if (isList(value)) throw invalidField(here, `${LIST_FAULT}${hint(key, GROUPS)}`);
       return [{ path: key, operator: '$eq', operand: value, at: here }];
     });
     return this.#all(terms, at, level);
@@ -238,7 +241,7 @@ class FilterParser {
       return this.#condition(path, operator, operand, at);
     }
     this.#enter(1, at, level);
-    if (!isObject(operand)) throw invalid(at, `is ${nameOf(operand)}, $not takes operators`);
+    if (!isObject(operand)) throw invalidField(at, `is ${nameOf(operand)}, $not takes operators`);
     return { kind: 'not', filter: this.#all(operatorsOf(path, operand, at), at, level + 1) };
   }
 
@@ -246,7 +249,8 @@ class FilterParser {
     switch (operator) {
       case '$and':
       case '$or': {
-        if (!isList(operand)) throw invalid(at, `is ${nameOf(operand)}, not a list of filters`);
+        if (!isList(operand))
+          throw invalidField(at, `is ${nameOf(operand)}, not a list of filters`);
         this.#enter(operand.length, at, level);
         // Unlike `map`, it does not pass by the holes of a list.
         const filters = Array.from(operand, (one, index) =>
@@ -258,7 +262,10 @@ class FilterParser {
         this.#enter(1, at, level);
         return { kind: 'not', filter: this.object(operand, at, level + 1) };
       default:
-        throw invalid(at, 'is no operator on filters; there are $and, $or and $not');
+        throw invalidField(
+          at,
+          `is no operator on filters; there are $and, $or and $not${hint(operator, GROUPS)}`,
+        );
     }
   }
 
@@ -292,9 +299,9 @@ class FilterParser {
         return { kind: 'nin', path, values: this.#values(path, operand, at) };
       case '$exists':
         if (typeof operand === 'boolean') return { kind: 'exists', path, exists: operand };
-        throw invalid(at, `is ${nameOf(operand)}, $exists takes true or false`);
+        throw invalidField(at, `is ${nameOf(operand)}, $exists takes true or false`);
       default:
-        throw invalid(at, `is no operator; on a field there are ${OPERATORS.join(', ')}`);
+        throw invalidField(at, `${NO_OPERATOR}${hint(operator, OPERATORS)}`);
     }
   }
 
@@ -302,16 +309,16 @@ class FilterParser {
   #bound(path: string, operand: JsonValue | undefined, at: string): FilterValue {
     const value = this.#value(path, operand, at);
     if (typeof value !== 'boolean') return value;
-    throw invalid(at, 'is a boolean, ranges take numbers and strings');
+    throw invalidField(at, 'is a boolean, ranges take numbers and strings');
   }
 
   #values(path: string, operand: JsonValue | undefined, at: string): FilterValue[] {
-    if (!isList(operand)) throw invalid(at, `is ${nameOf(operand)}, not a list of values`);
+    if (!isList(operand)) throw invalidField(at, `is ${nameOf(operand)}, not a list of values`);
     checkAtMost('filterInValuesMax', operand.length, at);
     const values = Array.from(operand, (one, index) => this.#value(path, one, `${at}[${index}]`));
     const odd = values.findIndex((value) => typeof value !== typeof values[0]);
     if (odd === -1) return values;
-    throw invalid(
+    throw invalidField(
       `${at}[${odd}]`,
       `is ${nameOf(values[odd])}, and ${at}[0] is ${nameOf(values[0])}`,
     );
@@ -321,7 +328,7 @@ class FilterParser {
     const value = scalarOf(operand, at);
     const type = this.#types.get(path);
     if (type === undefined || comparisonKey(value, type) !== undefined) return value;
-    throw invalid(at, `is ${nameOf(value)}, but the field is declared as ${WANTED[type]}`);
+    throw invalidField(at, `is ${nameOf(value)}, but the field is declared as ${WANTED[type]}`);
   }
 }
 
@@ -333,6 +340,8 @@ const WANTED: Readonly<Record<FieldType, string>> = {
   datetime: 'datetime and holds date-times of RFC 3339, such as 2026-01-31T12:00:00Z',
 };
 
+const NO_OPERATOR = `is no operator; on a field there are ${OPERATORS.join(', ')}`;
+const LIST_FAULT = 'is a list; ask with $in for one of several values';
 const INTEGER_MAX = 2 ** 53;
 const KEY_SHOWN_MAX = 64;
 
@@ -342,27 +351,35 @@ function scalarOf(operand: JsonValue | undefined, at: string): FilterValue {
       return operand;
     case 'string':
       if (isWellFormed(operand)) return operand;
-      throw invalid(at, 'is a string with half a surrogate pair');
+      throw invalidField(at, 'is a string with half a surrogate pair');
     case 'number':
-      if (!Number.isFinite(operand)) throw invalid(at, 'is not a finite number');
+      if (!Number.isFinite(operand)) throw invalidField(at, 'is not a finite number');
       if (!Number.isInteger(operand) || Math.abs(operand) <= INTEGER_MAX) return operand;
-      throw invalid(at, 'is an integer above 2^53, which a double cannot hold');
+      throw invalidField(at, 'is an integer above 2^53, which a double cannot hold');
     default:
-      if (operand === null) throw invalid(at, 'is null; ask with $exists whether there is a value');
-      if (isList(operand)) throw invalid(at, 'is a list; ask with $in for one of several values');
-      throw invalid(at, `is ${nameOf(operand)}, not a string, number or boolean`);
+      if (operand === null) {
+        throw invalidField(at, 'is null; ask with $exists whether there is a value');
+      }
+      if (isList(operand)) throw invalidField(at, LIST_FAULT);
+      throw invalidField(at, `is ${nameOf(operand)}, not a string, number or boolean`);
   }
 }
 
 function operatorsOf(path: string, operators: JsonObject, at: string): Term[] {
   const entries = Object.entries(operators);
-  if (entries.length === 0) throw invalid(at, 'names no operator');
+  if (entries.length === 0) throw invalidField(at, 'names no operator');
   return entries.map(([operator, operand]) => {
     const here = placeOf(at, operator);
     if (operator.startsWith('$')) return { path, operator, operand, at: here };
-    const known = OPERATORS.includes(`$${operator}`) ? `$${operator} is; ` : '';
-    throw invalid(here, `is no operator; ${known}fields in objects are "${path}.${operator}"`);
+    const meant = hint(operator, OPERATORS) || hint(path, GROUPS);
+    throw invalidField(here, `is no operator${meant}; fields in objects are "${path}.${operator}"`);
   });
+}
+
+/** Says what was meant, where that is one of the words but for its dollar or its case. */
+function hint(text: string, words: readonly string[]): string {
+  const wanted = `$${text.replace(/^\$/, '')}`.toLowerCase();
+  return words.includes(wanted) ? ` (did you mean ${wanted}?)` : '';
 }
 
 /** Where a key stands. Long ones are cut: errors travel in headers, which are small. */
@@ -372,15 +389,11 @@ function placeOf(at: string, key: string): string {
 
 function checkPath(path: string, at: string): void {
   const names = path.split('.');
-  if (names.includes('')) throw invalid(at, 'has no name before, between or after dots');
-  if (!isWellFormed(path)) throw invalid(at, 'is a path with half a surrogate pair');
+  if (names.includes('')) throw invalidField(at, 'has no name before, between or after dots');
+  if (!isWellFormed(path)) throw invalidField(at, 'is a path with half a surrogate pair');
   // No metadata can have a field that is deeper than metadata may be.
   checkAtMost('metadataDepthMax', names.length, at);
   checkAtMost('fieldPathBytesMax', utf8Length(path), at);
-}
-
-function checkAtMost(limit: LimitName, actual: number, at: string): void {
-  if (actual > LIMITS[limit].value) throw limitExceeded(limit, at, actual);
 }
 
 function nameOf(value: JsonValue | undefined): string {
@@ -398,8 +411,4 @@ function isList(value: JsonValue | undefined): value is readonly JsonValue[] {
 /** A class instance is none, whatever fields it has. */
 function isObject(value: JsonValue | undefined): value is JsonObject {
   return typeof value === 'object' && value !== null && isPlainObject(value);
-}
-
-function invalid(at: string, fault: string): FlotillaError {
-  return new FlotillaError('INVALID_REQUEST', `${at} ${fault}`, { field: at });
 }

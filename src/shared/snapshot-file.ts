@@ -28,6 +28,8 @@ const CONTENT_KINDS = [KIND.page, KIND.footer, KIND.file, KIND.bytes] as const;
 
 /** A page is closed when it has this much: little enough for one slice of work. */
 const PAGE_TARGET_BYTES = 256 * 1024;
+/** Room for a page and most entries that may close it, so that its buffer need not grow. */
+const PAGE_ROOM_BYTES = PAGE_TARGET_BYTES + 16 * 1024;
 
 /** Whose state the file holds, and up to where it was applied. */
 export interface SnapshotHeader {
@@ -91,14 +93,14 @@ async function writePages(
   pages: AsyncIterable<readonly KvEntry[]> | Iterable<readonly KvEntry[]>,
 ): Promise<number> {
   let entries = 0;
-  let body = newFrame();
+  let body = newFrame(PAGE_ROOM_BYTES);
   for await (const page of pages) {
     for (const { key, value } of page) {
       body.bytes(key).bytes(value);
       entries += 1;
       if (body.length < PAGE_TARGET_BYTES) continue;
       await frames.write(KIND.page, body);
-      body = newFrame();
+      body = newFrame(PAGE_ROOM_BYTES);
     }
   }
   if (bodyLength(body) > 0) await frames.write(KIND.page, body);

@@ -4,6 +4,7 @@
  * It is the state of the topology's own Raft group. Every change adds one to `epoch`; the pure
  * transitions between its versions are in transitions.ts, its bytes in codec.ts.
  */
+import { collectionSettingsFault } from '../shared/collection-settings.js';
 import { LIMITS } from '../shared/limits.js';
 import type { CollectionConfig } from '../shared/types.js';
 
@@ -170,6 +171,10 @@ function collectionsFault({ collections, nextCollectionId }: TopologyDocument): 
   if (ids.some((id) => id >= nextCollectionId)) return 'a collection id would be given out again';
   if (hasDuplicates(collections.map((collection) => collection.config.name))) {
     return 'two collections have one name';
+  }
+  for (const { collectionId, config } of collections) {
+    const fault = collectionSettingsFault(config);
+    if (fault !== undefined) return `collection ${collectionId}: ${fault.message}`;
   }
   return undefined;
 }

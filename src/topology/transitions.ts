@@ -8,6 +8,7 @@
  * once every shard has applied the change.
  */
 import { unreachable } from '../shared/assert.js';
+import { collectionSettingsFault } from '../shared/collection-settings.js';
 import { FlotillaError } from '../shared/errors.js';
 import { LIMITS } from '../shared/limits.js';
 import type { CollectionConfig, ErrorBody } from '../shared/types.js';
@@ -67,6 +68,8 @@ const DONE = { kind: 'done' } as const;
 function beginCreate(document: TopologyDocument, config: CollectionConfig): TopologyTransition {
   const existing = findByName(document, config.name);
   if (existing !== undefined) return createAgain(document, existing, config);
+  const fault = collectionSettingsFault(config);
+  if (fault !== undefined) return refused(document, fault);
   if (document.collections.length >= LIMITS.collectionsMax.value) {
     const { length } = document.collections;
     const message = `The cluster holds ${length} collections already, drop one first`;
@@ -94,7 +97,12 @@ function createAgain(
   if (existing.state === 'dropping') return notReady(document, existing);
   const setting = differingSetting(existing.config, config);
   if (setting === undefined) return unchanged(document, existing);
-  const message = `Collection ${config.name} exists with another ${setting}`;
+  const [has, wanted] = [existing.config[setting], config[setting]].map((one) =>
+    JSON.stringify(one),
+  );
+  const message =
+    `Collection ${config.name} exists with the ${setting} ${has ?? 'unset'}, ` +
+    `not ${wanted ?? 'unset'}: drop it, or choose another name`;
   return refused(
     document,
     new FlotillaError('COLLECTION_EXISTS', message, { field: setting, details: { setting } }),
@@ -190,7 +198,10 @@ function findById(document: TopologyDocument, collectionId: number): CollectionE
 }
 
 /** The first setting in which two configurations of one name differ. Fields are a set. */
-function differingSetting(a: CollectionConfig, b: CollectionConfig): string | undefined {
+function differingSetting(
+  a: CollectionConfig,
+  b: CollectionConfig,
+): keyof CollectionConfig | undefined {
   if (a.dimension !== b.dimension) return 'dimension';
   if (a.metric !== b.metric) return 'metric';
   if (a.m !== b.m) return 'm';

@@ -120,6 +120,7 @@ const hit: fc.Arbitrary<search.HitMessage> = fc.record({
 const stored = fc.record({
   id: text,
   version,
+  expiresAtMs: maybe(large),
   values: maybe(someValues),
   metadata: maybe(metadata),
 });
@@ -173,6 +174,8 @@ const replica = fc.record({
   lastIndex: large,
   lagEntries: large,
   fault: text,
+  contentHash: text,
+  contentIndex: large,
 });
 const change = fc.record({
   stage: text,
@@ -364,6 +367,8 @@ const cases = [
   response('ExplainResponse', API.explain, {
     shards: fc.array(explanation, { maxLength: 3 }),
     epoch: large,
+    failed: fc.array(count, { maxLength: 5 }),
+    degraded: fc.boolean(),
   }),
   request('VerifyRequest', API.verify, { collection: text, deep: fc.boolean() }),
   response('VerifyResponse', API.verify, { shards: fc.array(verification, { maxLength: 3 }) }),

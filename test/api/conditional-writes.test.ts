@@ -5,7 +5,7 @@ import type { NewRecord as BackendRecord, DeleteOptions } from '../../src/server
 import { decodeStruct } from '../../src/shared/codec/struct.js';
 import { LIMITS } from '../../src/shared/limits.js';
 import type { WriteOutcome } from '../../src/shared/types.js';
-import { VERIFIED } from './fake-backend.js';
+import { VERIFIED, WRITTEN_AT_MS } from './fake-backend.js';
 import { failureOf, type Harness, startHarness } from './harness.js';
 
 let harness: Harness;
@@ -47,6 +47,21 @@ describe('an upsert', () => {
       [{ kind: 'version', version: 2n ** 64n - 1n }, 5_000],
       [undefined, 0],
       [undefined, undefined],
+    ]);
+  });
+
+  it('is told by fetches and scrolls when its records expire, and where they do not', async () => {
+    const notes = harness.client().collection('notes');
+    await notes.upsert([
+      { id: 'a', values, ttlMs: 5_000 },
+      { id: 'b', values, ttlMs: 0 },
+    ]);
+    const [mortal, lasting] = await notes.fetch(['a', 'b']);
+    expect(mortal).toMatchObject({ id: 'a', expiresAtMs: WRITTEN_AT_MS + 5_000 });
+    expect(lasting).not.toHaveProperty('expiresAtMs');
+    expect((await notes.scrollPage()).records.map(({ expiresAtMs }) => expiresAtMs)).toEqual([
+      WRITTEN_AT_MS + 5_000,
+      undefined,
     ]);
   });
 

@@ -13,6 +13,7 @@ import type {
   ReplicaAction,
   ScrollAnswer,
   SearchAnswer,
+  SearchOptions,
   StoredRecord,
   WriteOptions,
 } from '../../src/server/backend.js';
@@ -59,6 +60,9 @@ export const EXPLANATION: ShardExplanation = {
   compared: 17,
   durationMs: 1.5,
 };
+
+/** When the backend takes all of its records to have been written. */
+export const WRITTEN_AT_MS = Date.UTC(2026, 0, 31);
 
 const ALL_SHARDS = { total: 2, ok: 2, failed: [] };
 
@@ -139,10 +143,16 @@ export class FakeBackend implements RecordsBackend, ClusterAdmin {
   async upsert(_collection: string, records: readonly NewRecord[], options: WriteOptions) {
     await this.#enter('upsert', options);
     this.writes.push(options);
-    const outcomes = records.map(({ id, values, metadata }): WriteOutcome => {
+    const outcomes = records.map(({ id, values, metadata, ttlMs = 0 }): WriteOutcome => {
       const existed = this.records.has(id);
       const version = ++this.#version;
-      this.records.set(id, { id, version, values, ...(metadata.length > 0 && { metadata }) });
+      this.records.set(id, {
+        id,
+        version,
+        values,
+        ...(metadata.length > 0 && { metadata }),
+        ...(ttlMs > 0 && { expiresAtMs: WRITTEN_AT_MS + ttlMs }),
+      });
       return { kind: 'applied', version, existed };
     });
     return { outcomes: this.outcomes(outcomes) };
@@ -246,11 +256,12 @@ export class FakeBackend implements RecordsBackend, ClusterAdmin {
   async explain(
     _collection: string,
     query: BackendQuery,
-    options: CallOptions,
+    options: SearchOptions,
   ): Promise<ExplainResponse> {
     await this.#enter('explain', options);
     this.#hits(query);
-    return { shards: [EXPLANATION], epoch: 7 };
+    const degraded = this.degraded && options.allowPartial;
+    return { shards: [EXPLANATION], epoch: 7, failed: degraded ? [0] : [], degraded };
   }
 
   async createCollection(config: CollectionConfig, options: CallOptions): Promise<CollectionInfo> {
@@ -348,12 +359,11 @@ export class FakeBackend implements RecordsBackend, ClusterAdmin {
 }
 
 function selected(
-  { id, version, values, metadata }: StoredRecord,
+  { values, metadata, ...record }: StoredRecord,
   include: { readonly values: boolean; readonly metadata: boolean },
 ): StoredRecord {
   return {
-    id,
-    version,
+    ...record,
     ...(include.values && values !== undefined && { values }),
     ...(include.metadata && metadata !== undefined && { metadata }),
   };
@@ -369,6 +379,8 @@ const REPLICA = {
   lastIndex: 41,
   lagEntries: 0,
   fault: '',
+  contentHash: '0123456789abcdef0123456789abcdef',
+  contentIndex: 39,
 };
 
 export const STATUS: ClusterStatus = {

@@ -158,6 +158,14 @@ describe('explain', () => {
   it('tells how each shard carries a search out', async () => {
     const filter: Where<Note> = { year: 2020, colour: 'red' };
     const answer = await notes.explain({ vector: [0, 1, 0, 0], k: 1, filter });
-    expect(answer).toEqual({ shards: [EXPLANATION], epoch: 7 });
+    expect(answer).toEqual({ shards: [EXPLANATION], epoch: 7, failed: [], degraded: false });
+  });
+
+  it('leaves out shards only where the caller allows it, and says which', async () => {
+    harness.backend.degraded = true;
+    const query = { vector: [0, 1, 0, 0], k: 1 };
+    expect(await notes.explain(query)).toMatchObject({ failed: [], degraded: false });
+    const partial = await notes.explain(query, { allowPartial: true });
+    expect(partial).toMatchObject({ shards: [EXPLANATION], failed: [0], degraded: true });
   });
 });

@@ -49,13 +49,15 @@ export async function startHarness(options: Partial<GrpcServerOptions> = {}): Pr
     ...options,
   });
   const clients: Flotilla[] = [];
+  // A server that is closed has none any more.
+  const { address } = server;
   return {
     backend,
     server,
     metrics,
-    address: server.address,
+    address,
     client(clientOptions = { retry: { attemptsMax: 1 } }) {
-      const client = new Flotilla(server.address, clientOptions);
+      const client = new Flotilla(address, clientOptions);
       clients.push(client);
       return client;
     },

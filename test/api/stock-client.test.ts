@@ -159,6 +159,25 @@ describe('a stock client', () => {
     expect(all).toMatchObject({ body: { reason: 'INVALID_REQUEST', field: 'filter' } });
   });
 
+  it.each([Number.NaN, Number.POSITIVE_INFINITY, 1e300])(
+    'is told where in a filter, and in metadata, the number %d stands (P-9)',
+    async (numberValue) => {
+      const inList = { listValue: { values: [{ numberValue: 1 }, { numberValue }] } };
+      const wrong = { fields: { free: { structValue: { fields: { $in: inList } } } } };
+      const query = { vector: [1, 2, 3, 4], k: 1, filter: wrong };
+      const search = call('flotilla.v1.Records/Search', { collection: 'notes', query });
+      expect((await refusal(search)).body).toMatchObject({
+        reason: 'INVALID_REQUEST',
+        field: 'query.filter.free.$in[1]',
+      });
+      const records = [{ id: 'a', values: [1, 2, 3, 4], metadata: wrong }];
+      const upsert = call('flotilla.v1.Records/Upsert', { collection: 'notes', records });
+      const { body } = await refusal(upsert);
+      expect(body?.field).toBe('records[0].metadata');
+      expect(body?.message).toMatch(/^records\[0\]\.metadata: Metadata free\.\$in\[1\] is /);
+    },
+  );
+
   it.each([
     [{ clientId: '' }, 'idempotencyKey.clientId'],
     [{ clientId: 'x'.repeat(129) }, 'idempotencyKey.clientId'],

@@ -35,6 +35,42 @@ async function expectEqualReplicas(): Promise<void> {
   }
 }
 
+/** Of each shard: the hashes that its replicas show, once all are at one index of its log. */
+async function shownHashes(): Promise<string[][]> {
+  let shown: string[][] = [];
+  await waitUntil('all replicas show what they hold, at one index', async () => {
+    const { shards, healthy } = await first().status();
+    shown = shards.map(({ replicas }) => replicas.map(({ contentHash }) => contentHash));
+    const indexes = shards.map(({ replicas }) => replicas.map((one) => one.contentIndex));
+    const isWhole = shown.flat().every((hash) => hash !== '');
+    return healthy && isWhole && indexes.every((of) => new Set(of).size === 1);
+  });
+  return shown;
+}
+
+describe('the status of a cluster', () => {
+  it('shows one hash for all replicas of a shard, which writes change (P-6, W4)', async () => {
+    await first().createCollection({ name: 'hashed', dimension: 4, metric: 'l2' });
+    const hashed = first().collection('hashed');
+    const before = await shownHashes();
+    expect(before.map((hashes) => new Set(hashes).size)).toEqual([1, 1]);
+    await hashed.upsert([{ id: 'a', values: [1, 2, 3, 4], ttlMs: 3_600_000 }]);
+    const after = await shownHashes();
+    expect(after.map((hashes) => new Set(hashes).size)).toEqual([1, 1]);
+    const isChanged = after.map(([hash], shardId) => hash !== before[shardId]?.[0]);
+    expect(isChanged.filter((changed) => changed)).toHaveLength(1);
+    for (const client of clients) {
+      const [record] = await client.collection('hashed').fetch(['a']);
+      const { records } = await client.collection('hashed').scrollPage();
+      const writtenMs = Number(BigInt(record?.version ?? 0) >> 16n);
+      expect(record?.expiresAtMs).toBe(writtenMs + 3_600_000);
+      expect(records).toEqual([expect.objectContaining({ expiresAtMs: record?.expiresAtMs })]);
+    }
+    await first().dropCollection('hashed');
+    expect(await shownHashes()).toEqual(before);
+  });
+});
+
 describe('a counter of versions and patches', () => {
   it('loses no increment among clients that race (compare and set)', async () => {
     await first().createCollection({ name: 'counters', dimension: 4, metric: 'l2' });

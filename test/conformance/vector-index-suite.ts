@@ -249,8 +249,13 @@ function fileSuite(create: VectorIndexFactory, openDisk: () => Promise<SuiteDisk
     return index;
   }
 
+  async function saveTo(index: VectorIndex, to: string): Promise<SavedIndex> {
+    const written = await index.write(place.disk, to);
+    return written.seal();
+  }
+
   async function saveFilled(): Promise<{ saved: SavedIndex; bytes: Uint8Array }> {
-    const saved = await filled().save(place.disk, path);
+    const saved = await saveTo(filled(), path);
     return { saved, bytes: (await place.disk.readFile(path)) as Uint8Array };
   }
 
@@ -263,7 +268,7 @@ function fileSuite(create: VectorIndexFactory, openDisk: () => Promise<SuiteDisk
   it.each(METRICS)('finds the same after a save and a load, under %s', async (metric) => {
     const before = filled({ ...WIDE, metric });
     expect(before.canSave(place.disk)).toBe(true);
-    const saved = await before.save(place.disk, path);
+    const saved = await saveTo(before, path);
     const after = await loaded(saved, { ...WIDE, metric });
     expect([after.size, after.removedCount]).toEqual([500, 100]);
     for (const query of points.slice(0, 50)) {
@@ -288,12 +293,12 @@ function fileSuite(create: VectorIndexFactory, openDisk: () => Promise<SuiteDisk
     expect([index.size, index.removedCount]).toEqual([1_000, 101]);
     const { labels } = index.search(points[1] as Float32Array, 1, 200);
     expect(labels).toEqual([2_001]);
-    const again = await index.save(place.disk, path);
+    const again = await saveTo(index, path);
     expect((await loaded(again)).search(points[1] as Float32Array, 1, 200).labels).toEqual(labels);
   });
 
   it('saves and loads an index without points', async () => {
-    const saved = await create(WIDE).save(place.disk, path);
+    const saved = await saveTo(create(WIDE), path);
     const index = await loaded(saved);
     expect(index.search(points[0] as Float32Array, 5, 5).labels).toEqual([]);
     addAll(index, points);
@@ -304,7 +309,7 @@ function fileSuite(create: VectorIndexFactory, openDisk: () => Promise<SuiteDisk
     const before = create(WIDE);
     addAll(before, points.slice(0, 20));
     for (let label = 0; label < 20; label++) before.remove(label);
-    const index = await loaded(await before.save(place.disk, path));
+    const index = await loaded(await saveTo(before, path));
     expect(index.search(points[0] as Float32Array, 5, 5).labels).toEqual([]);
     index.add(20, points[20] as Float32Array);
     expect(index.search(points[0] as Float32Array, 5, 5).labels).toEqual([20]);
@@ -317,26 +322,54 @@ function fileSuite(create: VectorIndexFactory, openDisk: () => Promise<SuiteDisk
     await loaded(saved);
   });
 
-  it('is searched while it is saved, and refuses to change', async () => {
+  it('is searched while it is written, and refuses to change', async () => {
     const index = filled();
     const query = points[1] as Float32Array;
     const before = index.search(query, 5, 50);
-    const saving = index.save(place.disk, path);
+    const writing = index.write(place.disk, path);
     expect(index.search(query, 5, 50)).toEqual(before);
     expect(() => index.add(9_000, query)).toThrow(InvariantError);
     expect(() => index.remove(3)).toThrow(InvariantError);
-    await expect(index.save(place.disk, `${path}-2`)).rejects.toThrow(InvariantError);
-    await saving;
+    await expect(index.write(place.disk, `${path}-2`)).rejects.toThrow(InvariantError);
+    await (await writing).seal();
     index.add(9_000, query);
     index.remove(3);
   });
 
-  it('may be disposed of while it is saved or loaded', async () => {
+  it('changes while its file is sealed, which has what was written (H5)', async () => {
     const index = filled();
-    const saving = index.save(place.disk, path);
+    const query = points[1] as Float32Array;
+    const before = index.search(query, 20, 100);
+    const written = await index.write(place.disk, path);
+    index.remove(3);
+    index.add(9_000, query);
+    const sealing = written.seal();
+    for (let label = 9_001; label < 10_000; label++) index.add(label, query);
+    const saved = await sealing;
+    expect(saved).toMatchObject({ points: 500, removedPoints: 100, lastLabel: 3 * 499 });
+    expect((await loaded(saved)).search(query, 20, 100)).toEqual(before);
+    expect([index.size, index.removedCount]).toEqual([1_500, 101]);
+  });
+
+  it('is not sealed where the file is not what was written, and goes on', async () => {
+    const index = filled();
+    const written = await index.write(place.disk, path);
+    await place.disk.remove(path);
+    await expect(written.seal()).rejects.toMatchObject({ reason: 'STORE_POISONED' });
+    index.add(9_000, points[1] as Float32Array);
+    await loaded(await saveTo(index, path));
+  });
+
+  it('may be disposed of while it is written, sealed or loaded', async () => {
+    const index = filled();
+    const writing = index.write(place.disk, path);
     index.dispose();
     expect(() => index.search(points[1] as Float32Array, 1, 1)).toThrow(InvariantError);
-    const saved = await saving;
+    const saved = await (await writing).seal();
+    const gone = filled();
+    const written = await gone.write(place.disk, path);
+    gone.dispose();
+    expect(await written.seal()).toEqual(saved);
     const other = create(WIDE);
     const loading = other.load(place.disk, path, saved);
     other.dispose();

@@ -18,6 +18,7 @@ import {
   formatOf,
   readVectorFile,
   VECTOR_FORMATS,
+  VectorFileError,
   type VectorFormat,
 } from '../vector-files.js';
 import { metricOption } from './collection.js';
@@ -68,7 +69,8 @@ export function addImportCommand(
     .addHelpText(
       'after',
       `
-A line of a .jsonl file is {"id": "a", "values": [0.1, 0.2], "metadata": {"year": 2020}}.
+A line of a .jsonl file is {"id": "a", "values": [0.1, 0.2], "metadata": {"year": 2020}}; with
+"expiresAtMs" the record expires then. So \`flotilla scroll --all --values --json\` writes them.
 
 Examples:
   flotilla import sift.fvecs --collection sift --create --metric l2
@@ -96,13 +98,13 @@ async function importFile(
   if (format === undefined) {
     throw new UsageError(`${path}: the name does not say the format; give it with --format`);
   }
+  const totalBytes = await sizeOf(path);
   const { collection, idPrefix } = options;
   const statePath = options.state ?? `${path}.import-state.json`;
   const state = new ImportState(statePath, { input: path, collection, idPrefix });
   const start = await startOf(state, options, context);
   if (options.create) await createCollection(path, format, options, client);
 
-  const totalBytes = (await stat(path)).size;
   const progress = new Progress({
     output: context.stderr,
     monotonicMs: () => context.monotonicMs(),
@@ -123,16 +125,25 @@ async function importFile(
       state,
       write: writerOf(client, options),
       monotonicMs: () => context.monotonicMs(),
+      wallMs: () => context.wallMs(),
       onProgress: ({ offset, records }) => {
         progress.update({ done: offset, total: totalBytes, records });
       },
       signal: stopping.signal,
     });
     progress.finish({ done: result.offset, total: totalBytes, records: result.records });
-    return summarize(result, state, options, context);
+    return await summarize(result, state, options, context);
   } finally {
     ignoreSignals();
   }
+}
+
+async function sizeOf(path: string): Promise<number> {
+  const found = await stat(path).catch((error: Error) => {
+    throw new VectorFileError(`the file cannot be read: ${error.message}`);
+  });
+  if (!found.isFile()) throw new VectorFileError(`${path} is no file`);
+  return found.size;
 }
 
 /** An earlier import is gone on with, or its state removed by hand: never forgotten by accident. */
@@ -180,12 +191,12 @@ function writerOf(client: Flotilla, options: CommandOptions): ImportOptions['wri
   };
 }
 
-function summarize(
+async function summarize(
   result: ImportResult,
   state: ImportState,
   options: CommandOptions,
   context: CliContext,
-): ExitCode {
+): Promise<ExitCode> {
   const { records, failures, firstFailures, durationMs, stoppedBy } = result;
   const seconds = durationMs / 1_000;
   const recordsPerSecond = seconds > 0 ? records / seconds : 0;
@@ -204,6 +215,10 @@ function summarize(
   }
   if (complete) return EXIT.ok;
   if (stoppedBy !== undefined) reportError(context.stderr, stoppedBy, options.json);
-  context.stderr.write(`go on with --resume; how far it got is in ${state.path}\n`);
+  context.stderr.write(
+    (await state.exists())
+      ? `go on with --resume; how far it got is in ${state.path}\n`
+      : 'nothing is known to be done: when that is mended, start it again\n',
+  );
   return stoppedBy === undefined ? EXIT.failed : exitCodeOf(stoppedBy);
 }

@@ -1,5 +1,5 @@
-/** `flotilla count`, `scroll` and `delete`: records by what they hold. */
-import { type Command, Option } from 'commander';
+/** `flotilla count`, `fetch` and `scroll`: records by what they hold, or by id. */
+import { type Command, InvalidArgumentError } from 'commander';
 import type { Collection, Metadata, StoredRecord, Where } from '../../client/index.js';
 import { LIMITS } from '../../shared/limits.js';
 import type { CliContext } from '../context.js';
@@ -11,29 +11,32 @@ import {
   integerOption,
   withClient,
 } from '../options.js';
-import { formatCount, formatMetadata } from '../render/format.js';
-import { renderTable } from '../render/table.js';
+import { formatCount, formatInstant, formatMetadata } from '../render/format.js';
+import { type Column, renderTable } from '../render/table.js';
 
 type Finish = (code: ExitCode) => void;
 
-interface FilterOptions extends ClientOptions {
+interface CountOptions extends ClientOptions {
   readonly filter?: Where<Metadata>;
 }
 
-interface ScrollOptions extends FilterOptions {
+interface FetchOptions extends ClientOptions {
+  readonly id: readonly string[];
+  readonly values: boolean;
+}
+
+interface ScrollOptions extends ClientOptions {
+  readonly filter?: Where<Metadata>;
+  readonly cursor?: string;
   readonly limit: number;
   readonly all: boolean;
   readonly values: boolean;
 }
 
-interface DeleteOptions extends FilterOptions {
-  readonly id?: readonly string[];
-}
-
 export function addRecordCommands(program: Command, context: CliContext, finish: Finish): void {
   addCount(program, context, finish);
+  addFetch(program, context, finish);
   addScroll(program, context, finish);
-  addDelete(program, context, finish);
 }
 
 function addCount(program: Command, context: CliContext, finish: Finish): void {
@@ -50,13 +53,50 @@ Examples:
   flotilla count docs --filter '{"lang": {"$in": ["en", "fr"]}}'
 ${EXIT_CODES_HELP}`,
     );
-  addClientOptions(count).action(async (collection: string, options: FilterOptions) => {
+  addClientOptions(count).action(async (collection: string, options: CountOptions) => {
     const { filter, timeoutMs, json } = options;
     const found = await withClient(context, options, (client) =>
       client.collection(collection).count({ timeoutMs, ...(filter !== undefined && { filter }) }),
     );
     context.stdout.write(json ? `${JSON.stringify({ count: found })}\n` : `${found}\n`);
     finish(EXIT.ok);
+  });
+}
+
+function addFetch(program: Command, context: CliContext, finish: Finish): void {
+  const fetch = program
+    .command('fetch')
+    .description('show records by id, with their versions and when they expire')
+    .argument('<collection>', 'name of the collection')
+    .requiredOption('--id <ids...>', 'ids of the records')
+    .option('--values', 'show the vectors too (with --json)', false)
+    .addHelpText(
+      'after',
+      `
+Ends with 1 where a record does not exist, and names it on stderr. With --json each record is a line
+of its own.
+
+Examples:
+  flotilla fetch docs --id report-7 report-8
+  flotilla fetch docs --id report-7 --json | jq -r .version
+${EXIT_CODES_HELP}`,
+    );
+  addClientOptions(fetch).action(async (collection: string, options: FetchOptions) => {
+    const { id: ids, values, timeoutMs, json } = options;
+    const records = await withClient(context, options, (client) =>
+      client.collection(collection).fetch(ids, { timeoutMs, includeValues: values && json }),
+    );
+    showRecords(records, json, context);
+    const found = new Set(records.map(({ id }) => id));
+    const missing = ids.filter((id) => !found.has(id));
+    if (missing.length > 0) {
+      context.stderr.write(
+        json
+          ? `${JSON.stringify({ missing })}\n`
+          : missing.map((id) => `error: there is no record ${id}\n`).join(''),
+      );
+    }
+    finish(missing.length > 0 ? EXIT.failed : EXIT.ok);
   });
 }
 
@@ -67,15 +107,18 @@ function addScroll(program: Command, context: CliContext, finish: Finish): void 
     .argument('<collection>', 'name of the collection')
     .addOption(filterOption())
     .option('--limit <records>', 'how many to list', integerOption(1, 1_000_000), 100)
+    .option('--cursor <text>', 'go on where an earlier scroll stopped, as it said', cursorOption)
     .option('--all', 'list all of them (with --json)', false)
     .option('--values', 'list the vectors too (with --json)', false)
     .addHelpText(
       'after',
       `
-With --json each record is a line of its own, as \`flotilla import\` reads it.
+With --json each record is a line of its own, as \`flotilla import\` reads it. How many there were,
+and the cursor of those that come next, go to stderr: with --json as {"count": 20, "cursor": "..."}.
 
 Examples:
   flotilla scroll docs --limit 20 --filter '{"author.name": "Ada"}'
+  flotilla scroll docs --limit 20 --cursor AQhyZXBvcnQtNwA
   flotilla scroll docs --all --values --json > docs.jsonl
 ${EXIT_CODES_HELP}`,
     );
@@ -88,28 +131,51 @@ ${EXIT_CODES_HELP}`,
   });
 }
 
+/** Page by page, so that the cursor of the last one says where to go on. */
 async function listRecords(
   records: Collection<Metadata>,
   options: ScrollOptions,
   context: CliContext,
 ): Promise<void> {
   const { filter, timeoutMs, values, all, json } = options;
-  const limit = all ? Number.POSITIVE_INFINITY : options.limit;
+  const wanted = all ? Number.POSITIVE_INFINITY : options.limit;
   const listed: StoredRecord<Metadata>[] = [];
   let count = 0;
-  for await (const record of records.scroll({
-    timeoutMs,
-    limit: Math.min(limit, LIMITS.scrollLimitMax.value),
-    includeValues: values,
-    ...(filter !== undefined && { filter }),
-  })) {
-    if (json) context.stdout.write(`${JSON.stringify(plainRecord(record))}\n`);
-    else listed.push(record);
-    count++;
-    if (count >= limit || context.stdout.isClosed) break;
-  }
-  if (!json) context.stdout.write(recordTable(listed));
-  context.stderr.write(`${formatCount(count)} records\n`);
+  let { cursor } = options;
+  do {
+    const page = await records.scrollPage({
+      timeoutMs,
+      limit: Math.min(wanted - count, LIMITS.scrollLimitMax.value),
+      includeValues: values && json,
+      ...(filter !== undefined && { filter }),
+      ...(cursor !== undefined && { cursor }),
+    });
+    // A table needs all of its rows first; lines are written as they come.
+    if (json) showRecords(page.records, json, context);
+    else listed.push(...page.records);
+    count += page.records.length;
+    cursor = page.cursor;
+  } while (cursor !== undefined && count < wanted && !context.stdout.isClosed);
+  if (!json) showRecords(listed, json, context);
+  context.stderr.write(`${scrollSummary(count, cursor, json)}\n`);
+}
+
+function scrollSummary(count: number, cursor: string | undefined, json: boolean): string {
+  if (json) return JSON.stringify({ count, cursor });
+  const records = `${formatCount(count)} records`;
+  return cursor === undefined ? records : `${records}, go on with --cursor ${cursor}`;
+}
+
+function showRecords(
+  records: readonly StoredRecord<Metadata>[],
+  json: boolean,
+  context: CliContext,
+): void {
+  context.stdout.write(
+    json
+      ? records.map((record) => `${JSON.stringify(plainRecord(record))}\n`).join('')
+      : recordTable(records),
+  );
 }
 
 /** Without typed arrays, which JSON makes objects of. */
@@ -117,60 +183,23 @@ function plainRecord({ values, ...record }: StoredRecord<Metadata>): object {
   return { ...record, ...(values !== undefined && { values: Array.from(values) }) };
 }
 
+/** Where no record expires, there is no column that says so. */
 function recordTable(records: readonly StoredRecord<Metadata>[]): string {
+  const expires = records.some(({ expiresAtMs }) => expiresAtMs !== undefined);
+  const columns: Column[] = [{ title: 'id' }, { title: 'version', align: 'right' }];
+  if (expires) columns.push({ title: 'expires' });
   return renderTable(
-    [{ title: 'id' }, { title: 'version', align: 'right' }, { title: 'metadata' }],
-    records.map(({ id, version, metadata }) => [id, version, formatMetadata(metadata)]),
+    [...columns, { title: 'metadata' }],
+    records.map(({ id, version, expiresAtMs, metadata }) => [
+      id,
+      version,
+      ...(expires ? [formatInstant(expiresAtMs)] : []),
+      formatMetadata(metadata),
+    ]),
   );
 }
 
-function addDelete(program: Command, context: CliContext, finish: Finish): void {
-  const remove = program
-    .command('delete')
-    .description('delete records by id, or those that match a filter')
-    .argument('<collection>', 'name of the collection')
-    .addOption(new Option('--id <ids...>', 'ids of the records').conflicts('filter'))
-    .addOption(filterOption())
-    .addHelpText(
-      'after',
-      `
-A filter of {} matches every record. After an error some records may have been deleted; doing it
-again is safe.
-
-Examples:
-  flotilla delete docs --id report-7 report-8
-  flotilla delete docs --filter '{"expires": {"$lt": "2026-01-01T00:00:00Z"}}'
-${EXIT_CODES_HELP}`,
-    );
-  addClientOptions(remove).action(async (collection: string, options: DeleteOptions) => {
-    const deletedCount = await withClient(context, options, (client) =>
-      deleteRecords(client.collection(collection), options, context),
-    );
-    context.stdout.write(
-      options.json
-        ? `${JSON.stringify({ deletedCount })}\n`
-        : `deleted ${formatCount(deletedCount)} records\n`,
-    );
-    finish(EXIT.ok);
-  });
-}
-
-async function deleteRecords(
-  records: Collection<Metadata>,
-  { id, filter, timeoutMs }: DeleteOptions,
-  context: CliContext,
-): Promise<number> {
-  if (filter !== undefined) {
-    const onProgress = ({ deletedCount }: { readonly deletedCount: number }): void => {
-      if (context.stderr.isTerminal) context.stderr.write(`\r${formatCount(deletedCount)} deleted`);
-    };
-    const { deletedCount } = await records.deleteByFilter(filter, { timeoutMs, onProgress });
-    if (context.stderr.isTerminal) context.stderr.write('\n');
-    return deletedCount;
-  }
-  if (id === undefined) throw new UsageError('one of --id and --filter is needed');
-  const { outcomes } = await records.delete(id, { timeoutMs });
-  const failed = outcomes.find((outcome) => outcome.kind !== 'applied');
-  if (failed !== undefined) throw new Error(`${failed.id} is not deleted: ${failed.message}`);
-  return outcomes.filter((outcome) => outcome.kind === 'applied' && outcome.existed).length;
+function cursorOption(text: string): string {
+  if (text !== '') return text;
+  throw new InvalidArgumentError('It is empty; leave it out to begin at the first record.');
 }

@@ -16,10 +16,11 @@ import {
   type ClientOptions,
   filterOption,
   integerOption,
+  jsonOption,
   numberOption,
   withClient,
 } from '../options.js';
-import { formatCount, formatMetadata } from '../render/format.js';
+import { formatCount, formatDistance, formatMetadata } from '../render/format.js';
 import { renderTable } from '../render/table.js';
 
 interface SearchOptions extends ClientOptions {
@@ -77,11 +78,11 @@ ${EXIT_CODES_HELP}`,
     const { timeoutMs, allowPartial, json } = options;
     const ask = <T>(call: (records: Collection<Metadata>) => Promise<T>): Promise<T> =>
       withClient(context, options, (client) => call(client.collection(collection)));
+    const manner = { timeoutMs, allowPartial };
     if (options.explain) {
-      showExplanation(await ask((records) => records.explain(query, { timeoutMs })), json, context);
+      showExplanation(await ask((records) => records.explain(query, manner)), json, context);
     } else {
-      const result = await ask((records) => records.search(query, { timeoutMs, allowPartial }));
-      showResult(result, json, context);
+      showResult(await ask((records) => records.search(query, manner)), json, context);
     }
     finish(EXIT.ok);
   });
@@ -103,12 +104,7 @@ function queryOf(options: SearchOptions): Query {
 }
 
 function parseVector(text: string): readonly number[] {
-  let parsed: unknown;
-  try {
-    parsed = JSON.parse(text);
-  } catch {
-    throw new InvalidArgumentError('It is not JSON.');
-  }
+  const parsed = jsonOption(text, '[0.1, 0.2]');
   if (!Array.isArray(parsed) || !parsed.every((item) => typeof item === 'number')) {
     throw new InvalidArgumentError('It must be a JSON array of numbers.');
   }
@@ -136,15 +132,19 @@ function showResult(result: SearchResult<Metadata>, json: boolean, context: CliC
       hits.map((hit, index) => [
         String(index + 1),
         hit.id,
-        hit.distance.toPrecision(6),
+        formatDistance(hit.distance),
         formatMetadata(hit.metadata),
       ]),
     ),
   );
-  const warning = degraded ? `, shards ${shards.failed.join(', ')} are missing` : '';
+  const warning = degraded ? missingText(shards.failed) : '';
   context.stderr.write(
     `${hits.length} hits from ${shards.ok} of ${shards.total} shards${warning}\n`,
   );
+}
+
+function missingText(failed: readonly number[]): string {
+  return `, shards ${failed.join(', ')} are missing`;
 }
 
 function showExplanation(answer: ExplainResponse, json: boolean, context: CliContext): void {
@@ -178,4 +178,8 @@ function showExplanation(answer: ExplainResponse, json: boolean, context: CliCon
       ]),
     ),
   );
+  const { shards, failed, degraded } = answer;
+  const total = shards.length + failed.length;
+  if (!degraded) return;
+  context.stderr.write(`${shards.length} of ${total} shards${missingText(failed)}\n`);
 }

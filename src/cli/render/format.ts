@@ -28,12 +28,39 @@ export function formatDuration(durationMs: number): string {
   return `${Math.floor(minutes / 60)}h ${twoDigits(minutes % 60)}m`;
 }
 
+/** What is left of 0 when floats are added up. */
+const DISTANCE_NOISE = 1e-12;
+
+/** `0.000516129`, `0.00000` */
+export function formatDistance(distance: number): string {
+  return (Math.abs(distance) < DISTANCE_NOISE ? 0 : distance).toPrecision(6);
+}
+
 const METADATA_COLUMNS = 60;
 
 /** JSON, cut where it is long; nothing where there are none. */
 export function formatMetadata(metadata: object | undefined): string {
   const text = metadata === undefined ? '' : JSON.stringify(metadata);
   return text.length <= METADATA_COLUMNS ? text : `${text.slice(0, METADATA_COLUMNS - 1)}…`;
+}
+
+const SHORT_HASH_DIGITS = 12;
+
+/** Enough of a hash to see whether two are equal. */
+export function shortHash(hash: string): string {
+  return hash.slice(0, SHORT_HASH_DIGITS);
+}
+
+/** `2026-01-31 12:00:00Z`; nothing where there is no time. */
+export function formatInstant(wallMs: number | undefined): string {
+  if (wallMs === undefined) return '';
+  const date = new Date(wallMs);
+  // Some times are too far away for a date, and shown as they are.
+  if (Number.isNaN(date.getTime())) return `${wallMs}`;
+  return date
+    .toISOString()
+    .replace('T', ' ')
+    .replace(/\.\d+Z$/, 'Z');
 }
 
 function twoDigits(value: number): string {

@@ -5,7 +5,8 @@ import type {
   ReplicaStatus,
   ShardStatus,
 } from '../../client/index.js';
-import { formatBytes, formatCount, formatDuration, formatPercent } from './format.js';
+import { divergentNodes } from '../../shared/content-hash.js';
+import { formatBytes, formatCount, formatDuration, formatPercent, shortHash } from './format.js';
 import { renderTable } from './table.js';
 
 export function renderStatus(status: ClusterStatus): string {
@@ -64,6 +65,12 @@ function groupProblems(name: string, group: ShardStatus): string[] {
       problems.push(`${name} on node ${replica.nodeId} does not answer`);
     }
   }
+  const divergent = divergentNodes(group.replicas);
+  if (divergent.length > 0) {
+    problems.push(
+      `${name} holds different records on nodes ${divergent.join(', ')}: see flotilla verify`,
+    );
+  }
   return problems;
 }
 
@@ -107,7 +114,7 @@ function renderShards(status: ClusterStatus): string {
       { title: 'applied', align: 'right' },
       { title: 'slots', align: 'right' },
       { title: 'records', align: 'right' },
-      { title: 'replicas (node state lag)' },
+      { title: 'replicas (node state lag content)' },
     ],
     [rowOf('topology', status.topology), ...shards],
   );
@@ -142,6 +149,7 @@ function rowOf(name: string, group: ShardStatus): string[] {
 
 function describeReplica(replica: ReplicaStatus): string {
   const lag = replica.lagEntries > 0 ? ` -${formatCount(replica.lagEntries)}` : '';
+  const content = replica.contentHash === '' ? '' : ` ${shortHash(replica.contentHash)}`;
   const fault = replica.fault === '' ? '' : ' FAULT';
-  return `${replica.nodeId} ${replica.state}${lag}${fault}`;
+  return `${replica.nodeId} ${replica.state}${lag}${content}${fault}`;
 }

@@ -1,6 +1,6 @@
 /** What a comparison of replicas has found, as a table and as sentences. */
 import type { ShardVerification, SlotHolding } from '../../client/index.js';
-import { formatCount } from './format.js';
+import { formatCount, shortHash } from './format.js';
 import { renderTable } from './table.js';
 
 export function renderVerification(shards: readonly ShardVerification[]): string {
@@ -55,7 +55,7 @@ function comparedOf({ replicas }: ShardVerification): number {
 }
 
 function contentOf({ records, hash }: SlotHolding): string {
-  return `${formatCount(records)} records (${hash.slice(0, 12)})`;
+  return `${formatCount(records)} records (${shortHash(hash)})`;
 }
 
 function listOf(sentences: readonly string[]): string {

@@ -1,8 +1,9 @@
 /** The public Cluster service over the cluster's administration. */
 import { API } from '../../shared/codec/public-api.js';
+import { checkCollectionName } from '../../shared/collection-settings.js';
 import type { ClusterAdmin, LeaderAction, ReplicaAction } from '../backend.js';
 import type { UnaryCalls } from '../unary-calls.js';
-import { checkChangeId, checkCollectionName, checkGroup, checkNodeId } from '../validate.js';
+import { checkChangeId, checkGroup, checkNodeId } from '../validate.js';
 
 /** Handlers by the method names of the .proto file. */
 export function clusterService(

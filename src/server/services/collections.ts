@@ -1,8 +1,9 @@
 /** The public Collections service over the cluster's administration. */
 import { API } from '../../shared/codec/public-api.js';
+import { checkCollectionName } from '../../shared/collection-settings.js';
 import type { ClusterAdmin } from '../backend.js';
 import type { UnaryCalls } from '../unary-calls.js';
-import { checkCollectionConfig, checkCollectionName } from '../validate.js';
+import { checkCollectionConfig } from '../validate.js';
 
 /** Handlers by the method names of the .proto file. */
 export function collectionsService(

@@ -79,12 +79,14 @@ export function recordsService(
     }),
 
     Explain: calls.endpoint(API.explain, async (request, call, headers) => {
-      const { collection } = request;
+      const { collection, allowPartial } = request;
       const query = await known.check(collection, call, (config) =>
         checkQuery(request.query, config, 'query'),
       );
-      const options = readOptions(call, request.consistency, headers);
-      return backend.explain(collection, query, options).catch(refuseSingle);
+      const options = { ...readOptions(call, request.consistency, headers), allowPartial };
+      const answer = await backend.explain(collection, query, options).catch(refuseSingle);
+      if (answer.degraded) onDegraded();
+      return answer;
     }),
 
     ...scrollEndpoints(calls, backend, known),

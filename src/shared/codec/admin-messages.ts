@@ -54,6 +54,13 @@ export interface ReplicaStatus {
   readonly lagEntries: number;
   /** Why the replica does not take part; empty where it does. */
   readonly fault: string;
+  /**
+   * Of all its records, 32 hexadecimal digits: equal where two replicas of a shard hold the same
+   * ones. Empty where it is not known: of the topology, and while entries are being applied.
+   */
+  readonly contentHash: string;
+  /** Log index as of which the hash is; only hashes of one index can be compared. */
+  readonly contentIndex: number;
 }
 
 export interface ShardStatus {
@@ -343,7 +350,8 @@ function writeGroup(writer: ProtobufWriter, field: number, group: ShardStatus): 
     writer.open(6, 32).uint(1, replica.nodeId).uint(2, replica.replicaId);
     writer.string(3, replica.state).uint(4, replica.term).uint(5, replica.commitIndex);
     writer.uint(6, replica.appliedIndex).uint(7, replica.lastIndex).uint(8, replica.lagEntries);
-    writer.string(9, replica.fault).close();
+    writer.string(9, replica.fault).string(10, replica.contentHash);
+    writer.uint(11, replica.contentIndex).close();
   }
   if (group.change !== undefined) writeReplicaChange(writer, 7, group.change);
   writer.close();
@@ -380,6 +388,8 @@ function readReplica(reader: ProtobufReader): ReplicaStatus {
     lastIndex: 0,
     lagEntries: 0,
     fault: '',
+    contentHash: '',
+    contentIndex: 0,
   };
   while (reader.next()) {
     if (reader.field === 1) replica.nodeId = reader.uint32();
@@ -391,6 +401,8 @@ function readReplica(reader: ProtobufReader): ReplicaStatus {
     else if (reader.field === 7) replica.lastIndex = reader.uint64();
     else if (reader.field === 8) replica.lagEntries = reader.uint64();
     else if (reader.field === 9) replica.fault = reader.string();
+    else if (reader.field === 10) replica.contentHash = reader.string();
+    else if (reader.field === 11) replica.contentIndex = reader.uint64();
     else reader.skip();
   }
   reader.close(outer);

@@ -87,6 +87,8 @@ export type RequestedConsistency = ReadConsistency | 'unknown' | undefined;
 export interface StoredRecordMessage {
   readonly id: string;
   readonly version: Version;
+  /** Absent where the record lives for ever. */
+  readonly expiresAtMs?: number | undefined;
   readonly values?: Uint8Array | undefined;
   readonly metadata?: Uint8Array | undefined;
 }
@@ -389,7 +391,7 @@ export function writeStoredRecord(
 ): void {
   writer.open(field, recordSizeBytes(record) - RECORD_OVERHEAD_BYTES);
   writer.string(1, record.id).bytes(2, record.values).bytes(3, record.metadata);
-  writer.string(4, versionText(record.version)).close();
+  writer.string(4, versionText(record.version)).optionalUint(5, record.expiresAtMs).close();
 }
 
 export function readStoredRecord(reader: ProtobufReader): StoredRecordMessage {
@@ -398,15 +400,17 @@ export function readStoredRecord(reader: ProtobufReader): StoredRecordMessage {
   let values: Uint8Array | undefined;
   let metadata: Uint8Array | undefined;
   let version = 0n;
+  let expiresAtMs: number | undefined;
   while (reader.next()) {
     if (reader.field === 1) id = reader.string();
     else if (reader.field === 2) values = reader.floats(values ?? NO_BYTES);
     else if (reader.field === 3) metadata = reader.bytes();
     else if (reader.field === 4) version = versionOf(reader.string());
+    else if (reader.field === 5) expiresAtMs = reader.uint64();
     else reader.skip();
   }
   reader.close(outer);
-  return { id, version, values, metadata };
+  return { id, version, expiresAtMs, values, metadata };
 }
 
 function writeRequestKey(writer: ProtobufWriter, key: RequestKey | undefined): void {

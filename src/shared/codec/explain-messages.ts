@@ -32,9 +32,14 @@ export interface ExplainResponse {
   /** By shard id. */
   readonly shards: readonly ShardExplanation[];
   readonly epoch: number;
+  /** Ids of the shards that did not answer. */
+  readonly failed: readonly number[];
+  /** True when a shard is missing; only with `allowPartial`. */
+  readonly degraded: boolean;
 }
 
-export function encodeExplainResponse({ shards, epoch }: ExplainResponse): Buffer {
+export function encodeExplainResponse(message: ExplainResponse): Buffer {
+  const { shards, epoch, failed, degraded } = message;
   const writer = new ProtobufWriter(256);
   for (const shard of shards) {
     writer.open(1, 128).uint(1, shard.shardId).string(2, shard.plan).string(3, shard.reason);
@@ -44,19 +49,23 @@ export function encodeExplainResponse({ shards, epoch }: ExplainResponse): Buffe
     for (const path of shard.scannedFields) writer.optionalString(8, path);
     writer.uint(9, shard.visited).uint(10, shard.compared).float(11, shard.durationMs).close();
   }
-  return writer.uint(2, epoch).finish();
+  return writer.uint(2, epoch).uints(3, failed).bool(4, degraded).finish();
 }
 
 export function decodeExplainResponse(bytes: Uint8Array): ExplainResponse {
   const reader = new ProtobufReader(bytes);
   const shards: ShardExplanation[] = [];
   let epoch = 0;
+  const failed: number[] = [];
+  let degraded = false;
   while (reader.next()) {
     if (reader.field === 1) shards.push(readShardExplanation(reader));
     else if (reader.field === 2) epoch = reader.uint64();
+    else if (reader.field === 3) reader.uint32s(failed);
+    else if (reader.field === 4) degraded = reader.bool();
     else reader.skip();
   }
-  return { shards, epoch };
+  return { shards, epoch, failed, degraded };
 }
 
 function readShardExplanation(reader: ProtobufReader): ShardExplanation {

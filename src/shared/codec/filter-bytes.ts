@@ -30,11 +30,12 @@ export function decodeFilter(
 
 function decodeJson(bytes: Uint8Array, at: string): JsonObject {
   try {
-    return decodeStruct(bytes, { maxDepth: STRUCT_DEPTH_MAX });
+    // Which number is wrong the parser says, which knows where it stands.
+    return decodeStruct(bytes, { maxDepth: STRUCT_DEPTH_MAX, anyNumber: true });
   } catch (error) {
     if (!isFlotillaError(error)) throw error;
     if (error.reason === 'LIMIT_EXCEEDED') throw limitExceeded('filterDepthMax', at);
-    const message = `${at} is no google.protobuf.Struct of finite numbers, integers up to 2^53`;
+    const message = `${at} is malformed, it must be an encoded google.protobuf.Struct`;
     throw new FlotillaError('INVALID_REQUEST', message, { field: at, cause: error });
   }
 }

@@ -45,7 +45,8 @@ export interface SearchBatchRequest {
   readonly consistency?: RequestedConsistency;
 }
 
-export interface HitMessage extends StoredRecordMessage {
+/** A record without its expiry, which only reads by id and scrolls tell. */
+export interface HitMessage extends Omit<StoredRecordMessage, 'expiresAtMs'> {
   readonly distance: number;
 }
 

@@ -11,7 +11,7 @@
  */
 import { isUtf8 } from 'node:buffer';
 import { ByteWriter, isWellFormed, utf8 } from '../bytes.js';
-import { FlotillaError } from '../errors.js';
+import { FlotillaError, isFlotillaError } from '../errors.js';
 import { LIMITS } from '../limits.js';
 
 export type JsonValue =
@@ -27,6 +27,11 @@ export type JsonObject = { readonly [name: string]: JsonValue };
 export interface StructOptions {
   /** Levels of nesting, the outermost object included. @default LIMITS.metadataDepthMax */
   readonly maxDepth?: number;
+  /**
+   * Reads numbers as they are, also NaN, infinities and integers above 2^53: for readers that look
+   * at them again where they know the place. @default false
+   */
+  readonly anyNumber?: boolean;
 }
 
 const VALUE = { null: 1, number: 2, string: 3, bool: 4, struct: 5, list: 6 } as const;
@@ -48,15 +53,32 @@ export function encodeStruct(object: JsonObject, options: StructOptions = {}): U
 
 /** The object in the bytes. Throws as `validateStruct` does. */
 export function decodeStruct(bytes: Uint8Array, options: StructOptions = {}): JsonObject {
-  return readStruct(new StructReader(bytes, true), bytes.length, depthLimit(options));
+  const reader = new StructReader(bytes, { decodesText: true, ...options });
+  return readStruct(reader, bytes.length, depthLimit(options));
 }
 
 /**
  * Walks the bytes without building anything. Throws INVALID_REQUEST for malformed bytes, numbers
- * that are not finite and integers above 2^53, LIMIT_EXCEEDED for too deep nesting.
+ * that are not finite and integers above 2^53, LIMIT_EXCEEDED for too deep nesting. Which number
+ * it was `structFault` tells.
  */
 export function validateStruct(bytes: Uint8Array, options: StructOptions = {}): void {
-  readStruct(new StructReader(bytes, false), bytes.length, depthLimit(options));
+  const reader = new StructReader(bytes, { decodesText: false, ...options });
+  readStruct(reader, bytes.length, depthLimit(options));
+}
+
+/**
+ * The error of bytes that `validateStruct` refuses, in better words where it can be said in which
+ * field the fault is. Builds the whole object: for errors only.
+ */
+export function structFault(bytes: Uint8Array, error: FlotillaError): FlotillaError {
+  try {
+    encodeStruct(decodeStruct(bytes, { anyNumber: true }));
+  } catch (better) {
+    if (isFlotillaError(better)) return better;
+    throw better;
+  }
+  return error;
 }
 
 function depthLimit(options: StructOptions): number {
@@ -211,7 +233,7 @@ function readValue(reader: StructReader, end: number, levelsLeft: number): JsonV
         break;
       case tag(VALUE.number, WIRE.fixed64):
         value = reader.double(end);
-        checkNumber(value, 'number');
+        if (!reader.takesAnyNumber) checkNumber(value, 'number');
         break;
       case tag(VALUE.string, WIRE.length):
         value = reader.text(reader.lengthEnd(end));
@@ -258,15 +280,20 @@ function setOwn(object: Record<string, JsonValue>, name: string, value: JsonValu
 /** A position in protobuf bytes. Reads past `end` are malformed. */
 class StructReader {
   at = 0;
+  readonly takesAnyNumber: boolean;
   readonly #bytes: Uint8Array;
   readonly #view: DataView;
   readonly #decodesText: boolean;
 
   /** Without `decodesText` strings are only checked, and read as ''. */
-  constructor(bytes: Uint8Array, decodesText: boolean) {
+  constructor(
+    bytes: Uint8Array,
+    { decodesText, anyNumber = false }: StructOptions & { readonly decodesText: boolean },
+  ) {
     this.#bytes = bytes;
     this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     this.#decodesText = decodesText;
+    this.takesAnyNumber = anyNumber;
   }
 
   /** A tag or length. */

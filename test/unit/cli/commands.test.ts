@@ -38,6 +38,8 @@ const replica = (nodeId: number, state: string, lagEntries = 0, fault = '') => (
   lastIndex: 10,
   lagEntries,
   fault,
+  contentHash: '',
+  contentIndex: 0,
 });
 
 const shard = (shardId: number, leaderNodeId: number) => ({
@@ -104,13 +106,11 @@ class FakeCluster {
       explain: method('explain'),
       delete: method('delete'),
       deleteByFilter: method('deleteByFilter'),
+      fetch: method('fetch'),
+      patch: method('patch'),
       count: (options: unknown) => this.#answer('count', [name, options]),
-      scroll: (options: unknown) => this.#scroll(name, options),
+      scrollPage: (options: unknown) => this.#answer('scrollPage', [name, options]),
     };
-  }
-
-  async *#scroll(name: string, options: unknown): AsyncGenerator<unknown> {
-    yield* (await this.#answer('scroll', [name, options])) as unknown[];
   }
 
   async #answer(method: string, args: unknown[]): Promise<unknown> {
@@ -139,6 +139,7 @@ async function run(
     stderr: { isTerminal: false, columns: 80, isClosed: false, write: (text) => err.push(text) },
     environment: {},
     monotonicMs: () => 0,
+    wallMs: () => 1_000,
     sleep: () => Promise.resolve(),
     connect: async (addresses) => {
       cluster.addresses.push(addresses);
@@ -175,8 +176,11 @@ describe('help and usage', () => {
     'import',
     'search',
     'count',
+    'fetch',
     'scroll',
+    'patch',
     'delete',
+    'verify',
     'config print',
     'replica add',
     'replica remove',
@@ -217,6 +221,13 @@ describe('help and usage', () => {
     "count docs --filter '[1]'",
     'scroll docs --limit 0',
     'scroll docs --all',
+    "scroll docs --cursor ''",
+    'fetch docs',
+    'patch docs --id a',
+    "patch docs --metadata '{}'",
+    "patch docs --id a --metadata '[1]'",
+    'patch docs --id a --metadata {a:1}',
+    "patch docs --id a b --metadata '{}' --if-version 7",
     'delete docs',
     "delete docs --id a --filter '{}'",
     'status --url nowhere',
@@ -284,6 +295,13 @@ describe('errors of the cluster', () => {
       expect(code).toBe(3);
     },
   );
+
+  it('of a port that is taken say what to do', async () => {
+    const taken = Object.assign(new Error('listen EADDRINUSE a:1'), { code: 'EADDRINUSE' });
+    const { code, err } = await run('collection drop docs', failing(taken));
+    expect(code).toBe(1);
+    expect(err).toBe('error: listen EADDRINUSE a:1; stop what runs there, or take another port\n');
+  });
 
   it('are JSON for scripts', async () => {
     const error = new FlotillaError('LIMIT_EXCEEDED', 'too long', { field: 'name' });
@@ -383,6 +401,12 @@ describe('search', () => {
   });
 });
 
+const linesOf = (text: string): unknown[] =>
+  text
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line));
+
 describe('records by what they hold', () => {
   const filter = { year: { $gte: 2020 } };
   const given = `--filter '${JSON.stringify(filter)}'`;
@@ -405,14 +429,19 @@ describe('records by what they hold', () => {
       compared: 12,
       durationMs: 0.5,
     };
-    const cluster = clusterThatAnswers({ explain: { shards: [shard], epoch: 1 } });
-    const { out } = await run(`search docs --id a ${given} --explain`, cluster);
-    expect(cluster.calls).toEqual([
-      ['explain', 'docs', { id: 'a', k: 10, offset: 0, includeValues: false, filter }, CALL],
-    ]);
+    const whole = { shards: [shard], epoch: 1, failed: [], degraded: false };
+    const cluster = clusterThatAnswers({ explain: whole });
+    const { out, err } = await run(`search docs --id a ${given} --explain`, cluster);
+    const query = { id: 'a', k: 10, offset: 0, includeValues: false, filter };
+    expect(cluster.calls).toEqual([['explain', 'docs', query, { ...CALL, allowPartial: false }]]);
+    expect(err).toBe('');
     expect(out.split('\n')[1]).toMatch(/^ +0 {2}exact-rows +1,000 +11 +12 +1,234 +0\.50 ms/);
     const { out: json } = await run('search docs --id a --explain --json', cluster);
-    expect(JSON.parse(json)).toEqual({ shards: [shard], epoch: 1 });
+    expect(JSON.parse(json)).toEqual(whole);
+    cluster.answers.explain = { ...whole, failed: [1, 3], degraded: true };
+    const partial = await run('search docs --id a --explain --allow-partial', cluster);
+    expect(partial.err).toBe('1 of 3 shards, shards 1, 3 are missing\n');
+    expect(cluster.calls.at(-1)?.[3]).toEqual({ ...CALL, allowPartial: true });
   });
 
   it('count prints a number', async () => {
@@ -426,25 +455,86 @@ describe('records by what they hold', () => {
   });
 
   it('scroll prints a table, or a line of JSON a record', async () => {
-    const cluster = clusterThatAnswers({ scroll: records });
+    const cluster = clusterThatAnswers({ scrollPage: { records } });
     const { out, err } = await run(`scroll docs --limit 5 ${given}`, cluster);
     expect(out.split('\n')[1]).toMatch(/^a +1 {2}\{"year":2020\}$/);
     expect(err).toBe('2 records\n');
     const lines = await run('scroll docs --all --values --json', cluster);
-    expect(
-      lines.out
-        .trim()
-        .split('\n')
-        .map((line) => JSON.parse(line)),
-    ).toEqual([records[0], { id: 'b', version: '2', values: [1, 2] }]);
+    expect(linesOf(lines.out)).toEqual([records[0], { id: 'b', version: '2', values: [1, 2] }]);
+    expect(JSON.parse(lines.err)).toEqual({ count: 2 });
     expect(cluster.calls).toEqual([
-      ['scroll', 'docs', { ...CALL, limit: 5, includeValues: false, filter }],
-      ['scroll', 'docs', { ...CALL, limit: 1_000, includeValues: true }],
+      ['scrollPage', 'docs', { ...CALL, limit: 5, includeValues: false, filter }],
+      ['scrollPage', 'docs', { ...CALL, limit: 1_000, includeValues: true }],
     ]);
-    expect((await run('scroll docs --limit 1 --json', cluster)).err).toBe('1 records\n');
+  });
+
+  it('scroll says where to go on, and goes on there', async () => {
+    let page = 0;
+    const scrollPage = () => ({ records, cursor: `c${++page}` });
+    const cluster = clusterThatAnswers({ scrollPage });
+    const { err } = await run('scroll docs --limit 3', cluster);
+    expect(err).toBe('4 records, go on with --cursor c2\n');
+    const next = await run('scroll docs --limit 2 --cursor c2 --json', cluster);
+    expect(JSON.parse(next.err)).toEqual({ count: 2, cursor: 'c3' });
+    const asked = cluster.calls.map((call) => call[2] as { limit: number; cursor?: string });
+    expect(asked.map(({ limit, cursor }) => [limit, cursor])).toEqual([
+      [3, undefined],
+      [1, 'c1'],
+      [2, 'c2'],
+    ]);
     const stdout = { isTerminal: false, columns: 80, isClosed: true, write: () => undefined };
     // Whoever read it has gone: the rest of the collection is not listed for nobody.
-    expect((await run('scroll docs --all --json', cluster, { stdout })).err).toBe('1 records\n');
+    const left = await run('scroll docs --all --json', cluster, { stdout });
+    expect(JSON.parse(left.err)).toEqual({ count: 2, cursor: 'c4' });
+  });
+
+  it('fetch shows versions and expiries, and ends with 1 where a record is missing', async () => {
+    const mortal = { id: 'c', version: '3', expiresAtMs: Date.UTC(2026, 0, 31, 12) };
+    const cluster = clusterThatAnswers({ fetch: [records[0], mortal] });
+    const { code, out, err } = await run('fetch docs --id a b c', cluster);
+    expect(out.split('\n').slice(0, 3)).toEqual([
+      'ID  VERSION  EXPIRES               METADATA',
+      'a         1                        {"year":2020}',
+      'c         3  2026-01-31 12:00:00Z',
+    ]);
+    expect({ code, err }).toEqual({ code: 1, err: 'error: there is no record b\n' });
+    const lines = await run('fetch docs --id a c --values --json', cluster);
+    expect(linesOf(lines.out)).toEqual([records[0], mortal]);
+    expect([lines.code, lines.err]).toEqual([0, '']);
+    expect(JSON.parse((await run('fetch docs --id z --json', cluster)).err)).toEqual({
+      missing: ['z'],
+    });
+    expect(cluster.calls.slice(0, 2)).toEqual([
+      ['fetch', 'docs', ['a', 'b', 'c'], { ...CALL, includeValues: false }],
+      ['fetch', 'docs', ['a', 'c'], { ...CALL, includeValues: true }],
+    ]);
+  });
+
+  it('patch says how many it changed, and what was not', async () => {
+    const applied = (id: string) => ({ id, kind: 'applied', version: '9', existed: true });
+    const gone = {
+      id: 'b',
+      kind: 'not-applied',
+      reason: 'RECORD_NOT_FOUND',
+      message: 'it is gone',
+    };
+    const lost = { id: 'c', kind: 'unknown', reason: 'NO_LEADER', message: 'nobody leads' };
+    const some = { outcomes: [applied('a'), gone, lost], appliedCount: 1 };
+    const cluster = clusterThatAnswers({ patch: some });
+    const { code, out, err } = await run(`patch docs --id a b c --metadata '{"x":null}'`, cluster);
+    expect([code, out]).toEqual([1, 'patched 1 records\n']);
+    expect(err.trimEnd().split('\n')).toEqual([
+      'error: b is not changed: it is gone (RECORD_NOT_FOUND)',
+      'error: c may be changed or not: nobody leads (NO_LEADER)',
+    ]);
+    cluster.answers.patch = { outcomes: [applied('a')], appliedCount: 1 };
+    const one = await run(`patch docs --id a --metadata '{"y":1}' --if-version 7 --json`, cluster);
+    expect([one.code, JSON.parse(one.out)]).toEqual([0, cluster.answers.patch]);
+    const metadata = { x: null };
+    expect(cluster.calls).toEqual([
+      ['patch', 'docs', ['a', 'b', 'c'].map((id) => ({ id, metadata })), CALL],
+      ['patch', 'docs', [{ id: 'a', metadata: { y: 1 }, ifVersion: '7' }], CALL],
+    ]);
   });
 
   it('delete says how many it deleted, by filter and by id', async () => {
@@ -664,6 +754,32 @@ describe('status', () => {
     expect(JSON.parse((await run('status --json', cluster)).out).problems).toEqual(problems);
   });
 
+  it('shows what replicas hold, and names those that hold something else (P-6)', async () => {
+    const holding = (nodeId: number, state: string, digit: string, contentIndex = 9) => ({
+      ...replica(nodeId, state),
+      contentHash: digit.repeat(32),
+      contentIndex,
+    });
+    const of = (...replicas: ReturnType<typeof holding>[]): ClusterStatus => ({
+      ...HEALTHY,
+      shards: [{ ...shard(0, 1), replicas }],
+    });
+    // At another index another content is no difference.
+    const equal = of(holding(1, 'leader', 'a'), holding(2, 'follower', 'b', 8));
+    const { out } = await run('status', clusterThatAnswers({ status: equal }));
+    expect(out).toMatch(/ 1 leader aaaaaaaaaaaa, 2 follower bbbbbbbbbbbb\n/);
+    const json = await run('status --json', clusterThatAnswers({ status: equal }));
+    expect(JSON.parse(json.out)).toMatchObject({ problems: [], shards: equal.shards });
+    const status = {
+      ...of(holding(1, 'leader', 'a'), holding(2, 'follower', 'b')),
+      healthy: false,
+    };
+    const different = await run('status', clusterThatAnswers({ status }));
+    expect(different.out).toContain(
+      'shard 0 holds different records on nodes 1, 2: see flotilla verify\n',
+    );
+  });
+
   it('--watch goes on through errors until it is stopped', async () => {
     let stop: (signal: StopSignal) => void = () => undefined;
     const answers = [HEALTHY, new FlotillaError('NO_LEADER', 'nobody there'), HEALTHY];
@@ -728,7 +844,7 @@ describe('import', () => {
     const { code, out, err } = await run(`import ${path} --collection docs --json`, cluster);
     expect(code).toBe(1);
     expect(JSON.parse(out)).toMatchObject({ complete: false, records: 1, failures: 1 });
-    expect(err).toContain('go on with --resume');
+    expect(err).toContain('nothing is known to be done: when that is mended, start it again');
   });
 
   it('ends with 3 when the cluster is lost, does not start over unasked, and resumes', async () => {
@@ -746,6 +862,7 @@ describe('import', () => {
     const lost = await run(command, cluster);
     expect(lost.code).toBe(3);
     expect(lost.err).toContain('error: no leader (NO_LEADER)');
+    expect(lost.err).toContain(`go on with --resume; how far it got is in ${path}`);
     expect(written).toEqual(['a', 'b']);
 
     expect((await run(command, cluster)).err).toContain('go on with --resume, or remove the file');
@@ -768,7 +885,7 @@ describe('import', () => {
   it('fails for a file that does not exist', async () => {
     const { code, err } = await run(`import ${folder}/none.fvecs --collection docs`);
     expect(code).toBe(1);
-    expect(err).toContain('ENOENT');
+    expect(err).toContain('the file cannot be read: ENOENT');
   });
 });
 

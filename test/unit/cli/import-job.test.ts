@@ -46,6 +46,7 @@ async function importWith(
     state,
     write,
     monotonicMs: () => 0,
+    wallMs: () => 1_000,
     onProgress: () => undefined,
     signal: new AbortController().signal,
     ...options,
@@ -75,6 +76,26 @@ describe('runImport', () => {
     expect(result).not.toHaveProperty('stoppedBy');
     expect(progress.at(-1)).toBe((await readFile(path)).length);
     expect(await stateOf(path).exists()).toBe(false);
+  });
+
+  it('gives records that expire what is left of their time, and at least a moment', async () => {
+    const path = join(folder, 'mortal.jsonl');
+    const of = (id: string, expiresAtMs?: number) =>
+      JSON.stringify({ id, values: [1], version: '7', expiresAtMs });
+    await writeFile(path, [of('a', 6_000), of('b', 400), of('c')].join('\n'));
+    const written: ImportRecord[] = [];
+    await importWith(path, async (records) => {
+      written.push(...records);
+      return records.map(() => undefined);
+    });
+    expect(written.map(({ id, ttlMs }) => [id, ttlMs])).toEqual([
+      ['a', 5_000],
+      ['b', 1],
+      ['c', undefined],
+    ]);
+    await writeFile(path, of('d', -1));
+    const { stoppedBy } = await importWith(path, async () => []);
+    expect(String(stoppedBy)).toMatch(/mortal\.jsonl:1 has "expiresAtMs" that are no milli/);
   });
 
   it('keeps as many batches in flight as asked, and no more', async () => {

@@ -17,6 +17,7 @@ async function run(args: string): Promise<{ code: number; out: string; err: stri
     stderr: { isTerminal: false, columns: 120, isClosed: false, write: (text) => err.push(text) },
     environment: {},
     monotonicMs: () => 0,
+    wallMs: () => 0,
     sleep: () => Promise.resolve(),
     connect: () => Promise.reject(new Error('no cluster is to be asked')),
     onStopSignal: () => () => undefined,

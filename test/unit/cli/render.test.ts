@@ -1,9 +1,35 @@
 // Goal: tables and progress read well on a terminal and in a log file, and cannot be abused.
 // Method: exact text from fixed inputs and a clock that is moved by hand.
 import { describe, expect, it } from 'vitest';
-import { formatDuration, formatPercent } from '../../../src/cli/render/format.js';
+import {
+  formatDistance,
+  formatDuration,
+  formatInstant,
+  formatPercent,
+} from '../../../src/cli/render/format.js';
 import { Progress } from '../../../src/cli/render/progress.js';
 import { renderTable } from '../../../src/cli/render/table.js';
+
+describe('distances', () => {
+  it('have six digits, and 0 is 0 whatever was added up to it', () => {
+    expect([0.123456789, -1.5, 0, -2.2e-16, 1e-9].map(formatDistance)).toEqual([
+      '0.123457',
+      '-1.50000',
+      '0.00000',
+      '0.00000',
+      '1.00000e-9',
+    ]);
+  });
+});
+
+describe('instants', () => {
+  it('are in UTC to the second, and shown as they are where no date is so far away', () => {
+    expect(formatInstant(Date.UTC(2026, 0, 31, 12, 5, 7, 900))).toBe('2026-01-31 12:05:07Z');
+    expect(formatInstant(8.64e15)).toBe('+275760-09-13 00:00:00Z');
+    expect(formatInstant(Number.MAX_SAFE_INTEGER)).toBe('9007199254740991');
+    expect(formatInstant(undefined)).toBe('');
+  });
+});
 
 describe('renderTable', () => {
   it('makes columns as wide as their widest cell, without trailing blanks', () => {

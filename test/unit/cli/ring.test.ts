@@ -23,6 +23,7 @@ async function run(args: string) {
     stderr: { isTerminal: false, columns: 80, isClosed: false, write: (text) => err.push(text) },
     environment: {},
     monotonicMs: () => 0,
+    wallMs: () => 0,
     sleep: () => Promise.resolve(),
     connect: () => Promise.reject(new Error('a simulation asks no cluster')),
     onStopSignal: () => () => undefined,

@@ -68,6 +68,7 @@ async function run(args: readonly string[], shards: readonly ShardVerification[]
     stderr: output,
     environment: {},
     monotonicMs: () => 0,
+    wallMs: () => 0,
     sleep: () => Promise.resolve(),
     connect: async () => client as Partial<Flotilla> as Flotilla,
     onStopSignal: () => () => undefined,

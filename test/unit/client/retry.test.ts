@@ -221,8 +221,8 @@ describe('what cannot be sent', () => {
   it.each<[string, string, () => Promise<unknown>]>([
     ['an id that is a number', `${record}.id`, () => upsert({ id: 7 })],
     ['no vector', `${record}.values`, () => upsert({ values: undefined })],
-    ['a vector of null', `${record}.values`, () => upsert({ values: [1, null, 3, 4] })],
-    ['a vector with a hole', `${record}.values`, () => upsert({ values: Array(4) })],
+    ['a vector of null', `${record}.values[1]`, () => upsert({ values: [1, null, 3, 4] })],
+    ['a vector with a hole', `${record}.values[0]`, () => upsert({ values: Array(4) })],
     ['a date in metadata', `${record}.metadata`, () => upsert({ metadata: { a: new Date() } })],
     ['metadata of null', `${record}.metadata`, () => upsert({ metadata: null })],
     ['a timeout of NaN', 'timeoutMs', () => notes().upsert([RECORD], { timeoutMs: Number.NaN })],
@@ -372,6 +372,8 @@ describe('several addresses', () => {
     await harness.server.close(0);
     const error = await failureOf(notes().upsert([RECORD]));
     expect(error).toMatchObject({ code: 'UNAVAILABLE', retryable: true, outcome: 'not-applied' });
+    const where = `No node is reached at ${harness.address} (`;
+    expect(error.message.startsWith(where), error.message).toBe(true);
   });
 
   it('a closed client takes no calls', async () => {

@@ -1,12 +1,14 @@
 // Goal: a filter that TypeScript takes fits the metadata, and one that does not fit is an error.
 // Method: types are compared when the tests are compiled; what is accepted is parsed as well.
 import { describe, expect, expectTypeOf, it } from 'vitest';
-import type {
-  Collection,
-  Metadata,
-  Query,
-  Where,
-  WhereOperators,
+import {
+  type Collection,
+  Flotilla,
+  type Metadata,
+  type MetadataShape,
+  type Query,
+  type Where,
+  type WhereOperators,
 } from '../../../src/client/index.js';
 import { filterBytes } from '../../../src/client/where.js';
 import { decodeFilter } from '../../../src/shared/codec/filter-bytes.js';
@@ -22,6 +24,17 @@ type Article = {
   chapters: { pages: number }[];
   extra: Metadata;
 };
+
+/** An interface has no index, unlike a type of the same fields. */
+interface Note {
+  readonly year: number;
+  readonly tags?: readonly string[];
+  readonly author: NoteAuthor;
+}
+
+interface NoteAuthor {
+  readonly name: string;
+}
 
 const parsed = <M>(where: Where<M>): unknown => decodeFilter(filterBytes<M>(where, 'filter'), []);
 
@@ -85,6 +98,56 @@ describe('Where', () => {
     // @ts-expect-error no value is null
     const nothing: Where<Metadata> = { a: null };
     expect(() => parsed(nothing)).toThrow(/^filter\.a is null/);
+    const computed: Where<Metadata> = { [`field-${1}`]: { $gte: 1 } };
+    expect(parsed(computed)).toMatchObject({ path: 'field-1' });
+    const fields: Where<Metadata> = { gt: 3, $not: { colour: 'red' }, $and: [{ not: { $lt: 1 } }] };
+    expect(parsed(fields)).toMatchObject({ kind: 'and' });
+  });
+
+  it('refuses operators that lack their dollar, or are none, also where there is no type', () => {
+    // @ts-expect-error it is called $gt
+    const bare: Where<Metadata> = { year: { gt: 3 } };
+    expect(() => parsed(bare)).toThrow(/^filter\.year\.gt is no operator \(did you mean \$gt\?\)/);
+    // @ts-expect-error in a group, too
+    const nested: Where<Metadata> = { $or: [{ a: 1 }, { $not: { year: { in: [3] } } }] };
+    expect(() => parsed(nested)).toThrow(/did you mean \$in\?/);
+    // @ts-expect-error one of the two is right
+    const mixed: Where<Metadata> = { year: { $gte: 3, lt: 5 } };
+    expect(() => parsed(mixed)).toThrow(/did you mean \$lt\?/);
+    // @ts-expect-error a group of filters
+    const group: Where<Metadata> = { $or: { year: 3 } };
+    expect(() => parsed(group)).toThrow(/^filter\.\$or is an object, not a list of filters/);
+    // @ts-expect-error and none such where there is a type
+    const typed: Where<Article> = { year: { gt: 3 } };
+    expect(() => parsed(typed)).toThrow(/did you mean \$gt\?/);
+  });
+
+  it('knows the fields of an interface, and collections of one', () => {
+    const where: Where<Note> = { year: { $gt: 2020 }, tags: 'a', 'author.name': 'Ada' };
+    expect(parsed(where)).toMatchObject({ kind: 'and' });
+    // @ts-expect-error there is no such field
+    const other: Where<Note> = { colour: 'red' };
+    expect(other).toBeDefined();
+    const flotilla = new Flotilla('localhost:1');
+    const notes = flotilla.collection<Note>('notes');
+    expectTypeOf(notes).toEqualTypeOf<Collection<Note>>();
+    expectTypeOf<Parameters<typeof notes.upsert>[0][number]['metadata']>().toEqualTypeOf<
+      Note | undefined
+    >();
+    expectTypeOf<Awaited<ReturnType<typeof notes.fetch>>[number]['metadata']>().toEqualTypeOf<
+      Note | undefined
+    >();
+    expectTypeOf(flotilla.collection('any')).toEqualTypeOf<Collection<Metadata>>();
+    const shaped = <M extends object & MetadataShape<M>>(name: string) => {
+      return flotilla.collection<M>(name);
+    };
+    expectTypeOf(shaped<Note>('notes')).toEqualTypeOf<Collection<Note>>();
+    const known = <M extends Metadata>(name: string) => flotilla.collection<M>(name);
+    expectTypeOf(known<{ a: number }>('notes')).toEqualTypeOf<Collection<{ a: number }>>();
+    // @ts-expect-error JSON has no dates
+    flotilla.collection<{ at: Date }>('notes');
+    // @ts-expect-error metadata are an object
+    flotilla.collection<string>('notes');
   });
 
   it('is what a collection of the type takes', () => {

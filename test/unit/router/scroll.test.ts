@@ -7,6 +7,7 @@ import { mergePages, type ScrollPart, shareOfPage } from '../../../src/router/sc
 import { encodeFilter } from '../../../src/shared/codec/filter-bytes.js';
 import { decodeCursor, encodeCursor } from '../../../src/shared/codec/scroll-cursor.js';
 import { encodeStruct, type JsonObject } from '../../../src/shared/codec/struct.js';
+import { FlotillaError } from '../../../src/shared/errors.js';
 import { LIMITS } from '../../../src/shared/limits.js';
 import { comparePositions, type ScrollPosition } from '../../../src/shared/scroll-position.js';
 import { applyTopologyCommand } from '../../../src/topology/transitions.js';
@@ -304,5 +305,21 @@ describe('a filter', () => {
     expect(explained.shards.map(({ shardId, plan }) => [shardId, plan])).toEqual(
       [0, 1, 2, 3].map((shardId) => [shardId, 'scan']),
     );
+    expect([explained.failed, explained.degraded]).toEqual([[], false]);
+  });
+
+  it('is explained without a shard that fails only where that is allowed (F-20)', async () => {
+    const cluster = await filledCluster(20);
+    const target = { kind: 'vector' as const, values: Float32Array.of(1, 2) };
+    const query = { target, limit: 20, ...bare };
+    cluster.leaderOf(2).explain = () =>
+      Promise.reject(new FlotillaError('DISK_FULL', 'no room for an answer'));
+    const explain = (allowPartial: boolean) =>
+      cluster.run(cluster.router.explain('docs', query, { ...options, allowPartial }));
+    await expect(explain(false)).rejects.toMatchObject({ reason: 'SHARD_UNAVAILABLE' });
+    const partial = await explain(true);
+    expect(partial.shards.map(({ shardId }) => shardId)).toEqual([0, 1, 3]);
+    expect(partial.failed.map(({ shardId }) => shardId)).toEqual([2]);
+    expect(partial.degraded).toBe(true);
   });
 });

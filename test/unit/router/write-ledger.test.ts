@@ -3,7 +3,7 @@
 import { describe, expect, it } from 'vitest';
 import { WriteLedger } from '../../../src/router/write-ledger.js';
 import { FlotillaError } from '../../../src/shared/errors.js';
-import type { WriteOutcome } from '../../../src/shared/types.js';
+import type { ErrorBody, WriteOutcome } from '../../../src/shared/types.js';
 
 const records = [{ ordinal: 0 }, { ordinal: 1 }];
 const applied = (version: bigint): WriteOutcome => ({ kind: 'applied', version, existed: false });
@@ -67,6 +67,30 @@ describe('WriteLedger', () => {
     expect(mendable).toMatchObject({ reason: 'NOT_FINITE', outcome: 'not-applied' });
     const retryable = failing((ledger) => ledger.giveUp(records, noLeader));
     expect(retryable).toMatchObject({ reason: 'NO_LEADER', retryable: true });
+  });
+
+  it('names the record in an error that is its own, and in no other (P-9)', () => {
+    const thrownOf = (body: ErrorBody): FlotillaError => {
+      const ledger = new WriteLedger(2);
+      ledger.decide(0, { kind: 'not-applied', error: noLeader.body });
+      ledger.decide(1, { kind: 'not-applied', error: body });
+      try {
+        ledger.outcomes((at) => ({ field: `records[${at}]`, id: `id-${at}` }));
+      } catch (error) {
+        return error as FlotillaError;
+      }
+      throw new Error('nothing was thrown');
+    };
+    expect(thrownOf(invalid.body)).toMatchObject({
+      field: 'records[1]',
+      message: 'records[1] (id "id-1"): NaN',
+    });
+    expect(thrownOf({ ...invalid.body, field: 'mode' })).toMatchObject({
+      field: 'mode',
+      message: 'NaN',
+    });
+    const disk = new FlotillaError('DISK_FULL', 'no room');
+    expect(thrownOf(disk.body)).toMatchObject({ field: undefined, message: 'none' });
   });
 
   it('calls a record unknown when the shard has forgotten the key of the write', () => {

@@ -53,6 +53,23 @@ describe('a write', () => {
     expect(existed).toEqual(ids(8).map((id) => id === 'id-3'));
   });
 
+  it('that no record met the demand of names one of them', async () => {
+    const cluster = new FakeCluster();
+    await cluster.run(cluster.router.upsert('docs', records(2), options));
+    const ifVersions = [undefined, 999n];
+    const some = await cluster.run(
+      cluster.router.delete('docs', ids(2), { ...options, ifVersions }),
+    );
+    expect(some.outcomes[1]).toMatchObject({ error: { message: 'another version' } });
+    const demanding = { ...options, ifVersions: [999n] };
+    const work = cluster.run(cluster.router.delete('docs', ['id-1'], demanding));
+    expect((await errorOf(work)).body).toMatchObject({
+      reason: 'VERSION_CONFLICT',
+      field: 'ids[0]',
+      message: 'ids[0] (id "id-1"): another version',
+    });
+  });
+
   it('answers nothing for nothing', async () => {
     const cluster = new FakeCluster();
     const { outcomes } = await cluster.run(cluster.router.upsert('docs', [], options));

@@ -112,7 +112,11 @@ describe('parsing', () => {
   });
 
   it('tells what was forgotten where an operator has no dollar', () => {
-    expect(refusal({ count: { gt: 1 } }).message).toMatch(/is no operator; \$gt is; /);
+    expect(refusal({ count: { gt: 1 } }).message).toMatch(/no operator \(did you mean \$gt\?\);/);
+    expect(refusal({ count: { $GT: 1 } }).message).toMatch(/ \(did you mean \$gt\?\)$/);
+    expect(refusal({ and: [{ count: 1 }] }).message).toMatch(/ \(did you mean \$and\?\)$/);
+    expect(refusal({ $Or: [] }).message).toMatch(/ \(did you mean \$or\?\)$/);
+    expect(refusal({ not: { word: 'a' } }).message).toMatch(/ \(did you mean \$not\?\); /);
     expect(refusal({ count: { near: 1 } }).message).toMatch(/objects are "count\.near"$/);
   });
 
@@ -129,12 +133,23 @@ describe('parsing', () => {
     expect(parse).toThrow(/^queries\[3\]\.filter\.word /);
   });
 
-  it('refuses bytes that are no Struct, and values that JSON has not', () => {
-    const wrong = [Uint8Array.of(0x0a, 0x05, 0x0a), encodeNumber(Number.NaN)];
-    for (const bytes of wrong) {
-      expect(() => decodeFilter(bytes, FIELDS)).toThrow(/^filter is no google.protobuf.Struct/);
-    }
+  it('refuses bytes that are no Struct', () => {
+    const decode = (): unknown => decodeFilter(Uint8Array.of(0x0a, 0x05, 0x0a), FIELDS);
+    expect(decode).toThrow(/^filter is malformed, it must be an encoded google.protobuf.Struct/);
   });
+
+  it.each([Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, 2 ** 60])(
+    'names the place of the number %d in bytes, which only another client can send (P-9)',
+    (value) => {
+      const fault = Number.isFinite(value) ? 'an integer above 2\\^53' : 'not a finite number';
+      const alone = encodeUnchecked({ free: { $gt: MARKER } }, value);
+      expect(() => decodeFilter(alone, FIELDS)).toThrow(
+        RegExp(`^filter\\.free\\.\\$gt is ${fault}`),
+      );
+      const listed = encodeUnchecked({ $or: [{ free: { $in: [0.5, MARKER] } }] }, value);
+      expect(() => decodeFilter(listed, FIELDS)).toThrow(/^filter\.\$or\[0\]\.free\.\$in\[1\] /);
+    },
+  );
 });
 
 describe('limits', () => {
@@ -275,10 +290,15 @@ describe('matching', () => {
   });
 });
 
-/** The Struct { a: number }, unchecked. */
-function encodeNumber(value: number): Uint8Array {
-  const bytes = Buffer.from([0x0a, 14, 0x0a, 1, 0x61, 0x12, 9, 0x11, 0, 0, 0, 0, 0, 0, 0, 0]);
-  bytes.writeDoubleLE(value, 8);
+/** Stands for the number that `encodeStruct` would refuse. */
+const MARKER = 0.123_456_789;
+
+/** The Struct with another number in the place of the marker, unchecked. */
+function encodeUnchecked(filter: JsonObject, value: number): Uint8Array {
+  const bytes = Buffer.from(encodeStruct(filter));
+  const marker = Buffer.alloc(8);
+  marker.writeDoubleLE(MARKER);
+  bytes.writeDoubleLE(value, bytes.indexOf(marker));
   return bytes;
 }
 

@@ -79,6 +79,10 @@ describe('creating a collection', () => {
     const result = refused(documentAfter(create('docs'), finishCreate(1)), create('docs', more));
     const error = { reason: 'COLLECTION_EXISTS', field: setting, details: { setting } };
     expect(result).toMatchObject({ kind: 'refused', error });
+    const [[, value] = []] = Object.entries(more);
+    expect(result.kind === 'refused' && result.error.message).toContain(
+      `not ${JSON.stringify(value)}: drop it, or choose another name`,
+    );
   });
 
   it('waits for a drop of the same name to end', () => {

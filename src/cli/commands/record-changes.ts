@@ -1,0 +1,148 @@
+/** `flotilla patch` and `delete`: changes of records by id, or by what they hold. */
+import { type Command, Option } from 'commander';
+import type {
+  Collection,
+  Metadata,
+  RecordOutcome,
+  Where,
+  WriteResult,
+} from '../../client/index.js';
+import type { CliContext } from '../context.js';
+import { EXIT, EXIT_CODES_HELP, type ExitCode, UsageError } from '../exit-codes.js';
+import {
+  addClientOptions,
+  type ClientOptions,
+  filterOption,
+  jsonObjectOption,
+  withClient,
+} from '../options.js';
+import { formatCount } from '../render/format.js';
+
+type Finish = (code: ExitCode) => void;
+
+interface PatchOptions extends ClientOptions {
+  readonly id: readonly string[];
+  readonly metadata: Metadata;
+  readonly ifVersion?: string;
+}
+
+interface DeleteOptions extends ClientOptions {
+  readonly id?: readonly string[];
+  readonly filter?: Where<Metadata>;
+}
+
+export function addRecordChangeCommands(
+  program: Command,
+  context: CliContext,
+  finish: Finish,
+): void {
+  addPatch(program, context, finish);
+  addDelete(program, context, finish);
+}
+
+function addPatch(program: Command, context: CliContext, finish: Finish): void {
+  const patch = program
+    .command('patch')
+    .description('change the metadata of records, and nothing else of them')
+    .argument('<collection>', 'name of the collection')
+    .requiredOption('--id <ids...>', 'ids of the records')
+    .requiredOption(
+      '--metadata <json>',
+      'merged into what is there; null removes a field (docs/writes.md)',
+      jsonObjectOption,
+    )
+    .option('--if-version <version>', 'only if the record has this version (with one --id)')
+    .addHelpText(
+      'after',
+      `
+Ends with 1 where a record was not changed, and says why on stderr.
+
+Examples:
+  flotilla patch docs --id report-7 report-8 --metadata '{"reviewed": true}'
+  flotilla patch docs --id report-7 --metadata '{"draft": null}' --if-version 117002938564608
+${EXIT_CODES_HELP}`,
+    );
+  addClientOptions(patch).action(async (collection: string, options: PatchOptions) => {
+    const { id: ids, metadata, ifVersion, timeoutMs, json } = options;
+    if (ifVersion !== undefined && ids.length > 1) {
+      throw new UsageError('--if-version is the version of one record: give one --id');
+    }
+    const condition = ifVersion === undefined ? {} : { ifVersion };
+    const result = await withClient(context, options, (client) =>
+      client.collection(collection).patch(
+        ids.map((id) => ({ id, metadata, ...condition })),
+        { timeoutMs },
+      ),
+    );
+    finish(showPatched(result, json, context));
+  });
+}
+
+function showPatched(result: WriteResult, json: boolean, context: CliContext): ExitCode {
+  if (json) context.stdout.write(`${JSON.stringify(result)}\n`);
+  else {
+    for (const outcome of result.outcomes) {
+      if (outcome.kind !== 'applied') context.stderr.write(`error: ${faultOf(outcome)}\n`);
+    }
+    context.stdout.write(`patched ${formatCount(result.appliedCount)} records\n`);
+  }
+  return result.appliedCount === result.outcomes.length ? EXIT.ok : EXIT.failed;
+}
+
+type Failed = Exclude<RecordOutcome, { readonly kind: 'applied' }>;
+
+function faultOf({ id, kind, message, reason }: Failed): string {
+  const what = kind === 'unknown' ? 'may be changed or not' : 'is not changed';
+  return `${id} ${what}: ${message} (${reason})`;
+}
+
+function addDelete(program: Command, context: CliContext, finish: Finish): void {
+  const remove = program
+    .command('delete')
+    .description('delete records by id, or those that match a filter')
+    .argument('<collection>', 'name of the collection')
+    .addOption(new Option('--id <ids...>', 'ids of the records').conflicts('filter'))
+    .addOption(filterOption())
+    .addHelpText(
+      'after',
+      `
+A filter of {} matches every record. After an error some records may have been deleted; doing it
+again is safe.
+
+Examples:
+  flotilla delete docs --id report-7 report-8
+  flotilla delete docs --filter '{"expires": {"$lt": "2026-01-01T00:00:00Z"}}'
+${EXIT_CODES_HELP}`,
+    );
+  addClientOptions(remove).action(async (collection: string, options: DeleteOptions) => {
+    const deletedCount = await withClient(context, options, (client) =>
+      deleteRecords(client.collection(collection), options, context),
+    );
+    context.stdout.write(
+      options.json
+        ? `${JSON.stringify({ deletedCount })}\n`
+        : `deleted ${formatCount(deletedCount)} records\n`,
+    );
+    finish(EXIT.ok);
+  });
+}
+
+async function deleteRecords(
+  records: Collection<Metadata>,
+  { id, filter, timeoutMs }: DeleteOptions,
+  context: CliContext,
+): Promise<number> {
+  if (filter !== undefined) {
+    const onProgress = ({ deletedCount }: { readonly deletedCount: number }): void => {
+      if (context.stderr.isTerminal) context.stderr.write(`\r${formatCount(deletedCount)} deleted`);
+    };
+    const { deletedCount } = await records.deleteByFilter(filter, { timeoutMs, onProgress });
+    if (context.stderr.isTerminal) context.stderr.write('\n');
+    return deletedCount;
+  }
+  if (id === undefined) throw new UsageError('one of --id and --filter is needed');
+  const { outcomes } = await records.delete(id, { timeoutMs });
+  const failed = outcomes.find((outcome) => outcome.kind !== 'applied');
+  if (failed !== undefined) throw new Error(`${failed.id} is not deleted: ${failed.message}`);
+  return outcomes.filter((outcome) => outcome.kind === 'applied' && outcome.existed).length;
+}

@@ -1,0 +1,84 @@
+/**
+ * What the settings of a collection may be. Held at the door, and again by everyone who applies
+ * them: a log can hold what no door has seen, and an index that is asked for the impossible takes
+ * its process with it.
+ *
+ * Who applies an entry decides by this, so the bounds are part of the format of entries: they may
+ * be widened only together with a new format that nodes of the version before refuse (F-15).
+ */
+import { utf8Length } from './bytes.js';
+import { checkAtMost, invalidField } from './checks.js';
+import { type FlotillaError, limitExceeded, toFlotillaError } from './errors.js';
+import { LIMITS } from './limits.js';
+import { type CollectionConfig, FIELD_TYPES, type IndexedField, METRICS } from './types.js';
+
+const NAME_FORM = /^[A-Za-z0-9_.-]+$/;
+
+/** A collection's name. Throws INVALID_REQUEST and LIMIT_EXCEEDED with `field`. */
+export function checkCollectionName(name: string, field: string): void {
+  if (name === '') throw invalidField(field, 'is empty, a collection needs a name');
+  checkAtMost('collectionNameBytesMax', utf8Length(name), field);
+  if (!NAME_FORM.test(name)) {
+    throw invalidField(field, 'has other characters than letters, digits, "_", "-" and "."');
+  }
+}
+
+/**
+ * What is wrong with settings whose defaults are filled in: INVALID_REQUEST or LIMIT_EXCEEDED, with
+ * the place below `config` as `field`. Linear in the declared fields.
+ */
+export function collectionSettingsFault(config: CollectionConfig): FlotillaError | undefined {
+  try {
+    checkSettings(config, 'config');
+    return undefined;
+  } catch (error) {
+    return toFlotillaError(error);
+  }
+}
+
+function checkSettings(config: CollectionConfig, at: string): void {
+  const { name, dimension, metric, m, efConstruction, indexedFields, ttlMs } = config;
+  checkCollectionName(name, `${at}.name`);
+  checkWhole(dimension, `${at}.dimension`, 'a vector has at least 1 float');
+  checkAtMost('dimensionMax', dimension, `${at}.dimension`);
+  if (!METRICS.includes(metric)) {
+    throw invalidField(`${at}.metric`, `is none of ${METRICS.join(', ')}`);
+  }
+  checkWhole(m, `${at}.m`, 'a point has links');
+  if (m < LIMITS.mMin.value) throw limitExceeded('mMin', `${at}.m`, m);
+  checkAtMost('mMax', m, `${at}.m`);
+  checkWhole(efConstruction, `${at}.efConstruction`, 'an insert looks at candidates');
+  checkAtMost('efConstructionMax', efConstruction, `${at}.efConstruction`);
+  checkIndexedFields(indexedFields, `${at}.indexedFields`);
+  if (ttlMs === undefined) return;
+  checkWhole(ttlMs, `${at}.ttlMs`, 'leave it out for records that live for ever');
+  checkAtMost('ttlMsMax', ttlMs, `${at}.ttlMs`);
+}
+
+function checkIndexedFields(fields: readonly IndexedField[], at: string): void {
+  checkAtMost('indexedFieldsMax', fields.length, at);
+  const seen = new Set<string>();
+  for (const [index, { path, type }] of fields.entries()) {
+    checkFieldPath(path, `${at}[${index}].path`);
+    if (!FIELD_TYPES.includes(type)) {
+      throw invalidField(`${at}[${index}].type`, `is none of ${FIELD_TYPES.join(', ')}`);
+    }
+    if (seen.has(path))
+      throw invalidField(`${at}[${index}].path`, 'is the path of an earlier field too');
+    seen.add(path);
+  }
+}
+
+function checkFieldPath(path: string, field: string): void {
+  const names = path.split('.');
+  if (names.includes('')) throw invalidField(field, 'has no name before, between or after dots');
+  // No metadata can have a field that is deeper than metadata may be.
+  checkAtMost('metadataDepthMax', names.length, field);
+  // All paths together must fit into one entry of a log.
+  checkAtMost('fieldPathBytesMax', utf8Length(path), field);
+}
+
+function checkWhole(value: number, field: string, why: string): void {
+  if (Number.isSafeInteger(value) && value >= 1) return;
+  throw invalidField(field, `is ${value}, it must be a whole number of at least 1: ${why}`);
+}
