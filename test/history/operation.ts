@@ -29,7 +29,8 @@ export type RegisterOperation = Call &
     | {
         readonly op: 'cas';
         readonly expected: Value | undefined;
-        readonly value: Value;
+        /** What it leaves; undefined: nothing. */
+        readonly value: Value | undefined;
         /** Of an `ok` one: whether the expected value was there. */
         readonly swapped: boolean;
       }

@@ -5,6 +5,7 @@ import type { Connection } from '../../src/shared/environment.js';
 import type { Kv, KvEntry } from '../../src/shared/kv.js';
 import { EventHeap } from './kit/event-heap.js';
 import { drawPartition, PARTITION_SHAPES } from './kit/partitions.js';
+import { SimClock } from './kit/sim-clock.js';
 import { SimDisk } from './kit/sim-disk.js';
 import { SimEnvironment } from './kit/sim-environment.js';
 import { SimNetwork, type SimNetworkOptions } from './kit/sim-network.js';
@@ -206,9 +207,30 @@ describe('a disk', () => {
     disk.failNext('sync');
     await expect(world.settle(view.writeFile('f', bytes('x')))).rejects.toThrow('EIO');
     expect(disk.failures).toEqual({ read: 3, write: 1, sync: 2 });
+    disk.failNext('read', 'graphs');
+    expect(await world.settle(view.readFile('f'))).toBeUndefined();
+    await expect(world.settle(view.readFile('graphs/f'))).rejects.toThrow('graphs/f');
+    expect(disk.failures.read).toBe(4);
+    expect(disk.isToFail('read')).toBe(false);
     disk.failNext('read');
+    expect(disk.isToFail('read')).toBe(true);
     disk.failNone();
     expect(await world.settle(view.readFile('f'))).toBeUndefined();
+  });
+
+  it('can take longer for some files than for others', async () => {
+    const world = new World(1);
+    const slowFiles = { within: '/graphs-', maxMs: 10_000 };
+    const disk = new SimDisk(world, 'a', { writeMaxMs: 1, slowFiles });
+    const view = disk.view(new SimClock(world));
+    const writeMs = async (path: string): Promise<number> => {
+      const file = await world.settle(view.openFile(path, 'write'));
+      const startMs = world.nowMs;
+      await world.settle(file.write(0, bytes('x')));
+      return world.nowMs - startMs;
+    };
+    expect(await writeMs('data/other')).toBeLessThan(1);
+    expect(await writeMs('data/graphs-1/1-1.graph')).toBeGreaterThan(1);
   });
 
   it('can lose a run of batches and keep those around it, and LevelDB tells (S5)', async () => {

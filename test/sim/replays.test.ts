@@ -146,6 +146,30 @@ describe('bugs of the past', () => {
     expect(report.disks.poisoned).toBeGreaterThan(0);
   });
 
+  it('a graph that cannot be written keeps no snapshot from being installed (H5)', async () => {
+    const report = await runStack(1, {
+      parameters: { ...SMALL_LOGS, checkpoints: { insertsMin: 1, closingInsertsMin: 1 } },
+      script: async (stack) => {
+        const { world, machines, watch } = stack;
+        const client = stack.client('scribe');
+        const [, , third] = machines;
+        if (third === undefined) throw new Error('no machine');
+        third.crash('process');
+        for (let write = 0; write < 12; write++) {
+          await world.settle(client.write('upsert', [`key-${write}`]));
+          await stack.reaches(100, () => false);
+        }
+        // The first snapshot that comes takes the second generation of the store.
+        third.disk.failNext('write', '/graphs-2/');
+        third.start();
+        await stack.reaches(20_000, () => watch.installs > 0 && !third.disk.isToFail('write'));
+      },
+    });
+    expect(report.finding).toBeUndefined();
+    expect(report.installs).toBeGreaterThan(0);
+    expect(report.disks.failedWrites).toBe(1);
+  });
+
   it('a log store that fails ends a node on which no group runs (S6)', async () => {
     const { faults } = drawParameters(new World(1).fork('parameters'));
     const report = await runStack(1, {

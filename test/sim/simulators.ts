@@ -77,7 +77,7 @@ const FULL: Simulator = {
       import('./stack/describe-report.js'),
     ]);
     const report = await runStack(seed, { steps, without: without.map(Number) });
-    const { ok, failed, unknown } = report.operations;
+    const { graphs, checks, renewing, expired, swept } = report;
     return {
       seed,
       steps,
@@ -86,11 +86,14 @@ const FULL: Simulator = {
       trace: report.traceHash,
       failure: report.finding,
       seen: {
-        ok,
-        failed,
-        unknown,
+        ...report.operations,
+        expired,
+        swept,
+        checks,
+        renewing,
         elections: report.elections,
         faults: report.faults.length,
+        ...prefixed('graphs', graphs),
         ...report.disks,
       },
       without,
@@ -98,6 +101,17 @@ const FULL: Simulator = {
     };
   },
 };
+
+function prefixed(
+  prefix: string,
+  counts: Readonly<Record<string, number>>,
+): Record<string, number> {
+  return Object.fromEntries(
+    Object.entries(counts).map(([name, count]) => {
+      return [`${prefix}${name.charAt(0).toUpperCase()}${name.slice(1)}`, count];
+    }),
+  );
+}
 
 /** Which faults could be left out of a run, as its simulator names them. */
 export function removableFaults(name: SimulatorName, report: SimulatorReport): readonly string[] {

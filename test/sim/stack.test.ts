@@ -7,6 +7,7 @@ import { shrink } from './shrink.js';
 import { simulatorOf } from './simulators.js';
 import { bannedRealTime } from './stack/banned.js';
 import { describeReport } from './stack/describe-report.js';
+import type { FaultProfile } from './stack/faults.js';
 import { drawParameters, type StackParameters } from './stack/parameters.js';
 import { runStack } from './stack/run-stack.js';
 
@@ -34,9 +35,27 @@ describe('the full stack (P-1 to P-6, P-10)', () => {
     for (let seed = 1; seed <= 8; seed++) {
       const report = await runStack(seed, { steps: 4_000, parameters: badDisks(seed) });
       expect(report.finding).toBeUndefined();
-      for (const [name, count] of Object.entries(report.disks)) {
-        totals.set(name, (totals.get(name) ?? 0) + count);
-      }
+      add(totals, report.disks);
+    }
+    expect([...totals].filter(([, count]) => count === 0)).toEqual([]);
+  });
+
+  it('makes graphs anew from whatever has become of their files (H5, H6)', async () => {
+    const totals = new Map<string, number>();
+    for (let seed = 1; seed <= 8; seed++) {
+      const report = await runStack(seed, { steps: 4_000, parameters: badGraphs(seed) });
+      expect(report.finding).toBeUndefined();
+      add(totals, report.graphs);
+    }
+    expect([...totals].filter(([, count]) => count === 0)).toEqual([]);
+  });
+
+  it('meets conditions that hold and that do not, and what expires goes (W1, W3)', async () => {
+    const totals = new Map<string, number>();
+    for (let seed = 1; seed <= 4; seed++) {
+      const report = await runStack(seed, { steps: 4_000, parameters: manyWrites(seed) });
+      expect(report.finding).toBeUndefined();
+      add(totals, { ...report.operations, expired: report.expired, swept: report.swept });
     }
     expect([...totals].filter(([, count]) => count === 0)).toEqual([]);
   });
@@ -73,13 +92,53 @@ describe('the full stack (P-1 to P-6, P-10)', () => {
 
 /** What the seed draws, with nothing but failing and damaged disks in its way. */
 function badDisks(seed: number): Partial<StackParameters> {
-  const { faults, workload } = drawParameters(new World(seed).fork('parameters'));
-  const none = Object.keys(faults.weights).map((kind) => [kind, 0]);
-  const weights = { ...Object.fromEntries(none), 'io-error': 2, damage: 1 };
+  const { workload } = drawn(seed);
   return {
-    faults: { ...faults, meanGapMs: 400, durationMeanMs: 150, weights },
+    faults: only(seed, { 'io-error': 2, damage: 1 }),
     workload: { ...workload, churn: 'none' },
   };
+}
+
+/** Graphs that are saved all the time, and nothing in the way but what befalls their files. */
+function badGraphs(seed: number): Partial<StackParameters> {
+  const { workload } = drawn(seed);
+  return {
+    faults: only(seed, { 'graph-error': 2, 'graph-damage': 2, stop: 1 }),
+    workload: { ...workload, churn: 'none', keys: 10, pauseMs: 50 },
+    checkpoints: { insertsMin: 4, closingInsertsMin: 1 },
+  };
+}
+
+/** Many writes of few records, with conditions and short lives, while leaders die. */
+function manyWrites(seed: number): Partial<StackParameters> {
+  const { workload } = drawn(seed);
+  const shares = { ...workload.shares, delete: 1, patch: 5, sweep: 0.5 };
+  const expiring = { share: 0.3, ttlMs: 400 };
+  return {
+    faults: only(seed, { crash: 1, pause: 1, 'wall-jump': 1 }),
+    workload: { ...workload, keys: 3, pauseMs: 50, shares, conditional: 0.5, expiring },
+  };
+}
+
+function drawn(seed: number): StackParameters {
+  return drawParameters(new World(seed).fork('parameters'));
+}
+
+/** No faults but these. */
+function only(seed: number, weights: Partial<FaultProfile['weights']>): FaultProfile {
+  const { faults } = drawn(seed);
+  const none = Object.keys(faults.weights).map((kind) => [kind, 0]);
+  return {
+    meanGapMs: 400,
+    durationMeanMs: 150,
+    weights: { ...Object.fromEntries(none), ...weights },
+  };
+}
+
+function add(totals: Map<string, number>, counts: object): void {
+  for (const [name, count] of Object.entries(counts)) {
+    totals.set(name, (totals.get(name) ?? 0) + Number(count));
+  }
 }
 
 /** The smallest run of the seed that still fails, and how to see it again. */

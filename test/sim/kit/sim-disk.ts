@@ -13,6 +13,8 @@ export interface SimDiskOptions {
   readonly syncMaxMs?: number;
   /** Longest time of a write that is not synced, and of reading a file. @default 1 */
   readonly writeMaxMs?: number;
+  /** Longest time of a read or write of an open file whose path contains `within`. @default none */
+  readonly slowFiles?: { readonly within: string; readonly maxMs: number };
   /** Keep what `loseMiddle` needs, for this many batches of a database. @default 0 */
   readonly journalBatches?: number;
 }
@@ -44,13 +46,19 @@ const LOST_KEYS_MAX = 8;
 export class SimDisk {
   readonly #world: World;
   readonly #random: SimRandom;
-  readonly #options: Required<SimDiskOptions>;
+  readonly #options: Required<Omit<SimDiskOptions, 'slowFiles'>>;
+  readonly #slowFiles: SimDiskOptions['slowFiles'];
   #content = new MemoryDisk();
   readonly #open = new Map<string, SimKv>();
   readonly #journals = new Map<string, BatchJournal>();
   /** Databases whose next open tells of lost records. */
   readonly #dropped = new Set<string>();
-  readonly #failing = new Set<DiskOperation>();
+  /** Parts of paths, by what is to fail there. */
+  readonly #failing: Record<DiskOperation, Set<string>> = {
+    read: new Set(),
+    write: new Set(),
+    sync: new Set(),
+  };
   /** How many operations met the error that `failNext` asked for. */
   readonly failures: Record<DiskOperation, number> = { read: 0, write: 0, sync: 0 };
   #isFull = false;
@@ -61,7 +69,9 @@ export class SimDisk {
   constructor(world: World, name: string, options: SimDiskOptions = {}) {
     this.#world = world;
     this.#random = world.fork(`disk ${name}`);
-    this.#options = { syncMaxMs: 20, writeMaxMs: 1, journalBatches: 0, ...options };
+    const { slowFiles, ...times } = options;
+    this.#options = { syncMaxMs: 20, writeMaxMs: 1, journalBatches: 0, ...times };
+    this.#slowFiles = slowFiles;
   }
 
   /** The disk as a new process sees it, with latencies by the world's time. */
@@ -79,14 +89,22 @@ export class SimDisk {
     return this.#isFull;
   }
 
-  /** The next such operation fails with EIO; whether a batch got to the disk, the seed decides. */
-  failNext(operation: DiskOperation): void {
-    this.#failing.add(operation);
+  /**
+   * The next such operation on a path that contains `within` fails with EIO; whether a batch got to
+   * the disk, the seed decides. @default whatever comes first
+   */
+  failNext(operation: DiskOperation, within = ''): void {
+    this.#failing[operation].add(within);
   }
 
   /** Takes back what has not failed yet. */
   failNone(): void {
-    this.#failing.clear();
+    for (const paths of Object.values(this.#failing)) paths.clear();
+  }
+
+  /** Whether some operation of this kind is to fail. */
+  isToFail(operation: DiskOperation): boolean {
+    return this.#failing[operation].size > 0;
   }
 
   /** How much longer everything takes than drawn: 1 is normal. */
@@ -185,7 +203,7 @@ export class SimDisk {
       journal,
       nowMs: () => this.#world.nowMs,
       latencyMs: (isSynced) => this.latencyMs(isSynced),
-      takeFailure: (operation) => this.takeFailure(operation),
+      takeFailure: (operation) => this.takeFailure(operation, path),
       onClosed: () => this.#open.delete(path),
     });
     this.#open.set(path, kv);
@@ -197,14 +215,24 @@ export class SimDisk {
     return this.#random.between(0, isSynced ? syncMaxMs : writeMaxMs) * this.#slowness;
   }
 
-  /** The error that the next operation of this kind meets, if any. */
-  takeFailure(operation: DiskOperation): Error | undefined {
+  /** Of a read or write of an open file. */
+  fileLatencyMs(path: string): number {
+    const { within, maxMs } = this.#slowFiles ?? { within: path, maxMs: this.#options.writeMaxMs };
+    if (!path.includes(within)) return this.latencyMs(false);
+    return this.#random.between(0, maxMs) * this.#slowness;
+  }
+
+  /** The error that an operation of this kind meets at a path, if any. */
+  takeFailure(operation: DiskOperation, path: string): Error | undefined {
     if (this.#isFull && operation === 'write') {
-      return diskError('ENOSPC', 'no space left on device');
+      return diskError('ENOSPC', `no space left on device: ${path}`);
     }
-    if (!this.#failing.delete(operation)) return undefined;
+    const failing = this.#failing[operation];
+    const within = [...failing].find((part) => path.includes(part));
+    if (within === undefined) return undefined;
+    failing.delete(within);
     this.failures[operation]++;
-    return diskError('EIO', 'input/output error');
+    return diskError('EIO', `input/output error: ${path}`);
   }
 
   /** Removes files and databases at and below a path. */
@@ -264,7 +292,7 @@ class SimDiskView implements Disk {
 
   readFile(path: string): Promise<Uint8Array | undefined> {
     return this.#later(false, () => {
-      this.#failIfDue('read');
+      this.#failIfDue(path, 'read');
       return this.#disk.content.readFile(path);
     });
   }
@@ -272,7 +300,7 @@ class SimDiskView implements Disk {
   writeFile(path: string, bytes: Uint8Array): Promise<void> {
     const copy = new Uint8Array(bytes);
     return this.#later(true, () => {
-      this.#failIfDue('write', 'sync');
+      this.#failIfDue(path, 'write', 'sync');
       return this.#disk.content.writeFile(path, copy);
     });
   }
@@ -285,20 +313,20 @@ class SimDiskView implements Disk {
           return file.sizeBytes;
         },
         read: (offset, lengthBytes) =>
-          this.#later(false, () => {
-            this.#failIfDue('read');
+          this.#after(this.#disk.fileLatencyMs(path), () => {
+            this.#failIfDue(path, 'read');
             return file.read(offset, lengthBytes);
           }),
         write: (offset, bytes) => {
           const copy = new Uint8Array(bytes);
-          return this.#later(false, () => {
-            this.#failIfDue('write');
+          return this.#after(this.#disk.fileLatencyMs(path), () => {
+            this.#failIfDue(path, 'write');
             return file.write(offset, copy);
           });
         },
         sync: () =>
           this.#later(true, () => {
-            this.#failIfDue('sync');
+            this.#failIfDue(path, 'sync');
             return file.sync();
           }),
         close: () => file.close(),
@@ -308,14 +336,14 @@ class SimDiskView implements Disk {
 
   allocateFile(path: string, sizeBytes: number): Promise<void> {
     return this.#later(true, () => {
-      this.#failIfDue('write', 'sync');
+      this.#failIfDue(path, 'write', 'sync');
       return this.#disk.content.allocateFile(path, sizeBytes);
     });
   }
 
   rename(from: string, to: string): Promise<void> {
     return this.#later(true, () => {
-      this.#failIfDue('sync');
+      this.#failIfDue(to, 'sync');
       return this.#disk.content.rename(from, to);
     });
   }
@@ -336,17 +364,21 @@ class SimDiskView implements Disk {
     return this.#later(false, () => this.#disk.content.space());
   }
 
-  #failIfDue(...operations: readonly DiskOperation[]): void {
+  #failIfDue(path: string, ...operations: readonly DiskOperation[]): void {
     for (const operation of operations) {
-      const failure = this.#disk.takeFailure(operation);
+      const failure = this.#disk.takeFailure(operation, path);
       if (failure !== undefined) throw failure;
     }
   }
 
   /** Does `work` when the disk gets to it; never, if the process is gone by then. */
   #later<T>(isSynced: boolean, work: () => Promise<T>): Promise<T> {
+    return this.#after(this.#disk.latencyMs(isSynced), work);
+  }
+
+  #after<T>(latencyMs: number, work: () => Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
-      this.#clock.whenRunning(this.#disk.latencyMs(isSynced), () => {
+      this.#clock.whenRunning(latencyMs, () => {
         if (!this.#disk.isCurrent(this.#generation)) return;
         try {
           work().then(resolve, reject);

@@ -1,8 +1,8 @@
 import type { SimulatorName } from '../simulators.js';
 
 /**
- * A bug that an implementation of Raft really had, as a change of our source. Production code knows
- * nothing of it: the runner patches a copy.
+ * A bug that an implementation of Raft really had, or that what is around it could have, as a
+ * change of our source. Production code knows nothing of it: the runner patches a copy.
  */
 export interface Mutant {
   /** X-1 and so on; docs/rules.md lists them. */

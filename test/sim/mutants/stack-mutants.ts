@@ -19,12 +19,107 @@ export const STACK_MUTANTS: readonly Mutant[] = [
     id: 'X-17',
     name: 'sends the first piece of a snapshot again, whatever the receiver wants (P3)',
     file: 'src/replica/snapshot-sender.ts',
-    find: `        const { offset } = this;
-        const bytes = await this.#content.read(offset, chunkSizeBytes);`,
+    find: 'ahead ?? this.#chunk(offset, chunkSizeBytes);',
     // In small pieces, so that what a simulated shard holds does not fit into one.
-    replace: `        const offset = 0;
-        const bytes = await this.#content.read(offset, Math.min(chunkSizeBytes, 256));`,
+    replace: 'this.#chunk(0, Math.min(chunkSizeBytes, 256));',
     kind: 'liveness',
+    simulator: 'full',
+  },
+  {
+    id: 'X-27',
+    name: 'holds conditions against what the leader has applied when it proposes (W1)',
+    file: 'src/replica/local-replica.ts',
+    find: `    const release = await this.#group.admit(sizeBytes, context);
+`,
+    replace: `    const release = await this.#group.admit(sizeBytes, context);
+    const { encodeCommand } = await import('../shared/codec/command.js');
+    const isMet = (condition, found) =>
+      condition?.kind === 'version'
+        ? found?.version === condition.version
+        : (condition?.kind === 'exists') === (found !== undefined);
+    const given = commands;
+    commands = [];
+    for (const bytes of given) {
+      const { command } = decodeCommand(bytes);
+      if (command.kind !== 'write') commands.push(bytes);
+      else {
+        const found = await this.#engine.fetch(command, command.operations, {});
+        const operations = command.operations.map((one, at) =>
+          isMet(one.condition, found[at]) ? { ...one, condition: undefined } : one);
+        commands.push(encodeCommand({ ...command, operations }));
+      }
+    }
+`,
+    kind: 'safety',
+    simulator: 'full',
+  },
+  {
+    id: 'X-28',
+    name: 'takes the labels of a checkpoint for records that have changed since (H6)',
+    file: 'src/engine/checkpoint/restore-graph.ts',
+    find: 'row !== undefined && rows.versionOf(row) === record?.version;',
+    replace: 'row !== undefined;',
+    kind: 'safety',
+    simulator: 'full',
+  },
+  {
+    id: 'X-29',
+    name: "removes what has expired by each replica's own clock (W3)",
+    file: 'src/engine/open-shard.ts',
+    find: `    const results: CommandResult[] = [];
+`,
+    replace: `    const results: CommandResult[] = [];
+    for (const due of this.#data.expired(this.#environment.clock.wallMs(), 1_000)) {
+      const expire = { index: lastIndex, version: 0n, command: { kind: 'expire', ...due } };
+      this.#data.apply(expire, batch, (id, name) => this.#records(id).readNow(name));
+    }
+`,
+    kind: 'safety',
+    simulator: 'full',
+  },
+  {
+    id: 'X-30',
+    name: 'applies a patch again when it is sent again (A7)',
+    file: 'src/engine/write-applier.ts',
+    find: '    if (outcomes.has(operation.ordinal)) continue;',
+    replace: "    if (outcomes.has(operation.ordinal) && operation.kind !== 'patch') continue;",
+    kind: 'safety',
+    simulator: 'full',
+  },
+  {
+    id: 'X-31',
+    name: 'sweeps what was written again since it was found to match',
+    file: 'src/router/router.ts',
+    find: 'deleteOperation(at, id, version)',
+    replace: 'deleteOperation(at, id)',
+    kind: 'safety',
+    simulator: 'full',
+  },
+  {
+    id: 'X-32',
+    name: 'forgets the expiry of a record that is patched (W2)',
+    file: 'src/engine/writes/record-writer.ts',
+    find: 'const value = { ...stored, version, metadata };',
+    replace: 'const value = { version, values: stored.values, metadata };',
+    kind: 'safety',
+    simulator: 'full',
+  },
+  {
+    id: 'X-33',
+    name: 'forgets that a record has changed while its graph is loaded (H6)',
+    file: 'src/engine/collection-graphs.ts',
+    find: '    this.#restored?.drop(row);\n',
+    replace: '',
+    kind: 'safety',
+    simulator: 'full',
+  },
+  {
+    id: 'X-34',
+    name: 'loads a graph whose file has another checksum (H5)',
+    file: 'src/engine/index/saved-file.ts',
+    find: 'if (reader.crc32c !== saved.crc32c) {',
+    replace: 'if (saved.crc32c === undefined) {',
+    kind: 'safety',
     simulator: 'full',
   },
 ];

@@ -2,6 +2,7 @@
  * Goal: the way between a simulated client and a node. Method: calls and answers take time, answers
  * get lost, a dead node resets its connections, and whoever does not answer is given up on.
  */
+import { setMaxListeners } from 'node:events';
 import type { EndpointsOptions } from '../../../src/node/endpoints.js';
 import type { CallOptions } from '../../../src/server/backend.js';
 import type { Random, Scheduler } from '../../../src/shared/environment.js';
@@ -102,6 +103,7 @@ export class ClientWire {
       watch = scheduler.after(GRACE_MS / 2, report);
     });
     const controller = new AbortController();
+    setMaxListeners(0, controller.signal);
     const deadline = scheduler.after(timeoutMs, () => controller.abort());
     try {
       return await work(callee.endpoints(), { timeoutMs, signal: controller.signal });

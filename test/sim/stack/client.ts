@@ -1,79 +1,89 @@
 /**
  * Goal: clients that behave as the SDK does, and see everything that users see.
  *
- * Method: each makes one call after another against any node, tries again with the same
- * idempotency key where that is allowed, and tells the oracle and the history what it was told.
+ * Method: each makes one call after another, and tells the oracle and the history what it was told.
  */
 
 import { Session } from '../../../src/client/session.js';
-import type { WriteOptions } from '../../../src/server/backend.js';
+import type { NewRecord } from '../../../src/server/backend.js';
 import { unreachable } from '../../../src/shared/assert.js';
-import type { RequestKey } from '../../../src/shared/codec/command.js';
-import { type Scheduler, sleep } from '../../../src/shared/environment.js';
-import type { ReadConsistency, WriteOutcome } from '../../../src/shared/types.js';
+import { sleep } from '../../../src/shared/environment.js';
+import type { ReadConsistency, Version, WriteCondition } from '../../../src/shared/types.js';
 import type { SimRandom } from '../kit/sim-random.js';
-import type { Callee, ClientWire } from './client-wire.js';
-import type { Findings } from './findings.js';
+import { Caller, type CallerOptions, type SendWrite } from './caller.js';
 import type { StackHistory } from './history.js';
+import { endOf, existedOf, UNKNOWN } from './outcomes.js';
 import {
-  doubted,
-  endOf,
-  existedOf,
-  failedOutcome,
-  isRetryable,
-  isWorthRetrying,
-  merged,
-  UNKNOWN,
-} from './outcomes.js';
-import type { RegisterOracle, Write, WriteEnd, WriteKind } from './register-oracle.js';
-import { COLLECTION, metadataOf, serialOf, valuesOf, type Workload } from './workload.js';
+  authorsRead,
+  GROUPS,
+  groupFilter,
+  metadataOf,
+  patchOf,
+  valuesOf,
+} from './record-content.js';
+import type {
+  Demand,
+  Observed,
+  RegisterOracle,
+  Write,
+  WriteEnd,
+  WriteKind,
+} from './register-oracle.js';
+import { COLLECTION, type Workload } from './workload.js';
 
-export interface ClientOptions {
+export interface ClientOptions extends CallerOptions {
   readonly name: string;
-  readonly scheduler: Scheduler;
-  readonly nowMs: () => number;
-  readonly random: SimRandom;
-  readonly wire: ClientWire;
   readonly workload: Workload;
   readonly oracle: RegisterOracle;
   readonly history: StackHistory;
-  readonly findings: Findings;
-  /** Nodes whose process runs; some of them may be paused, cut off or not ready. */
-  readonly nodes: () => readonly Callee[];
 }
 
 export interface ClientCounts {
   ok: number;
   failed: number;
   unknown: number;
+  /** Of the `ok` ones: writes whose condition did not hold. */
+  conflicts: number;
+  /** Of the `ok` ones: writes whose condition held. */
+  swaps: number;
 }
 
-const VALUES = { values: true, metadata: false } as const;
-const RETRY_MS = 40;
+/** What a client means to do to a record. */
+interface Intent {
+  readonly key: string;
+  readonly demand?: Demand | undefined;
+}
+
+const EVERYTHING = { values: true, metadata: true } as const;
 const SEARCH_LIMIT = 100;
+/** Share of the searches that ask for one group. */
+const FILTERED = 0.5;
 
 export class SimulatedClient {
   readonly #options: ClientOptions;
   readonly #session: Session;
-  readonly counts: ClientCounts = { ok: 0, failed: 0, unknown: 0 };
-  #stopped = false;
+  readonly #caller: Caller;
+  /** The newest that it knows of each key. */
+  readonly #known = new Map<string, { readonly serial: number; readonly version: Version }>();
+  readonly counts: ClientCounts = { ok: 0, failed: 0, unknown: 0, conflicts: 0, swaps: 0 };
 
   constructor(options: ClientOptions) {
     this.#options = options;
+    this.#caller = new Caller(options);
     this.#session = new Session(options.name, 1_700_000_000_000);
   }
 
   /** Works until `stop`; resolves when the last operation is over. Never rejects. */
   async run(): Promise<void> {
     const { random, workload, scheduler } = this.#options;
-    while (!this.#stopped) {
+    while (!this.#caller.isStopped) {
       await sleep(scheduler, random.exponential(workload.pauseMs));
-      if (!this.#stopped) await this.once();
+      if (!this.#caller.isStopped) await this.once();
     }
   }
 
   stop(): void {
-    this.#stopped = true;
+    this.#caller.stop();
   }
 
   /** One operation, drawn from the workload. */
@@ -82,33 +92,24 @@ export class SimulatedClient {
     const kind = weighted(random, workload.shares);
     switch (kind) {
       case 'upsert':
+      case 'patch':
       case 'delete':
-        return this.write(kind, this.#someKeys());
+        return this.#write(kind, this.#someIntents(kind));
       case 'fetch':
         return this.fetch(this.#someKeys());
       case 'search':
-        return this.search();
+        return random.chance(FILTERED) ? this.#searchGroup() : this.search();
+      case 'sweep':
+        return this.sweep(random.integer(0, GROUPS - 1));
       default:
         return unreachable(kind);
     }
   }
 
   /** One request for several records. Resolves when every one of them has an outcome. */
-  async write(kind: WriteKind, keys: readonly string[]): Promise<void> {
-    const { oracle, history, name, random } = this.#options;
-    const writes = keys.map((key) => oracle.beginWrite(key, kind));
-    const start = history.now();
-    // Without a key of the client's, the node's router makes one and tries again by itself.
-    const key = random.chance(0.8) ? this.#session.take() : undefined;
-    const outcomes = await this.#outcomes(kind, writes, key);
-    if (key !== undefined) this.#session.release(key);
-    writes.forEach((write, at) => {
-      const outcome = outcomes[at] ?? UNKNOWN;
-      const end = endOf(outcome);
-      oracle.endWrite(write, end);
-      history.wrote({ client: name, start, write, outcome: end, existed: existedOf(outcome) });
-      this.#count(end.kind);
-    });
+  write(kind: WriteKind, keys: readonly string[]): Promise<void> {
+    const intents = keys.map((key) => ({ key }));
+    return this.#write(kind, intents);
   }
 
   async fetch(keys: readonly string[]): Promise<void> {
@@ -116,127 +117,169 @@ export class SimulatedClient {
     const floors = keys.map((key) => oracle.beginRead(key));
     const consistency = this.#consistency();
     const start = history.now();
-    const records = await this.#reading((node, timeoutMs) =>
-      this.#options.wire.call(node, timeoutMs, ({ records: backend }, options) =>
-        backend.fetch(COLLECTION, keys, VALUES, { ...options, consistency }),
-      ),
+    const records = await this.#caller.read((backend, options) =>
+      backend.fetch(COLLECTION, keys, EVERYTHING, { ...options, consistency }),
     );
-    if (records === undefined) return;
+    if (records === undefined) return this.#count('not-applied');
     keys.forEach((key, at) => {
-      const record = records[at];
-      const observed = record && { serial: serialOf(record.values), version: record.version };
+      const observed = observedOf(records[at]);
       oracle.endRead(key, floors[at], observed);
       history.read({ client: name, start, key, serial: observed?.serial });
+      this.#learn(key, observed);
     });
     this.#count('applied');
   }
 
   /** Finds all records there are: each must be fresh, and those that must exist must be there. */
   async search(): Promise<void> {
-    const { oracle, findings, random } = this.#options;
-    const consistency = this.#consistency();
+    const { oracle } = this.#options;
     const floors = new Map(oracle.keys.map((key) => [key, oracle.beginRead(key)]));
+    const found = await this.#found();
+    if (found === undefined) return;
+    for (const [key, floor] of floors) {
+      const observed = found.get(key);
+      oracle.endRead(key, floor, observed);
+      this.#learn(key, observed);
+    }
+  }
+
+  /** Deletes all records of a group. */
+  async sweep(group: number): Promise<void> {
+    const { oracle } = this.#options;
+    const floors = oracle.beginSweep(group);
+    const filter = groupFilter(group);
+    const answer = await this.#caller.read((backend, options) =>
+      backend.deleteByFilter(COLLECTION, { filter }, options),
+    );
+    if (answer === undefined) return this.#count('not-applied');
+    if (answer.next === undefined) oracle.endSweep(group, floors);
+    this.#count('applied');
+  }
+
+  async #searchGroup(): Promise<void> {
+    const { oracle, random } = this.#options;
+    const group = random.integer(0, GROUPS - 1);
+    const floors = new Map(oracle.keys.map((key) => [key, oracle.beginRead(key)]));
+    const found = await this.#found(groupFilter(group));
+    if (found === undefined) return;
+    for (const [key, floor] of floors) oracle.endGroupRead(group, key, floor, found.get(key));
+  }
+
+  /** What a search finds, by key; undefined where no answer came. */
+  async #found(filter?: Uint8Array): Promise<ReadonlyMap<string, Observed> | undefined> {
+    const { findings, random } = this.#options;
+    const consistency = this.#consistency();
     const query = {
       vector: valuesOf(random.integer(0, 1_000), ''),
       k: SEARCH_LIMIT,
       offset: 0,
       ef: 0,
       includeValues: true,
-      includeMetadata: false,
+      includeMetadata: true,
+      ...(filter !== undefined && { filter }),
     };
-    const answer = await this.#reading((node, timeoutMs) =>
-      this.#options.wire.call(node, timeoutMs, ({ records }, options) =>
-        records.search(COLLECTION, [query], { ...options, consistency, allowPartial: false }),
-      ),
+    const answer = await this.#caller.read((backend, options) =>
+      backend.search(COLLECTION, [query], { ...options, consistency, allowPartial: false }),
     );
-    if (answer === undefined) return;
-    const hits = answer.results[0] ?? [];
-    const found = new Map(hits.map((hit) => [hit.id, hit]));
-    if (found.size !== hits.length) findings.report('no duplicates', 'a search finds an id twice');
-    for (const [key, floor] of floors) {
-      const hit = found.get(key);
-      const observed = hit && { serial: serialOf(hit.values), version: hit.version };
-      oracle.endRead(key, floor, observed);
+    if (answer === undefined) {
+      this.#count('not-applied');
+      return undefined;
     }
+    const hits = answer.results[0] ?? [];
     const distances = hits.map(({ distance }) => distance);
     if (distances.some((distance, at) => distance < (distances[at - 1] ?? 0))) {
       findings.report('search order', `distances ${distances.join(', ')}`);
     }
+    const found = new Map<string, Observed>();
+    for (const hit of hits) {
+      const observed = observedOf(hit);
+      if (observed !== undefined) found.set(hit.id, observed);
+    }
+    if (found.size !== hits.length) findings.report('no duplicates', 'a search finds an id twice');
     this.#count('applied');
+    return found;
   }
 
-  /** What became of each record; never rejects. */
-  async #outcomes(
-    kind: WriteKind,
-    writes: readonly Write[],
-    key: RequestKey | undefined,
-  ): Promise<readonly WriteOutcome[]> {
-    const { nowMs, workload, random, scheduler } = this.#options;
-    const endMs = nowMs() + workload.patienceMs;
-    const retry = key !== undefined && random.chance(0.5) ? 'client' : 'router';
-    const options = { idempotencyKey: key, retry } as const;
-    let known: readonly WriteOutcome[] = [];
-    let isLost = false;
-    for (;;) {
-      const timeoutMs = Math.min(workload.attemptMs, endMs - nowMs());
-      const attempt = await this.#attempt(kind, writes, options, timeoutMs);
-      known = merged(known, isLost ? attempt.outcomes.map(doubted) : attempt.outcomes);
-      isLost ||= attempt.isLost;
-      if (known.length > 0 && !known.some(isWorthRetrying)) return known;
-      await sleep(scheduler, random.next() * RETRY_MS);
-      // Without a key of its own, a write of which anything may have happened is not sent again.
-      const isSpent = key === undefined && known.some(({ kind: end }) => end !== 'not-applied');
-      if (isSpent || this.#stopped || nowMs() >= endMs) return known;
-    }
+  async #write(kind: WriteKind, intents: readonly Intent[]): Promise<void> {
+    const { oracle, history, name, random } = this.#options;
+    const writes = intents.map(({ key, demand }) => oracle.beginWrite(key, kind, demand));
+    const start = history.now();
+    // Without a key of the client's, the node's router makes one and tries again by itself. Deletes
+    // have one always: that is how the log tells them from those of a sweep.
+    const isKeyed = kind === 'delete' || random.chance(0.8);
+    const requestKey = isKeyed ? this.#session.take() : undefined;
+    const outcomes = await this.#caller.write(
+      writes.length,
+      requestKey,
+      this.#request(kind, writes),
+    );
+    if (requestKey !== undefined) this.#session.release(requestKey);
+    writes.forEach((write, at) => {
+      const outcome = outcomes[at] ?? UNKNOWN;
+      const end = endOf(outcome);
+      oracle.endWrite(write, end);
+      const metSerial = this.#metSerial(write, end);
+      const existed = existedOf(outcome);
+      history.wrote({ client: name, start, write, outcome: end, existed, metSerial });
+      this.#note(write, end);
+    });
   }
 
-  /** No outcomes where there was nobody to ask. */
-  async #attempt(
-    kind: WriteKind,
-    writes: readonly Write[],
-    keyed: Pick<WriteOptions, 'idempotencyKey' | 'retry'>,
-    timeoutMs: number,
-  ): Promise<{ readonly outcomes: readonly WriteOutcome[]; readonly isLost: boolean }> {
-    const { wire, findings } = this.#options;
-    const node = this.#someNode();
-    if (node === undefined) return { outcomes: [], isLost: false };
-    try {
-      const { outcomes } = await wire.call(node, timeoutMs, ({ records }, options) => {
-        const writing = { ...options, ...keyed };
-        if (kind === 'upsert') {
-          const batch = writes.map((write) => this.#record(write));
-          return records.upsert(COLLECTION, batch, writing);
-        }
-        const ids = writes.map(({ key }) => key);
-        return records.delete(COLLECTION, ids, writing);
-      });
-      return { outcomes, isLost: false };
-    } catch (thrown) {
-      const outcome = failedOutcome(thrown, findings);
-      return { outcomes: writes.map(() => outcome), isLost: outcome.kind === 'unknown' };
-    }
-  }
-
-  /** The answer, or `undefined` when none came in time. */
-  async #reading<T>(
-    attempt: (node: Callee, timeoutMs: number) => Promise<T>,
-  ): Promise<T | undefined> {
-    const { nowMs, workload, random, scheduler } = this.#options;
-    const endMs = nowMs() + workload.patienceMs;
-    while (nowMs() < endMs) {
-      const node = this.#someNode();
-      if (node !== undefined) {
-        try {
-          return await attempt(node, Math.min(workload.attemptMs, endMs - nowMs()));
-        } catch (thrown) {
-          if (!isRetryable(thrown, this.#options.findings)) break;
-        }
+  #request(kind: WriteKind, writes: readonly Write[]): SendWrite {
+    const ids = writes.map(({ key }) => key);
+    switch (kind) {
+      case 'upsert': {
+        const records = writes.map((write) => this.#record(write));
+        return (backend, options) => backend.upsert(COLLECTION, records, options);
       }
-      if (this.#stopped) break;
-      await sleep(scheduler, random.next() * RETRY_MS);
+      case 'patch': {
+        const patches = writes.map(({ key, serial, demand }) => {
+          return { id: key, metadata: patchOf(serial), condition: conditionOf(demand) };
+        });
+        return (backend, options) => backend.patch(COLLECTION, patches, options);
+      }
+      case 'delete': {
+        const ifVersions = writes.map(({ demand }) =>
+          demand?.kind === 'version' ? demand.version : undefined,
+        );
+        return (backend, options) => backend.delete(COLLECTION, ids, { ...options, ifVersions });
+      }
+      default:
+        return unreachable(kind);
     }
-    this.#count('not-applied');
-    return undefined;
+  }
+
+  #record({ key, serial, demand }: Write): NewRecord {
+    const { metadataBytes, expiring } = this.#options.workload;
+    const expires = this.#options.random.chance(expiring.share);
+    return {
+      id: key,
+      values: valuesOf(serial, key),
+      metadata: metadataOf(serial, metadataBytes),
+      condition: conditionOf(demand),
+      ...(expires && { ttlMs: expiring.ttlMs }),
+    };
+  }
+
+  /** Whose record a condition met that did not hold. */
+  #metSerial({ key }: Write, end: WriteEnd): number | undefined {
+    const met = end.kind === 'not-applied' ? end.met : undefined;
+    return met?.kind === 'record' ? this.#options.oracle.serialAt(key, met.version) : undefined;
+  }
+
+  #note({ key, kind, serial, demand }: Write, end: WriteEnd): void {
+    if (end.kind === 'applied') {
+      if (demand !== undefined) this.counts.swaps++;
+      if (kind === 'delete') this.#known.delete(key);
+      else this.#known.set(key, { serial, version: end.version });
+    }
+    const isMet = end.kind === 'not-applied' && end.met !== undefined;
+    if (isMet) this.counts.conflicts++;
+    this.#count(isMet ? 'applied' : end.kind);
+  }
+
+  #learn(key: string, observed: Observed | undefined): void {
+    if (observed !== undefined) this.#known.set(key, observed);
   }
 
   /** Both are linearizable; where leases are off they are the same. */
@@ -244,15 +287,18 @@ export class SimulatedClient {
     return this.#options.random.chance(0.5) ? 'leased' : 'strong';
   }
 
-  #record(write: Write): { id: string; values: Uint8Array; metadata: Uint8Array } {
-    const { key, serial } = write;
-    const { metadataBytes } = this.#options.workload;
-    return { id: key, values: valuesOf(serial, key), metadata: metadataOf(serial, metadataBytes) };
+  #someIntents(kind: WriteKind): Intent[] {
+    return this.#someKeys().map((key) => ({ key, demand: this.#someDemand(kind, key) }));
   }
 
-  #someNode(): Callee | undefined {
-    const nodes = this.#options.nodes();
-    return nodes.length === 0 ? undefined : this.#options.random.pick(nodes);
+  /** Of what the client knows some is old: then the condition does not hold. */
+  #someDemand(kind: WriteKind, key: string): Demand | undefined {
+    const { random, workload } = this.#options;
+    if (!random.chance(workload.conditional)) return undefined;
+    const known = this.#known.get(key);
+    const version = known && ({ kind: 'version', ...known } as const);
+    if (kind !== 'upsert') return version;
+    return random.pick([{ kind: 'absent' }, { kind: 'exists' }, version, version] as const);
   }
 
   #someKeys(): string[] {
@@ -267,6 +313,23 @@ export class SimulatedClient {
     else if (kind === 'not-applied') this.counts.failed++;
     else this.counts.unknown++;
   }
+}
+
+function observedOf(
+  record:
+    | {
+        readonly version: Version;
+        readonly values?: Uint8Array | undefined;
+        readonly metadata?: Uint8Array | undefined;
+      }
+    | undefined,
+): Observed | undefined {
+  if (record === undefined) return undefined;
+  return { ...authorsRead(record.values, record.metadata), version: record.version };
+}
+
+function conditionOf(demand: Demand | undefined): WriteCondition | undefined {
+  return demand?.kind === 'version' ? { kind: 'version', version: demand.version } : demand;
 }
 
 function weighted<Name extends string>(

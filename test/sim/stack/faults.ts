@@ -7,6 +7,7 @@ import { PARTITION_SHAPES, type PartitionShape } from '../kit/partitions.js';
 import type { DiskOperation } from '../kit/sim-disk.js';
 import type { SimRandom } from '../kit/sim-random.js';
 import type { DamagedStore, DamageKind } from './damage.js';
+import { GRAPH_DAMAGE_KINDS, type GraphDamageKind } from './graph-damage.js';
 
 /** Whom a fault meets: the node that leads the group at that moment, else the node. */
 export interface Target {
@@ -43,6 +44,15 @@ export type Fault =
   | { readonly kind: 'wall-jump'; readonly target: Target; readonly byMs: number }
   /** The next such operation of the machine's disk fails with EIO. */
   | { readonly kind: 'io-error'; readonly target: Target; readonly operation: DiskOperation }
+  /** The same, of the operations on files of graphs. */
+  | { readonly kind: 'graph-error'; readonly target: Target; readonly operation: DiskOperation }
+  /** The process dies, and finds a checkpoint of a graph damaged when it comes back. */
+  | {
+      readonly kind: 'graph-damage';
+      readonly target: Target;
+      readonly how: GraphDamageKind;
+      readonly durationMs: number;
+    }
   /** The process dies, and finds its disk damaged when it comes back. */
   | {
       readonly kind: 'damage';
@@ -81,7 +91,13 @@ const COMMON_KINDS: readonly FaultKind[] = [
   'full-disk',
   'wall-jump',
 ];
-const KINDS: readonly FaultKind[] = [...COMMON_KINDS, 'io-error', 'damage'];
+const KINDS: readonly FaultKind[] = [
+  ...COMMON_KINDS,
+  'io-error',
+  'damage',
+  'graph-error',
+  'graph-damage',
+];
 
 /** Each run has some kinds of faults and not others: rare combinations become likely. */
 export function drawFaultProfile(random: SimRandom): FaultProfile {
@@ -93,6 +109,9 @@ export function drawFaultProfile(random: SimRandom): FaultProfile {
   const disk = random.fork('disk');
   weights['io-error'] = disk.chance(0.4) ? disk.integer(1, 3) : 0;
   weights.damage = disk.chance(0.8) ? disk.integer(1, 3) : 0;
+  const graphs = random.fork('graphs');
+  weights['graph-error'] = graphs.chance(0.8) ? graphs.integer(1, 3) : 0;
+  weights['graph-damage'] = graphs.chance(0.8) ? graphs.integer(1, 3) : 0;
   return {
     meanGapMs: random.pick([150, 400, 1_200]),
     weights,
@@ -131,7 +150,10 @@ function faultOf(random: SimRandom, kind: FaultKind, target: Target, durationMs:
     case 'wall-jump':
       return { kind, target, byMs: random.pick([-60_000, -500, 500, 60_000]) };
     case 'io-error':
+    case 'graph-error':
       return { kind, target, operation: random.pick(['read', 'write', 'sync'] as const) };
+    case 'graph-damage':
+      return { kind, target, durationMs, how: random.pick(GRAPH_DAMAGE_KINDS) };
     case 'damage': {
       const store = random.pick(['log', 'points'] as const);
       const how = random.pick(['flip', 'keys', 'batches'] as const);

@@ -7,6 +7,7 @@ import type { ClusterStatus } from '../../../src/shared/codec/admin-messages.js'
 import { crc32c } from '../../../src/shared/crc32c.js';
 import type { Machine } from './machine.js';
 import type { Stack } from './stack.js';
+import { overdueRecords, verified } from './verification.js';
 
 /** Virtual time from the heal until all serve: restarts, elections, backoffs of the links. */
 const RECOVERY_LIMIT_MS = 60_000;
@@ -29,7 +30,7 @@ export async function settle(stack: Stack): Promise<boolean> {
   wire.isFaulty = false;
   if (!(await serves(stack))) return false;
   watch.assertNoticed();
-  return usable(stack);
+  return (await usable(stack)) && forgets(stack);
 }
 
 /** Waits until every node is ready, no replica is out, and no call of the clients is open. */
@@ -93,7 +94,8 @@ async function statusOf(stack: Stack): Promise<ClusterStatus | undefined> {
 /** Every record that was acknowledged is read back, then every key is written and read. */
 async function usable(stack: Stack): Promise<boolean> {
   const { oracle, findings } = stack;
-  const patient = { ...stack.parameters.workload, ...PATIENCE };
+  const { workload } = stack.parameters;
+  const patient = { ...workload, ...PATIENCE, expiring: { ...workload.expiring, share: 0 } };
   const client = stack.client('inspector', patient);
   const { keys } = oracle;
   const work = async (): Promise<void> => {
@@ -117,13 +119,24 @@ async function usable(stack: Stack): Promise<boolean> {
   return findings.first === undefined;
 }
 
-/** Replicas of a shard at the same applied index store the same, byte for byte. */
+/** What has expired is deleted, where the clocks are right again. */
+async function forgets(stack: Stack): Promise<boolean> {
+  if (await stack.reaches(CALM_LIMIT_MS, () => overdueRecords(stack) === '')) return true;
+  stack.findings.report('what expires goes', overdueRecords(stack));
+  return false;
+}
+
+/**
+ * Replicas of a shard at the same applied index store the same, byte for byte, and what they say of
+ * their contents is what their log says.
+ */
 export async function sameReplicas(stack: Stack): Promise<void> {
   const { findings, world } = stack;
   const endMs = world.nowMs + CALM_LIMIT_MS;
   let difference = '';
   while (world.nowMs < endMs && findings.first === undefined) {
-    difference = (await missingFrom(stack)) || (await differenceBetween(stack));
+    difference =
+      (await verified(stack)) || (await missingFrom(stack)) || (await differenceBetween(stack));
     if (difference === '') return;
     await stack.reaches(POLL_MS, () => false);
   }

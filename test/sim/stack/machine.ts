@@ -2,22 +2,23 @@
  * Goal: one machine of the cluster, with a disk that outlives its processes. Method: the production
  * `Node` over a simulated environment; a supervisor starts it again whenever it ends by itself.
  */
-import type { CommandResult } from '../../../src/engine/engine.js';
-import { FlatIndex } from '../../../src/engine/index/flat-index.js';
-import { ShardEngine, type ShardEngineOptions } from '../../../src/engine/shard-engine.js';
+import type { CheckpointPolicy } from '../../../src/engine/checkpoint/checkpoint-policy.js';
+import type { ShardGenesis } from '../../../src/engine/engine.js';
 import type { NodeConfig } from '../../../src/node/config.js';
 import type { EndpointsOptions } from '../../../src/node/endpoints.js';
 import { Node } from '../../../src/node/node.js';
 import type { CompactionPolicy } from '../../../src/replica/log-compaction.js';
 import { FlotillaError } from '../../../src/shared/errors.js';
-import type { CommittedEntry } from '../../../src/shared/state-machine.js';
+import type { Logger } from '../../../src/shared/logger.js';
 import type { SimClockOptions } from '../kit/sim-clock.js';
 import type { CrashKind, SimDisk } from '../kit/sim-disk.js';
 import { SimEnvironment } from '../kit/sim-environment.js';
 import type { SimNetwork } from '../kit/sim-network.js';
 import type { World } from '../kit/world.js';
 import type { Callee } from './client-wire.js';
+import type { ShardWatch } from './shard-watch.js';
 import type { StackWatch } from './watch.js';
+import { WatchedEngine } from './watched-engine.js';
 
 export interface MachineOptions {
   readonly world: World;
@@ -26,7 +27,9 @@ export interface MachineOptions {
   readonly config: NodeConfig;
   readonly clock: SimClockOptions;
   readonly compaction: CompactionPolicy;
+  readonly checkpoints: CheckpointPolicy;
   readonly watch: StackWatch;
+  readonly shards: ShardWatch;
 }
 
 /** How long the supervisor waits before it starts a node again. */
@@ -37,6 +40,7 @@ export class Machine {
   readonly disk: SimDisk;
   readonly #options: MachineOptions;
   #wallJumpMs = 0;
+  #wallHighMs = 0;
   #process: Process | undefined;
   #incarnation = 0;
   /** Whether the supervisor keeps a process running. */
@@ -55,6 +59,12 @@ export class Machine {
   /** The process that runs, if there is one. */
   get process(): Process | undefined {
     return this.#process?.isGone === false ? this.#process : undefined;
+  }
+
+  /** The latest that a wall clock of this machine has ever shown. */
+  get wallHighMs(): number {
+    this.#noteWall();
+    return this.#wallHighMs;
   }
 
   start(): void {
@@ -84,6 +94,7 @@ export class Machine {
   }
 
   jumpWall(byMs: number): void {
+    this.#noteWall();
     this.#wallJumpMs += byMs;
     this.process?.environment.clock.jumpWall(byMs);
   }
@@ -93,9 +104,15 @@ export class Machine {
     this.jumpWall(-this.#wallJumpMs);
   }
 
+  #noteWall(): void {
+    const wallMs = this.#process?.environment.clock.wallMs() ?? 0;
+    this.#wallHighMs = Math.max(this.#wallHighMs, wallMs);
+  }
+
   #spawn(): void {
     const { world, network, disk, clock } = this.#options;
     this.#incarnation++;
+    this.#noteWall();
     const previous = this.#process;
     // A machine that comes back answers what is still sent to its old connections with a reset.
     previous?.environment.network.end('reset');
@@ -185,19 +202,14 @@ export class Process implements Callee {
 
   /** Ends when the node does; what is left of its process then dies with it. */
   async #run(): Promise<void> {
-    const { config, watch, compaction } = this.#options;
+    const { config, compaction } = this.#options;
     const { environment } = this;
     const node = await Node.start({
       config,
-      logger: watch.logger(this.nodeId, () => !this.#isGone),
+      logger: this.#logger,
       environment,
       compaction,
-      createEngine: (genesis, path) =>
-        new WatchedEngine(
-          { environment, genesis, path, createIndex, ...config.engine },
-          this.nodeId,
-          watch,
-        ),
+      createEngine: (genesis, path) => this.#createEngine(genesis, path),
       openEndpoints: async (options) => {
         this.#endpoints = options;
         const { client, http } = config.listen;
@@ -215,34 +227,30 @@ export class Process implements Callee {
     await node.closed;
   }
 
+  get #logger(): Logger {
+    return this.#options.watch.logger(this.nodeId, () => !this.#isGone);
+  }
+
+  #createEngine(genesis: ShardGenesis, path: string): WatchedEngine {
+    const { config, checkpoints, watch, shards, disk } = this.#options;
+    const { environment, nodeId } = this;
+    const logger = this.#logger;
+    return new WatchedEngine(
+      { environment, genesis, path, checkpoints, logger, ...config.engine },
+      {
+        nodeId,
+        watch,
+        shards,
+        isAlive: () => !this.#isGone && !this.isPaused,
+        canRead: () => !disk.isToFail('read'),
+      },
+    );
+  }
+
   #gone(): void {
     if (this.#isGone) return;
     this.#isGone = true;
     if (!this.environment.clock.isStopped) this.environment.crash('process');
     for (const listener of [...this.#listeners]) listener();
-  }
-}
-
-const createIndex: NonNullable<ShardEngineOptions['createIndex']> = (options) =>
-  new FlatIndex(options);
-
-/** The production engine in this thread; the watch sees what it applies. */
-class WatchedEngine extends ShardEngine {
-  readonly #shard: { readonly shardId: number; readonly nodeId: number };
-  readonly #watch: StackWatch;
-
-  constructor(options: ShardEngineOptions, nodeId: number, watch: StackWatch) {
-    super(options);
-    this.#shard = { shardId: options.genesis.shardId, nodeId };
-    this.#watch = watch;
-  }
-
-  override async apply(
-    entries: readonly CommittedEntry[],
-    lastIndex: number,
-  ): Promise<CommandResult[]> {
-    const results = await super.apply(entries, lastIndex);
-    this.#watch.applied(this.#shard, entries, results);
-    return results;
   }
 }

@@ -5,6 +5,7 @@ import type { SimNetwork } from '../kit/sim-network.js';
 import type { World } from '../kit/world.js';
 import { type DamageKind, damageDisk } from './damage.js';
 import { drawFault, type Fault, type FaultProfile, type Target } from './faults.js';
+import { GRAPH_PATHS, GraphDamage } from './graph-damage.js';
 import type { Machine } from './machine.js';
 import type { StackWatch } from './watch.js';
 
@@ -35,6 +36,7 @@ export class Nemesis {
   readonly records: FaultRecord[] = [];
   /** How often a damage of which kind was really done. */
   readonly damages: Record<DamageKind, number> = { flip: 0, keys: 0, batches: 0 };
+  readonly graphDamage = new GraphDamage();
   /** The only machine whose disk is damaged: more could be more than a group can bear. */
   #damaged: Machine | undefined;
   #isOver = false;
@@ -118,6 +120,12 @@ export class Nemesis {
       case 'io-error':
         this.#machine(fault.target).disk.failNext(fault.operation);
         break;
+      case 'graph-error':
+        this.#machine(fault.target).disk.failNext(fault.operation, GRAPH_PATHS);
+        break;
+      case 'graph-damage':
+        void this.#damageGraph(fault, index);
+        break;
       case 'damage':
         void this.#damage(fault, index);
         break;
@@ -165,6 +173,18 @@ export class Nemesis {
     if (done === undefined) return;
     this.damages[fault.how]++;
     watch.damaged(machine.nodeId, done.groups);
+  }
+
+  /** On any machine: graphs are made of what the machine has besides. */
+  async #damageGraph(
+    fault: Extract<Fault, { kind: 'graph-damage' }>,
+    index: number,
+  ): Promise<void> {
+    const machine = this.#machine(fault.target);
+    machine.crash('process');
+    this.#later(fault.durationMs, () => machine.start());
+    const random = this.#options.world.fork(`graph damage ${index}`);
+    await this.graphDamage.damage(machine.disk, fault.how, random);
   }
 
   #partition(fault: Extract<Fault, { kind: 'partition' }>, index: number): void {

@@ -10,7 +10,8 @@ import { type FlotillaError, isFlotillaError } from '../../../src/shared/errors.
 import type { SimRandom } from '../kit/sim-random.js';
 import type { Callee, ClientWire } from './client-wire.js';
 import type { Findings } from './findings.js';
-import { collectionNamed, metadataOf, valuesOf } from './workload.js';
+import { metadataOf, valuesOf } from './record-content.js';
+import { collectionNamed } from './workload.js';
 
 export interface OperatorOptions {
   readonly scheduler: Scheduler;

@@ -1,4 +1,8 @@
 /** Goal: every run is another cluster. Method: all sizes and speeds are drawn from the seed. */
+import {
+  CHECKPOINT_POLICY,
+  type CheckpointPolicy,
+} from '../../../src/engine/checkpoint/checkpoint-policy.js';
 import type { EngineConfig, NodeConfig } from '../../../src/node/config.js';
 import type { CompactionPolicy } from '../../../src/replica/log-compaction.js';
 import { deriveTiming } from '../../../src/replica/timing.js';
@@ -8,6 +12,7 @@ import type { SimDiskOptions } from '../kit/sim-disk.js';
 import type { SimNetworkOptions } from '../kit/sim-network.js';
 import type { SimRandom } from '../kit/sim-random.js';
 import { drawFaultProfile, type FaultProfile } from './faults.js';
+import { GRAPH_PATHS } from './graph-damage.js';
 import { drawWorkload, type Workload } from './workload.js';
 
 export interface StackParameters {
@@ -20,6 +25,7 @@ export interface StackParameters {
   readonly clientDelayMs: number;
   readonly answerLoss: number;
   readonly engine: EngineConfig;
+  readonly checkpoints: CheckpointPolicy;
   readonly workload: Workload;
   readonly faults: FaultProfile;
 }
@@ -48,7 +54,11 @@ export function drawParameters(random: SimRandom): StackParameters {
       stallProbability: random.pick([0, 0, 0.000_5, 0.003]),
       stallMaxMs: random.pick([200, 2_000]),
     },
-    disk: { syncMaxMs: random.pick([2, 20, 80]), writeMaxMs: 1 },
+    disk: {
+      syncMaxMs: random.pick([2, 20, 80]),
+      writeMaxMs: 1,
+      slowFiles: { within: GRAPH_PATHS, maxMs: random.fork('graph files').pick([1, 20, 200]) },
+    },
     compaction: {
       thresholdEntries: random.pick([20, 60, 10_000]),
       thresholdBytes: random.pick([10_000, 64 * 1024 * 1024]),
@@ -65,6 +75,7 @@ export function drawParameters(random: SimRandom): StackParameters {
     workload,
     faults: takesReplicasAway(workload) ? withoutDamage(faults) : faults,
     engine: drawEngine(random.fork('engine')),
+    checkpoints: drawCheckpoints(random.fork('checkpoints')),
   };
 }
 
@@ -80,6 +91,14 @@ function withoutDamage(faults: FaultProfile): FaultProfile {
 /** Heads that are full after a few writes, too. */
 function drawEngine(random: SimRandom): EngineConfig {
   return { headFloatsMax: random.pick([8, 64, 1_048_576]), exactCopy: random.chance(0.5) };
+}
+
+/** After some inserts; seldom as in production, which is never here. */
+function drawCheckpoints(random: SimRandom): CheckpointPolicy {
+  return {
+    insertsMin: random.pick([1, 2, 4, 16, CHECKPOINT_POLICY.insertsMin]),
+    closingInsertsMin: random.pick([1, 4, CHECKPOINT_POLICY.closingInsertsMin]),
+  };
 }
 
 const SHUTDOWN_TIMEOUT_MS = 5_000;

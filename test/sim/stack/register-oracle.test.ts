@@ -2,33 +2,40 @@
 // Method: tiny histories by hand, one for each thing that can be wrong and its honest twin.
 import { describe, expect, it } from 'vitest';
 import { Findings } from './findings.js';
-import { RegisterOracle, type Write, type WriteKind } from './register-oracle.js';
+import { groupOf } from './record-content.js';
+import { type Demand, RegisterOracle, type Write, type WriteKind } from './register-oracle.js';
 
 const KEY = 'key';
 
 function harness() {
   const findings = new Findings(() => 0);
   const oracle = new RegisterOracle(findings);
-  const applied = (version: bigint, kind: WriteKind = 'upsert'): Write => {
-    const write = oracle.beginWrite(KEY, kind);
+  const logged = (write: Write, version: bigint): void => {
+    oracle.logged(KEY, version, write.kind === 'delete' ? undefined : write.serial);
+  };
+  const applied = (version: bigint, kind: WriteKind = 'upsert', demand?: Demand): Write => {
+    const write = oracle.beginWrite(KEY, kind, demand);
+    logged(write, version);
     oracle.endWrite(write, { kind: 'applied', version });
     return write;
   };
-  const reads = (shown: Write | undefined, version = shown?.seenVersion ?? 0n): void => {
-    const observed = shown && { serial: shown.serial, version };
-    oracle.endRead(KEY, oracle.beginRead(KEY), observed);
+  const shown = (write: Write, version = write.seenVersion ?? 0n, base = write.serial) => {
+    return { serial: write.serial, base, version };
   };
-  return { oracle, applied, reads, broken: () => findings.first?.invariant };
+  const reads = (write: Write | undefined, version?: bigint): void => {
+    oracle.endRead(KEY, oracle.beginRead(KEY), write && shown(write, version));
+  };
+  return { oracle, applied, logged, reads, shown, broken: () => findings.first?.invariant };
 }
 
 describe('the register oracle', () => {
   it('accepts the newest of the acknowledged writes, and one that came meanwhile', () => {
-    const { oracle, applied, reads, broken } = harness();
+    const { oracle, applied, reads, shown, broken } = harness();
     reads(undefined);
     reads(applied(1n));
     const floor = oracle.beginRead(KEY);
     const newer = applied(2n);
-    oracle.endRead(KEY, floor, { serial: newer.serial, version: 2n });
+    oracle.endRead(KEY, floor, shown(newer));
     expect(broken()).toBeUndefined();
   });
 
@@ -41,15 +48,16 @@ describe('the register oracle', () => {
   });
 
   it('finds a read that is older than a completed read (P-4)', () => {
-    const { oracle, applied, reads, broken } = harness();
+    const { oracle, applied, logged, reads, broken } = harness();
     const old = applied(1n);
     const open = oracle.beginWrite(KEY, 'upsert');
-    oracle.endRead(KEY, oracle.beginRead(KEY), { serial: open.serial, version: 2n });
+    logged(open, 2n);
+    reads(open);
     reads(old);
     expect(broken()).toBe('reads are fresh');
   });
 
-  it('finds a lost write (P-1), unless a delete may have come', () => {
+  it('finds a lost write (P-1), unless the log has a delete of it', () => {
     const lost = harness();
     lost.applied(1n);
     lost.reads(undefined);
@@ -57,9 +65,17 @@ describe('the register oracle', () => {
 
     const deleted = harness();
     deleted.applied(1n);
-    deleted.oracle.endWrite(deleted.oracle.beginWrite(KEY, 'delete'), { kind: 'unknown' });
+    deleted.oracle.logged(KEY, 2n, undefined);
     deleted.reads(undefined);
     expect(deleted.broken()).toBeUndefined();
+  });
+
+  it('finds a record that goes by itself, without an entry that removes it (W3)', () => {
+    const { oracle, applied, reads, broken } = harness();
+    applied(1n);
+    oracle.endWrite(oracle.beginWrite(KEY, 'delete'), { kind: 'unknown' });
+    reads(undefined);
+    expect(broken()).toBe('acknowledged writes survive');
   });
 
   it('finds a record that came back from a delete', () => {
@@ -70,40 +86,152 @@ describe('the register oracle', () => {
     expect(broken()).toBe('reads are fresh');
   });
 
+  it('finds a record that a sweep of its group has left, and no other', () => {
+    const swept = harness();
+    const left = swept.applied(1n);
+    const group = groupOf(left.serial);
+    swept.oracle.endSweep(group, swept.oracle.beginSweep(group));
+    swept.reads(left);
+    expect(swept.broken()).toBe('reads are fresh');
+
+    const other = harness();
+    const spared = other.applied(1n);
+    const otherGroup = groupOf(spared.serial + 1);
+    other.oracle.endSweep(otherGroup, other.oracle.beginSweep(otherGroup));
+    other.reads(spared);
+    expect(other.broken()).toBeUndefined();
+  });
+
+  it('finds a sweep that takes what does not match', () => {
+    const { oracle, applied, broken } = harness();
+    const { serial } = applied(1n);
+    oracle.beginSweep(groupOf(serial));
+    oracle.swept(KEY, serial);
+    expect(broken()).toBeUndefined();
+    oracle.swept(KEY, serial + 1);
+    expect(broken()).toBe('sweeps take what matches');
+  });
+
+  it('finds what a search of a group leaves out, or has too much of (Q1)', () => {
+    const missing = harness();
+    const { serial } = missing.applied(1n);
+    const floor = missing.oracle.beginRead(KEY);
+    missing.oracle.endGroupRead(groupOf(serial + 1), KEY, floor, undefined);
+    expect(missing.broken()).toBeUndefined();
+    missing.oracle.endGroupRead(groupOf(serial), KEY, floor, undefined);
+    expect(missing.broken()).toBe('acknowledged writes survive');
+
+    const extra = harness();
+    const found = extra.applied(1n);
+    const group = groupOf(found.serial + 1);
+    extra.oracle.endGroupRead(group, KEY, undefined, extra.shown(found));
+    expect(extra.broken()).toBe('filters');
+  });
+
+  it('lets a record that has changed meanwhile leave its group', () => {
+    const { oracle, applied, broken } = harness();
+    const { serial } = applied(1n);
+    const floor = oracle.beginRead(KEY);
+    applied(2n, 'patch');
+    oracle.endGroupRead(groupOf(serial), KEY, floor, undefined);
+    expect(broken()).toBeUndefined();
+  });
+
   it('finds a write that is applied twice (F-22)', () => {
-    const { oracle, applied, reads, broken } = harness();
-    const write = applied(1n);
-    const open = oracle.beginWrite(KEY, 'upsert');
-    reads(write, 2n);
+    const read = harness();
+    read.reads(read.applied(1n), 2n);
+    expect(read.broken()).toBe('exactly once');
+
+    const logged = harness();
+    logged.logged(logged.applied(1n, 'patch'), 3n);
+    expect(logged.broken()).toBe('exactly once');
+  });
+
+  it('finds a patch that is seen on two records (F-22)', () => {
+    const { oracle, applied, logged, shown, broken } = harness();
+    const [first, second] = [applied(1n), applied(2n)];
+    const patch = oracle.beginWrite(KEY, 'patch');
+    logged(patch, 3n);
+    oracle.endRead(KEY, undefined, shown(patch, 3n, second.serial));
+    expect(broken()).toBeUndefined();
+    oracle.endRead(KEY, undefined, shown(patch, 3n, first.serial));
     expect(broken()).toBe('exactly once');
-    expect(open.end).toBeUndefined();
   });
 
   it('finds an applied write that was said not to be (P-2), in either order', () => {
     const first = harness();
     const write = first.oracle.beginWrite(KEY, 'upsert');
     first.oracle.endWrite(write, { kind: 'not-applied' });
-    first.reads(write, 1n);
+    first.logged(write, 1n);
     expect(first.broken()).toBe('P-2');
 
     const second = harness();
     const open = second.oracle.beginWrite(KEY, 'upsert');
-    second.reads(open, 1n);
+    second.logged(open, 1n);
     second.oracle.endWrite(open, { kind: 'not-applied' });
     expect(second.broken()).toBe('P-2');
   });
 
-  it('finds a record that nobody wrote, or wrote under another key', () => {
+  it('finds an acknowledged write that is in no log (P-1)', () => {
     const { oracle, broken } = harness();
+    oracle.endWrite(oracle.beginWrite(KEY, 'upsert'), { kind: 'applied', version: 1n });
+    expect(broken()).toBe('acknowledged is logged');
+  });
+
+  it('finds a record that nobody wrote, or wrote under another key', () => {
+    const { oracle, broken, shown } = harness();
     const elsewhere = oracle.beginWrite('other', 'upsert');
-    oracle.endRead(KEY, undefined, { serial: elsewhere.serial, version: 1n });
+    oracle.endRead(KEY, undefined, shown(elsewhere, 1n));
     expect(broken()).toBe('no phantoms');
   });
 
   it('finds a version that does not grow', () => {
-    const { applied, broken } = harness();
+    const { oracle, applied, broken } = harness();
+    const { floor } = oracle.beginWrite(KEY, 'upsert');
+    expect(floor).toBeUndefined();
     applied(2n);
-    applied(2n);
+    applied(2n, 'delete');
     expect(broken()).toBe('versions grow');
+  });
+});
+
+describe('conditions that do not hold (W1)', () => {
+  const demand = { kind: 'version', version: 1n, serial: 1 } as const;
+
+  it('name the version of the record', () => {
+    const { oracle, applied, broken } = harness();
+    applied(1n);
+    const write = oracle.beginWrite(KEY, 'upsert', demand);
+    applied(2n);
+    oracle.endWrite(write, { kind: 'not-applied', met: { kind: 'record', version: 2n } });
+    expect(broken()).toBeUndefined();
+  });
+
+  it.each([
+    ['a version that the record never had', 3n],
+    ['the very version that is demanded', 1n],
+  ])('are found to name %s', (_, version) => {
+    const { oracle, applied, broken } = harness();
+    applied(1n);
+    const write = oracle.beginWrite(KEY, 'upsert', demand);
+    oracle.endWrite(write, { kind: 'not-applied', met: { kind: 'record', version } });
+    expect(broken()).toBe('conflicts name versions');
+  });
+
+  it('are found to name a version that was gone before they were asked', () => {
+    const { oracle, applied, broken } = harness();
+    applied(1n);
+    applied(2n);
+    const absent = oracle.beginWrite(KEY, 'upsert', { kind: 'absent' });
+    oracle.endWrite(absent, { kind: 'not-applied', met: { kind: 'record', version: 1n } });
+    expect(broken()).toBe('reads are fresh');
+  });
+
+  it('are found to miss a record that is there', () => {
+    const { oracle, applied, broken } = harness();
+    applied(1n);
+    const exists = oracle.beginWrite(KEY, 'upsert', { kind: 'exists' });
+    oracle.endWrite(exists, { kind: 'not-applied', met: { kind: 'nothing' } });
+    expect(broken()).toBe('acknowledged writes survive');
   });
 });

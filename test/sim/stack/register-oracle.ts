@@ -3,17 +3,30 @@
  *
  * Method: every write carries a serial of its own, and Flotilla gives every applied write a version
  * that grows along its shard's log. So a read is judged in O(1): by what was complete when it
- * began (its floor), and by what is known of the write whose serial it shows.
+ * began (its floor), by what the log has done to its key, and by what is known of the write whose
+ * serial it shows. What is in no log must not be seen, and nothing goes without an entry that took
+ * it away: a delete, a sweep, or an expiry.
  */
 import { defined, unreachable } from '../../../src/shared/assert.js';
 import type { Version } from '../../../src/shared/types.js';
 import type { Findings } from './findings.js';
+import { type Authors, groupOf } from './record-content.js';
 
-export type WriteKind = 'upsert' | 'delete';
+export type WriteKind = 'upsert' | 'patch' | 'delete';
+
+/** What a write demands of its record; a version, and whose it was, as its client knows them. */
+export type Demand =
+  | { readonly kind: 'absent' }
+  | { readonly kind: 'exists' }
+  | { readonly kind: 'version'; readonly version: Version; readonly serial: number };
+
+/** What a condition that does not hold was held against. */
+export type Met = { readonly kind: 'nothing' } | { readonly kind: 'record'; version: Version };
 
 export type WriteEnd =
   | { readonly kind: 'applied'; readonly version: Version }
-  | { readonly kind: 'not-applied' }
+  /** `met` where the condition did not hold, and the answer says so. */
+  | { readonly kind: 'not-applied'; readonly met?: Met | undefined }
   | { readonly kind: 'unknown' };
 
 /** A write from the moment that a client decided on it. */
@@ -21,37 +34,47 @@ export interface Write {
   readonly serial: number;
   readonly key: string;
   readonly kind: WriteKind;
+  readonly demand: Demand | undefined;
   /** What was complete when the write began. */
   readonly floor: Floor | undefined;
   /** `undefined` while it is under way. An unknown outcome may become true at any later time. */
   end: WriteEnd | undefined;
   /** The version that somebody has seen the write under. */
   seenVersion: Version | undefined;
+  /** Whose record somebody has seen the patch on. */
+  seenBase: number | undefined;
 }
 
-/** The newest state of a key that is known to be reached: no later read may be older. */
+/**
+ * The newest state of a key that is known to be reached: no later read may be older. `nothing`:
+ * what had this version, or was deleted by it, is gone.
+ */
 export interface Floor {
-  readonly kind: WriteKind;
+  readonly kind: 'record' | 'nothing';
   readonly version: Version;
+  /** Of the write that led there. */
+  readonly serial: number;
 }
 
 /** What a read shows of a key. */
-export interface Observed {
-  readonly serial: number;
+export interface Observed extends Authors {
   readonly version: Version;
 }
 
 interface KeyState {
   floor: Floor | undefined;
-  /** Deletes that are under way, or of which nobody will ever know. */
-  openDeletes: number;
-  lastDelete: Version;
+  /** What the log has done to the key, by version: whose record it was then, if it was one. */
+  readonly log: Map<Version, number | undefined>;
+  lastChange: Version;
+  lastRemoval: Version;
 }
 
 export class RegisterOracle {
   readonly #findings: Findings;
   readonly #keys = new Map<string, KeyState>();
   readonly #writes = new Map<number, Write>();
+  /** By group. */
+  readonly #openSweeps: number[] = [];
   #lastSerial = 0;
 
   constructor(findings: Findings) {
@@ -62,24 +85,20 @@ export class RegisterOracle {
     return [...this.#keys.keys()].sort();
   }
 
-  /** Writes that are known to be applied. */
-  get applied(): number {
-    return [...this.#writes.values()].filter(({ end }) => end?.kind === 'applied').length;
-  }
-
-  beginWrite(key: string, kind: WriteKind): Write {
-    const state = this.#state(key);
+  beginWrite(key: string, kind: WriteKind, demand?: Demand): Write {
+    const { floor } = this.#state(key);
     const serial = ++this.#lastSerial;
     const write: Write = {
       serial,
       key,
       kind,
-      floor: state.floor,
+      demand,
+      floor,
       end: undefined,
       seenVersion: undefined,
+      seenBase: undefined,
     };
     this.#writes.set(serial, write);
-    if (kind === 'delete') state.openDeletes++;
     return write;
   }
 
@@ -95,6 +114,7 @@ export class RegisterOracle {
         break;
       case 'not-applied':
         this.#refused(write);
+        if (end.met !== undefined) this.#met(write, end.met);
         break;
       case 'unknown':
         break;
@@ -113,65 +133,152 @@ export class RegisterOracle {
     else this.#endFullRead(key, floor, observed);
   }
 
-  /** Whether a strong read that begins now must show a record: nothing may be deleting it. */
-  mustExist(key: string): boolean {
+  /** As `endRead`, of a read that finds the records of one group only. */
+  endGroupRead(
+    group: number,
+    key: string,
+    floor: Floor | undefined,
+    observed: Observed | undefined,
+  ): void {
+    if (observed !== undefined) {
+      if (groupOf(observed.serial) !== group) {
+        this.#findings.report('filters', `${key} by ${observed.serial} is not of group ${group}`);
+      }
+      this.#endFullRead(key, floor, observed);
+    } else if (floor?.kind === 'record' && groupOf(floor.serial) === group) {
+      if (this.#state(key).lastChange <= floor.version) this.#lost(key, floor);
+    }
+  }
+
+  /** Call before a sweep of a group is sent, and `endSweep` when all of the group was looked at. */
+  beginSweep(group: number): ReadonlyMap<string, Floor | undefined> {
+    this.#openSweeps[group] = 1 + (this.#openSweeps[group] ?? 0);
+    return new Map(this.keys.map((key) => [key, this.beginRead(key)]));
+  }
+
+  endSweep(group: number, floors: ReadonlyMap<string, Floor | undefined>): void {
+    this.#openSweeps[group] = (this.#openSweeps[group] ?? 0) - 1;
+    for (const [key, floor] of floors) {
+      if (floor?.kind !== 'record' || groupOf(floor.serial) !== group) continue;
+      this.#raise(this.#state(key), { ...floor, kind: 'nothing' });
+    }
+  }
+
+  /** An entry of the log has changed the key: `serial` wrote the record, or it is gone. */
+  logged(key: string, version: Version, serial: number | undefined): void {
     const state = this.#state(key);
-    return state.floor?.kind === 'upsert' && !mayBeDeleted(state, state.floor);
+    state.log.set(version, serial);
+    state.lastChange = version;
+    if (serial === undefined) state.lastRemoval = version;
+    else this.#noteVersion(serial, version);
+  }
+
+  /** A sweep has removed a record: some sweep of its group must be under way, or not be decided. */
+  swept(key: string, serial: number): void {
+    const group = groupOf(serial);
+    if ((this.#openSweeps[group] ?? 0) > 0) return;
+    const message = `${key} by ${serial} is deleted, and nobody sweeps group ${group}`;
+    this.#findings.report('sweeps take what matches', message);
+  }
+
+  /** Whose record a key was at a version; `undefined` where it was none. */
+  serialAt(key: string, version: Version): number | undefined {
+    return this.#state(key).log.get(version);
   }
 
   #applied(write: Write, version: Version): void {
-    const state = this.#state(write.key);
-    if (write.floor !== undefined && version <= write.floor.version) {
+    const { key, kind, serial, floor } = write;
+    const state = this.#state(key);
+    if (floor !== undefined && version <= floor.version) {
       this.#findings.report(
         'versions grow',
-        `${nameOf(write)} got version ${version}, begun after ${write.floor.version}`,
+        `${nameOf(write)} got version ${version}, begun after ${floor.version}`,
       );
     }
-    this.#noteVersion(write, version);
-    if (write.kind === 'delete') {
-      state.openDeletes--;
-      if (version > state.lastDelete) state.lastDelete = version;
+    if (kind !== 'delete' && state.log.get(version) !== serial) {
+      const message = `${nameOf(write)} is acknowledged as ${version}, which is not in the log`;
+      this.#findings.report('acknowledged is logged', message);
     }
-    this.#raise(state, { kind: write.kind, version });
+    this.#raise(state, { kind: kind === 'delete' ? 'nothing' : 'record', version, serial });
   }
 
   #refused(write: Write): void {
-    if (write.kind === 'delete') this.#state(write.key).openDeletes--;
     if (write.seenVersion === undefined) return;
     this.#findings.report('P-2', `${nameOf(write)} is said not to be applied, and was`);
   }
 
+  /** A condition that did not hold has read its record. */
+  #met(write: Write, met: Met): void {
+    const { key, floor, demand } = write;
+    if (met.kind === 'nothing') {
+      this.#endEmptyRead(key, floor);
+      return;
+    }
+    const { version } = met;
+    const state = this.#state(key);
+    if (state.log.get(version) === undefined) {
+      const message = `${nameOf(write)} met version ${version}, which ${key} never had`;
+      this.#findings.report('conflicts name versions', message);
+    }
+    if (demand?.kind === 'version' && demand.version === version) {
+      const message = `${nameOf(write)} met the version that it demands, ${version}`;
+      this.#findings.report('conflicts name versions', message);
+    }
+    this.#fresh(key, floor, version, 'a conflict');
+  }
+
   #endEmptyRead(key: string, floor: Floor | undefined): void {
-    if (floor === undefined || floor.kind === 'delete') return;
-    if (mayBeDeleted(this.#state(key), floor)) return;
+    if (floor === undefined || floor.kind === 'nothing') return;
+    if (this.#state(key).lastRemoval <= floor.version) this.#lost(key, floor);
+  }
+
+  #lost(key: string, floor: Floor): void {
     this.#findings.report(
       'acknowledged writes survive',
       `a read of ${key} finds nothing, version ${floor.version} was complete before it began`,
     );
   }
 
-  #endFullRead(key: string, floor: Floor | undefined, { serial, version }: Observed): void {
+  #endFullRead(key: string, floor: Floor | undefined, observed: Observed): void {
+    const { serial, base, version } = observed;
     const write = this.#writes.get(serial);
-    if (write === undefined || write.key !== key || write.kind !== 'upsert') {
-      this.#findings.report('no phantoms', `${key} shows ${serial}, which nobody wrote there`);
+    const maker = this.#writes.get(base);
+    const isMade = maker?.kind === 'upsert' && maker.key === key;
+    if (write?.key !== key || write.kind === 'delete' || !isMade) {
+      const message = `${key} shows ${base} and ${serial}, which nobody wrote there`;
+      this.#findings.report('no phantoms', message);
       return;
     }
-    if (write.end?.kind === 'not-applied') {
-      this.#findings.report('P-2', `${nameOf(write)} is said not to be applied, and was read`);
+    this.#noteVersion(serial, version);
+    write.seenBase ??= base;
+    if (write.seenBase !== base) {
+      const message = `${nameOf(write)} is on ${base}, and was on ${write.seenBase}`;
+      this.#findings.report('exactly once', message);
     }
-    if (floor !== undefined && version < floor.version) {
+    this.#fresh(key, floor, version, `a read that shows ${serial}`);
+  }
+
+  #fresh(key: string, floor: Floor | undefined, version: Version, what: string): void {
+    const isGone = floor?.kind === 'nothing' && version === floor.version;
+    if (floor !== undefined && (isGone || version < floor.version)) {
       this.#findings.report(
         'reads are fresh',
-        `a read of ${key} shows version ${version} (serial ${serial}), ` +
+        `${what} of ${key} tells of version ${version}, ` +
           `${floor.kind} ${floor.version} was complete before it began`,
       );
     }
-    this.#noteVersion(write, version);
-    this.#raise(this.#state(key), { kind: 'upsert', version });
+    const state = this.#state(key);
+    const serial = state.log.get(version);
+    if (serial !== undefined) this.#raise(state, { kind: 'record', version, serial });
   }
 
   /** A write has one place in the log: one version, whoever tells it. */
-  #noteVersion(write: Write, version: Version): void {
+  #noteVersion(serial: number, version: Version): void {
+    const write = this.#writes.get(serial);
+    if (write === undefined) return;
+    if (write.end?.kind === 'not-applied') {
+      this.#findings.report('P-2', `${nameOf(write)} is said not to be applied, and was`);
+    }
     write.seenVersion ??= version;
     if (write.seenVersion === version) return;
     this.#findings.report(
@@ -180,20 +287,20 @@ export class RegisterOracle {
     );
   }
 
+  /** Of one version, what came after it counts. */
   #raise(state: KeyState, floor: Floor): void {
-    if (state.floor === undefined || floor.version > state.floor.version) state.floor = floor;
+    const known = state.floor?.version ?? 0n;
+    const isNewer = floor.version > known || (floor.version === known && floor.kind === 'nothing');
+    if (isNewer) state.floor = floor;
   }
 
   #state(key: string): KeyState {
     if (!this.#keys.has(key)) {
-      this.#keys.set(key, { floor: undefined, openDeletes: 0, lastDelete: 0n });
+      const none = { floor: undefined, lastChange: 0n, lastRemoval: 0n };
+      this.#keys.set(key, { ...none, log: new Map() });
     }
     return defined(this.#keys.get(key), `key ${key}`);
   }
-}
-
-function mayBeDeleted(state: KeyState, floor: Floor): boolean {
-  return state.openDeletes > 0 || state.lastDelete > floor.version;
 }
 
 function nameOf({ kind, serial, key }: Write): string {

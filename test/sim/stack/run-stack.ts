@@ -4,12 +4,14 @@
  * be the same on all replicas.
  */
 import { checkRegister } from '../../history/register.js';
+import type { ClientCounts } from './client.js';
 import type { Finding } from './findings.js';
+import type { GraphDamageKind } from './graph-damage.js';
 import { sameReplicas, settle } from './liveness.js';
 import type { FaultRecord } from './nemesis.js';
 import type { StackParameters } from './parameters.js';
 import { Stack } from './stack.js';
-import type { LogLine } from './watch.js';
+import type { GraphCounts, LogLine } from './watch.js';
 import { COLLECTION, collectionNamed } from './workload.js';
 
 export interface StackOptions {
@@ -35,7 +37,7 @@ export interface StackReport {
   readonly events: number;
   readonly virtualMs: number;
   /** Of the faults' phase. */
-  readonly operations: { readonly ok: number; readonly failed: number; readonly unknown: number };
+  readonly operations: Readonly<ClientCounts>;
   /** Collections that came and went. */
   readonly collections: number;
   /** Changes of leaders and replicas that were accepted; lost disks. */
@@ -45,6 +47,14 @@ export interface StackReport {
   readonly installs: number;
   readonly elections: number;
   readonly faults: readonly FaultRecord[];
+  /** Records that were deleted because their time was over, and by sweeps. */
+  readonly expired: number;
+  readonly swept: number;
+  /** Times that a replica was held against its log, and renewed a graph meanwhile. */
+  readonly checks: number;
+  readonly renewing: number;
+  /** Checkpoints of graphs, and what was done to them. */
+  readonly graphs: Readonly<GraphCounts & Record<GraphDamageKind, number>>;
   /** What disks did, and what the nodes made of it. */
   readonly disks: DiskCounts;
   readonly parameters: StackParameters;
@@ -100,6 +110,9 @@ export async function runStack(seed: number, options: StackOptions = {}): Promis
     installs: watch.installs,
     elections: watch.elections,
     faults: nemesis.records,
+    ...stack.removals,
+    ...stack.shards.counts,
+    graphs: { ...watch.graphs, ...nemesis.graphDamage.done },
     disks: diskCounts(stack),
     parameters: stack.parameters,
     lines: watch.lines,
@@ -119,10 +132,11 @@ async function booted(stack: Stack): Promise<boolean> {
   }
   const first = stack.processes[0];
   if (first === undefined) return false;
+  const { collection } = stack.parameters.workload;
   let isMade = false;
   wire
     .call(first, CREATE_TIMEOUT_MS, ({ admin }, options) =>
-      admin.createCollection(collectionNamed(COLLECTION), options),
+      admin.createCollection(collectionNamed(COLLECTION, collection), options),
     )
     .then(
       () => {
@@ -151,11 +165,13 @@ function judgeHistory({ history, findings }: Stack): void {
 }
 
 function total({ clients }: Stack): StackReport['operations'] {
-  const sum = { ok: 0, failed: 0, unknown: 0 };
+  const sum: ClientCounts = { ok: 0, failed: 0, unknown: 0, conflicts: 0, swaps: 0 };
   for (const { counts } of clients) {
     sum.ok += counts.ok;
     sum.failed += counts.failed;
     sum.unknown += counts.unknown;
+    sum.conflicts += counts.conflicts;
+    sum.swaps += counts.swaps;
   }
   return sum;
 }

@@ -12,9 +12,13 @@ import { Machine, type Process } from './machine.js';
 import { Nemesis } from './nemesis.js';
 import { Operator } from './operator.js';
 import { configOf, drawParameters, hostOf, type StackParameters } from './parameters.js';
+import { authorsOf } from './record-content.js';
 import { RegisterOracle } from './register-oracle.js';
 import { Repairs } from './repairs.js';
+import type { RecordChange } from './shard-replay.js';
+import { ShardWatch } from './shard-watch.js';
 import { StackWatch } from './watch.js';
+import { COLLECTION } from './workload.js';
 
 export interface StackParts {
   readonly seed: number;
@@ -32,8 +36,11 @@ export class Stack {
   readonly parameters: StackParameters;
   readonly findings: Findings;
   readonly watch: StackWatch;
+  readonly shards: ShardWatch;
   readonly oracle: RegisterOracle;
   readonly history = new StackHistory();
+  /** Records that were deleted because their time was over, and by sweeps. */
+  readonly removals = { expired: 0, swept: 0 };
   readonly network: SimNetwork;
   readonly machines: readonly Machine[];
   readonly wire: ClientWire;
@@ -49,11 +56,13 @@ export class Stack {
     this.world = world;
     const nowMs = (): number => world.nowMs;
     this.parameters = { ...drawParameters(world.fork('parameters')), ...parameters };
-    const { nodes, network, disk, clocks, faults, settings, compaction } = this.parameters;
+    const { nodes, network, disk, clocks, faults, settings } = this.parameters;
+    const { compaction, checkpoints } = this.parameters;
     const journalBatches = faults.weights.damage > 0 ? JOURNAL_BATCHES : 0;
     this.findings = new Findings(nowMs);
     this.watch = new StackWatch(this.findings, nowMs);
     this.oracle = new RegisterOracle(this.findings);
+    this.shards = new ShardWatch(this.findings, (change) => this.#changed(change));
     this.network = new SimNetwork(world, network);
     this.machines = Array.from(
       { length: nodes },
@@ -65,7 +74,9 @@ export class Stack {
           config: configOf(at + 1, this.parameters),
           clock: clocks[at] ?? {},
           compaction,
+          checkpoints,
           watch: this.watch,
+          shards: this.shards,
         }),
     );
     this.wire = new ClientWire({
@@ -142,6 +153,11 @@ export class Stack {
     }
   }
 
+  /** The latest that any wall clock has ever shown. */
+  get wallHighMs(): number {
+    return Math.max(...this.machines.map((machine) => machine.wallHighMs));
+  }
+
   /** Lets time pass until `isDone`, at most `limitMs`. False where it did not come to it. */
   async reaches(limitMs: number, isDone: () => boolean): Promise<boolean> {
     const untilMs = this.world.nowMs + limitMs;
@@ -149,7 +165,28 @@ export class Stack {
     const why = await this.world.run({ untilMs, isDone: isOver });
     return why === 'done' && this.findings.first === undefined;
   }
+
+  /** A log has changed a record: who reads it has to be told of that from here on. */
+  #changed({ collection, id, version, before, after, clientId }: RecordChange): void {
+    if (clientId === undefined && (before?.expiresAtMs ?? 0) > this.wallHighMs) {
+      const message = `${id} of ${before?.version} expires at ${before?.expiresAtMs}`;
+      this.findings.report('nothing expires early', `${message}, it is ${this.wallHighMs} at most`);
+    }
+    if (collection !== COLLECTION) return;
+    const serial = after && authorsOf(after.vector, after.metadata).serial;
+    this.oracle.logged(id, version, serial);
+    if (serial !== undefined) this.history.logged(serial);
+    else if (before !== undefined && !CLIENT_NAMES.test(clientId ?? '')) {
+      const { serial: removed } = authorsOf(before.vector, before.metadata);
+      this.history.removed(id, removed);
+      this.removals[clientId === undefined ? 'expired' : 'swept']++;
+      if (clientId !== undefined) this.oracle.swept(id, removed);
+    }
+  }
 }
+
+/** What clients write is under their own names. */
+const CLIENT_NAMES = /^(client-\d+|inspector|scribe)$/;
 
 /** The clients' time is the world's. */
 function worldScheduler(world: World): {

@@ -10,6 +10,7 @@ import { crc32c } from '../../../src/shared/crc32c.js';
 import type { Logger } from '../../../src/shared/logger.js';
 import type { CommittedEntry } from '../../../src/shared/state-machine.js';
 import type { Findings } from './findings.js';
+import { GRAPH_PATHS } from './graph-damage.js';
 
 export interface LogLine {
   readonly atMs: number;
@@ -32,11 +33,28 @@ interface AppliedEntry {
   readonly result: string;
 }
 
+/** What became of the checkpoints of graphs. */
+export interface GraphCounts {
+  saved: number;
+  /** Attempts that did not work. */
+  unsaved: number;
+  loaded: number;
+  /** Damaged, foreign, or not to be read. */
+  unusable: number;
+}
+
 const LINES_MAX = 400;
 const INSTALLED = 'a snapshot is installed';
 const QUARANTINED = 'a log is damaged: its replica stays out';
 const STATE_LOST = 'the state of a replica is lost: its log is whole';
 const POISONED = 'the log store failed: no more writes';
+/** What engines say of their checkpoints. */
+const GRAPH_EVENTS: ReadonlyMap<string, keyof GraphCounts> = new Map([
+  ['a graph is checkpointed', 'saved'],
+  ['a graph could not be checkpointed', 'unsaved'],
+  ['a graph is loaded', 'loaded'],
+  ['the checkpoint of a graph cannot be used: it is removed', 'unusable'],
+]);
 const BECAME_LEADER = /^(\d+) became leader at term (\d+)$/;
 /** Reasons for a replica to stop that no simulated fault explains. */
 const UNEXPLAINED = new Set(['INTERNAL', 'LOG_DAMAGED', 'UNSUPPORTED_VERSION']);
@@ -55,6 +73,7 @@ export class StackWatch {
   installs = 0;
   /** Logs that were found damaged, states that were found lost, log stores that failed. */
   readonly found = { quarantined: 0, statesLost: 0, poisoned: 0 };
+  readonly graphs: GraphCounts = { saved: 0, unsaved: 0, loaded: 0, unusable: 0 };
 
   constructor(findings: Findings, nowMs: () => number) {
     this.#findings = findings;
@@ -145,16 +164,26 @@ export class StackWatch {
         nodeId,
       });
     }
+    if (level === 'error') this.#judgeError(nodeId, fields, message);
+  }
+
+  #judgeError(nodeId: number, fields: object, message: string): void {
+    if (JSON.stringify({ ...fields, message }, withoutBigints).includes(GRAPH_PATHS)) {
+      const said = `node ${nodeId}: ${message} ${JSON.stringify(fields, withoutBigints)}`;
+      this.#findings.report('graphs stop nobody', said);
+    }
     const reason = fieldOf(fields, 'reason');
     const isExplained = reason === 'LOG_DAMAGED' && this.#unnoticed.has(nodeId);
-    if (level === 'error' && !isExplained && UNEXPLAINED.has(String(reason))) {
+    if (!isExplained && UNEXPLAINED.has(String(reason))) {
       const stack = fieldOf(fields, 'stack');
       this.#findings.report('no broken invariants', `node ${nodeId}: ${message}\n${stack ?? ''}`);
     }
   }
 
   #count(nodeId: number, fields: object, message: string): void {
-    if (message === INSTALLED) this.installs++;
+    const graphEvent = GRAPH_EVENTS.get(message);
+    if (graphEvent !== undefined) this.graphs[graphEvent]++;
+    else if (message === INSTALLED) this.installs++;
     else if (message === STATE_LOST) this.found.statesLost++;
     else if (message === POISONED) this.found.poisoned++;
     else if (message === QUARANTINED) {
@@ -184,7 +213,9 @@ function fieldOf(fields: object, name: string): unknown {
 }
 
 function textOf(result: CommandResult | undefined): string {
-  return JSON.stringify(result, (_name, value: unknown) =>
-    typeof value === 'bigint' ? value.toString() : value,
-  );
+  return JSON.stringify(result, withoutBigints);
+}
+
+function withoutBigints(_name: string, value: unknown): unknown {
+  return typeof value === 'bigint' ? value.toString() : value;
 }

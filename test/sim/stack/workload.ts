@@ -1,8 +1,8 @@
 /** Goal: what the simulated clients do. Method: sizes and shares, drawn from the seed of a run. */
-import { utf8 } from '../../../src/shared/bytes.js';
 import type { CollectionConfig } from '../../../src/shared/types.js';
 import type { SimRandom } from '../kit/sim-random.js';
 import type { Churn } from './administrator.js';
+import { DIMENSION, GROUP_FIELD } from './record-content.js';
 
 export interface Workload {
   readonly clients: number;
@@ -20,9 +20,18 @@ export interface Workload {
     readonly delete: number;
     readonly fetch: number;
     readonly search: number;
+    readonly patch: number;
+    /** Deletes of all records of a group. */
+    readonly sweep: number;
   };
-  /** Length of the metadata of a record. */
+  /** Length of a field of the metadata that is only there to fill it. */
   readonly metadataBytes: number;
+  /** Share of the writes that demand something of their record. */
+  readonly conditional: number;
+  /** Share of the records that expire by themselves, and how long those live. */
+  readonly expiring: { readonly share: number; readonly ttlMs: number };
+  /** How the collection is made. */
+  readonly collection: Pick<CollectionConfig, 'indexedFields' | 'ttlMs'>;
   /** Mean pause between collections that come and go; absent where none do. */
   readonly operatorPauseMs: number | undefined;
   readonly churn: Churn;
@@ -30,46 +39,42 @@ export interface Workload {
   readonly churnPauseMs: number;
 }
 
-export const DIMENSION = 2;
 export const COLLECTION = 'main';
 
 export function drawWorkload(random: SimRandom): Workload {
+  // From a source of its own: the other numbers of a seed are what they were before.
+  const writes = random.fork('writes');
   return {
     clients: random.integer(2, 6),
     keys: random.pick([3, 10, 40]),
     pauseMs: random.pick([5, 50, 200]),
     patienceMs: random.pick([1_500, 4_000]),
     attemptMs: random.pick([400, 1_500]),
-    batchMax: random.pick([1, 1, 4]),
+    batchMax: random.pick([1, 4, 20]),
     shares: {
       upsert: random.pick([4, 10]),
       delete: random.pick([0, 1, 4]),
       fetch: random.pick([3, 8]),
       search: random.pick([0, 1, 2]),
+      patch: writes.pick([0, 2, 5]),
+      sweep: writes.pick([0, 0, 0.1, 0.5]),
     },
     metadataBytes: random.pick([0, 0, 40, 2_000]),
+    conditional: writes.pick([0, 0.3, 0.8]),
+    expiring: { share: writes.pick([0, 0, 0.3, 0.7]), ttlMs: writes.pick([1, 400, 3_000]) },
+    collection: {
+      indexedFields: writes.chance(0.5) ? [{ path: GROUP_FIELD, type: 'integer' }] : [],
+      ...(writes.chance(0.2) && { ttlMs: 5_000 }),
+    },
     operatorPauseMs: random.pick([undefined, undefined, 100, 1_000]),
     churn: random.pick(['none', 'none', 'leaders', 'members', 'members', 'wipe']),
     churnPauseMs: random.pick([100, 500, 2_000]),
   };
 }
 
-export function collectionNamed(name: string): CollectionConfig {
-  return { name, dimension: DIMENSION, metric: 'l2', m: 4, efConstruction: 8, indexedFields: [] };
-}
-
-/** The record's values carry the serial of its write, exactly: floats hold integers to 2^24. */
-export function valuesOf(serial: number, key: string): Uint8Array {
-  const values = Float32Array.of(serial, key.length);
-  return new Uint8Array(values.buffer);
-}
-
-export function serialOf(values: Uint8Array | undefined): number {
-  if (values === undefined || values.length !== 4 * DIMENSION) return Number.NaN;
-  return new DataView(values.buffer, values.byteOffset).getFloat32(0, true);
-}
-
-/** Bytes that nobody reads; they fill logs and snapshots. */
-export function metadataOf(serial: number, length: number): Uint8Array {
-  return utf8(String(serial).padEnd(length, '.')).subarray(0, length);
+export function collectionNamed(
+  name: string,
+  settings: Workload['collection'] = { indexedFields: [] },
+): CollectionConfig {
+  return { name, dimension: DIMENSION, metric: 'l2', m: 4, efConstruction: 8, ...settings };
 }
