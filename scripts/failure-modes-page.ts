@@ -1,7 +1,13 @@
 /** The tables of docs/failure-modes.md, drawn from the result of a recorded run. */
 import { readFileSync } from 'node:fs';
 import { padTable } from '../bench/harness/pad-table.js';
-import type { Quantiles, Result } from './failure-modes-result.js';
+import type {
+  CampaignResult,
+  DeparturesResult,
+  Occasion,
+  Quantiles,
+  Result,
+} from './failure-modes-result.js';
 
 /** Scripts and tests are started in the root of the repository. */
 export const PAGE = 'docs/failure-modes.md';
@@ -13,38 +19,46 @@ const END = '<!-- End of what is drawn. -->';
 /** The page with its tables as the kept result says. Throws where it has no place for them. */
 export function drawFailureModes(): string {
   const page = readFileSync(PAGE, 'utf8');
-  const result = JSON.parse(readFileSync(RESULT, 'utf8')) as Result;
   const from = page.indexOf(BEGIN);
   const to = page.indexOf(END);
   if (from < 0 || to < from) throw new Error(`${PAGE} has no place for the tables`);
-  return `${page.slice(0, from)}${BEGIN}\n\n${tablesOf(result)}\n\n${page.slice(to)}`;
+  return `${page.slice(0, from)}${BEGIN}\n\n${tablesOf(keptResult())}\n\n${page.slice(to)}`;
 }
 
-function tablesOf(result: Result): string {
+export function keptResult(): Result {
+  return JSON.parse(readFileSync(RESULT, 'utf8')) as Result;
+}
+
+function tablesOf({ campaign, departures }: Result): string {
   return [
-    circumstancesOf(result),
-    runTable(result),
-    faultTable(result),
-    departureTable(result),
+    circumstancesOf(campaign),
+    runTable(campaign),
+    faultTable(campaign),
+    `Departures, one at a time: ${occasionOf(departures)}.`,
+    departureTable(departures),
   ].join('\n\n');
 }
 
-function circumstancesOf(result: Result): string {
-  const { commit, date, machine, seed, minutes, shards, workers } = result;
-  const { operations, replicasEqual } = result;
+function occasionOf({ commit, date, machine }: Occasion): string {
+  const { cores, cpu, node } = machine;
+  return `${date.slice(0, 10)}, commit \`${commit}\`, ${cores} cores (${cpu}), Node ${node}`;
+}
+
+function circumstancesOf(result: CampaignResult): string {
+  const { seed, minutes, shards, workers, operations, replicasEqual } = result;
   const { ok, failed, unknown } = operations;
   const total = ok + failed + unknown;
   return [
-    `Run of ${date.slice(0, 10)} at commit \`${commit}\`, ${machine.cores} cores (${machine.cpu}),`,
-    `Node ${machine.node}: ${shards} shards, replication factor 3, ${workers}`,
-    `clients, ${minutes} minutes of faults, seed ${seed}. ${total.toLocaleString('en-US')} calls:`,
+    `${occasionOf(result)}:`,
+    `${shards} shards, replication factor 3, ${workers} clients, ${minutes} minutes of faults,`,
+    `seed ${seed}. ${total.toLocaleString('en-US')} calls:`,
     `${ok.toLocaleString('en-US')} succeeded, ${failed} failed, ${unknown} of unknown outcome.`,
     `**Acknowledged writes lost, repeated or brought back: ${result.lost}. Stale or reordered`,
     `reads: ${result.stale}.** Replicas at the end: ${replicasEqual ? 'equal' : 'NOT EQUAL'}.`,
   ].join('\n');
 }
 
-function runTable({ runs }: Result): string {
+function runTable({ runs }: CampaignResult): string {
   const titles = ['cluster', 'nodes', 'leases', 'minutes', 'faults'];
   const ruler = ['---', '---:', '---', '---:', '---:'];
   const rows = runs.map(({ what, nodes, leases, minutes, faults }) => [
@@ -57,7 +71,7 @@ function runTable({ runs }: Result): string {
   return tableOf(titles, ruler, rows);
 }
 
-function faultTable({ faults }: Result): string {
+function faultTable({ faults }: CampaignResult): string {
   const titles = ['fault', 'times', 'calls', 'failed', 'unknown', 'errors', 'lost', 'stale'];
   const times = ['writes again after p50', 'p99', 'max', 'all level after p50'];
   const ruler = ['---', ...Array(4).fill('---:'), '---', ...Array(6).fill('---:')];
@@ -76,7 +90,7 @@ function faultTable({ faults }: Result): string {
   return tableOf([...titles, ...times], ruler, rows);
 }
 
-function departureTable({ departures }: Result): string {
+function departureTable({ rows: departures }: DeparturesResult): string {
   const titles = ['the leader of a shard', 'leases', 'times', 'without a write p50', 'p99', 'max'];
   const ruler = ['---', '---', '---:', '---:', '---:', '---:'];
   const rows = departures.map(({ what, leases, count, gapMs }) => [

@@ -46,11 +46,25 @@ export interface DepartureRow {
   readonly gapMs: Quantiles;
 }
 
-export interface Result {
+/** When and where a part of the result was measured. */
+export interface Occasion {
   readonly commit: string;
   /** ISO 8601. */
   readonly date: string;
   readonly machine: Machine;
+}
+
+/** The parts are measured apart: only departures ask for a machine that does nothing else. */
+export interface Result {
+  readonly campaign: CampaignResult;
+  readonly departures: DeparturesResult;
+}
+
+export interface DeparturesResult extends Occasion {
+  readonly rows: readonly DepartureRow[];
+}
+
+export interface CampaignResult extends Occasion {
   readonly seed: number;
   readonly minutes: number;
   readonly shards: number;
@@ -65,13 +79,15 @@ export interface Result {
   readonly violations: readonly string[];
   readonly replicasEqual: boolean;
   readonly faults: readonly FaultRow[];
-  readonly departures: readonly DepartureRow[];
 }
 
 /** The campaigns' figures together; each kind of fault is a row. */
 export function summarize(
   reports: readonly CampaignReport[],
-): Pick<Result, 'operations' | 'lost' | 'stale' | 'violations' | 'replicasEqual' | 'faults'> {
+): Pick<
+  CampaignResult,
+  'operations' | 'lost' | 'stale' | 'violations' | 'replicasEqual' | 'faults'
+> {
   const violations = reports.flatMap((report) => report.violations);
   const sum = (field: 'ok' | 'failed' | 'unknown'): number =>
     reports.reduce((total, { totals }) => total + totals[field], 0);
