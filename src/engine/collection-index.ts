@@ -181,6 +181,13 @@ export class CollectionIndex {
     return this.#near(query, (visit) => this.#head.each(visit), []);
   }
 
+  /** As `searchNear`; `undefined` where that would take long, or the graph finds too few. */
+  searchNearNow(query: NearQuery): RowHit[] | undefined {
+    if (!this.isOneTurn) return undefined;
+    const { hits, isShort } = this.searchNear(query);
+    return isShort ? undefined : hits;
+  }
+
   /** Whether few enough rows wait for the graph after an open that a search reads all at once. */
   get isOneTurn(): boolean {
     return this.#head.backlogSize <= BACKLOG_IN_ONE_TURN_MAX;
@@ -240,6 +247,27 @@ export class CollectionIndex {
     } finally {
       unpin();
     }
+  }
+
+  /** As `searchRows`, in the turn of the call; `undefined` where a vector has to be read. */
+  searchRowsNow(
+    { vector, k }: Pick<NearQuery, 'vector' | 'k'>,
+    rows: Uint32Array,
+    { records, slices }: ScanMeans,
+  ): RowHit[] | undefined {
+    const measure = this.#measureTo(vector);
+    const [table, arena] = [this.rows, this.#arena];
+    const scan = new RowScan({
+      table,
+      arena,
+      rows,
+      measure,
+      k,
+      spareHits: 0,
+      records,
+      slices,
+    });
+    return scan.runNow() ? scan.finish() : undefined;
   }
 
   /** Whether `step` has something to do. */

@@ -1,6 +1,6 @@
 /** The thread's side: runs the engine behind a message port. */
 import { unreachable } from '../shared/assert.js';
-import { toFlotillaError } from '../shared/errors.js';
+import { FlotillaError, toFlotillaError } from '../shared/errors.js';
 import { type BytePacker, unpack } from './byte-packer.js';
 import type { Hit, SearchQuery, Selection, StoredRecord } from './engine.js';
 import { type NamedHit, plainHit } from './plain-search.js';
@@ -62,6 +62,8 @@ class EngineServer {
   readonly #outbox: ThreadOutbox<EngineAnswer>;
   readonly #searches: SearchServer;
   readonly #running = new Map<number, RunningCall>();
+  /** Calls of which nobody waits for the answer any more, while searches wait in the lane. */
+  readonly #givenUpEarly = new Set<number>();
   /** Messages that were posted to this thread, and how many of them it has. */
   readonly #posted: Int32Array;
   #taken = 0;
@@ -105,6 +107,9 @@ class EngineServer {
   #giveUp(id: number): void {
     const call = this.#running.get(id);
     if (call !== undefined) call.givenUp.aborted = true;
+    // It may lie in the lane still, or be answered already.
+    else if (this.#searches.hasSearches) this.#givenUpEarly.add(id);
+    else this.#givenUpEarly.clear();
   }
 
   async #close(id: number, call: EngineCall, bytes: ArrayBuffer): Promise<void> {
@@ -132,6 +137,7 @@ class EngineServer {
   /** `undefined` where the search is answered by a message, now or later. */
   #searchNow({ id, scope, query }: SearchFrame): readonly NamedHit[] | undefined {
     try {
+      if (this.#givenUpEarly.delete(id)) throw new FlotillaError('CANCELLED', 'given up early');
       const hits = this.#engine.searchNow(scope, query);
       if (hits !== undefined) return hits;
       void this.#run(id, async (givenUp) => {

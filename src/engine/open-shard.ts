@@ -41,7 +41,7 @@ import { recordName } from './record-name.js';
 import { type Include, RecordView, storedRecord } from './record-view.js';
 import { countCollection, scrollCollection } from './scroll.js';
 import { ScrollOrder } from './scroll-order.js';
-import { explainSearch, searchCollection, searchNow } from './search.js';
+import { explainSearch, isAboutAll, searchCollection, searchNow } from './search.js';
 import { readEntry, ShardData } from './shard-data.js';
 import { type GivenUp, type SliceEnvironment, Slices } from './slices.js';
 import type { ShardState } from './state-codec.js';
@@ -188,7 +188,10 @@ export class OpenShard {
 
   /** See `searchNow` of the collection's searches. */
   searchNow(scope: ReadScope, query: SearchQuery): NamedHit[] | undefined {
-    return searchNow(this.#data.collectionFor(scope), query);
+    const collection = this.#data.collectionFor(scope);
+    return searchNow(collection, query, () =>
+      this.#searchMeans(scope, new Slices(this.#environment, this.#signal)),
+    );
   }
 
   search(scope: ReadScope, queries: readonly SearchQuery[], givenUp?: GivenUp): Promise<Hit[][]> {
@@ -198,9 +201,10 @@ export class OpenShard {
       for (const query of queries) {
         if (slices.isOver) await slices.pause();
         const collection = this.#data.collectionFor(scope);
-        const now = searchNow(collection, query)?.map(plainHit);
         const means = this.#searchMeans(scope, slices);
-        hits.push(now ?? (await searchCollection(collection, query, means)));
+        // Of others it would be planned twice.
+        const now = isAboutAll(query) ? searchNow(collection, query, () => means) : undefined;
+        hits.push(now?.map(plainHit) ?? (await searchCollection(collection, query, means)));
       }
       return hits;
     });

@@ -1,12 +1,11 @@
-/** Searches that read nothing but the index: they can be answered in the turn of the call. */
+/** Searches that ask for what the index knows of a record: most are answered at once. */
 import type { Version } from '../shared/types.js';
 import type { Hit, SearchQuery } from './engine.js';
 import { type RecordName, recordOfName } from './record-name.js';
 
-/** Whether a query is about all records, and asks for ids and versions only. */
-export function isPlain(query: SearchQuery): boolean {
-  const isAboutAll = query.filter === undefined && query.tenant === undefined;
-  return isAboutAll && !query.includeValues && !query.includeMetadata;
+/** Whether a query asks for ids and versions only. */
+export function isPlain({ includeValues, includeMetadata }: SearchQuery): boolean {
+  return !includeValues && !includeMetadata;
 }
 
 /** A hit, with what the index knows of its record. */

@@ -63,6 +63,11 @@ export class RowScan {
     }
   }
 
+  /** As `run`, in the turn of the call; false, with nothing found, where a vector is not held. */
+  runNow(): boolean {
+    return this.#measureHeld(this.#options.rows).length === 0;
+  }
+
   /**
    * The nearest `k`, ascending, as they are now; fewer only where there are fewer. `undefined`
    * where more than the spare hits have changed, so that others may be nearer: the search has to be

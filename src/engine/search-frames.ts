@@ -21,8 +21,14 @@ export interface HitsFrame {
   readonly hits: PlainHit[];
 }
 
-/** Numbers before the vector: id, collection, ownership version, k, ef, threshold, bytes. */
-const SEARCH_NUMBERS = 7;
+/**
+ * Numbers before the rest: id, collection, ownership version, k, ef, threshold, and the sizes of
+ * tenant, vector and filter, which follow.
+ */
+const SEARCH_NUMBERS = 9;
+/** In the place of a size: the query has no such part. */
+const ABSENT = -1;
+const CHARACTER_BYTES = 2;
 /** Numbers before the hits: id, hits, bytes a character, bytes of all characters. */
 const HITS_NUMBERS = 4;
 /** Of a hit: distance, version, characters of the tenant, of the id. */
@@ -35,12 +41,15 @@ export function writeSearch(
   ring: RingWriter,
   id: number,
   { collectionId, ownershipVersion }: ReadScope,
-  { k, ef, scoreThreshold = Number.POSITIVE_INFINITY, vector }: SearchQuery,
+  { k, ef, scoreThreshold = Number.POSITIVE_INFINITY, tenant, vector, filter }: SearchQuery,
 ): boolean {
-  const sizeBytes = SEARCH_NUMBERS * NUMBER_BYTES + vector.length;
+  const tenantAt = SEARCH_NUMBERS * NUMBER_BYTES;
+  const vectorAt = tenantAt + CHARACTER_BYTES * (tenant?.length ?? 0);
+  const filterAt = vectorAt + vector.length;
+  const sizeBytes = filterAt + (filter?.length ?? 0);
   const place = ring.reserve(sizeBytes);
   if (place === undefined) return false;
-  const { numbers, bytes } = ring;
+  const { numbers, bytes, units } = ring;
   const at = place / NUMBER_BYTES;
   numbers[at] = id;
   numbers[at + 1] = collectionId;
@@ -48,16 +57,28 @@ export function writeSearch(
   numbers[at + 3] = k;
   numbers[at + 4] = ef;
   numbers[at + 5] = scoreThreshold;
-  numbers[at + 6] = vector.length;
-  bytes.set(vector, place + SEARCH_NUMBERS * NUMBER_BYTES);
+  numbers[at + 6] = tenant === undefined ? ABSENT : CHARACTER_BYTES * tenant.length;
+  numbers[at + 7] = vector.length;
+  numbers[at + 8] = filter === undefined ? ABSENT : filter.length;
+  const unitsAt = (place + tenantAt) / CHARACTER_BYTES;
+  for (let unit = 0; unit < (tenant?.length ?? 0); unit++) {
+    units[unitsAt + unit] = tenant?.charCodeAt(unit) ?? 0;
+  }
+  bytes.set(vector, place + vectorAt);
+  if (filter !== undefined) bytes.set(filter, place + filterAt);
   ring.commit(sizeBytes);
   return true;
 }
 
 /** The frame at `place`, which may be released then. */
-export function readSearch({ numbers, bytes }: RingReader, place: number): SearchFrame {
+export function readSearch(ring: RingReader, place: number): SearchFrame {
+  const { numbers, bytes } = ring;
   const at = place / NUMBER_BYTES;
-  const vectorAt = place + SEARCH_NUMBERS * NUMBER_BYTES;
+  const tenantBytes = numbers[at + 6] as number;
+  const filterBytes = numbers[at + 8] as number;
+  const tenantAt = place + SEARCH_NUMBERS * NUMBER_BYTES;
+  const vectorAt = tenantAt + Math.max(0, tenantBytes);
+  const filterAt = vectorAt + (numbers[at + 7] as number);
   return {
     id: numbers[at] as number,
     scope: {
@@ -65,7 +86,9 @@ export function readSearch({ numbers, bytes }: RingReader, place: number): Searc
       ownershipVersion: numbers[at + 2] as number,
     },
     query: {
-      vector: bytes.slice(vectorAt, vectorAt + (numbers[at + 6] as number)),
+      ...(tenantBytes !== ABSENT && { tenant: ring.text(tenantAt, tenantBytes, 'utf16le') }),
+      vector: bytes.slice(vectorAt, filterAt),
+      ...(filterBytes !== ABSENT && { filter: bytes.slice(filterAt, filterAt + filterBytes) }),
       k: numbers[at + 3] as number,
       ef: numbers[at + 4] as number,
       scoreThreshold: numbers[at + 5] as number,

@@ -18,16 +18,29 @@ import { collectionMissing } from './write-applier.js';
 export const EF_DEFAULT = 64;
 
 /**
- * What `searchCollection` answers, at once, where it can be known in this turn: of a plain query,
- * unless the graph falls short or many rows wait for it after an open. `undefined` otherwise.
+ * What `searchCollection` answers, at once, where it can be known in this turn: of a plain query
+ * about all records, unless the graph falls short or many rows wait for it after an open; about
+ * some, where indexes know which and they are few. `undefined` otherwise.
  */
-export function searchNow(collection: Collection, query: SearchQuery): NamedHit[] | undefined {
+export function searchNow(
+  collection: Collection,
+  query: SearchQuery,
+  means: () => SearchMeans,
+): NamedHit[] | undefined {
+  if (!isPlain(query)) return undefined;
   const { index } = collection;
-  if (!isPlain(query) || !index.isOneTurn) return undefined;
   const near = nearQuery(collection, query);
+  const selector = rowSelector(collection, query);
   if (near.k === 0) return [];
-  const { hits, isShort } = index.searchNear(near);
-  return isShort ? undefined : namedHits(index, hits, query);
+  const hits = isAboutAll(query)
+    ? index.searchNearNow(near)
+    : new PlannedSearch(collection, near, selector, means()).runNow();
+  return hits && namedHits(index, hits, query);
+}
+
+/** Whether a query selects nothing. */
+export function isAboutAll({ filter, tenant }: Selection): boolean {
+  return filter === undefined && tenant === undefined;
 }
 
 /**

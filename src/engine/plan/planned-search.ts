@@ -17,7 +17,9 @@ import {
   CANDIDATES_MAX,
   chooseFarPlan,
   choosePlan,
+  exactUsOf,
   type FilteredGraphPlan,
+  type Plan,
   type PlanInput,
 } from './planner.js';
 import { RowMatcher, type RowSelector } from './row-matcher.js';
@@ -25,6 +27,9 @@ import { VisitBudget } from './visit-budget.js';
 
 /** How many times as many candidates are looked at where too few of them matched. */
 const WIDER = 4;
+
+/** What a search that is run in one turn may cost by the model: about what the graph takes. */
+const ONE_TURN_MAX_US = 1_000;
 
 /** What a search needs beside the collection. */
 export interface SearchMeans extends ScanMeans {
@@ -75,17 +80,34 @@ export class PlannedSearch {
     };
   }
 
+  /**
+   * What `run` finds, in the turn of the call: where all records match, or indexes tell the matches
+   * and they are few. `undefined` otherwise, and where the graph falls short.
+   */
+  runNow(): RowHit[] | undefined {
+    const { possible, isExact } = this.#matcher.resolution;
+    if (!isExact) return undefined;
+    const { index } = this.#collection;
+    const { plan, input } = this.#choosePlan();
+    switch (plan.kind) {
+      case 'graph':
+        return index.searchNearNow(this.#query);
+      case 'exact-rows': {
+        if (exactUsOf(input, this.#means.costs) > ONE_TURN_MAX_US) return undefined;
+        return index.searchRowsNow(this.#query, possible.rows().toRows(), this.#means);
+      }
+      case 'graph-filtered':
+      case 'graph-checked':
+      case 'scan':
+        return undefined;
+      default:
+        return unreachable(plan);
+    }
+  }
+
   /** Finds the nearest matches, in `hitOrder`. */
   async run<T>(take: Take<T>): Promise<T> {
-    const shape = this.#shape;
-    const known = estimateMatches(this.#matcher, shape, this.#means.costs);
-    const { matches } = known;
-    this.#estimatedMatches = Math.round(matches.expected);
-    this.#matches = matches.min === matches.max ? matches.min : undefined;
-    const input = { shape, k: this.#query.k, ...known };
-    const plan = choosePlan(input, this.#means.costs);
-    this.#plan = plan.kind === 'graph-checked' ? 'graph-filtered' : plan.kind;
-    this.#reason = plan.reason;
+    const { plan, input } = this.#choosePlan();
     switch (plan.kind) {
       case 'graph':
         return this.#searchGraph(take);
@@ -99,6 +121,19 @@ export class PlannedSearch {
       default:
         return unreachable(plan);
     }
+  }
+
+  #choosePlan(): { readonly plan: Plan; readonly input: PlanInput } {
+    const shape = this.#shape;
+    const known = estimateMatches(this.#matcher, shape, this.#means.costs);
+    const { matches } = known;
+    this.#estimatedMatches = Math.round(matches.expected);
+    this.#matches = matches.min === matches.max ? matches.min : undefined;
+    const input = { shape, k: this.#query.k, ...known };
+    const plan = choosePlan(input, this.#means.costs);
+    this.#plan = plan.kind === 'graph-checked' ? 'graph-filtered' : plan.kind;
+    this.#reason = plan.reason;
+    return { plan, input };
   }
 
   get #shape(): CostShape {

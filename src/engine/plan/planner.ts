@@ -124,7 +124,11 @@ function exactKindOf({ undecided }: PlanInput): 'exact-rows' | 'scan' {
   return undecided === 0 ? 'exact-rows' : 'scan';
 }
 
-function exactUsOf({ shape, matches, listCost, undecided }: PlanInput, costs: CostModel): number {
+/** What the exact plan costs. */
+export function exactUsOf(
+  { shape, matches, listCost, undecided }: PlanInput,
+  costs: CostModel,
+): number {
   const readUs = costs.listUs(listCost) + costs.readUs(shape, undecided);
   return readUs + costs.rowUs(shape) * matches.expected;
 }

@@ -80,7 +80,9 @@ describe('a search lane', () => {
       k: number,
       ef: number,
       scoreThreshold: fc.oneof(number, fc.constant(undefined)),
+      tenant: fc.option(fc.string({ unit: 'binary', maxLength: 12 }), { nil: undefined }),
       vector: fc.uint8Array({ maxLength: 40 }),
+      filter: fc.option(fc.uint8Array({ maxLength: 40 }), { nil: undefined }),
     });
     const text = fc.string({ unit: 'binary', maxLength: 12 });
     const latin = fc.stringMatching(/^[a-z\u00e9]{0,20}$/);
@@ -92,7 +94,13 @@ describe('a search lane', () => {
     });
     fc.assert(
       fc.property(asked, fc.array(hit, { maxLength: 30 }), (call, found) => {
-        const { id, collectionId, ownershipVersion, scoreThreshold, ...rest } = call;
+        const { id, collectionId, ownershipVersion, scoreThreshold, ...asked } = call;
+        const { tenant, filter, ...always } = asked;
+        const selection = {
+          ...(tenant !== undefined && { tenant }),
+          ...(filter !== undefined && { filter }),
+        };
+        const rest = { ...always, ...selection };
         const lane = new Lane(() =>
           found.map(({ key, ...hitRest }) => ({ name: recordName(key), ...hitRest })),
         );
@@ -118,15 +126,12 @@ describe('a search lane', () => {
     const plain = query([1, 2], 1);
     expect(lane.caller.send(1, SCOPE, [])).toBe(false);
     expect(lane.caller.send(2, SCOPE, [plain, plain])).toBe(false);
-    const others: Partial<SearchQuery>[] = [
-      { filter: new Uint8Array() },
-      { tenant: '' },
-      { includeValues: true },
-      { includeMetadata: true },
-    ];
-    for (const other of others) expect(send(lane, 3, query([1, 2], 1, other))).toBe(false);
+    for (const other of [{ includeValues: true }, { includeMetadata: true }]) {
+      expect(send(lane, 3, query([1, 2], 1, other))).toBe(false);
+    }
     expect(lane.wakeUps.server).toBe(0);
     expect(send(lane, 4, plain)).toBe(true);
+    expect(send(lane, 5, { ...plain, tenant: 't', filter: new Uint8Array(3) })).toBe(true);
     expect(lane.wakeUps.server).toBe(1);
   });
 

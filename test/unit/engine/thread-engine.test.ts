@@ -4,16 +4,67 @@ import { EventEmitter } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import { describe, expect, it } from 'vitest';
-import { ThreadEngine } from '../../../src/engine/engine-client.js';
-import { WAKE_UP, type WakeUp } from '../../../src/engine/thread-protocol.js';
+import { type EngineThread, ThreadEngine } from '../../../src/engine/engine-client.js';
+import { type EnginePort, serveEngine } from '../../../src/engine/engine-server.js';
+import {
+  type EngineThreadData,
+  WAKE_UP,
+  type WakeUp,
+} from '../../../src/engine/thread-protocol.js';
+import { encodeStruct } from '../../../src/shared/codec/struct.js';
+import type { Disk } from '../../../src/shared/environment.js';
 import type { FlotillaError } from '../../../src/shared/errors.js';
-import { memoryHarness, spawnThread } from './harness.js';
+import { MemoryDisk } from '../../../src/shared/memory-disk.js';
+import { engineEnvironment, memoryHarness, spawnThread } from './harness.js';
 import { GENESIS, query, SCOPE, ShardDriver, upsert } from './shard-driver.js';
 
 interface Posted {
   readonly items: readonly { readonly body: { readonly kind: string } }[];
+}
+
+/** The other end of a thread, in this one: what is posted arrives when it is delivered. */
+class EngineBesides extends EventEmitter implements EngineThread {
+  #waiting: unknown[] = [];
+  readonly #port = new EventEmitter();
+
+  spawn(data: EngineThreadData, disk: Disk): EngineThread {
+    const port: EnginePort = {
+      on: (event, listener) => this.#port.on(event, listener),
+      postMessage: (message) => void this.emit('message', message),
+      close: () => void this.emit('exit', 0),
+    };
+    serveEngine(port, engineEnvironment(disk), data);
+    return this;
+  }
+
+  postMessage(message: unknown): void {
+    this.#waiting.push(message);
+  }
+
+  /** Those that `first` is true of before the others. */
+  deliver(first: (message: unknown) => boolean = () => true): void {
+    const waiting = this.#waiting.splice(0);
+    const others = waiting.filter((message) => !first(message));
+    for (const message of [...waiting.filter(first), ...others])
+      this.#port.emit('message', message);
+  }
+
+  /** Delivers until the call has its answer. */
+  async answered<T>(call: Promise<T>): Promise<T> {
+    let isAnswered = false;
+    const done = (): void => {
+      isAnswered = true;
+    };
+    call.then(done, done);
+    while (!isAnswered) {
+      await setImmediate();
+      this.deliver();
+    }
+    return call;
+  }
 }
 
 class FakeThread extends EventEmitter {
@@ -115,10 +166,12 @@ describe('ThreadEngine', () => {
     const harness = await memoryHarness();
     const alone = new ShardDriver(harness);
     await alone.open();
-    await alone.createCollection();
+    await alone.createCollection({ indexedFields: [{ path: 'group', type: 'integer' }] });
     const records = Array.from({ length: 300 }, (_, at) => {
       const id = at % 3 === 0 ? `${at}` : `${at} \u2603`;
-      return upsert(id, [at % 17, at % 23], { ordinal: at, tenant: at % 5 === 0 ? 't' : '' });
+      const metadata = { group: at % 30, word: `w${at % 4}` };
+      const tenant = at % 5 === 0 ? 't' : '';
+      return upsert(id, [at % 17, at % 23], { ordinal: at, tenant, metadata });
     });
     await alone.write(records);
     // Some that come before the engine is open, and before it has the collection.
@@ -133,6 +186,9 @@ describe('ThreadEngine', () => {
         ...(at % 7 === 0 && { scoreThreshold: at % 11 }),
         ...(at % 9 === 0 && { includeMetadata: true }),
         ...(at % 10 === 0 && { tenant: 't' }),
+        ...(at % 4 === 0 && { filter: encodeStruct({ group: at % 31 }) }),
+        ...(at % 16 === 1 && { filter: encodeStruct({ word: 'w1' }) }),
+        ...(at % 16 === 3 && { filter: encodeStruct({ group: { $wrong: 1 } }) }),
       }),
     );
     queries.push(query([1, 2], 0), query([1, 2, 3], 1), query([Number.NaN, 1], 1));
@@ -149,6 +205,31 @@ describe('ThreadEngine', () => {
     await engine.close();
     await alone.engine.close();
     await rm(directory, { recursive: true });
+  });
+
+  it('ends a search that was given up while it waited in the lane', async () => {
+    const harness = await memoryHarness();
+    const driver = new ShardDriver(harness);
+    await driver.open();
+    await driver.createCollection();
+    await driver.write([upsert('a', [1, 2], { metadata: { word: 'w' } })]);
+    const thread = new EngineBesides();
+    const disk = new MemoryDisk();
+    const spawn = (data: EngineThreadData): EngineThread => thread.spawn(data, disk);
+    const engine = new ThreadEngine({ spawn, path: 'points', genesis: GENESIS });
+    await thread.answered(engine.open());
+    await thread.answered(engine.apply(driver.log, driver.log.length));
+    const asked = query([1, 2], 1, { filter: encodeStruct({ word: 'w' }) });
+    expect(await thread.answered(engine.search(SCOPE, [asked]))).toHaveLength(1);
+    const giving = new AbortController();
+    const given = engine.search(SCOPE, [asked], giving.signal);
+    giving.abort();
+    await setImmediate();
+    thread.deliver((message) => message !== WAKE_UP);
+    await expect(thread.answered(given)).rejects.toMatchObject({ reason: 'CANCELLED' });
+    expect(await thread.answered(engine.search(SCOPE, [asked]))).toHaveLength(1);
+    await thread.answered(engine.close());
+    await driver.engine.close();
   });
 
   it('answers or rejects every plain search that a close overtakes', async () => {
