@@ -5,9 +5,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { CliContext, StopSignal } from '../../../src/cli/context.js';
-import { runCli } from '../../../src/cli/program.js';
 import type { ClusterStatus, CollectionInfo, Flotilla } from '../../../src/client/index.js';
 import { FlotillaError } from '../../../src/shared/errors.js';
+import { type CommandRun, runCommand } from './run-command.js';
 
 let folder = '';
 beforeAll(async () => {
@@ -121,39 +121,22 @@ class FakeCluster {
   }
 }
 
-interface Run {
-  readonly code: number;
-  readonly out: string;
-  readonly err: string;
-}
-
 async function run(
   args: string,
   cluster = new FakeCluster(),
   overrides: Partial<CliContext> = {},
-): Promise<Run> {
-  const out: string[] = [];
-  const err: string[] = [];
-  const context: CliContext = {
-    stdout: { isTerminal: false, columns: 80, isClosed: false, write: (text) => out.push(text) },
-    stderr: { isTerminal: false, columns: 80, isClosed: false, write: (text) => err.push(text) },
-    environment: {},
-    monotonicMs: () => 0,
-    wallMs: () => 1_000,
-    sleep: () => Promise.resolve(),
-    connect: async (addresses) => {
-      cluster.addresses.push(addresses);
-      return cluster.client;
-    },
-    onStopSignal: () => () => undefined,
-    ...overrides,
-  };
+): Promise<CommandRun> {
   const words = args.match(/'[^']*'|\S+/g) ?? [];
-  const code = await runCli(
+  return runCommand(
     words.map((word) => word.replace(/^'|'$/g, '')),
-    context,
+    {
+      connect: async (addresses) => {
+        cluster.addresses.push(addresses);
+        return cluster.client;
+      },
+      ...overrides,
+    },
   );
-  return { code, out: out.join(''), err: err.join('') };
 }
 
 function clusterThatAnswers(answers: Record<string, unknown>): FakeCluster {

@@ -2,29 +2,13 @@
 // Method: runCli without a cluster; its text and JSON; each wrong argument; its page.
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import type { CliContext } from '../../../src/cli/context.js';
-import { runCli } from '../../../src/cli/program.js';
 import { reasonsOf, warningText } from '../../../src/cli/render/plan.js';
 import { CAPACITY_DEFAULTS } from '../../../src/placement/capacity-input.js';
 import { planCapacity } from '../../../src/placement/capacity-plan.js';
 import type { CapacityWarning } from '../../../src/placement/capacity-warnings.js';
+import { type CommandRun, runCommand } from './run-command.js';
 
-async function run(args: string): Promise<{ code: number; out: string; err: string }> {
-  const out: string[] = [];
-  const err: string[] = [];
-  const context: CliContext = {
-    stdout: { isTerminal: false, columns: 120, isClosed: false, write: (text) => out.push(text) },
-    stderr: { isTerminal: false, columns: 120, isClosed: false, write: (text) => err.push(text) },
-    environment: {},
-    monotonicMs: () => 0,
-    wallMs: () => 0,
-    sleep: () => Promise.resolve(),
-    connect: () => Promise.reject(new Error('no cluster is to be asked')),
-    onStopSignal: () => () => undefined,
-  };
-  const code = await runCli(args.split(' '), context);
-  return { code, out: out.join(''), err: err.join('') };
-}
+const run = (args: string): Promise<CommandRun> => runCommand(args.split(' '));
 
 describe('flotilla plan (M-17)', () => {
   it('shows shards and nodes, what takes memory and disk, and why', async () => {

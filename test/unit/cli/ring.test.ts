@@ -4,10 +4,9 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { CliContext } from '../../../src/cli/context.js';
-import { runCli } from '../../../src/cli/program.js';
 import { renderRingDrawing } from '../../../src/cli/render/ring-drawing.js';
 import { SIMULATED_STRATEGIES, simulateRing } from '../../../src/cli/ring-report.js';
+import { type CommandRun, runCommand } from './run-command.js';
 
 let folder = '';
 beforeAll(async () => {
@@ -15,22 +14,8 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true }));
 
-async function run(args: string) {
-  const out: string[] = [];
-  const err: string[] = [];
-  const context: CliContext = {
-    stdout: { isTerminal: false, columns: 80, isClosed: false, write: (text) => out.push(text) },
-    stderr: { isTerminal: false, columns: 80, isClosed: false, write: (text) => err.push(text) },
-    environment: {},
-    monotonicMs: () => 0,
-    wallMs: () => 0,
-    sleep: () => Promise.resolve(),
-    connect: () => Promise.reject(new Error('a simulation asks no cluster')),
-    onStopSignal: () => () => undefined,
-  };
-  const code = await runCli(`ring simulate ${args}`.trim().split(' '), context);
-  return { code, out: out.join(''), err: err.join('') };
-}
+const run = (args: string): Promise<CommandRun> =>
+  runCommand(`ring simulate ${args}`.trim().split(' '));
 
 interface Found {
   readonly strategy: string;

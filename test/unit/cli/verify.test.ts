@@ -1,8 +1,8 @@
 // Goal: `flotilla verify` says what differs and where, and ends with a code that scripts can test.
 // Method: runCli with a client that answers with made-up comparisons.
 import { describe, expect, it } from 'vitest';
-import { runCli } from '../../../src/cli/program.js';
 import type { Flotilla, ShardVerification, VerifyOptions } from '../../../src/client/index.js';
+import { type CommandRun, runCommand } from './run-command.js';
 
 const EQUAL: ShardVerification = {
   shardId: 0,
@@ -41,14 +41,11 @@ const PARTIAL: ShardVerification = {
   ],
 };
 
-interface Run {
-  readonly code: number;
-  readonly out: string;
+interface Run extends CommandRun {
   readonly asked: readonly VerifyOptions[];
 }
 
 async function run(args: readonly string[], shards: readonly ShardVerification[]): Promise<Run> {
-  const out: string[] = [];
   const asked: VerifyOptions[] = [];
   const client = {
     verify: async (options: VerifyOptions) => {
@@ -57,23 +54,8 @@ async function run(args: readonly string[], shards: readonly ShardVerification[]
     },
     close: async () => undefined,
   };
-  const output = {
-    isTerminal: false,
-    columns: 80,
-    isClosed: false,
-    write: (text: string) => void out.push(text),
-  };
-  const code = await runCli(['verify', ...args], {
-    stdout: output,
-    stderr: output,
-    environment: {},
-    monotonicMs: () => 0,
-    wallMs: () => 0,
-    sleep: () => Promise.resolve(),
-    connect: async () => client as Partial<Flotilla> as Flotilla,
-    onStopSignal: () => () => undefined,
-  });
-  return { code, out: out.join(''), asked };
+  const connect = async (): Promise<Flotilla> => client as Partial<Flotilla> as Flotilla;
+  return { ...(await runCommand(['verify', ...args], { connect })), asked };
 }
 
 describe('flotilla verify', () => {
