@@ -211,6 +211,9 @@ async function campaigns({ minutes, seed }: Options): Promise<Campaign[]> {
     });
     const tookMinutes = Math.round((performance.now() - startMs) / 6_000) / 10;
     const faults = report.records.length;
+    const { totals, violations } = report;
+    const calls = totals.ok + totals.failed + totals.unknown;
+    process.stdout.write(`${calls} calls, ${violations.length} violations\n`);
     done.push({ report, row: { what, nodes, leases, minutes: tookMinutes, faults } });
   }
   return done;

@@ -1,6 +1,14 @@
 /** A cluster of real `flotilla node` processes on loopback, to be killed at will. */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { closeSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { defined } from '../../src/shared/assert.js';
@@ -225,6 +233,8 @@ export class ProcessCluster {
   /** Where the newest of a node's replicas of a shard has its records; undefined for none. */
   shardDirectoryOf(nodeId: number, shardId: number): string | undefined {
     const shards = join(this.directoryOf(nodeId), 'shards');
+    // A wiped node has none as long as it holds no replica.
+    if (!existsSync(shards)) return undefined;
     const isOfShard = (name: string): boolean => name.split('.')[0] === String(shardId);
     const replicaOf = (name: string): number => Number(name.split('.')[1] ?? 0);
     const [newest] = readdirSync(shards)
