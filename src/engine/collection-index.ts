@@ -418,11 +418,11 @@ export class CollectionIndex {
     const measure = this.#measureTo(vector);
     const nearest = new TopK<RowHit>(k, hitOrder(this.rows));
     const { serving } = this.#graphs;
-    const found = nearestInGraph(serving, query);
-    for (const { row, distance } of found) {
+    const found = nearestInGraph(serving, query, ({ row, distance }) => {
       const isHeld = this.#arena.has(row);
-      nearest.offer({ row, distance: isHeld ? this.#arena.measure(row, measure) : distance });
-    }
+      return { row, distance: isHeld ? this.#arena.measure(row, measure) : distance };
+    });
+    for (const hit of found) nearest.offer(hit);
     const known = new Set(loaded.length === 0 ? [] : found.map(({ row }) => row));
     for (const hit of loaded) {
       if (!known.has(hit.row) && !this.#head.hasArrived(hit.row)) nearest.offer(hit);

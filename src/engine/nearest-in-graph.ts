@@ -4,17 +4,33 @@ import type { Graph, RowHit } from './graph.js';
 import { SPARE_HITS } from './row-scan.js';
 
 /**
- * At least the nearest `k` rows that the graph finds, ascending by distance; fewer where it finds
+ * At least the nearest `k` rows that the graph finds, in no certain order; fewer where it finds
  * fewer. What comes next behind the first `k` is with them, so that the order of hits can choose:
  * a graph gives equal distances in the order in which it met them, which no other replica shares.
  *
- * One hit more than wanted is asked for, and shows whether there is a tie at the cut. Only then the
- * search is made again, for all that a search of this `ef` finds: a tie of more than that, or one
- * of which the graph misses a part, is cut where the graph says.
+ * One hit more than wanted is asked for, and shows whether there is a tie at the cut: by the
+ * distances of the graph, or by those that `told` gives, which are rounded otherwise and answered.
+ * Only then the search is made again, for all that a search of this `ef` finds: a tie of more than
+ * that, or one of which the graph misses a part, is cut where the graph says.
  */
-export function nearestInGraph(graph: Graph, { vector, k, ef, accept }: NearQuery): RowHit[] {
+export function nearestInGraph(
+  graph: Graph,
+  { vector, k, ef, accept }: NearQuery,
+  told: (hit: RowHit) => RowHit,
+): RowHit[] {
   const found = graph.search(vector, k + 1, ef, accept);
-  const [last, next] = [found[k - 1], found[k]];
-  if (last === undefined || last.distance !== next?.distance) return found;
-  return graph.search(vector, Math.max(ef, k + SPARE_HITS), ef, accept);
+  const hits = found.map(told);
+  if (found.length <= k || !(isTieAtEnd(found) || isTieAtEnd(hits))) return hits;
+  return graph.search(vector, Math.max(ef, k + SPARE_HITS), ef, accept).map(told);
+}
+
+/** Whether the two that are farthest, of two hits or more, are equally far. */
+function isTieAtEnd(hits: readonly RowHit[]): boolean {
+  let farthest = Number.NEGATIVE_INFINITY;
+  let second = Number.NEGATIVE_INFINITY;
+  for (const { distance } of hits) {
+    second = Math.max(second, Math.min(distance, farthest));
+    farthest = Math.max(farthest, distance);
+  }
+  return second === farthest;
 }

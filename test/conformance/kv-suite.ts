@@ -187,6 +187,26 @@ export function kvSuite(name: string, makePlace: () => Promise<KvPlace>): void {
       await expect(collect(kv.scan(EVERYTHING))).rejects.toThrow();
     });
 
+    it('holds all or nothing of a batch that a close meets; all, where it resolved', async () => {
+      const place = await newPlace();
+      const before = await place.open();
+      const batches = Array.from({ length: 20 }, (_, at) =>
+        before.batch([put(`a${at}`, '1'), put('last', `${at}`), put(`b${at}`, '2')], {
+          sync: true,
+        }),
+      );
+      const settling = Promise.allSettled(batches);
+      await before.close();
+      const isDone = (await settling).map(({ status }) => status === 'fulfilled');
+      const after = await place.open();
+      for (const [at, done] of isDone.entries()) {
+        const [first, second] = await after.getMany([utf8(`a${at}`), utf8(`b${at}`)]);
+        const isThere = done || first !== undefined;
+        expect([text(first), text(second)]).toEqual(isThere ? ['1', '2'] : [undefined, undefined]);
+      }
+      await after.close();
+    });
+
     it('has one opener at a time', async () => {
       const place = await newPlace();
       const kv = await place.open();

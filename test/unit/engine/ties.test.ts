@@ -69,6 +69,41 @@ describe('records at equal distances', () => {
     }
   });
 
+  it('are found by id, also where the graph rounds their distances otherwise (Q4)', async () => {
+    // The same squares in another order: their sums are equal, and not in the graph's float32.
+    const squares = [0.3, 0.7, 0.11, 0.9, 0.23, 0.51, 0.77];
+    const turned = (by: number) => squares.map((_, axis) => squares[(axis + by) % 7] as number);
+    const ids = Array.from('abcdefg');
+    for (let first = 0; first < ids.length; first++) {
+      const shard = new ShardDriver(await memoryHarness());
+      await shard.open();
+      await shard.createCollection({ dimension: 7 });
+      await shard.write(ids.map((id, at) => upsert(id, turned(first + at))));
+      await shard.settled();
+      for (let k = 1; k <= ids.length; k++) {
+        const hits = await shard.search(query(Array(7).fill(0.4), k));
+        expect(new Set(hits.map(({ distance }) => distance)).size).toBe(1);
+        expect(hits.map(({ id }) => id)).toEqual(ids.slice(0, k));
+      }
+    }
+  });
+
+  it('of the graph alone are told apart by the distances that are answered (Q4)', async () => {
+    const shard = new ShardDriver(await memoryHarness());
+    await shard.open();
+    await shard.createCollection({ dimension: 2, metric: 'dot' });
+    // So short that the graph's float32 has one distance for all of them.
+    const records = Array.from({ length: 12 }, (_, at) =>
+      upsert(`r${at}`, [1e-8 * (1 + 1e-5 * at), 0]),
+    );
+    await shard.write(records);
+    await shard.settled();
+    const nearest = records.map(({ id }) => id).toReversed();
+    for (let k = 1; k <= nearest.length; k++) {
+      expect(await shard.searchIds([1e-8, 0], k)).toEqual(nearest.slice(0, k));
+    }
+  });
+
   it('come once each, page by page, while a tie is no wider than ef (Q4)', async () => {
     const point = (at: number): [number, number] => [at % 2 === 0 ? 1 : -1, 0];
     const ids = Array.from({ length: 60 }, (_, at) => at);
