@@ -3,6 +3,7 @@
  * the batches in flight and the one being read.
  */
 import type { JsonObject } from '../shared/codec/struct.js';
+import { FlotillaError, isFlotillaError } from '../shared/errors.js';
 import type { ImportState } from './import-state.js';
 import {
   batchesOf,
@@ -67,6 +68,7 @@ export interface ImportResult extends ImportProgress {
 
 export const FAILURES_KEPT_MAX = 10;
 const STATE_PERIOD_MS = 1_000;
+const RECORD_FIELD = /^records\[(\d+)\]/;
 
 /** Runs the import to its end, the first error or the signal. Never rejects for a failed batch. */
 export async function runImport(options: ImportOptions): Promise<ImportResult> {
@@ -136,7 +138,9 @@ class ImportJob {
       // 0 would be for ever: what has expired since goes as soon as it can.
       ...(expiresAtMs !== undefined && { ttlMs: Math.max(1, expiresAtMs - wallMs()) }),
     }));
-    const outcomes = await write(records);
+    const outcomes = await write(records).catch((error: unknown) => {
+      throw this.#located(error, batch, records);
+    });
     let failed = 0;
     for (const [index, { row }] of batch.entries()) {
       const error = outcomes[index];
@@ -151,6 +155,20 @@ class ImportJob {
     // A batch with a failure counts as not written: a resumed import begins with it.
     this.#advance(batch, failed === 0);
     onProgress(this.#progress());
+  }
+
+  /** The error of a batch counts records within it, which says nothing to who has the file. */
+  #located(
+    error: unknown,
+    batch: readonly FileRecord[],
+    records: readonly ImportRecord[],
+  ): unknown {
+    if (!isFlotillaError(error)) return error;
+    const [, digits] = RECORD_FIELD.exec(error.field ?? '') ?? [];
+    const [read, written] = [batch[Number(digits)], records[Number(digits)]];
+    if (read === undefined || written === undefined) return error;
+    const place = `${this.#options.path}: record ${read.row} (id ${JSON.stringify(written.id)})`;
+    return FlotillaError.fromBody({ ...error.body, message: `${place}: ${error.message}` }, error);
   }
 
   #advance(batch: readonly FileRecord[], written: boolean): void {

@@ -18,5 +18,7 @@ export function reportError(output: TextOutput, error: unknown, json: boolean): 
 function messageOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   const isTaken = 'code' in error && error.code === 'EADDRINUSE';
-  return isTaken ? `${error.message}; stop what runs there, or take another port` : error.message;
+  if (!isTaken) return error.message;
+  const advice = 'stop what runs there, or take another port (those of flotilla dev are fixed)';
+  return `${error.message}; ${advice}`;
 }

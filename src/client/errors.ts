@@ -3,13 +3,10 @@ import { type ServiceError, status as Status } from '@grpc/grpc-js';
 import { decodeStatusDetails, STATUS_DETAILS_KEY } from '../shared/codec/status-details.js';
 import type { ErrorReason } from '../shared/error-codes.js';
 import { FlotillaError } from '../shared/errors.js';
+import { connectionFault } from '../shared/grpc/connection-fault.js';
 
 /** What grpc-js says when it refuses a message for its size, on either side. */
 const TOO_LARGE = /larger than/;
-
-/** What grpc-js says when a call never left for lack of a connection, and why in the middle. */
-const NOT_CONNECTED =
-  /^No connection established(?:\. Last error: (.*?)\. Resolution)?|^Name resolution failed/;
 
 /** `writes` says whether the call can have changed anything. */
 export function fromServiceError(
@@ -27,16 +24,26 @@ export function fromServiceError(
       cause: error,
     });
   }
-  const [said, why] = NOT_CONNECTED.exec(error.details) ?? [];
-  if (error.code === Status.UNAVAILABLE && said !== undefined) {
-    const fault = why?.replace(/^Error: /, '') ?? error.details;
+  const fault = connectionFault(error.details);
+  if (error.code === Status.UNAVAILABLE && fault !== undefined) {
     const message = `No node is reached at ${address} (${fault}), check the address and the node`;
     return new FlotillaError('NODE_NOT_READY', message, { cause: error });
   }
-  const reason = reasonOf(error, writes);
-  const isLate = reason === 'DEADLINE_EXCEEDED';
-  const advice = isLate ? '; raise timeoutMs, or look at the status of the cluster' : '';
-  return new FlotillaError(reason, `${error.details}${advice}`, { cause: error });
+  return new FlotillaError(reasonOf(error, writes), messageOf(error, address), { cause: error });
+}
+
+/** What was said, and what to do about it. */
+function messageOf({ code, details }: ServiceError, address: string): string {
+  if (code === Status.DEADLINE_EXCEEDED) {
+    return `${details}; raise timeoutMs, or look at the status of the cluster`;
+  }
+  if (code === Status.UNIMPLEMENTED) {
+    return (
+      `What answers at ${address} does not take this call (${details}): check that it is the ` +
+      "address where a node serves clients (listen.client), and the node's version"
+    );
+  }
+  return details;
 }
 
 function reasonOf(error: ServiceError, writes: boolean): ErrorReason {

@@ -79,6 +79,9 @@ function groupRequest(
 
 /** Words that are not known are refused here: on the wire they would look like the default. */
 function collectionRequest(collection: NewCollection): CollectionRequest {
+  if (typeof collection !== 'object' || collection === null) {
+    throw invalidField('collection', 'is no object, send { name, dimension }');
+  }
   const { name, dimension, metric, m = 0, efConstruction = 0, ttlMs } = collection;
   if (metric !== undefined && !METRICS.includes(metric)) {
     throw invalidField('config.metric', `is "${metric}", it must be one of ${METRICS.join(', ')}`);

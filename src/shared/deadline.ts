@@ -31,7 +31,8 @@ export function withDeadline<T>(
     };
     const timer = scheduler.after(Math.min(Math.max(0, timeoutMs), TIMEOUT_MS_MAX), () => {
       finish();
-      reject(new FlotillaError('DEADLINE_EXCEEDED', `${what}: no answer within ${timeoutMs} ms`));
+      const message = `${what}: no answer within ${Math.round(timeoutMs)} ms`;
+      reject(new FlotillaError('DEADLINE_EXCEEDED', message));
     });
     signal?.addEventListener('abort', cancelled, { once: true });
     if (signal?.aborted) cancelled();

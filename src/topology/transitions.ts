@@ -64,6 +64,7 @@ export function applyTopologyCommand(
 }
 
 const DONE = { kind: 'done' } as const;
+const SHOWN_MAX = 100;
 
 function beginCreate(document: TopologyDocument, config: CollectionConfig): TopologyTransition {
   const existing = findByName(document, config.name);
@@ -97,16 +98,20 @@ function createAgain(
   if (existing.state === 'dropping') return notReady(document, existing);
   const setting = differingSetting(existing.config, config);
   if (setting === undefined) return unchanged(document, existing);
-  const [has, wanted] = [existing.config[setting], config[setting]].map((one) =>
-    JSON.stringify(one),
-  );
+  const [has, wanted] = [shown(existing.config[setting]), shown(config[setting])];
   const message =
-    `Collection ${config.name} exists with the ${setting} ${has ?? 'unset'}, ` +
-    `not ${wanted ?? 'unset'}: drop it, or choose another name`;
+    `Collection ${config.name} exists with the ${setting} ${has}, ` +
+    `not ${wanted}: drop it, or choose another name`;
   return refused(
     document,
     new FlotillaError('COLLECTION_EXISTS', message, { field: setting, details: { setting } }),
   );
+}
+
+/** A setting for an error: declared fields can be many. */
+function shown(value: CollectionConfig[keyof CollectionConfig]): string {
+  const text = JSON.stringify(value) ?? 'unset';
+  return text.length <= SHOWN_MAX ? text : `${text.slice(0, SHOWN_MAX)}...`;
 }
 
 function finishCreate(document: TopologyDocument, collectionId: number): TopologyTransition {

@@ -24,6 +24,7 @@ import type {
   Scheduler,
 } from '../shared/environment.js';
 import { channelOptions, serverOptions } from '../shared/grpc/channel-options.js';
+import { connectionFault } from '../shared/grpc/connection-fault.js';
 import { forceClose } from '../shared/grpc/force-close.js';
 import { checkFrameSize } from './frame-size.js';
 import { ConnectionRefusedError } from './link-end.js';
@@ -118,7 +119,8 @@ export class GrpcNetwork implements Network {
         timer.cancel();
         stream.off('error', fail).cancel();
         client.close();
-        const message = `cannot reach ${address}: ${error.message}`;
+        const details = 'details' in error ? String(error.details) : error.message;
+        const message = `cannot reach ${address}: ${connectionFault(details) ?? error.message}`;
         const isRefused = error.message.includes('ECONNREFUSED');
         const options = { cause: error };
         reject(

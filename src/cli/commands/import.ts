@@ -2,6 +2,7 @@
 import { stat } from 'node:fs/promises';
 import { type Command, Option } from 'commander';
 import type { Flotilla } from '../../client/index.js';
+import { FlotillaError, isFlotillaError } from '../../shared/errors.js';
 import { LIMITS } from '../../shared/limits.js';
 import type { Metric } from '../../shared/types.js';
 import type { CliContext } from '../context.js';
@@ -175,10 +176,21 @@ async function createCollection(
 ): Promise<void> {
   for await (const { values } of readVectorFile(path, format)) {
     const { collection: name, metric, timeoutMs } = options;
-    await client.createCollection({ name, dimension: values.length, metric }, { timeoutMs });
+    const config = { name, dimension: values.length, metric };
+    await client.createCollection(config, { timeoutMs }).catch((error: unknown) => {
+      throw isFlotillaError(error) && error.reason === 'COLLECTION_EXISTS'
+        ? leaveItAsItIs(error)
+        : error;
+    });
     return;
   }
   throw new UsageError(`${path} is empty: its dimension is not known`);
+}
+
+/** Nobody who imports into a collection wants to drop it. */
+function leaveItAsItIs(error: FlotillaError): FlotillaError {
+  const message = `${error.message}; or leave out --create to write into it as it is`;
+  return FlotillaError.fromBody({ ...error.body, message }, error);
 }
 
 function writerOf(client: Flotilla, options: CommandOptions): ImportOptions['write'] {

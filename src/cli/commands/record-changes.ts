@@ -59,7 +59,7 @@ Ends with 1 where a record was not changed, and says why on stderr.
 
 Examples:
   flotilla patch docs --id report-7 report-8 --metadata '{"reviewed": true}'
-  flotilla patch docs --id report-7 --metadata '{"draft": null}' --if-version 117002938564608
+  flotilla patch docs --id report-7 --metadata '{"draft": null}' --if-version 117655329490403328
 ${EXIT_CODES_HELP}`,
     );
   addClientOptions(patch).action(async (collection: string, options: PatchOptions) => {

@@ -3,6 +3,9 @@ import type { ShardVerification, SlotHolding } from '../../client/index.js';
 import { formatCount, shortHash } from './format.js';
 import { renderTable } from './table.js';
 
+const ADVICE =
+  '\nwhere a node did not answer in time, see flotilla status, or raise --timeout-ms\n';
+
 export function renderVerification(shards: readonly ShardVerification[]): string {
   const table = renderTable(
     [
@@ -22,7 +25,7 @@ export function renderVerification(shards: readonly ShardVerification[]): string
   );
   const [findings, gaps] = [findingsOf(shards), gapsOf(shards)];
   if (findings.length > 0) return `${table}\nDIFFERENT\n${listOf([...findings, ...gaps])}`;
-  if (gaps.length > 0) return `${table}\nNOT ALL COMPARED\n${listOf(gaps)}`;
+  if (gaps.length > 0) return `${table}\nNOT ALL COMPARED\n${listOf(gaps)}${ADVICE}`;
   return `${table}\nequal\n`;
 }
 

@@ -283,7 +283,10 @@ describe('errors of the cluster', () => {
     const taken = Object.assign(new Error('listen EADDRINUSE a:1'), { code: 'EADDRINUSE' });
     const { code, err } = await run('collection drop docs', failing(taken));
     expect(code).toBe(1);
-    expect(err).toBe('error: listen EADDRINUSE a:1; stop what runs there, or take another port\n');
+    expect(err).toBe(
+      'error: listen EADDRINUSE a:1; stop what runs there, or take another port ' +
+        '(those of flotilla dev are fixed)\n',
+    );
   });
 
   it('are JSON for scripts', async () => {
@@ -814,6 +817,19 @@ describe('import', () => {
     expect(cluster.calls[0]?.[1]).toEqual({ name: 'docs', dimension: 2, metric: 'dot' });
     expect(out).toBe('3 records in 0 ms, 0 records/s, 0 failures\n');
     expect(err).toContain('100.00 %  3 records\n');
+  });
+
+  it('says how to write into a collection that has other settings', async () => {
+    const path = await input('other.jsonl', ['a']);
+    const exists = new FlotillaError('COLLECTION_EXISTS', 'Collection docs exists with the m 8');
+    const cluster = clusterThatAnswers({
+      createCollection: async () => {
+        throw exists;
+      },
+    });
+    const { code, err } = await run(`import ${path} --collection docs --create`, cluster);
+    expect(code).toBe(1);
+    expect(err).toContain('exists with the m 8; or leave out --create');
   });
 
   it('ends with 1 and names the records that were not applied', async () => {

@@ -8,6 +8,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type ImportOptions, type ImportRecord, runImport } from '../../../src/cli/import-job.js';
 import { ImportState, ImportStateError } from '../../../src/cli/import-state.js';
 import { FILE_START, VectorFileError } from '../../../src/cli/vector-files.js';
+import { FlotillaError } from '../../../src/shared/errors.js';
 
 let folder = '';
 beforeAll(async () => {
@@ -96,6 +97,23 @@ describe('runImport', () => {
     await writeFile(path, of('d', -1));
     const { stoppedBy } = await importWith(path, async () => []);
     expect(String(stoppedBy)).toMatch(/mortal\.jsonl:1 has "expiresAtMs" that are no milli/);
+  });
+
+  it('says of a batch that is refused which record of the file it was', async () => {
+    const path = await inputFile('wrong-record');
+    const { stoppedBy } = await importWith(
+      path,
+      async (records) => {
+        const field = 'records[1].values';
+        if (records[1]?.id !== 'r9') return records.map(() => undefined);
+        throw new FlotillaError('ZERO_VECTOR', `${field} has a length of 0`, { field });
+      },
+      { concurrency: 1 },
+    );
+    expect(stoppedBy).toMatchObject({ reason: 'ZERO_VECTOR', field: 'records[1].values' });
+    expect(String(stoppedBy)).toContain(
+      `${path}: record 9 (id "r9"): records[1].values has a length of 0`,
+    );
   });
 
   it('keeps as many batches in flight as asked, and no more', async () => {

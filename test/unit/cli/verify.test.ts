@@ -90,6 +90,7 @@ describe('flotilla verify', () => {
     const { code, out } = await run([], [lost]);
     expect(code).toBe(3);
     expect(out).toContain('shard 0 was not compared: it has no leader');
+    expect(out).toContain('raise --timeout-ms');
   });
 
   it('prints all of it for scripts', async () => {

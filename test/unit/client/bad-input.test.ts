@@ -94,6 +94,7 @@ describe('a client', () => {
       () => call(admin, 'createCollection', { dimension: 3 }),
       'config.name',
     ],
+    ['no collection to create', () => call(admin, 'createCollection', null), 'collection'],
     ['no dimension', () => call(admin, 'createCollection', { name: 'a' }), 'config.dimension'],
     [
       'an unknown metric',

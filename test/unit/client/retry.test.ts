@@ -1,6 +1,8 @@
 // Goal: the client sends calls again when, and only when, that is safe and of use.
 // Method: servers with backends that fail on command, and the keys that they receive.
 import { type AddressInfo, createServer, type Socket } from 'node:net';
+import { promisify } from 'node:util';
+import { Server, ServerCredentials } from '@grpc/grpc-js';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { Flotilla } from '../../../src/client/index.js';
 import type { ErrorReason } from '../../../src/shared/error-codes.js';
@@ -374,6 +376,19 @@ describe('several addresses', () => {
     expect(error).toMatchObject({ code: 'UNAVAILABLE', retryable: true, outcome: 'not-applied' });
     const where = `No node is reached at ${harness.address} (`;
     expect(error.message.startsWith(where), error.message).toBe(true);
+  });
+
+  it('say that an address is not that of clients, such as the one of peers', async () => {
+    const other = new Server();
+    const bind = promisify(other.bindAsync.bind(other));
+    const port = await bind('127.0.0.1:0', ServerCredentials.createInsecure());
+    await using astray = new Flotilla(`127.0.0.1:${port}`);
+    const error = await failureOf(astray.status());
+    other.forceShutdown();
+    expect(error.reason).toBe('UNIMPLEMENTED');
+    const where = `What answers at 127.0.0.1:${port} does not take this call (`;
+    expect(error.message.startsWith(where), error.message).toBe(true);
+    expect(error.message).toContain('listen.client');
   });
 
   it('a closed client takes no calls', async () => {

@@ -53,6 +53,12 @@ describe('a deadline', () => {
     await expect(late).rejects.toThrow('too late');
   });
 
+  it('says in whole milliseconds how long it was waited', async () => {
+    const waiting = withDeadline(scheduler, never(), { timeoutMs: 999.9936100000004 }, 'work');
+    for (const timer of timers) timer.fire();
+    await expect(waiting).rejects.toThrow('work: no answer within 1000 ms');
+  });
+
   it('ends the wait with the caller, before it began too', async () => {
     const caller = new AbortController();
     const deadline = { timeoutMs: 10, signal: caller.signal };

@@ -193,7 +193,8 @@ describe('Struct codec', () => {
     expect(decodeStruct(encodeStruct(loose))).toEqual({ kept: 1 });
     class Point {}
     const nested = [{ at: new Date(0) }];
-    for (const value of [1n, () => 1, Symbol('s'), [undefined], new Map(), new Point(), nested]) {
+    const lists = [[undefined], new Array(1)];
+    for (const value of [1n, () => 1, Symbol('s'), ...lists, new Map(), new Point(), nested]) {
       const wrong = { value } as unknown as JsonObject;
       expect(refusal(() => encodeStruct(wrong)).reason).toBe('INVALID_REQUEST');
     }

@@ -85,6 +85,18 @@ describe('creating a collection', () => {
     );
   });
 
+  it('is told what to do however long the settings are that differ', () => {
+    const indexedFields = Array.from({ length: LIMITS.indexedFieldsMax.value }, (_, at) => ({
+      path: `${at}${'x'.repeat(400)}`,
+      type: 'keyword',
+    }));
+    const long = documentAfter(create('docs', { indexedFields }), finishCreate(1));
+    const result = refused(long, create('docs', { indexedFields: indexedFields.slice(1) }));
+    const message = result.kind === 'refused' ? result.error.message : '';
+    expect(message.length).toBeLessThan(500);
+    expect(message).toContain('drop it, or choose another name');
+  });
+
   it('waits for a drop of the same name to end', () => {
     const dropping = documentAfter(create('docs'), finishCreate(1), drop(1));
     const error = { reason: 'COLLECTION_NOT_READY' };
