@@ -3,6 +3,7 @@
  * the formulas over them. All are linear: any number of records is a multiplication.
  */
 import { LIMITS } from '../shared/limits.js';
+import { lowWaterBytesOf } from '../shared/low-water.js';
 
 const MEBIBYTE = 1024 ** 2;
 
@@ -128,8 +129,7 @@ export function diskCosts(shape: RecordShape, nodeDiskBytes: number): PartCost<D
   const record = COSTS.storedRecordBytes + idBytes + metadataBytes + COSTS.floatBytes * dimension;
   const points = (1 + COSTS.tombstoneShare) * (pointBytes(shape) + COSTS.pointFileBytes);
   const checkpoints = points + COSTS.savedLabelBytes + idBytes;
-  const lowWaterShare = LIMITS.diskLowWaterPercent.value / 100;
-  const lowWaterBytes = Math.min(lowWaterShare * nodeDiskBytes, LIMITS.diskLowWaterBytes.value);
+  const lowWaterBytes = lowWaterBytesOf(nodeDiskBytes);
   return [
     lasting('pointStore', { perRecord: COSTS.storeFactor * record }),
     lasting('checkpoints', { perRecord: checkpoints }),

@@ -8,6 +8,7 @@
 import type { Disk } from '../shared/environment.js';
 import { LIMITS } from '../shared/limits.js';
 import type { Logger } from '../shared/logger.js';
+import { type LowWaterThresholds, lowWaterBytesOf } from '../shared/low-water.js';
 import type { LogStore } from './log-store.js';
 
 /** How often the file system is asked. */
@@ -20,11 +21,7 @@ const RESERVE_SHARE_MAX = 0.25;
 /** The reserve grows by this a period: its own syncs must not hold the log's up. */
 const RESERVE_STEP_BYTES = 4 * 1024 * 1024;
 
-export interface SpaceThresholds {
-  /** Space is low below this part of the file system ... @default 0.1 */
-  readonly lowWaterShare?: number;
-  /** ... or below this, where it is less. @default 1 GiB */
-  readonly lowWaterBytes?: number;
+export interface SpaceThresholds extends LowWaterThresholds {
   /** Space that is kept for a reopen; at most a quarter of the disk. @default 64 MiB */
   readonly reserveSizeBytes?: number;
 }
@@ -86,10 +83,7 @@ export class SpaceGuard {
   async #measure(): Promise<number> {
     const { disk, directory, logger, thresholds } = this.#options;
     const { freeBytes, totalBytes } = await disk.space(directory);
-    const lowWaterBytes = Math.min(
-      totalBytes * (thresholds.lowWaterShare ?? LIMITS.diskLowWaterPercent.value / 100),
-      thresholds.lowWaterBytes ?? LIMITS.diskLowWaterBytes.value,
-    );
+    const lowWaterBytes = lowWaterBytesOf(totalBytes, thresholds);
     const wantedBytes = reserveSizeBytes(totalBytes, thresholds);
     const missingBytes = Math.max(0, wantedBytes - this.#reserveSizeBytes);
     const before = this.#state;

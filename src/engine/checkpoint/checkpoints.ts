@@ -9,6 +9,7 @@ import { InvariantError } from '../../shared/assert.js';
 import type { Disk } from '../../shared/environment.js';
 import { FlotillaError, toFlotillaError } from '../../shared/errors.js';
 import type { Logger } from '../../shared/logger.js';
+import { lowWaterBytesOf } from '../../shared/low-water.js';
 import type { AttachedFile } from '../../shared/snapshot-file.js';
 import type { Collection } from '../collection.js';
 import { type SliceEnvironment, Slices } from '../slices.js';
@@ -24,7 +25,7 @@ import {
 import { restoreGraph } from './restore-graph.js';
 import { saveGraph } from './save-graph.js';
 
-/** Of the free space a checkpoint may take so much. */
+/** Of the space that is free above the low-water mark a checkpoint may take so much. */
 const SPACE_SHARE_MAX = 0.5;
 
 export interface CheckpointsOptions {
@@ -223,12 +224,15 @@ export class Checkpoints {
     }
   }
 
-  /** What can be made anew takes no space that records need. */
+  /** What can be made anew takes no space that records need, or a store that is opened again. */
   async #checkSpace(collection: Collection): Promise<void> {
-    const { freeBytes } = await this.#options.disk.space(this.#files.directory);
+    const { freeBytes, totalBytes } = await this.#options.disk.space(this.#files.directory);
     const neededBytes = estimatedBytes(collection);
-    if (neededBytes <= SPACE_SHARE_MAX * freeBytes) return;
-    throw new Error(`it needs ${neededBytes} bytes, and ${freeBytes} are free`);
+    const keptBytes = Math.round(lowWaterBytesOf(totalBytes));
+    if (neededBytes <= SPACE_SHARE_MAX * (freeBytes - keptBytes)) return;
+    throw new Error(
+      `it needs ${neededBytes} bytes, and ${freeBytes} are free, of which ${keptBytes} are kept`,
+    );
   }
 
   async #restore(checkpoint: Checkpoint): Promise<void> {

@@ -13,6 +13,7 @@ import { HnswIndex } from '../../../../src/engine/index/hnsw-index.js';
 import type { VectorIndexOptions } from '../../../../src/engine/index/vector-index.js';
 import { RealDisk } from '../../../../src/node/real-disk.js';
 import { defined } from '../../../../src/shared/assert.js';
+import { LIMITS } from '../../../../src/shared/limits.js';
 import { clusteredVectors } from '../../../support/vectors.js';
 import { patch, query, remove, SCOPE, upsert } from '../shard-driver.js';
 import {
@@ -670,6 +671,12 @@ describe('while a graph is saved', () => {
     expect(rig.diary.fieldsOf(NOT_SAVED)).toMatchObject({
       error: expect.stringMatching(/it needs \d+ bytes, and 1000 are free/),
     });
+    // What is below the low-water mark is kept for records, and for stores that are opened.
+    disk.freeBytes = LIMITS.diskLowWaterBytes.value + 1_000;
+    await rig.shard.open();
+    await rig.shard.settled();
+    await rig.shard.engine.close();
+    expect(rig.diary.messages.filter((message) => message === NOT_SAVED)).toHaveLength(2);
     disk.freeBytes = 1e9;
     inserts = 0;
     await rig.shard.open();
