@@ -78,7 +78,10 @@ describe('a search that is answered now', () => {
     let answered = 0;
     await fc.assert(
       fc.asyncProperty(
-        fc.array(fc.tuple(fc.array(change, { maxLength: 8 }), asked), { maxLength: 12 }),
+        fc.array(fc.tuple(fc.array(change, { maxLength: 8 }), asked), {
+          minLength: 4,
+          maxLength: 12,
+        }),
         async (steps) => {
           const { driver, engine } = await shardOf(40);
           for (const [changes, { vector, k, group, tenant, limit }] of steps) {

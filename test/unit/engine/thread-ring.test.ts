@@ -42,7 +42,7 @@ describe('a ring', () => {
     let refused = 0;
     let wrapped = 0;
     fc.assert(
-      fc.property(fc.array(step, { maxLength: 200 }), (steps) => {
+      fc.property(fc.array(step, { minLength: 100, maxLength: 200 }), (steps) => {
         const { writer, reader } = ends();
         const waiting: Uint8Array[] = [];
         let sequence = 0;
