@@ -8,6 +8,8 @@ import type { ExpiryQueue } from './writes/expiry-queue.js';
 export interface Collection {
   readonly collectionId: number;
   readonly config: CollectionConfig;
+  /** Which keys of it a shard owns, `Ownership` says by it. */
+  readonly placementId: number;
   readonly index: CollectionIndex;
   /** The declared fields and the tenants, by the rows of `index`. */
   readonly payload: PayloadIndex;

@@ -21,6 +21,8 @@ import type {
   SearchQuery,
   Selection,
   StoredRecord,
+  TenantCount,
+  TenantsQuery,
 } from './engine.js';
 import type { PlainHit } from './plain-search.js';
 import type { Include } from './record-view.js';
@@ -177,6 +179,11 @@ export class ThreadEngine implements Engine {
       ({ kind: 'explain', scope, query: packQuery(query, packer) }) as const;
     const { answer } = await this.#call('explain', pack, givenUp);
     return answer.explanation;
+  }
+
+  async tenants(scope: ReadScope, query: TenantsQuery): Promise<TenantCount[]> {
+    const call = { kind: 'tenants', scope, query } as const;
+    return [...(await this.#call('tenants', () => call)).answer.tenants];
   }
 
   async expired(nowMs: number, limit: number): Promise<readonly ExpiredRecords[]> {

@@ -2,7 +2,7 @@
 import { unreachable } from '../shared/assert.js';
 import { FlotillaError, toFlotillaError } from '../shared/errors.js';
 import { type BytePacker, unpack } from './byte-packer.js';
-import type { Hit, SearchQuery, Selection, StoredRecord } from './engine.js';
+import type { Hit, ScrollPage, SearchQuery, Selection, StoredRecord } from './engine.js';
 import { type NamedHit, plainHit } from './plain-search.js';
 import type { SearchFrame } from './search-frames.js';
 import { SearchServer } from './search-lane.js';
@@ -165,6 +165,14 @@ function packHits(hits: readonly (readonly Hit[])[]): PackAnswer {
   });
 }
 
+function packPage({ records, next }: ScrollPage): PackAnswer {
+  return (packer) => ({
+    kind: 'scroll',
+    records: records.map((record) => packRecord(record, packer)),
+    next,
+  });
+}
+
 /** Carries the call out, and returns how its answer is packed. */
 async function callEngine(
   engine: ShardEngine,
@@ -200,17 +208,16 @@ async function callEngine(
     }
     case 'scroll': {
       const query = unpackSelection(call.query, bytes);
-      const page = await engine.scroll(call.scope, query, givenUp);
-      return (packer) => ({
-        kind: 'scroll',
-        records: page.records.map((record) => packRecord(record, packer)),
-        next: page.next,
-      });
+      return packPage(await engine.scroll(call.scope, query, givenUp));
     }
     case 'explain': {
       const query = unpackQuery(call.query, bytes);
       const explanation = await engine.explain(call.scope, query, givenUp);
       return () => ({ kind: 'explain', explanation });
+    }
+    case 'tenants': {
+      const tenants = await engine.tenants(call.scope, call.query);
+      return () => ({ kind: 'tenants', tenants });
     }
     case 'expired': {
       const expired = await engine.expired(call.nowMs, call.limit);

@@ -112,7 +112,7 @@ export interface Explanation {
   readonly plan: PlanKind;
   /** One sentence: why this plan, or why it was left for another one on the way. */
   readonly reason: string;
-  /** Live records of the collection here, of all tenants. */
+  /** Live records of the collection here; of the query's tenant, where it has one. */
   readonly records: number;
   /** How many of them were expected to match before the search began. */
   readonly estimatedMatches: number;
@@ -133,6 +133,19 @@ export interface Explanation {
 export interface ReadScope {
   readonly collectionId: number;
   readonly ownershipVersion: number;
+}
+
+/** How many records of a collection a tenant has on the shard. */
+export interface TenantCount {
+  readonly tenant: string;
+  readonly records: number;
+}
+
+export interface TenantsQuery {
+  /** Only tenants after this one. @default from the first on */
+  readonly after?: string;
+  /** Tenants of the page, at least 1. */
+  readonly limit: number;
 }
 
 export interface CollectionStats {
@@ -229,7 +242,8 @@ export interface AppliedState {
 
 /**
  * Reads see all that was applied before the call. They reject with `FlotillaError`:
- * COLLECTION_NOT_FOUND, STALE_TOPOLOGY (another ownership version), DIMENSION_MISMATCH, and with
+ * COLLECTION_NOT_FOUND, STALE_TOPOLOGY (another ownership version, or keys that the shard does not
+ * own), DIMENSION_MISMATCH, and with
  * what `decodeFilter` finds wrong with a filter. Those that may take long end with CANCELLED soon
  * after `givenUp` is aborted: it says that nobody waits for the answer any more.
  */
@@ -252,6 +266,8 @@ export interface Engine extends StateMachine<CommandResult> {
   count(scope: ReadScope, selection?: Selection, givenUp?: AbortSignal): Promise<number>;
   /** One page of what is selected, each record as it was at some moment of the call. */
   scroll(scope: ReadScope, query: ScrollQuery, givenUp?: AbortSignal): Promise<ScrollPage>;
+  /** Tenants that have records, in the order of their UTF-8 bytes. Costs all tenants. */
+  tenants(scope: ReadScope, query: TenantsQuery): Promise<TenantCount[]>;
   /** Searches as `search` does, and tells how instead of what it found. */
   explain(scope: ReadScope, query: SearchQuery, givenUp?: AbortSignal): Promise<Explanation>;
   /** Up to `limit` records whose time was over at `nowMs`, by the asker's wall clock. */

@@ -31,6 +31,8 @@ import type {
   SearchQuery,
   Selection,
   StoredRecord,
+  TenantCount,
+  TenantsQuery,
 } from './engine.js';
 import { Mover } from './mover.js';
 import { type NamedHit, plainHit } from './plain-search.js';
@@ -222,7 +224,7 @@ export class OpenShard {
     include: Include,
   ): Promise<(StoredRecord | undefined)[]> {
     return this.#use(async () => {
-      const { index } = this.#data.collectionFor(scope);
+      const { index } = this.#data.collectionOf(scope, keys);
       const names = keys.map(recordName);
       const existing = names.filter((name) => index.has(name));
       const values = await this.#records(scope.collectionId).read(existing);
@@ -245,6 +247,11 @@ export class OpenShard {
     return this.#read(scope, givenUp, (collection, means) =>
       scrollCollection(collection, query, means, this.#scrollOrder),
     );
+  }
+
+  /** Throws as reads reject. */
+  tenants(scope: ReadScope, { after, limit }: TenantsQuery): TenantCount[] {
+    return this.#data.collectionFor(scope).payload.tenantsAfter(after, limit);
   }
 
   expired(nowMs: number, limit: number): readonly ExpiredRecords[] {

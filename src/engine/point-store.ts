@@ -70,10 +70,7 @@ export class PointStore {
   /** Makes a new store this shard's, with nothing applied. */
   async initialize(state: ShardState): Promise<void> {
     const batch = new WriteBatch();
-    batch.put(
-      SHARD_KEY,
-      sealValue(SHARD_KEY, (body) => writeShardState(body, state)),
-    );
+    putShardState(batch, state);
     putContentFormat(batch);
     await this.commit(batch, 0);
   }
@@ -178,6 +175,13 @@ export class PointStore {
     const value = this.#kv.getSync(key);
     return value === undefined ? undefined : openValue(key, value, read);
   }
+}
+
+export function putShardState(batch: WriteBatch, state: ShardState): void {
+  batch.put(
+    SHARD_KEY,
+    sealValue(SHARD_KEY, (body) => writeShardState(body, state)),
+  );
 }
 
 export function putLastVersion(batch: WriteBatch, version: Version): void {

@@ -28,11 +28,14 @@ export function searchNow(
   means: () => SearchMeans,
 ): NamedHit[] | undefined {
   if (!isPlain(query)) return undefined;
-  const { index } = collection;
+  const { index, payload } = collection;
   const near = nearQuery(collection, query);
   const selector = rowSelector(collection, query);
   if (near.k === 0) return [];
-  const hits = isAboutAll(query)
+  // In this turn the tenant may leave nothing out; in a later one it might.
+  const { filter, tenant } = query;
+  const isAll = filter === undefined && (tenant === undefined || payload.isOnly(tenant));
+  const hits = isAll
     ? index.searchNearNow(near)
     : new PlannedSearch(collection, near, selector, means()).runNow();
   return hits && namedHits(index, hits, query);
@@ -76,10 +79,12 @@ export async function explainSearch(
   const startMs = clock.monotonicMs();
   const search = new PlannedSearch(collection, near, selector, means);
   if (near.k > 0) await search.run((hits) => attachRecords(collection, hits, query, means));
-  const fields = filter && collection.payload.fieldsOf(filter);
+  const { payload, index } = collection;
+  const fields = filter && payload.fieldsOf(filter);
   return {
     ...search.trace,
-    records: collection.index.size,
+    // How many records others have is not for one tenant to know.
+    records: query.tenant === undefined ? index.size : payload.recordsOf(query.tenant),
     indexedFields: fields?.indexed ?? [],
     scannedFields: fields?.scanned ?? [],
     durationMs: clock.monotonicMs() - startMs,

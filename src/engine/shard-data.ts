@@ -5,11 +5,17 @@
 import { isDeepStrictEqual } from 'node:util';
 import { assert, unreachable } from '../shared/assert.js';
 import { floatsOf, MalformedBytesError } from '../shared/bytes.js';
-import { type Command, decodeCommand, type ExpireCommand } from '../shared/codec/command.js';
+import {
+  type Command,
+  type CreateCollectionCommand,
+  decodeCommand,
+  type ExpireCommand,
+  type OwnershipCommand,
+} from '../shared/codec/command.js';
 import { collectionSettingsFault } from '../shared/collection-settings.js';
 import { FlotillaError } from '../shared/errors.js';
 import type { CommittedEntry } from '../shared/state-machine.js';
-import type { CollectionConfig, ErrorBody, Version } from '../shared/types.js';
+import type { ErrorBody, Version } from '../shared/types.js';
 import type { Collection } from './collection.js';
 import { CollectionIndex, type IndexSettings } from './collection-index.js';
 import type {
@@ -18,13 +24,15 @@ import type {
   CommandResult,
   ExpiredRecords,
   ReadScope,
+  RecordKey,
 } from './engine.js';
+import { DEFAULT_PLACEMENT_ID, type OwnedKey, Ownership } from './ownership.js';
 import { PayloadIndex } from './payload/payload-index.js';
-import { type PointStore, putCollection, type StoredEntry } from './point-store.js';
+import { type PointStore, putCollection, putShardState, type StoredEntry } from './point-store.js';
 import { recordName, recordOfName } from './record-name.js';
 import { Sessions } from './sessions.js';
 import type { Slices } from './slices.js';
-import type { ShardState } from './state-codec.js';
+import type { CollectionState, ShardState } from './state-codec.js';
 import { applyWrite, collectionMissing, type WriteEntry } from './write-applier.js';
 import { WriteBatch } from './write-batch.js';
 import { ContentHash } from './writes/content-hash.js';
@@ -43,8 +51,7 @@ export interface ReadEntry {
 }
 
 export class ShardData {
-  readonly #state: ShardState;
-  readonly #slots: ReadonlySet<number>;
+  readonly #ownership: Ownership;
   readonly #sessions: Sessions;
   readonly #indexSettings: IndexSettings;
   readonly #collections = new Map<number, Collection>();
@@ -57,8 +64,7 @@ export class ShardData {
   #unerased: number[] = [];
 
   constructor(state: ShardState, indexSettings: IndexSettings) {
-    this.#state = state;
-    this.#slots = new Set(state.slots);
+    this.#ownership = new Ownership(state);
     this.#sessions = new Sessions(state.sessionLimits);
     this.#indexSettings = indexSettings;
   }
@@ -68,7 +74,7 @@ export class ShardData {
     await this.#sessions.load(store);
     for (const [collectionId, state] of await store.collections()) {
       if (state.kind === 'active') {
-        const collection = this.#addCollection(collectionId, state.config);
+        const collection = this.#addCollection(collectionId, state);
         for await (const page of slices.between(store.allRecords(collectionId))) {
           await loadPage(collection, page, slices);
         }
@@ -83,7 +89,7 @@ export class ShardData {
   }
 
   get ownershipVersion(): number {
-    return this.#state.ownershipVersion;
+    return this.#ownership.version;
   }
 
   get sessions(): number {
@@ -111,14 +117,20 @@ export class ShardData {
 
   /** The collection that a read asks for. Throws STALE_TOPOLOGY or COLLECTION_NOT_FOUND. */
   collectionFor(scope: ReadScope): Collection {
-    if (scope.ownershipVersion !== this.#state.ownershipVersion) {
-      throw FlotillaError.fromBody(this.#stale(scope.ownershipVersion));
-    }
+    this.#ownership.assertVersion(scope.ownershipVersion);
     const collection = this.#collections.get(scope.collectionId);
     if (collection === undefined) {
       throw FlotillaError.fromBody(collectionMissing(scope.collectionId));
     }
     return collection;
+  }
+
+  /** The same for a read of these keys, all of which the shard has to own. */
+  collectionOf(scope: ReadScope, keys: readonly RecordKey[]): Collection {
+    const collection = this.collectionFor(scope);
+    const { placementId } = collection;
+    if (keys.every((key) => this.#ownership.owns(placementId, key))) return collection;
+    throw FlotillaError.fromBody(this.#ownership.stale(scope.ownershipVersion));
   }
 
   /** Hands out the collections whose records are to be erased, once. */
@@ -143,7 +155,7 @@ export class ShardData {
       case 'write':
         return this.#write({ ...entry, command }, batch, read);
       case 'createCollection':
-        return this.#createCollection(command.collectionId, command.config, batch);
+        return this.#createCollection(command, batch);
       case 'dropCollection':
         return this.#dropCollection(command.collectionId, batch);
       case 'expire':
@@ -151,6 +163,10 @@ export class ShardData {
       case 'mark':
         this.#marks.note(entry.index, this.#collections.values());
         return DONE;
+      case 'fenceUnits':
+      case 'changeOwnership':
+      case 'liftFence':
+        return this.#changeOwnership(command, batch);
       default:
         return unreachable(command);
     }
@@ -209,11 +225,15 @@ export class ShardData {
 
   #write(entry: WriteEntry, batch: WriteBatch, read: ReadRecord): CommandResult {
     const { command } = entry;
-    const ownsAll = command.operations.every(({ slot }) => this.#slots.has(slot));
-    if (command.ownershipVersion !== this.#state.ownershipVersion || !ownsAll) {
-      return { kind: 'refused', error: this.#stale(command.ownershipVersion) };
-    }
+    const ownership = this.#ownership;
     const collection = this.#collections.get(command.collectionId);
+    const { placementId = DEFAULT_PLACEMENT_ID } = collection ?? {};
+    const ownsAll =
+      collection === undefined ||
+      command.operations.every((operation) => ownership.mayWrite(placementId, operation));
+    if (command.ownershipVersion !== ownership.version || !ownsAll) {
+      return { kind: 'refused', error: ownership.stale(command.ownershipVersion) };
+    }
     if (collection !== undefined) this.#changed.add(collection);
     const writer = collection && new RecordWriter(collection, batch, read);
     return applyWrite(entry, writer, this.#sessions, batch);
@@ -229,11 +249,8 @@ export class ShardData {
     return { kind: 'expired', removed: removed.length };
   }
 
-  #createCollection(
-    collectionId: number,
-    config: CollectionConfig,
-    batch: WriteBatch,
-  ): CommandResult {
+  #createCollection(command: CreateCollectionCommand, batch: WriteBatch): CommandResult {
+    const { collectionId, config, ownership } = command;
     if (this.#dropped.has(collectionId)) {
       return { kind: 'refused', error: collectionMissing(collectionId) };
     }
@@ -244,8 +261,12 @@ export class ShardData {
     }
     const fault = collectionSettingsFault(config);
     if (fault !== undefined) return { kind: 'refused', error: fault.body };
-    this.#addCollection(collectionId, config);
-    putCollection(batch, collectionId, { kind: 'active', config });
+    const placement = ownership === undefined ? {} : { placementId: ownership.placementId };
+    const state = { kind: 'active', config, ...placement } as const;
+    this.#addCollection(collectionId, state);
+    putCollection(batch, collectionId, state);
+    this.#ownership.install(command);
+    if (ownership !== undefined) putShardState(batch, this.#ownership.state);
     return DONE;
   }
 
@@ -262,16 +283,60 @@ export class ShardData {
     }
     this.#collections.delete(collectionId);
     putCollection(batch, collectionId, { kind: 'dropping' });
+    if (dropped !== undefined) this.#forgetPlacement(dropped, batch);
     return DONE;
   }
 
-  #addCollection(collectionId: number, config: CollectionConfig): Collection {
+  #forgetPlacement({ placementId }: Collection, batch: WriteBatch): void {
+    const collections = [...this.#collections.values()];
+    if (placementId === DEFAULT_PLACEMENT_ID) return;
+    if (collections.some((one) => one.placementId === placementId)) return;
+    this.#ownership.forget(placementId);
+    putShardState(batch, this.#ownership.state);
+  }
+
+  #changeOwnership(command: OwnershipCommand, batch: WriteBatch): CommandResult {
+    const result = this.#ownershipAfter(command);
+    if (result.kind === 'done') putShardState(batch, this.#ownership.state);
+    return result;
+  }
+
+  #ownershipAfter(command: OwnershipCommand): CommandResult {
+    switch (command.kind) {
+      case 'fenceUnits':
+        return this.#ownership.fence(command, (isLost) => this.#holds(command, isLost));
+      case 'changeOwnership':
+        return this.#ownership.change(command);
+      case 'liftFence':
+        return this.#ownership.lift(command);
+      default:
+        return unreachable(command);
+    }
+  }
+
+  /** Whether a collection of the placement has records of such a key. Costs its tenants. */
+  #holds({ placementId }: OwnershipCommand, isLost: (key: OwnedKey) => boolean): boolean {
+    return [...this.#collections.values()]
+      .filter((collection) => collection.placementId === placementId)
+      .some(({ index, payload }) => {
+        // In a tenant directory all records of a tenant are of one slot.
+        return [...payload.tenantRows()].some(({ rows }) => {
+          return rows.first !== undefined && isLost(recordOfName(index.rows.nameOf(rows.first)));
+        });
+      });
+  }
+
+  #addCollection(
+    collectionId: number,
+    { config, placementId = DEFAULT_PLACEMENT_ID }: Extract<CollectionState, { kind: 'active' }>,
+  ): Collection {
     assert(!this.#collections.has(collectionId), `collection ${collectionId} exists`);
     const index = new CollectionIndex(config, this.#indexSettings);
     const payload = new PayloadIndex(config.indexedFields);
     const collection: Collection = {
       collectionId,
       config,
+      placementId,
       index,
       payload,
       contents: new ContentHash(),
@@ -280,15 +345,6 @@ export class ShardData {
     this.#collections.set(collectionId, collection);
     this.#changed.add(collection);
     return collection;
-  }
-
-  #stale(asked: number): ErrorBody {
-    const { shardId, ownershipVersion } = this.#state;
-    return {
-      reason: 'STALE_TOPOLOGY',
-      message: `shard ${shardId} has ownership version ${ownershipVersion}, asked for ${asked}`,
-      details: { shardId: String(shardId), ownershipVersion: String(ownershipVersion) },
-    };
   }
 }
 

@@ -31,6 +31,8 @@ import type {
   Selection,
   ShardGenesis,
   StoredRecord,
+  TenantCount,
+  TenantsQuery,
 } from './engine.js';
 import { type BuiltGeneration, buildGeneration } from './generation-builder.js';
 import { Generations, type NewGeneration } from './generations.js';
@@ -175,6 +177,10 @@ export class ShardEngine implements Engine {
 
   explain(scope: ReadScope, query: SearchQuery, givenUp?: GivenUp): Promise<Explanation> {
     return this.#read((shard) => shard.explain(scope, query, givenUp));
+  }
+
+  tenants(scope: ReadScope, query: TenantsQuery): Promise<TenantCount[]> {
+    return this.#read(async (shard) => shard.tenants(scope, query));
   }
 
   expired(nowMs: number, limit: number): Promise<readonly ExpiredRecords[]> {

@@ -23,6 +23,8 @@ import type {
   Selection,
   ShardGenesis,
   StoredRecord,
+  TenantCount,
+  TenantsQuery,
 } from './engine.js';
 import type { Include } from './record-view.js';
 import type { SearchLane } from './search-lane.js';
@@ -96,6 +98,7 @@ export type EngineCall =
       readonly query: PackedSelection<ScrollQuery>;
     }
   | { readonly kind: 'explain'; readonly scope: ReadScope; readonly query: PackedQuery }
+  | { readonly kind: 'tenants'; readonly scope: ReadScope; readonly query: TenantsQuery }
   | { readonly kind: 'expired'; readonly nowMs: number; readonly limit: number }
   | { readonly kind: 'contents'; readonly query: ContentQuery }
   | { readonly kind: 'stats' }
@@ -122,6 +125,7 @@ export type EngineAnswer =
       readonly next: ScrollPage['next'];
     }
   | { readonly kind: 'explain'; readonly explanation: Explanation }
+  | { readonly kind: 'tenants'; readonly tenants: readonly TenantCount[] }
   | { readonly kind: 'expired'; readonly expired: readonly ExpiredRecords[] }
   | { readonly kind: 'contents'; readonly report: ContentReport }
   | { readonly kind: 'stats'; readonly stats: EngineStats }

@@ -46,6 +46,7 @@ export async function bootstrapCluster(options: BootstrapOptions): Promise<Topol
   const cards: NodeCard[] = [];
   for (const node of nodes) cards.push(await ask(options, node, { kind: 'identify' }, endMs));
 
+  for (const card of cards) assertConfiguredAlike(card, settings);
   const known = commonGenesis(cards);
   let genesis =
     known ??
@@ -72,7 +73,7 @@ export function identify(environment: Environment, node: NodeAddress): Promise<N
 
 /** Throws SETTINGS_MISMATCH, naming the setting and both values. */
 export function assertSameSettings(cluster: ClusterSettings, configured: ClusterSettings): void {
-  for (const name of Object.keys(cluster) as (keyof ClusterSettings)[]) {
+  for (const name of settingNames(cluster)) {
     if (cluster[name] === configured[name]) continue;
     throw new FlotillaError(
       'SETTINGS_MISMATCH',
@@ -81,6 +82,31 @@ export function assertSameSettings(cluster: ClusterSettings, configured: Cluster
       { field: `cluster.${name}` },
     );
   }
+}
+
+/**
+ * Throws SETTINGS_MISMATCH, naming the setting and both values, where a node that has no cluster
+ * yet is configured otherwise than this one: one of them is wrong, and both should say so (M-41).
+ * A node that has a cluster goes by that.
+ */
+export function assertConfiguredAlike(
+  { node, genesis, settings }: NodeCard,
+  configured: ClusterSettings,
+): void {
+  if (genesis !== undefined || settings === undefined) return;
+  for (const name of settingNames(configured)) {
+    if (settings[name] === configured[name] || settings[name] === undefined) continue;
+    throw new FlotillaError(
+      'SETTINGS_MISMATCH',
+      `Node ${node.nodeId} at ${node.peerAddress} is configured with cluster.${name} = ` +
+        `${settings[name]}, this node with ${configured[name]}: it has to be the same on all nodes`,
+      { field: `cluster.${name}` },
+    );
+  }
+}
+
+function settingNames(settings: ClusterSettings): (keyof ClusterSettings)[] {
+  return Object.keys(settings) as (keyof ClusterSettings)[];
 }
 
 /** Throws WRONG_STORE when the cluster knows a node by another data directory. */

@@ -6,6 +6,8 @@ import type {
   GroupName,
   LeaderAction,
   ReplicaAction,
+  TenantAction,
+  TenantPage,
 } from '../server/backend.js';
 import { assert, defined } from '../shared/assert.js';
 import type { ClusterStatus, CollectionInfo } from '../shared/codec/admin-messages.js';
@@ -14,6 +16,12 @@ import type {
   ReadmitNodeResponse,
   ReplicaResponse,
 } from '../shared/codec/replica-messages.js';
+import type { Routes, RoutesRequest } from '../shared/codec/routes-messages.js';
+import type {
+  CountTenantsResponse,
+  TenantChangeResponse,
+  TenantsDescription,
+} from '../shared/codec/tenant-messages.js';
 import type { VerifyResponse } from '../shared/codec/verify-messages.js';
 import { type Deadline, withDeadline } from '../shared/deadline.js';
 import type { Environment } from '../shared/environment.js';
@@ -22,12 +30,15 @@ import type { CollectionConfig } from '../shared/types.js';
 import type { CollectionEntry, TopologyCommand, TopologyDocument } from '../topology/document.js';
 import type { TopologyGroup } from '../topology/topology-group.js';
 import type { TopologyView } from '../topology/view.js';
+import { clusterRoutes } from './cluster-routes.js';
 import type { ContentVerifier } from './content-verifier.js';
 import type { GroupCalls } from './group-calls.js';
 import { ReplicaAdmin } from './replica-admin.js';
 import type { ReplicaDirectory } from './replica-directory.js';
+import { DirectoryAdmin } from './tenant-admin.js';
 
 export interface NodeAdminOptions {
+  readonly nodeId: number;
   readonly router: Router;
   readonly view: TopologyView;
   readonly topology: () => TopologyGroup | undefined;
@@ -44,12 +55,14 @@ const STATUS_TIMEOUT_MAX_MS = 2_000;
 export class NodeAdmin implements ClusterAdmin {
   readonly #options: NodeAdminOptions;
   readonly #replicas: ReplicaAdmin;
+  readonly #tenants: DirectoryAdmin;
 
   constructor(options: NodeAdminOptions) {
     const { view, groups, directory, environment } = options;
     this.#options = options;
     const topology = (): TopologyGroup => this.#topology();
     this.#replicas = new ReplicaAdmin({ view, topology, groups, directory, environment });
+    this.#tenants = new DirectoryAdmin({ router: options.router, view, topology, environment });
   }
 
   async createCollection(config: CollectionConfig, options: CallOptions): Promise<CollectionInfo> {
@@ -105,6 +118,14 @@ export class NodeAdmin implements ClusterAdmin {
     return this.#options.status(Math.min(options.timeoutMs / 2, STATUS_TIMEOUT_MAX_MS));
   }
 
+  routes(request: RoutesRequest): Routes {
+    const { nodeId, router, view } = this.#options;
+    const document = view.current();
+    if (document === undefined) throw notJoined();
+    const leaderOf = (shardId: number): number | undefined => router.leaderOf(shardId);
+    return clusterRoutes({ document, nodeId, leaderOf }, request);
+  }
+
   changeReplicas(
     action: ReplicaAction,
     group: GroupName,
@@ -135,10 +156,33 @@ export class NodeAdmin implements ClusterAdmin {
     return this.#replicas.readmitNode(nodeId, options);
   }
 
+  changeTenants(
+    action: TenantAction,
+    by: string,
+    options: CallOptions,
+  ): Promise<TenantChangeResponse> {
+    return this.#tenants.change(action, by, options);
+  }
+
+  describeTenants(options: CallOptions): Promise<TenantsDescription> {
+    return this.#tenants.describe(options);
+  }
+
+  countTenants(
+    collection: string,
+    page: TenantPage,
+    options: CallOptions,
+  ): Promise<CountTenantsResponse> {
+    return this.#tenants.count(collection, page, options);
+  }
+
   async #count(entry: CollectionEntry, options: CallOptions): Promise<number | undefined> {
     if (entry.state !== 'active') return undefined;
     try {
-      const { count } = await this.#options.router.count(entry.config.name, options);
+      const { count } = await this.#options.router.count(entry.config.name, {
+        ...options,
+        allTenants: true,
+      });
       return count;
     } catch (error) {
       if (isFlotillaError(error) && error.code === 'UNAVAILABLE') return undefined;
@@ -169,7 +213,7 @@ export class NodeAdmin implements ClusterAdmin {
   #topology(): TopologyGroup {
     const topology = this.#options.topology();
     if (topology !== undefined) return topology;
-    throw new FlotillaError('NODE_NOT_READY', 'This node has not joined a cluster yet');
+    throw notJoined();
   }
 
   /** Waits until the view of this node shows what `look` is for. */
@@ -191,6 +235,10 @@ export class NodeAdmin implements ClusterAdmin {
     });
     return withDeadline(environment.scheduler, seen, deadline, what).finally(() => stop());
   }
+}
+
+function notJoined(): FlotillaError {
+  return new FlotillaError('NODE_NOT_READY', 'This node has not joined a cluster yet');
 }
 
 function collectionNamed(name: string, document: TopologyDocument): CollectionEntry {

@@ -6,7 +6,7 @@ import { MalformedBytesError, utf8 } from '../shared/bytes.js';
 import { FlotillaError, toFlotillaError } from '../shared/errors.js';
 import type { ErrorBody } from '../shared/types.js';
 import { decodeTopology, encodeTopology } from '../topology/codec.js';
-import type { NodeEntry, TopologyDocument } from '../topology/document.js';
+import type { ClusterSettings, NodeEntry, TopologyDocument } from '../topology/document.js';
 
 /** A node's answer to `identify`. */
 export interface NodeCard {
@@ -15,6 +15,8 @@ export interface NodeCard {
   readonly genesis: TopologyDocument | undefined;
   /** The newest document that the node has seen; nodes of an earlier version do not say. */
   readonly document?: TopologyDocument | undefined;
+  /** What the node is configured with; nodes of an earlier version do not say. */
+  readonly settings?: ClusterSettings | undefined;
 }
 
 export type ControlRequest =
@@ -34,6 +36,7 @@ type Answer =
       readonly node: NodeEntry;
       readonly genesis: string | null;
       readonly document?: string | null;
+      readonly settings?: ClusterSettings | undefined;
     }
   | { readonly ok: false; readonly error: ErrorBody };
 
@@ -52,8 +55,9 @@ export async function serveControl(
     const request = decodeControlRequest(payload);
     const card =
       request.kind === 'identify' ? handler.identify() : await handler.join(request.genesis);
-    const { node, genesis, document } = card;
-    answer = { ok: true, node, genesis: toBase64(genesis), document: toBase64(document) };
+    const { node, genesis, document, settings } = card;
+    const documents = { genesis: toBase64(genesis), document: toBase64(document) };
+    answer = { ok: true, node, ...documents, ...(settings !== undefined && { settings }) };
   } catch (error) {
     answer = { ok: false, error: toFlotillaError(error).body };
   }
@@ -68,6 +72,7 @@ export function decodeControlAnswer(payload: Uint8Array): NodeCard {
     node: answer.node,
     genesis: fromBase64(answer.genesis),
     document: fromBase64(answer.document),
+    ...(answer.settings !== undefined && { settings: answer.settings }),
   };
 }
 

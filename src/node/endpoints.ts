@@ -46,8 +46,10 @@ export function nodeMetrics(nodeId: number, instructionSet?: string): ServerMetr
   return metrics;
 }
 
-export function routerHooks(metrics: ServerMetrics): RouterHooks {
+export function routerHooks(metrics: ServerMetrics, localNodeId: number): RouterHooks {
   return {
+    onAttempt: ({ operation, nodeId }) =>
+      metrics.shardAsked(operation, nodeId === localNodeId ? 'local' : 'remote'),
     onFanOut: ({ operation, durationMs }) => {
       if (operation === 'search') metrics.fanOutFinished(durationMs / 1_000);
     },

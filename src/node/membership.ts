@@ -14,7 +14,13 @@ import type { LogStore } from '../storage/log-store.js';
 import { decodeTopology, encodeTopology } from '../topology/codec.js';
 import type { NodeEntry, TopologyDocument } from '../topology/document.js';
 import type { TopologyView } from '../topology/view.js';
-import { assertKnownStores, assertSameSettings, bootstrapCluster, identify } from './bootstrap.js';
+import {
+  assertConfiguredAlike,
+  assertKnownStores,
+  assertSameSettings,
+  bootstrapCluster,
+  identify,
+} from './bootstrap.js';
 import type { NodeConfig } from './config.js';
 import type { ControlHandler, NodeCard } from './control.js';
 import { isKnownStore } from './shards.js';
@@ -92,9 +98,9 @@ export class Membership implements ControlHandler {
   }
 
   identify(): NodeCard {
-    const { node, view } = this.#options;
+    const { node, view, config } = this.#options;
     const document = view.current() ?? this.#known?.newest;
-    return { node, genesis: this.#known?.genesis, document };
+    return { node, genesis: this.#known?.genesis, document, settings: config.settings };
   }
 
   /**
@@ -109,7 +115,8 @@ export class Membership implements ControlHandler {
   /**
    * Waits until the node belongs to a cluster. Meanwhile it asks the configured nodes whether they
    * have one, and creates it where the configuration says so. A node that the cluster knows by
-   * another data directory waits on, see `obstacle`.
+   * another data directory waits on, see `obstacle`. Rejects with SETTINGS_MISMATCH where another
+   * node, or the cluster, has other settings than this one is configured with (M-41).
    */
   async wait(signal: AbortSignal): Promise<KnownCluster> {
     const { config, environment, logger } = this.#options;
@@ -211,11 +218,15 @@ export class Membership implements ControlHandler {
   async #askOthers(): Promise<(NodeCard & { readonly genesis: TopologyDocument }) | undefined> {
     const { config, environment } = this.#options;
     const others = config.nodes.filter(({ nodeId }) => nodeId !== config.nodeId);
-    const cards = await Promise.all(
+    const answers = await Promise.all(
       others.map((node) => identify(environment, node).catch(() => undefined)),
     );
+    const cards = answers.filter((card) => card !== undefined);
+    if (this.#known === undefined) {
+      for (const card of cards) assertConfiguredAlike(card, config.settings);
+    }
     return cards
-      .flatMap((card) => (card?.genesis === undefined ? [] : [{ ...card, genesis: card.genesis }]))
+      .flatMap((card) => (card.genesis === undefined ? [] : [{ ...card, genesis: card.genesis }]))
       .sort((a, b) => (b.document?.epoch ?? 0) - (a.document?.epoch ?? 0))[0];
   }
 }

@@ -19,9 +19,7 @@ import type { Logger } from '../shared/logger.js';
 import type { LogStore } from '../storage/log-store.js';
 import { openLogStore } from '../storage/open-log-store.js';
 import { SnapshotFiles } from '../storage/snapshot-files.js';
-import { CollectionDriver } from '../topology/collection-driver.js';
 import type { TopologyDocument } from '../topology/document.js';
-import { ReplicaDriver } from '../topology/replica-driver.js';
 import type { TopologyGroup } from '../topology/topology-group.js';
 import { TopologyHolder } from '../topology/view.js';
 import { createTransport } from '../transport/peer-transport.js';
@@ -48,6 +46,7 @@ import { RouterBackend } from './records-backend.js';
 import { ReplicaAdmin } from './replica-admin.js';
 import { ReplicaDirectory } from './replica-directory.js';
 import { ShardReplicas } from './shard-replicas.js';
+import { startTopologyDrivers } from './topology-drivers.js';
 import { TopologyReplica } from './topology-replica.js';
 
 /** `onLost` is called if the engine ends without having been closed. */
@@ -221,7 +220,7 @@ export class Node {
       replicas: (shard, replica) => directory.replicaOf(shard, replica.nodeId),
       environment,
       logger,
-      hooks: routerHooks(metrics),
+      hooks: routerHooks(metrics, config.nodeId),
       localNodeId: config.nodeId,
     });
     const endpoints = await this.#openEndpoints({ transport, directory, router, metrics, groups });
@@ -262,7 +261,14 @@ export class Node {
         logger: this.#logger,
         metrics,
         records: new RouterBackend({ router, view, topology }),
-        admin: new NodeAdmin({ ...common, topology, groups, status, verifier }),
+        admin: new NodeAdmin({
+          ...common,
+          nodeId: config.nodeId,
+          topology,
+          groups,
+          status,
+          verifier,
+        }),
         raftMetrics: new NodeMetrics({
           view,
           environment,
@@ -350,16 +356,7 @@ export class Node {
     const { router, groups } = this.#running;
     const { environment } = this.#options;
     const common = { view: this.#view, topology, environment, logger: this.#logger };
-    const collections = new CollectionDriver({
-      ...common,
-      proposeToShard: (shardId, command, timeoutMs) =>
-        router.command(shardId, command, { timeoutMs }),
-    });
-    const replicas = new ReplicaDriver({ ...common, control: groups });
-    return () => {
-      collections.close();
-      replicas.close();
-    };
+    return startTopologyDrivers({ ...common, router, control: groups });
   }
 
   async #openShards(genesis: TopologyDocument): Promise<void> {

@@ -8,8 +8,11 @@ import type {
   BackendQuery,
   BackendScroll,
   CallOptions,
+  CountAnswer,
   DeleteByFilterAnswer,
   DeleteOptions,
+  FetchAnswer,
+  FetchOptions,
   NewRecord,
   ReadOptions,
   RecordPatch,
@@ -17,14 +20,15 @@ import type {
   ScrollAnswer,
   SearchAnswer,
   SearchOptions,
-  StoredRecord,
+  TenantScope,
+  WriteAnswer,
   WriteOptions,
 } from '../server/backend.js';
 import { defined } from '../shared/assert.js';
 import type { ExplainResponse } from '../shared/codec/explain-messages.js';
 import { FlotillaError, isFlotillaError, toFlotillaError } from '../shared/errors.js';
 import type { ScrollPosition } from '../shared/scroll-position.js';
-import type { CollectionConfig, WriteOutcome } from '../shared/types.js';
+import type { CollectionConfig } from '../shared/types.js';
 import type { TopologyGroup } from '../topology/topology-group.js';
 import type { TopologyView } from '../topology/view.js';
 
@@ -61,7 +65,7 @@ export class RouterBackend implements RecordsBackend {
     collection: string,
     records: readonly NewRecord[],
     options: WriteOptions,
-  ): Promise<{ outcomes: readonly WriteOutcome[] }> {
+  ): Promise<WriteAnswer> {
     return this.#fresh(options, () => this.#options.router.upsert(collection, records, options));
   }
 
@@ -69,28 +73,23 @@ export class RouterBackend implements RecordsBackend {
     collection: string,
     patches: readonly RecordPatch[],
     options: WriteOptions,
-  ): Promise<{ outcomes: readonly WriteOutcome[] }> {
+  ): Promise<WriteAnswer> {
     return this.#fresh(options, () => this.#options.router.patch(collection, patches, options));
   }
 
-  delete(
-    collection: string,
-    ids: readonly string[],
-    options: DeleteOptions,
-  ): Promise<{ outcomes: readonly WriteOutcome[] }> {
+  delete(collection: string, ids: readonly string[], options: DeleteOptions): Promise<WriteAnswer> {
     return this.#fresh(options, () => this.#options.router.delete(collection, ids, options));
   }
 
-  async fetch(
+  fetch(
     collection: string,
     ids: readonly string[],
     include: { readonly values: boolean; readonly metadata: boolean },
-    options: ReadOptions,
-  ): Promise<readonly (StoredRecord | undefined)[]> {
-    const answer = await this.#fresh(options, () =>
+    options: FetchOptions,
+  ): Promise<FetchAnswer> {
+    return this.#fresh(options, () =>
       this.#options.router.fetch(collection, ids, include, options),
     );
-    return answer.records;
   }
 
   async search(
@@ -105,15 +104,14 @@ export class RouterBackend implements RecordsBackend {
     return { ...answer, shards: { total, ok, failed: failed.map(({ shardId }) => shardId) } };
   }
 
-  async count(
+  count(
     collection: string,
     filter: Uint8Array | undefined,
     options: ReadOptions,
-  ): Promise<number> {
-    const answer = await this.#fresh(options, () =>
+  ): Promise<CountAnswer> {
+    return this.#fresh(options, () =>
       this.#options.router.count(collection, { ...options, filter }),
     );
-    return answer.count;
   }
 
   scroll(collection: string, query: BackendScroll, options: ReadOptions): Promise<ScrollAnswer> {
@@ -123,7 +121,7 @@ export class RouterBackend implements RecordsBackend {
   deleteByFilter(
     collection: string,
     selection: { readonly filter: Uint8Array; readonly after?: ScrollPosition },
-    options: CallOptions,
+    options: CallOptions & TenantScope,
   ): Promise<DeleteByFilterAnswer> {
     return this.#fresh(options, () =>
       this.#options.router.deleteByFilter(collection, selection, options),
@@ -178,13 +176,13 @@ function outOfDate(why: string, cause?: FlotillaError): FlotillaError {
 }
 
 function routerQuery(query: BackendQuery): Parameters<Router['search']>[1][number] {
-  const { vector, id, k, ef, offset, scoreThreshold, filter } = query;
+  const { vector, id, shardKey, k, ef, offset, scoreThreshold, filter } = query;
   const { includeValues, includeMetadata } = query;
   return {
     target:
       id === undefined
         ? { kind: 'vector', values: defined(vector, 'vector of a query') }
-        : { kind: 'record', id },
+        : { kind: 'record', id, shardKey },
     limit: k,
     offset,
     ef,

@@ -5,10 +5,10 @@
  */
 import { unreachable } from '../shared/assert.js';
 import { FlotillaError } from '../shared/errors.js';
+import type { RoutedBy } from '../shared/types.js';
 import type { UnitMove } from './ownership-unit.js';
 import { RangeStrategy } from './range-strategy.js';
 import { RangeTable, type RangeTableState, rangeTableFault } from './range-table.js';
-import type { RoutedBy } from './routing-key.js';
 import { checkLayout, type SlotLayout, slotStrategy } from './slot-layout.js';
 import { SLOTS, SlotTable } from './slot-table.js';
 import type { Placement, ShardChange } from './strategy.js';

@@ -1,12 +1,7 @@
 /** Which part of a record decides on which shard it is (decisions of identity: M-9, M-18, M-19). */
 import { unreachable } from '../shared/assert.js';
 import { FlotillaError } from '../shared/errors.js';
-
-/**
- * `id`: records are spread one by one. `shardKey`: records with one shard key are an entity group
- * and stay together. `tenant`: all records of a tenant do.
- */
-export type RoutedBy = 'id' | 'shardKey' | 'tenant';
+import type { RoutedBy } from '../shared/types.js';
 
 /** The parts of a record's identity within its collection. */
 export interface RecordAddress {

@@ -4,7 +4,7 @@
  */
 import { assert, defined } from '../shared/assert.js';
 import { LIMITS } from '../shared/limits.js';
-import { murmur3OfString } from '../shared/murmur3.js';
+import { slotOfKey } from '../shared/slot.js';
 import type { OwnershipUnit, UnitMove } from './ownership-unit.js';
 import { isOutstanding, noSuchUnit, type Placement } from './strategy.js';
 
@@ -13,10 +13,7 @@ export const SLOTS = LIMITS.slots.value;
 
 const SLOT_SHIFT = 32 - Math.log2(SLOTS);
 
-/** The slot of a routing key: the top 10 bits of MurmurHash3 x86 32 over its UTF-8 bytes. */
-export function slotOfKey(routingKey: string): number {
-  return murmur3OfString(routingKey) >>> SLOT_SHIFT;
-}
+export { slotOfKey };
 
 /** Where a slot's keys begin on the hash circle. */
 export function slotPosition(slot: number): number {

@@ -6,11 +6,18 @@
  * Who applies an entry decides by this, so the bounds are part of the format of entries: they may
  * be widened only together with a new format that nodes of the version before refuse (F-15).
  */
-import { utf8Length } from './bytes.js';
+import { compareBytes, isWellFormed, utf8, utf8Length } from './bytes.js';
 import { checkAtMost, invalidField } from './checks.js';
 import { type FlotillaError, limitExceeded, toFlotillaError } from './errors.js';
 import { LIMITS } from './limits.js';
-import { type CollectionConfig, FIELD_TYPES, type IndexedField, METRICS } from './types.js';
+import {
+  type CollectionConfig,
+  FIELD_TYPES,
+  type IndexedField,
+  METRICS,
+  PLACEMENT_NAMES,
+  ROUTINGS,
+} from './types.js';
 
 const NAME_FORM = /^[A-Za-z0-9_.-]+$/;
 
@@ -50,6 +57,7 @@ function checkSettings(config: CollectionConfig, at: string): void {
   checkWhole(efConstruction, `${at}.efConstruction`, 'an insert looks at candidates');
   checkAtMost('efConstructionMax', efConstruction, `${at}.efConstruction`);
   checkIndexedFields(indexedFields, `${at}.indexedFields`);
+  checkPlacement(config, at);
   if (ttlMs === undefined) return;
   checkWhole(ttlMs, `${at}.ttlMs`, 'leave it out for records that live for ever');
   checkAtMost('ttlMsMax', ttlMs, `${at}.ttlMs`);
@@ -67,6 +75,44 @@ function checkIndexedFields(fields: readonly IndexedField[], at: string): void {
       throw invalidField(`${at}[${index}].path`, 'is the path of an earlier field too');
     seen.add(path);
   }
+}
+
+function checkPlacement(config: CollectionConfig, at: string): void {
+  const { routing = 'id', placement = 'ring', splitPoints } = config;
+  if (!ROUTINGS.includes(routing)) {
+    throw invalidField(`${at}.routing`, `is none of ${ROUTINGS.join(', ')}`);
+  }
+  if (!PLACEMENT_NAMES.includes(placement)) {
+    throw invalidField(`${at}.placement`, `is none of ${PLACEMENT_NAMES.join(', ')}`);
+  }
+  if (routing === 'tenant' && placement !== 'ring') {
+    const why = 'goes with no routing by tenant: the tenant directory is laid over the ring';
+    throw invalidField(`${at}.placement`, why);
+  }
+  if (splitPoints === undefined) return;
+  if (placement !== 'range') {
+    throw invalidField(`${at}.splitPoints`, 'are those of a placement by range, leave them out');
+  }
+  checkSplitPoints(splitPoints, `${at}.splitPoints`);
+}
+
+function checkSplitPoints(splitPoints: readonly string[], at: string): void {
+  if (splitPoints.length === 0) throw invalidField(at, 'is empty, leave it out for one range');
+  checkAtMost('rangesMax', splitPoints.length + 1, at);
+  let previous: Uint8Array = new Uint8Array(0);
+  let sizeBytes = 0;
+  for (const [index, splitPoint] of splitPoints.entries()) {
+    const field = `${at}[${index}]`;
+    if (!isWellFormed(splitPoint)) throw invalidField(field, 'is no text that UTF-8 can hold');
+    const bytes = utf8(splitPoint);
+    checkAtMost('routingKeyBytesMax', bytes.length, field);
+    if (compareBytes(previous, bytes) >= 0) {
+      throw invalidField(field, 'does not come after the one before it, or is empty');
+    }
+    sizeBytes += bytes.length;
+    previous = bytes;
+  }
+  checkAtMost('splitPointsBytesMax', sizeBytes, at);
 }
 
 function checkFieldPath(path: string, field: string): void {

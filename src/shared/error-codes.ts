@@ -101,6 +101,17 @@ export const ERRORS = {
     'The shard has no change of this id that could be given up: it is through, or it never was. ' +
       '`flotilla status` shows the change that is under way, with its id.',
   ),
+  TENANT_HAS_DATA: spec(
+    'FAILED_PRECONDITION',
+    'The shard holds records of the tenant, so that it cannot be assigned to another one: ' +
+      'records are not moved yet. Assign tenants before they write, or delete their records first.',
+  ),
+  TENANT_CHANGE_IN_PROGRESS: spec(
+    'UNAVAILABLE',
+    'The tenant directory is being changed, or a collection that uses it is being created. ' +
+      'Changes are made one at a time; try again shortly.',
+    { retryable: true },
+  ),
   QUORUM_AT_RISK: spec(
     'FAILED_PRECONDITION',
     'The change would leave the shard without a majority of replicas that answer. Bring replicas ' +
@@ -128,6 +139,12 @@ export const ERRORS = {
   ),
 
   // The cluster's state.
+  REPLICA_BEHIND: spec(
+    'UNAVAILABLE',
+    'The replica could not come up to the freshness that the read asks for, or takes no part in ' +
+      'reads now. Another replica is asked; allow a greater age, or read `strong`.',
+    { retryable: true },
+  ),
   NOT_LEADER: spec(
     'UNAVAILABLE',
     'This replica does not lead its shard. Routers follow the hint; callers rarely see this.',

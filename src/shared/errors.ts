@@ -63,6 +63,12 @@ export class FlotillaError extends Error {
     return this.body.field;
   }
 
+  /** The shard that has failed: the first one where there are several. */
+  get shard(): number | undefined {
+    const shards = this.body.details?.shards;
+    return shards === undefined ? undefined : Number.parseInt(shards, 10);
+  }
+
   get limit(): { readonly name: string; readonly value: number } | undefined {
     return this.body.limit;
   }

@@ -31,6 +31,26 @@ export interface IndexedField {
   readonly type: FieldType;
 }
 
+/**
+ * Which part of a record decides on which shard it is. `id`: records are spread one by one.
+ * `shardKey`: records with one shard key are an entity group and stay together. `tenant`: all
+ * records of a tenant do.
+ */
+export type RoutedBy = 'id' | 'shardKey' | 'tenant';
+
+export const ROUTINGS: readonly RoutedBy[] = ['id', 'shardKey', 'tenant'];
+
+/** How routing keys are spread over shards; docs/placement.md compares them. */
+export type PlacementName = 'ring' | 'modulo' | 'rendezvous' | 'virtual-shards' | 'range';
+
+export const PLACEMENT_NAMES: readonly PlacementName[] = [
+  'ring',
+  'modulo',
+  'rendezvous',
+  'virtual-shards',
+  'range',
+];
+
 /** What a user chooses when a collection is created; never changed afterwards. */
 export interface CollectionConfig {
   readonly name: string;
@@ -45,6 +65,12 @@ export interface CollectionConfig {
   readonly indexedFields: readonly IndexedField[];
   /** How long records live that do not say it themselves, 1 or more. @default for ever */
   readonly ttlMs?: number;
+  /** @default 'id', which is never written out: equal settings are equal values */
+  readonly routing?: Exclude<RoutedBy, 'id'>;
+  /** @default 'ring', which is never written out. No other one goes with routing by tenant. */
+  readonly placement?: Exclude<PlacementName, 'ring'>;
+  /** Of a placement by range: where the second range begins and so on, ascending. @default none */
+  readonly splitPoints?: readonly string[];
 }
 
 /**

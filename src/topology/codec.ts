@@ -5,7 +5,13 @@
  */
 import { MalformedBytesError, utf8 } from '../shared/bytes.js';
 import { FlotillaError } from '../shared/errors.js';
-import { type CollectionConfig, FIELD_TYPES, METRICS } from '../shared/types.js';
+import {
+  type CollectionConfig,
+  FIELD_TYPES,
+  METRICS,
+  PLACEMENT_NAMES,
+  ROUTINGS,
+} from '../shared/types.js';
 import {
   CHANGE_STAGES,
   type ClusterSettings,
@@ -20,8 +26,13 @@ import {
   type TopologyDocument,
   type TopologyReplicaEntry,
 } from './document.js';
+import { JsonNode } from './json-node.js';
+import { readPlacements, readTenantCommand } from './placement-codec.js';
 
-export const TOPOLOGY_FORMAT = 1;
+/** The newest format that this version reads. */
+export const TOPOLOGY_FORMAT = 2;
+/** Of what names no other than the default placement: nodes of the version before read it. */
+const FIRST_FORMAT = 1;
 
 const COLLECTION_STATES = ['creating', 'active', 'dropping'] as const;
 const TEXT = new TextDecoder('utf-8', { fatal: true });
@@ -62,6 +73,10 @@ export function decodeTopologyCommand(bytes: Uint8Array): TopologyCommand {
       return readCancel(node);
     case 'advanceReplicaChange':
       return { kind, groupId: readGroupId(node), change: readChange(node.field('change')) };
+    case 'beginTenantChange':
+    case 'decideTenantChange':
+    case 'finishTenantChange':
+      return readTenantCommand(node, kind);
     case 'readmitNode':
       return {
         kind,
@@ -76,9 +91,28 @@ export function decodeTopologyCommand(bytes: Uint8Array): TopologyCommand {
 function encode(value: TopologyDocument | TopologyCommand): Uint8Array {
   const json = utf8(JSON.stringify(value));
   const bytes = new Uint8Array(1 + json.length);
-  bytes[0] = TOPOLOGY_FORMAT;
+  bytes[0] = usesPlacements(value) ? TOPOLOGY_FORMAT : FIRST_FORMAT;
   bytes.set(json, 1);
   return bytes;
+}
+
+/** Whether who does not know of placements would misread the value. */
+function usesPlacements(value: TopologyDocument | TopologyCommand): boolean {
+  if (!('kind' in value)) return value.placements !== undefined || value.collections.some(isPlaced);
+  switch (value.kind) {
+    case 'beginTenantChange':
+    case 'decideTenantChange':
+    case 'finishTenantChange':
+      return true;
+    case 'beginCreateCollection':
+      return isPlaced(value);
+    default:
+      return false;
+  }
+}
+
+function isPlaced({ config }: { readonly config: CollectionConfig }): boolean {
+  return config.routing !== undefined || config.placement !== undefined;
 }
 
 function decode(bytes: Uint8Array): JsonNode {
@@ -90,7 +124,7 @@ function decode(bytes: Uint8Array): JsonNode {
       `Topology format ${format} is newer than this node`,
     );
   }
-  if (format !== TOPOLOGY_FORMAT) throw new MalformedBytesError(`topology format ${format}`);
+  if (format < FIRST_FORMAT) throw new MalformedBytesError(`topology format ${format}`);
   try {
     return new JsonNode(JSON.parse(TEXT.decode(bytes.subarray(1))), 'topology');
   } catch (cause) {
@@ -111,6 +145,7 @@ function readCancel(node: JsonNode): TopologyCommand {
 function readDocument(node: JsonNode): TopologyDocument {
   const topologyReplicas = node.field('topologyReplicas').list(readTopologyReplica);
   const topologyGroup = node.optional('topologyGroup');
+  const placements = node.optional('placements');
   topologyGroup?.field('nextReplicaId');
   return {
     epoch: node.field('epoch').whole(1),
@@ -123,6 +158,7 @@ function readDocument(node: JsonNode): TopologyDocument {
     slotTable: node.field('slotTable').list((slot) => slot.whole(0)),
     collections: node.field('collections').list(readCollection),
     nextCollectionId: node.field('nextCollectionId').whole(1),
+    ...(placements !== undefined && { placements: readPlacements(placements) }),
   };
 }
 
@@ -194,15 +230,20 @@ function readShard(node: JsonNode): ShardEntry {
 }
 
 function readCollection(node: JsonNode): CollectionEntry {
+  const placementId = node.optional('placementId')?.whole(1);
   return {
     collectionId: node.field('collectionId').whole(1),
     config: readConfig(node.field('config')),
     state: node.field('state').oneOf(COLLECTION_STATES),
+    ...(placementId !== undefined && { placementId }),
   };
 }
 
 function readConfig(node: JsonNode): CollectionConfig {
   const ttlMs = node.optional('ttlMs')?.whole(1);
+  const routing = node.optional('routing')?.oneOf(ROUTINGS) ?? 'id';
+  const placement = node.optional('placement')?.oneOf(PLACEMENT_NAMES) ?? 'ring';
+  const splitPoints = node.optional('splitPoints')?.list((one) => one.text());
   return {
     name: node.field('name').text(),
     dimension: node.field('dimension').whole(1),
@@ -214,63 +255,8 @@ function readConfig(node: JsonNode): CollectionConfig {
       type: field.field('type').oneOf(FIELD_TYPES),
     })),
     ...(ttlMs !== undefined && { ttlMs }),
+    ...(routing !== 'id' && { routing }),
+    ...(placement !== 'ring' && { placement }),
+    ...(splitPoints !== undefined && { splitPoints }),
   };
-}
-
-/** A parsed JSON value that is read by type, and knows its path for the error. */
-class JsonNode {
-  readonly #value: unknown;
-  readonly #path: string;
-
-  constructor(value: unknown, path: string) {
-    this.#value = value;
-    this.#path = path;
-  }
-
-  field(name: string): JsonNode {
-    const found = this.optional(name);
-    if (found === undefined) throw new MalformedBytesError(`${this.#path}.${name} is missing`);
-    return found;
-  }
-
-  /** A field that documents of an earlier version do not have, or that is not always there. */
-  optional(name: string): JsonNode | undefined {
-    const value = this.#value;
-    if (typeof value !== 'object' || value === null) this.#fail('an object');
-    if (!Object.hasOwn(value, name)) return undefined;
-    return new JsonNode((value as Record<string, unknown>)[name], `${this.#path}.${name}`);
-  }
-
-  list<T>(read: (element: JsonNode) => T): T[] {
-    if (!Array.isArray(this.#value)) this.#fail('a list');
-    return this.#value.map((element, at) => read(new JsonNode(element, `${this.#path}[${at}]`)));
-  }
-
-  whole(min: number): number {
-    const value = this.#value;
-    if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < min) {
-      this.#fail(`a whole number of at least ${min}`);
-    }
-    return value;
-  }
-
-  text(): string {
-    if (typeof this.#value !== 'string') this.#fail('a string');
-    return this.#value;
-  }
-
-  flag(): boolean {
-    if (typeof this.#value !== 'boolean') this.#fail('true or false');
-    return this.#value;
-  }
-
-  oneOf<T extends string>(values: readonly T[]): T {
-    const value = values.find((one) => one === this.#value);
-    if (value === undefined) this.#fail(`one of ${values.join(', ')}`);
-    return value;
-  }
-
-  #fail(expected: string): never {
-    throw new MalformedBytesError(`${this.#path} is not ${expected}`);
-  }
 }

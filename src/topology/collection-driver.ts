@@ -6,7 +6,8 @@
 import type { CreateCollectionCommand, DropCollectionCommand } from '../shared/codec/command.js';
 import type { Environment, Timer } from '../shared/environment.js';
 import type { Logger } from '../shared/logger.js';
-import type { CollectionEntry, ShardEntry } from './document.js';
+import type { CollectionEntry, ShardEntry, TopologyDocument } from './document.js';
+import { NO_PLACEMENTS, ownershipOf } from './placements.js';
 import type { TopologyGroup } from './topology-group.js';
 import type { TopologyView } from './view.js';
 
@@ -50,7 +51,7 @@ export class CollectionDriver {
     for (const collection of document.collections) {
       if (collection.state === 'active' || this.#driving.has(collection.collectionId)) continue;
       this.#driving.add(collection.collectionId);
-      this.#drive(collection, document.shards)
+      this.#drive(collection, document)
         .catch((error: unknown) => {
           this.#options.logger.warn(
             { collectionId: collection.collectionId, error: String(error) },
@@ -61,14 +62,21 @@ export class CollectionDriver {
     }
   }
 
-  async #drive(collection: CollectionEntry, shards: readonly ShardEntry[]): Promise<void> {
-    const { collectionId, config } = collection;
+  async #drive(collection: CollectionEntry, document: TopologyDocument): Promise<void> {
+    const { shards, placements = NO_PLACEMENTS } = document;
+    const { collectionId, config, placementId } = collection;
     const creating = collection.state === 'creating';
+    const placement = placements.entries.find((one) => one.placementId === placementId);
     const propose = ({ shardId }: ShardEntry): Promise<void> =>
       this.#options.proposeToShard(
         shardId,
         creating
-          ? { kind: 'createCollection', collectionId, config }
+          ? {
+              kind: 'createCollection',
+              collectionId,
+              config,
+              ...(placement !== undefined && { ownership: ownershipOf(placement, shardId) }),
+            }
           : { kind: 'dropCollection', collectionId },
         STEP_TIMEOUT_MS,
       );

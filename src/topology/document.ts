@@ -6,7 +6,14 @@
  */
 import { collectionSettingsFault } from '../shared/collection-settings.js';
 import { LIMITS } from '../shared/limits.js';
-import type { CollectionConfig } from '../shared/types.js';
+import type { CollectionConfig, ErrorBody } from '../shared/types.js';
+import {
+  DEFAULT_PLACEMENT_ID,
+  NO_PLACEMENTS,
+  type Placements,
+  placementsFault,
+  type TenantAction,
+} from './placements.js';
 
 export interface NodeEntry {
   readonly nodeId: number;
@@ -55,7 +62,7 @@ export interface ShardEntry extends GroupMembership {
   readonly shardId: number;
   /** The shard's Raft group. */
   readonly groupId: number;
-  /** Grows whenever the set of slots that the shard owns changes. */
+  /** Grows whenever what the shard owns changes, under any placement. */
   readonly ownershipVersion: number;
   /** The first one is where the shard's leader is preferred. */
   readonly replicas: readonly ReplicaEntry[];
@@ -67,6 +74,8 @@ export interface CollectionEntry {
   readonly collectionId: number;
   readonly config: CollectionConfig;
   readonly state: 'creating' | 'active' | 'dropping';
+  /** @default the default placement */
+  readonly placementId?: number;
 }
 
 /** Chosen at bootstrap; a node that is configured otherwise refuses to start. */
@@ -98,6 +107,8 @@ export interface TopologyDocument {
   readonly slotTable: readonly number[];
   readonly collections: readonly CollectionEntry[];
   readonly nextCollectionId: number;
+  /** Absent until a collection names another placement than the default one. */
+  readonly placements?: Placements;
 }
 
 export type TopologyCommand =
@@ -105,7 +116,25 @@ export type TopologyCommand =
   | { readonly kind: 'finishCreateCollection'; readonly collectionId: number }
   | { readonly kind: 'beginDropCollection'; readonly collectionId: number }
   | { readonly kind: 'finishDropCollection'; readonly collectionId: number }
+  | TenantCommand
   | ReplicaCommand;
+
+/** What placement-transitions.ts applies. */
+export type TenantCommand =
+  | {
+      readonly kind: 'beginTenantChange';
+      readonly action: TenantAction;
+      readonly by: string;
+      readonly atMs: number;
+    }
+  /** No shard holds what it would lose; or one has refused, for this reason. */
+  | {
+      readonly kind: 'decideTenantChange';
+      readonly changeId: number;
+      readonly refused?: ErrorBody;
+    }
+  /** All shards have been told. */
+  | { readonly kind: 'finishTenantChange'; readonly changeId: number };
 
 /** What replica-transitions.ts applies. */
 export type ReplicaCommand =
@@ -165,18 +194,26 @@ function shardsFault({ shards, nodes, slotTable }: TopologyDocument): string | u
   return lost === -1 ? undefined : `slot ${lost} belongs to a shard that does not exist`;
 }
 
-function collectionsFault({ collections, nextCollectionId }: TopologyDocument): string | undefined {
+function collectionsFault(document: TopologyDocument): string | undefined {
+  const { collections, nextCollectionId, shards, placements = NO_PLACEMENTS } = document;
   const ids = collections.map((collection) => collection.collectionId);
   if (hasDuplicates(ids)) return 'two collections have one id';
   if (ids.some((id) => id >= nextCollectionId)) return 'a collection id would be given out again';
   if (hasDuplicates(collections.map((collection) => collection.config.name))) {
     return 'two collections have one name';
   }
-  for (const { collectionId, config } of collections) {
+  const known = new Set(placements.entries.map(({ placementId }) => placementId));
+  for (const { collectionId, config, placementId = DEFAULT_PLACEMENT_ID } of collections) {
     const fault = collectionSettingsFault(config);
     if (fault !== undefined) return `collection ${collectionId}: ${fault.message}`;
+    if (placementId !== DEFAULT_PLACEMENT_ID && !known.has(placementId)) {
+      return `collection ${collectionId} is on a placement that does not exist`;
+    }
   }
-  return undefined;
+  return placementsFault(
+    placements,
+    shards.map(({ shardId }) => shardId),
+  );
 }
 
 function replicasFault(

@@ -7,12 +7,18 @@
  * a newer collection of the same name. The two `finish` commands come from the topology's leader
  * once every shard has applied the change.
  */
+import { isDeepStrictEqual } from 'node:util';
 import { unreachable } from '../shared/assert.js';
 import { collectionSettingsFault } from '../shared/collection-settings.js';
 import { FlotillaError } from '../shared/errors.js';
 import { LIMITS } from '../shared/limits.js';
 import type { CollectionConfig, ErrorBody } from '../shared/types.js';
 import type { CollectionEntry, TopologyCommand, TopologyDocument } from './document.js';
+import {
+  applyTenantCommand,
+  withoutUnusedPlacements,
+  withPlacement,
+} from './placement-transitions.js';
 import { applyReplicaCommand } from './replica-transitions.js';
 
 /** What applying a command answers to its proposer. Plain data: it crosses nodes as JSON. */
@@ -21,6 +27,8 @@ export type TopologyResult =
   | { readonly kind: 'ok'; readonly collection: CollectionEntry }
   /** The same, for what is not about a collection. */
   | { readonly kind: 'done' }
+  /** The same, for the tenant directory: the change that it began; 0 where there is none. */
+  | { readonly kind: 'tenants'; readonly changeId: number }
   /** Nothing was changed. */
   | { readonly kind: 'refused'; readonly error: ErrorBody };
 
@@ -58,6 +66,18 @@ export function applyTopologyCommand(
       const epoch = next === document ? document.epoch : document.epoch + 1;
       return { document: next === document ? document : { ...next, epoch }, result: DONE };
     }
+    case 'beginTenantChange':
+    case 'decideTenantChange':
+    case 'finishTenantChange': {
+      const next = applyTenantCommand(document, command);
+      if (next instanceof FlotillaError) return refused(document, next);
+      const { changeId } = next;
+      const epoch = next.document === document ? document.epoch : document.epoch + 1;
+      return {
+        document: next.document === document ? document : { ...next.document, epoch },
+        result: { kind: 'tenants', changeId },
+      };
+    }
     default:
       return unreachable(command, 'topology command');
   }
@@ -79,14 +99,18 @@ function beginCreate(document: TopologyDocument, config: CollectionConfig): Topo
       new FlotillaError('LIMIT_EXCEEDED', message, { limit: 'collectionsMax' }),
     );
   }
+  const placed = withPlacement(document, config);
+  if (placed instanceof FlotillaError) return refused(document, placed);
+  const { placementId } = placed;
   const collection: CollectionEntry = {
     collectionId: document.nextCollectionId,
     config,
     state: 'creating',
+    ...(placementId !== undefined && { placementId }),
   };
   const collections = [...document.collections, collection];
   const nextCollectionId = document.nextCollectionId + 1;
-  return changed({ ...document, collections, nextCollectionId }, collection);
+  return changed({ ...placed.document, collections, nextCollectionId }, collection);
 }
 
 /** Creating what exists with the same settings is a success: callers may repeat themselves. */
@@ -154,7 +178,7 @@ function finishDrop(document: TopologyDocument, collectionId: number): TopologyT
       return notReady(document, collection);
     case 'dropping': {
       const collections = document.collections.filter((one) => one !== collection);
-      return changed({ ...document, collections }, collection);
+      return changed(withoutUnusedPlacements({ ...document, collections }), collection);
     }
   }
 }
@@ -212,6 +236,9 @@ function differingSetting(
   if (a.m !== b.m) return 'm';
   if (a.efConstruction !== b.efConstruction) return 'efConstruction';
   if (a.ttlMs !== b.ttlMs) return 'ttlMs';
+  if (a.routing !== b.routing) return 'routing';
+  if (a.placement !== b.placement) return 'placement';
+  if (!isDeepStrictEqual(a.splitPoints, b.splitPoints)) return 'splitPoints';
   return sortedFields(a) === sortedFields(b) ? undefined : 'indexedFields';
 }
 

@@ -55,6 +55,23 @@ export class KeywordIndex implements FieldIndex {
     return this.#values === this.#rows.size;
   }
 
+  /** Rows that have the value. */
+  countOf(key: FilterValue): number {
+    return this.#postings.get(key)?.rows.size ?? 0;
+  }
+
+  /** All values that some row has, in no order. */
+  values(): Iterable<Posting> {
+    return this.#postings.values();
+  }
+
+  /** The values after one, or from the first on, in their order. Costs all of them. */
+  valuesAfter(key: FilterValue | undefined): readonly Posting[] {
+    const range = { kind: 'range' } as const;
+    if (key === undefined) return this.#order.within(range);
+    return this.#order.within({ ...range, low: { key, isOpen: true } });
+  }
+
   add(row: Row, keys: readonly FilterValue[]): void {
     const postings = distinct(keys).map((key) => this.#posting(key));
     const [only] = postings;

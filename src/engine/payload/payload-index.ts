@@ -6,6 +6,7 @@ import { defined, unreachable } from '../../shared/assert.js';
 import type { Comparison, Filter, Membership } from '../../shared/filter.js';
 import { comparisonKey, type FilterValue } from '../../shared/filter-values.js';
 import type { FieldType, IndexedField } from '../../shared/types.js';
+import type { TenantCount } from '../engine.js';
 import { pathsOf } from '../filter/compiled-filter.js';
 import { FieldReader } from '../filter/field-reader.js';
 import type { Row } from '../rows.js';
@@ -74,6 +75,27 @@ export class PayloadIndex {
   /** Grows with every change: what was resolved at the same number still holds. */
   get changes(): number {
     return this.#changes;
+  }
+
+  /** Records of a tenant. */
+  recordsOf(tenant: string): number {
+    return this.#tenants.countOf(tenant);
+  }
+
+  /** Whether no record is of another tenant. Costs a look-up. */
+  isOnly(tenant: string): boolean {
+    return this.#tenants.countOf(tenant) === this.#live.size;
+  }
+
+  /** The rows of each tenant that has records, in no order. */
+  tenantRows(): Iterable<{ readonly key: FilterValue; readonly rows: RowSet }> {
+    return this.#tenants.values();
+  }
+
+  /** Up to `limit` tenants after one, in the order of their UTF-8 bytes. Costs all of them. */
+  tenantsAfter(after: string | undefined, limit: number): TenantCount[] {
+    const postings = this.#tenants.valuesAfter(after).slice(0, limit);
+    return postings.map(({ key, rows }) => ({ tenant: String(key), records: rows.size }));
   }
 
   /** What the index takes, about. */

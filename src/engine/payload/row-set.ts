@@ -47,6 +47,15 @@ export class RowSet {
     return this.#list === undefined ? this.#words.byteLength : this.#list.length * 8;
   }
 
+  /** The lowest row; `undefined` in an empty set. Looks at the words before it. */
+  get first(): Row | undefined {
+    if (this.#list !== undefined) return this.#list[0];
+    const at = this.#words.findIndex((word) => word !== 0);
+    if (at === -1) return undefined;
+    const word = this.#words[at] as number;
+    return WORD_BITS * at + (WORD_BITS - 1 - Math.clz32(word & -word));
+  }
+
   has(row: Row): boolean {
     const list = this.#list;
     if (list !== undefined) return list[lowerBound(list, row)] === row;

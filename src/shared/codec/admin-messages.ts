@@ -3,8 +3,15 @@
  * the client needs neither .proto files nor reflection at runtime. What api-messages.ts says about
  * malformed bytes and unknown fields holds here too.
  */
-import type { CollectionConfig, FieldType, IndexedField, Metric } from '../types.js';
-import { FIELD_TYPES, METRICS } from '../types.js';
+import type {
+  CollectionConfig,
+  FieldType,
+  IndexedField,
+  Metric,
+  PlacementName,
+  RoutedBy,
+} from '../types.js';
+import { FIELD_TYPES, METRICS, PLACEMENT_NAMES, ROUTINGS } from '../types.js';
 import { checkRoom } from './api-messages.js';
 import { ProtobufReader, ProtobufWriter } from './protobuf-wire.js';
 import {
@@ -24,6 +31,11 @@ export interface CollectionRequest {
   readonly indexedFields: readonly IndexedFieldRequest[];
   /** 0 or absent: records live for ever. */
   readonly ttlMs?: number | undefined;
+  /** As `metric`. */
+  readonly routing?: RoutedBy | 'unknown' | undefined;
+  /** As `metric`. */
+  readonly placement?: PlacementName | 'unknown' | undefined;
+  readonly splitPoints?: readonly string[] | undefined;
 }
 
 export interface IndexedFieldRequest {
@@ -236,7 +248,16 @@ function writeConfig(writer: ProtobufWriter, config: CollectionRequest): void {
     if (type !== undefined) writer.uint(2, 1 + FIELD_TYPES.indexOf(type));
     writer.close();
   }
-  writer.uint(7, config.ttlMs ?? 0).close();
+  writer.uint(7, config.ttlMs ?? 0);
+  writePlacement(writer, config);
+  writer.close();
+}
+
+function writePlacement(writer: ProtobufWriter, config: CollectionRequest): void {
+  const { routing = 'id', placement = 'ring', splitPoints = [] } = config;
+  if (routing !== 'unknown') writer.uint(8, ROUTINGS.indexOf(routing));
+  if (placement !== 'unknown') writer.uint(9, PLACEMENT_NAMES.indexOf(placement));
+  for (const splitPoint of splitPoints) writer.optionalString(10, splitPoint);
 }
 
 function readConfig(reader: ProtobufReader): CollectionRequest {
@@ -248,6 +269,7 @@ function readConfig(reader: ProtobufReader): CollectionRequest {
   let efConstruction = 0;
   const indexedFields: IndexedFieldRequest[] = [];
   let ttlMs = 0;
+  const placed: ReadPlacement = {};
   while (reader.next()) {
     if (reader.field === 1) name = reader.string();
     else if (reader.field === 2) dimension = reader.uint32();
@@ -258,11 +280,34 @@ function readConfig(reader: ProtobufReader): CollectionRequest {
       checkRoom(indexedFields, 'indexedFieldsMax', 'config.indexedFields');
       indexedFields.push(readIndexedField(reader));
     } else if (reader.field === 7) ttlMs = reader.uint64();
-    else reader.skip();
+    else if (!readPlacement(reader, placed)) reader.skip();
   }
   reader.close(outer);
   const config = { name, dimension, metric, m, efConstruction, indexedFields };
-  return ttlMs === 0 ? config : { ...config, ttlMs };
+  return { ...config, ...(ttlMs !== 0 && { ttlMs }), ...placed };
+}
+
+/** While it is read. What is said to be the default is left out. */
+type ReadPlacement = {
+  -readonly [Key in 'routing' | 'placement' | 'splitPoints']?: CollectionRequest[Key];
+};
+
+/** Reads one of the fields into `placed`; false, with nothing read, where it is another one. */
+function readPlacement(reader: ProtobufReader, placed: ReadPlacement): boolean {
+  if (reader.field === 8) {
+    const number = reader.uint32();
+    if (number > 0) placed.routing = ROUTINGS[number] ?? 'unknown';
+  } else if (reader.field === 9) {
+    const number = reader.uint32();
+    if (number > 0) placed.placement = PLACEMENT_NAMES[number] ?? 'unknown';
+  } else if (reader.field === 10) {
+    const { splitPoints = [] } = placed;
+    checkRoom(splitPoints, 'rangesMax', 'config.splitPoints');
+    // One after the other: a copy for each would cost the square of their number.
+    (splitPoints as string[]).push(reader.string());
+    placed.splitPoints = splitPoints;
+  } else return false;
+  return true;
 }
 
 function metricOf(number: number): Metric | 'unknown' | undefined {
@@ -309,13 +354,29 @@ function infoOf(
   for (const { path, type } of config.indexedFields) {
     if (type !== undefined) indexedFields.push({ path, type });
   }
-  const { ttlMs, ...rest } = config;
-  const ttl = ttlMs === undefined ? {} : { ttlMs };
+  const { name, dimension, m, efConstruction, ttlMs, routing, placement, splitPoints } = config;
   return {
-    config: { ...rest, metric, indexedFields, ...ttl },
+    config: {
+      name,
+      dimension,
+      metric,
+      m,
+      efConstruction,
+      indexedFields,
+      ...(ttlMs !== undefined && { ttlMs }),
+      ...(routing !== undefined && routing !== 'unknown' && routing !== 'id' && { routing }),
+      ...(isNamed(placement) && { placement }),
+      ...(splitPoints !== undefined && { splitPoints }),
+    },
     recordCount,
     state: STATES.find((known) => known === state) ?? 'active',
   };
+}
+
+function isNamed(
+  placement: CollectionRequest['placement'],
+): placement is Exclude<PlacementName, 'ring'> {
+  return placement !== undefined && placement !== 'unknown' && placement !== 'ring';
 }
 
 function readNode(reader: ProtobufReader): NodeStatus {

@@ -11,6 +11,7 @@
  * its object takes fifty times as many.
  */
 import { MalformedBytesError } from '../bytes.js';
+import type { SeenShard, ServedShard } from '../consistency.js';
 import { ERRORS, type ErrorReason } from '../error-codes.js';
 import { limitExceeded } from '../errors.js';
 import { LIMITS, type LimitName } from '../limits.js';
@@ -22,7 +23,28 @@ import {
   type WriteOutcome,
 } from '../types.js';
 import type { RequestKey } from './command.js';
+import {
+  FRESHNESS_FIELD,
+  type RequestedFreshness,
+  readFreshness,
+  readSeen,
+  readServed,
+  writeFreshness,
+  writeServed,
+  writeWritten,
+} from './freshness-messages.js';
 import { NO_BYTES, ProtobufReader, ProtobufWriter } from './protobuf-wire.js';
+import { readRequestKey, writeRequestKey } from './request-key.js';
+import {
+  type ReadTenant,
+  type RecordOwner,
+  readOwner,
+  readTenant,
+  SHARD_KEY_FIELD,
+  type TenantFields,
+  writeOwner,
+  writeTenant,
+} from './tenant-fields.js';
 
 /** A record of an upsert. */
 export interface RecordMessage {
@@ -32,6 +54,8 @@ export interface RecordMessage {
   /** A decimal number, or what a caller takes for one; empty or absent for none. */
   readonly ifVersion?: string | undefined;
   readonly ttlMs?: number | undefined;
+  /** Absent and empty alike: none. */
+  readonly shardKey?: string | undefined;
 }
 
 /** Which records an upsert may write. */
@@ -39,7 +63,7 @@ export type WriteMode = 'insert-only' | 'update-only';
 
 export const WRITE_MODES: readonly WriteMode[] = ['insert-only', 'update-only'];
 
-export interface UpsertRequest {
+export interface UpsertRequest extends TenantFields {
   readonly collection: string;
   readonly records: readonly RecordMessage[];
   readonly idempotencyKey?: RequestKey | undefined;
@@ -52,9 +76,11 @@ export interface PatchMessage {
   readonly metadata: Uint8Array;
   /** As in `RecordMessage`. */
   readonly ifVersion?: string | undefined;
+  /** As in `RecordMessage`. */
+  readonly shardKey?: string | undefined;
 }
 
-export interface PatchRequest {
+export interface PatchRequest extends TenantFields {
   readonly collection: string;
   readonly patches: readonly PatchMessage[];
   readonly idempotencyKey?: RequestKey | undefined;
@@ -63,22 +89,30 @@ export interface PatchRequest {
 /** Answers an upsert, a patch and a delete: one outcome per record, in the order of the request. */
 export interface WriteResponse {
   readonly outcomes: readonly WriteOutcome[];
+  /** How far each shard's log had to be applied for that. @default nothing is told */
+  readonly written?: readonly SeenShard[] | undefined;
 }
 
-export interface DeleteRequest {
+export interface DeleteRequest extends TenantFields {
   readonly collection: string;
   readonly ids: readonly string[];
   readonly idempotencyKey?: RequestKey | undefined;
   /** As in `RecordMessage`, one per id; empty or absent where no version is demanded. */
   readonly ifVersions?: readonly string[] | undefined;
+  /** One per id; empty or absent where the collection has none. */
+  readonly shardKeys?: readonly string[] | undefined;
 }
 
-export interface FetchRequest {
+export interface FetchRequest extends TenantFields {
   readonly collection: string;
   readonly ids: readonly string[];
   readonly includeValues?: boolean | undefined;
   readonly includeMetadata?: boolean | undefined;
+  /** As in `DeleteRequest`. */
+  readonly shardKeys?: readonly string[] | undefined;
   readonly consistency?: RequestedConsistency;
+  /** Instead of `consistency`. */
+  readonly freshness?: RequestedFreshness;
 }
 
 /** `undefined` for the default, 'unknown' for a number that this version does not know. */
@@ -86,6 +120,10 @@ export type RequestedConsistency = ReadConsistency | 'unknown' | undefined;
 
 export interface StoredRecordMessage {
   readonly id: string;
+  /** Absent and empty alike: nobody's. */
+  readonly tenant?: string | undefined;
+  /** As in `RecordMessage`. */
+  readonly shardKey?: string | undefined;
   readonly version: Version;
   /** Absent where the record lives for ever. */
   readonly expiresAtMs?: number | undefined;
@@ -95,17 +133,8 @@ export interface StoredRecordMessage {
 
 export interface FetchResponse {
   readonly records: readonly StoredRecordMessage[];
-}
-
-export interface CountRequest {
-  readonly collection: string;
-  readonly consistency?: RequestedConsistency;
-  /** An encoded Struct; `undefined` where there is none. */
-  readonly filter?: Uint8Array | undefined;
-}
-
-export interface CountResponse {
-  readonly count: number;
+  /** Where the parts come from. @default nothing is told */
+  readonly served?: readonly ServedShard[] | undefined;
 }
 
 /** Bytes of a record or hit besides its id, vector and metadata, roughly. */
@@ -125,12 +154,13 @@ export function encodeUpsertRequest(message: UpsertRequest): Buffer {
     writer
       .string(4, record.ifVersion ?? '')
       .optionalUint(5, record.ttlMs)
+      .string(SHARD_KEY_FIELD, record.shardKey ?? '')
       .close();
   }
   writeRequestKey(writer, message.idempotencyKey);
   const { mode } = message;
   if (mode !== undefined && mode !== 'unknown') writer.uint(4, 1 + WRITE_MODES.indexOf(mode));
-  return writer.finish();
+  return writeTenant(writer, message).finish();
 }
 
 export function decodeUpsertRequest(bytes: Uint8Array): UpsertRequest {
@@ -139,6 +169,7 @@ export function decodeUpsertRequest(bytes: Uint8Array): UpsertRequest {
   const records: RecordMessage[] = [];
   let idempotencyKey: RequestKey | undefined;
   let mode: UpsertRequest['mode'];
+  const scope: ReadTenant = {};
   while (reader.next()) {
     if (reader.field === 1) collection = reader.string();
     else if (reader.field === 2) {
@@ -146,9 +177,9 @@ export function decodeUpsertRequest(bytes: Uint8Array): UpsertRequest {
       records.push(readRecord(reader));
     } else if (reader.field === 3) idempotencyKey = readRequestKey(reader);
     else if (reader.field === 4) mode = modeOf(reader.uint32());
-    else reader.skip();
+    else if (!readTenant(reader, scope)) reader.skip();
   }
-  return { collection, records, idempotencyKey, mode };
+  return { collection, records, idempotencyKey, mode, ...scope };
 }
 
 function modeOf(number: number): UpsertRequest['mode'] {
@@ -160,15 +191,18 @@ export function encodePatchRequest(message: PatchRequest): Buffer {
   let sizeBytes = 128 + collection.length;
   for (const { metadata } of patches) sizeBytes += RECORD_OVERHEAD_BYTES + metadata.length;
   const writer = new ProtobufWriter(sizeBytes).string(1, collection);
-  for (const { id, metadata, ifVersion } of patches) {
+  for (const { id, metadata, ifVersion, shardKey } of patches) {
     writer
       .open(2, 64 + metadata.length)
       .string(1, id)
       .bytes(2, metadata);
-    writer.string(3, ifVersion ?? '').close();
+    writer
+      .string(3, ifVersion ?? '')
+      .string(SHARD_KEY_FIELD, shardKey ?? '')
+      .close();
   }
   writeRequestKey(writer, idempotencyKey);
-  return writer.finish();
+  return writeTenant(writer, message).finish();
 }
 
 export function decodePatchRequest(bytes: Uint8Array): PatchRequest {
@@ -176,15 +210,16 @@ export function decodePatchRequest(bytes: Uint8Array): PatchRequest {
   let collection = '';
   const patches: PatchMessage[] = [];
   let idempotencyKey: RequestKey | undefined;
+  const scope: ReadTenant = {};
   while (reader.next()) {
     if (reader.field === 1) collection = reader.string();
     else if (reader.field === 2) {
       checkRoom(patches, 'patchRecordsMax', 'patches');
       patches.push(readPatch(reader));
     } else if (reader.field === 3) idempotencyKey = readRequestKey(reader);
-    else reader.skip();
+    else if (!readTenant(reader, scope)) reader.skip();
   }
-  return { collection, patches, idempotencyKey };
+  return { collection, patches, idempotencyKey, ...scope };
 }
 
 export function encodeDeleteRequest(message: DeleteRequest): Buffer {
@@ -192,7 +227,8 @@ export function encodeDeleteRequest(message: DeleteRequest): Buffer {
   for (const id of message.ids) writer.optionalString(2, id);
   writeRequestKey(writer, message.idempotencyKey);
   for (const version of message.ifVersions ?? []) writer.optionalString(4, version);
-  return writer.finish();
+  for (const key of message.shardKeys ?? []) writer.optionalString(SHARD_KEY_FIELD, key);
+  return writeTenant(writer, message).finish();
 }
 
 export function decodeDeleteRequest(bytes: Uint8Array): DeleteRequest {
@@ -200,7 +236,9 @@ export function decodeDeleteRequest(bytes: Uint8Array): DeleteRequest {
   let collection = '';
   const ids: string[] = [];
   const ifVersions: string[] = [];
+  const shardKeys: string[] = [];
   let idempotencyKey: RequestKey | undefined;
+  const scope: ReadTenant = {};
   while (reader.next()) {
     if (reader.field === 1) collection = reader.string();
     else if (reader.field === 2) {
@@ -210,9 +248,13 @@ export function decodeDeleteRequest(bytes: Uint8Array): DeleteRequest {
     else if (reader.field === 4) {
       checkRoom(ifVersions, 'deleteIdsMax', 'ifVersions');
       ifVersions.push(reader.string());
-    } else reader.skip();
+    } else if (reader.field === SHARD_KEY_FIELD) {
+      checkRoom(shardKeys, 'deleteIdsMax', 'shardKeys');
+      shardKeys.push(reader.string());
+    } else if (!readTenant(reader, scope)) reader.skip();
   }
-  return { collection, ids, idempotencyKey, ifVersions };
+  const keys = shardKeys.length === 0 ? {} : { shardKeys };
+  return { collection, ids, idempotencyKey, ifVersions, ...keys, ...scope };
 }
 
 /** Serves UpsertResponse, PatchResponse and DeleteResponse, which have the same fields. */
@@ -230,29 +272,32 @@ export function encodeWriteResponse(message: WriteResponse): Buffer {
     }
     writer.close();
   }
-  return writer.uint(2, appliedCount).finish();
+  return writeWritten(writer.uint(2, appliedCount), message.written).finish();
 }
 
 export function decodeWriteResponse(bytes: Uint8Array): WriteResponse {
   const reader = new ProtobufReader(bytes);
   const outcomes: WriteOutcome[] = [];
+  const written: SeenShard[] = [];
   while (reader.next()) {
     if (reader.field === 1) outcomes.push(readOutcome(reader));
+    else if (reader.field === FRESHNESS_FIELD) written.push(readSeen(reader));
     else reader.skip();
   }
-  return { outcomes };
+  return { outcomes, written };
 }
 
-// Fetch and Count.
+// Fetch.
 
 export function encodeFetchRequest(message: FetchRequest): Buffer {
   const writer = new ProtobufWriter(64 + 40 * message.ids.length).string(1, message.collection);
   for (const id of message.ids) writer.optionalString(2, id);
-  return writer
+  writer
     .optionalBool(3, message.includeValues)
     .optionalBool(4, message.includeMetadata)
-    .uint(5, consistencyNumber(message.consistency))
-    .finish();
+    .uint(5, consistencyNumber(message.consistency));
+  for (const key of message.shardKeys ?? []) writer.optionalString(SHARD_KEY_FIELD, key);
+  return writeFreshness(writeTenant(writer, message), message.freshness).finish();
 }
 
 export function decodeFetchRequest(bytes: Uint8Array): FetchRequest {
@@ -262,6 +307,9 @@ export function decodeFetchRequest(bytes: Uint8Array): FetchRequest {
   let includeValues: boolean | undefined;
   let includeMetadata: boolean | undefined;
   let consistency: RequestedConsistency;
+  let freshness: RequestedFreshness;
+  const shardKeys: string[] = [];
+  const scope: ReadTenant = {};
   while (reader.next()) {
     if (reader.field === 1) collection = reader.string();
     else if (reader.field === 2) {
@@ -270,9 +318,15 @@ export function decodeFetchRequest(bytes: Uint8Array): FetchRequest {
     } else if (reader.field === 3) includeValues = reader.bool();
     else if (reader.field === 4) includeMetadata = reader.bool();
     else if (reader.field === 5) consistency = consistencyOf(reader.uint32());
-    else reader.skip();
+    else if (reader.field === FRESHNESS_FIELD) freshness = readFreshness(reader);
+    else if (reader.field === SHARD_KEY_FIELD) {
+      checkRoom(shardKeys, 'fetchIdsMax', 'shardKeys');
+      shardKeys.push(reader.string());
+    } else if (!readTenant(reader, scope)) reader.skip();
   }
-  return { collection, ids, includeValues, includeMetadata, consistency };
+  const include = { includeValues, includeMetadata };
+  const keys = shardKeys.length === 0 ? {} : { shardKeys };
+  return { collection, ids, ...include, consistency, freshness, ...keys, ...scope };
 }
 
 export function encodeFetchResponse(message: FetchResponse): Buffer {
@@ -280,37 +334,19 @@ export function encodeFetchResponse(message: FetchResponse): Buffer {
   for (const record of message.records) sizeBytes += recordSizeBytes(record);
   const writer = new ProtobufWriter(sizeBytes);
   for (const record of message.records) writeStoredRecord(writer, 1, record);
-  return writer.finish();
+  return writeServed(writer, message.served).finish();
 }
 
 export function decodeFetchResponse(bytes: Uint8Array): FetchResponse {
   const reader = new ProtobufReader(bytes);
   const records: StoredRecordMessage[] = [];
+  const served: ServedShard[] = [];
   while (reader.next()) {
     if (reader.field === 1) records.push(readStoredRecord(reader));
+    else if (reader.field === FRESHNESS_FIELD) served.push(readServed(reader));
     else reader.skip();
   }
-  return { records };
-}
-
-export function encodeCountRequest(message: CountRequest): Buffer {
-  const { collection, consistency, filter } = message;
-  const writer = new ProtobufWriter(64 + (filter?.length ?? 0)).string(1, collection);
-  return writer.uint(2, consistencyNumber(consistency)).optionalBytes(3, filter).finish();
-}
-
-export function decodeCountRequest(bytes: Uint8Array): CountRequest {
-  const reader = new ProtobufReader(bytes);
-  let collection = '';
-  let consistency: RequestedConsistency;
-  let filter: Uint8Array | undefined;
-  while (reader.next()) {
-    if (reader.field === 1) collection = reader.string();
-    else if (reader.field === 2) consistency = consistencyOf(reader.uint32());
-    else if (reader.field === 3) filter = reader.bytes();
-    else reader.skip();
-  }
-  return { collection, consistency, filter };
+  return { records, served };
 }
 
 /** 0, which stands for the default, also for what has no number. */
@@ -320,20 +356,6 @@ export function consistencyNumber(consistency: RequestedConsistency): number {
 
 export function consistencyOf(number: number): RequestedConsistency {
   return number === 0 ? undefined : (READ_CONSISTENCIES[number - 1] ?? 'unknown');
-}
-
-export function encodeCountResponse(message: CountResponse): Buffer {
-  return new ProtobufWriter(16).uint(1, message.count).finish();
-}
-
-export function decodeCountResponse(bytes: Uint8Array): CountResponse {
-  const reader = new ProtobufReader(bytes);
-  let count = 0;
-  while (reader.next()) {
-    if (reader.field === 1) count = reader.uint64();
-    else reader.skip();
-  }
-  return { count };
 }
 
 // Parts.
@@ -356,17 +378,20 @@ function readRecord(reader: ProtobufReader): RecordMessage {
   let metadata = NO_BYTES;
   let ifVersion = '';
   let ttlMs: number | undefined;
+  let shardKey = '';
   while (reader.next()) {
     if (reader.field === 1) id = reader.string();
     else if (reader.field === 2) values = reader.floats(values);
     else if (reader.field === 3) metadata = reader.bytes();
     else if (reader.field === 4) ifVersion = reader.string();
     else if (reader.field === 5) ttlMs = reader.uint64();
+    else if (reader.field === SHARD_KEY_FIELD) shardKey = reader.string();
     else reader.skip();
   }
   reader.close(outer);
-  if (ifVersion === '' && ttlMs === undefined) return { id, values, metadata };
-  return { id, values, metadata, ...(ifVersion !== '' && { ifVersion }), ttlMs };
+  const record = { id, values, metadata, ...(shardKey !== '' && { shardKey }) };
+  if (ifVersion === '' && ttlMs === undefined) return record;
+  return { ...record, ...(ifVersion !== '' && { ifVersion }), ttlMs };
 }
 
 function readPatch(reader: ProtobufReader): PatchMessage {
@@ -374,14 +399,17 @@ function readPatch(reader: ProtobufReader): PatchMessage {
   let id = '';
   let metadata = NO_BYTES;
   let ifVersion = '';
+  let shardKey = '';
   while (reader.next()) {
     if (reader.field === 1) id = reader.string();
     else if (reader.field === 2) metadata = reader.bytes();
     else if (reader.field === 3) ifVersion = reader.string();
+    else if (reader.field === SHARD_KEY_FIELD) shardKey = reader.string();
     else reader.skip();
   }
   reader.close(outer);
-  return { id, metadata, ...(ifVersion !== '' && { ifVersion }) };
+  const patch = { id, metadata, ...(shardKey !== '' && { shardKey }) };
+  return ifVersion === '' ? patch : { ...patch, ifVersion };
 }
 
 export function writeStoredRecord(
@@ -391,7 +419,9 @@ export function writeStoredRecord(
 ): void {
   writer.open(field, recordSizeBytes(record) - RECORD_OVERHEAD_BYTES);
   writer.string(1, record.id).bytes(2, record.values).bytes(3, record.metadata);
-  writer.string(4, versionText(record.version)).optionalUint(5, record.expiresAtMs).close();
+  writer.string(4, versionText(record.version)).optionalUint(5, record.expiresAtMs);
+  writeOwner(writer, record);
+  writer.close();
 }
 
 export function readStoredRecord(reader: ProtobufReader): StoredRecordMessage {
@@ -401,39 +431,17 @@ export function readStoredRecord(reader: ProtobufReader): StoredRecordMessage {
   let metadata: Uint8Array | undefined;
   let version = 0n;
   let expiresAtMs: number | undefined;
+  const owner: RecordOwner = {};
   while (reader.next()) {
     if (reader.field === 1) id = reader.string();
     else if (reader.field === 2) values = reader.floats(values ?? NO_BYTES);
     else if (reader.field === 3) metadata = reader.bytes();
     else if (reader.field === 4) version = versionOf(reader.string());
     else if (reader.field === 5) expiresAtMs = reader.uint64();
-    else reader.skip();
+    else if (!readOwner(reader, owner)) reader.skip();
   }
   reader.close(outer);
-  return { id, version, expiresAtMs, values, metadata };
-}
-
-function writeRequestKey(writer: ProtobufWriter, key: RequestKey | undefined): void {
-  if (key === undefined) return;
-  writer.open(3).string(1, key.clientId).uint(2, key.clientStampMs);
-  writer.uint(3, key.sequence).uint(4, key.lowestUnanswered).close();
-}
-
-function readRequestKey(reader: ProtobufReader): RequestKey {
-  const outer = reader.open();
-  let clientId = '';
-  let clientStampMs = 0;
-  let sequence = 0;
-  let lowestUnanswered = 0;
-  while (reader.next()) {
-    if (reader.field === 1) clientId = reader.string();
-    else if (reader.field === 2) clientStampMs = reader.uint64();
-    else if (reader.field === 3) sequence = reader.uint64();
-    else if (reader.field === 4) lowestUnanswered = reader.uint64();
-    else reader.skip();
-  }
-  reader.close(outer);
-  return { clientId, clientStampMs, sequence, lowestUnanswered };
+  return { id, version, expiresAtMs, values, metadata, ...owner };
 }
 
 function readOutcome(reader: ProtobufReader): WriteOutcome {

@@ -6,12 +6,28 @@
  */
 import { unreachable } from '../assert.js';
 import { ByteReader, ByteWriter, MalformedBytesError } from '../bytes.js';
+import type { OwnershipChange, PlacementOwnership } from '../ownership.js';
 import type { CollectionConfig, Version, WriteCondition } from '../types.js';
 import { readCollectionConfig, writeCollectionConfig } from './collection-config.js';
+import {
+  readOwnership,
+  readOwnershipChange,
+  writeOwnership,
+  writeOwnershipChange,
+} from './ownership.js';
 
 export const COMMAND_FORMAT = 1;
 
-const KIND = { write: 1, createCollection: 2, dropCollection: 3, expire: 4, mark: 5 } as const;
+const KIND = {
+  write: 1,
+  createCollection: 2,
+  dropCollection: 3,
+  expire: 4,
+  mark: 5,
+  fenceUnits: 6,
+  changeOwnership: 7,
+  liftFence: 8,
+} as const;
 /** The first byte of an operation: what it does, and which parts it has besides. */
 const OPERATION = { delete: 0, upsert: 1, patch: 2 } as const;
 const OPERATION_MASK = 3;
@@ -81,6 +97,11 @@ export interface CreateCollectionCommand {
   readonly kind: 'createCollection';
   readonly collectionId: number;
   readonly config: CollectionConfig;
+  /**
+   * What the shard owns of the collection's placement, where that is not the default one. A shard
+   * that knows the placement already goes by what it knows.
+   */
+  readonly ownership?: PlacementOwnership;
 }
 
 export interface DropCollectionCommand {
@@ -111,12 +132,43 @@ export interface MarkCommand {
   readonly kind: 'mark';
 }
 
+/** Names a change of who owns what; they are numbered along the topology, and never repeated. */
+interface OwnershipStep {
+  readonly changeId: number;
+  readonly placementId: number;
+}
+
+/**
+ * The shard is about to own less. Refused with TENANT_HAS_DATA where it holds records of what it
+ * would lose; else it writes no more of them, until the change is decided (O2).
+ */
+export interface FenceUnitsCommand extends OwnershipStep {
+  readonly kind: 'fenceUnits';
+  readonly change: OwnershipChange;
+}
+
+/** The change is decided for: from here on the shard owns this, under the new version (O3). */
+export interface ChangeOwnershipCommand extends OwnershipStep {
+  readonly kind: 'changeOwnership';
+  readonly change: OwnershipChange;
+  /** The one after the shard's own; one that it has passed already changes nothing. */
+  readonly ownershipVersion: number;
+}
+
+/** The change is decided against: everything is as before, and a late fence of it is void. */
+export interface LiftFenceCommand extends OwnershipStep {
+  readonly kind: 'liftFence';
+}
+
+export type OwnershipCommand = FenceUnitsCommand | ChangeOwnershipCommand | LiftFenceCommand;
+
 export type Command =
   | WriteCommand
   | CreateCollectionCommand
   | DropCollectionCommand
   | ExpireCommand
-  | MarkCommand;
+  | MarkCommand
+  | OwnershipCommand;
 
 /** The command's bytes, with a version of zero. */
 export function encodeCommand(command: Command): Uint8Array {
@@ -129,6 +181,7 @@ export function encodeCommand(command: Command): Uint8Array {
     case 'createCollection':
       writer.varint(command.collectionId);
       writeCollectionConfig(writer, command.config);
+      if (command.ownership !== undefined) writeOwnership(writer, command.ownership);
       break;
     case 'dropCollection':
       writer.varint(command.collectionId);
@@ -138,10 +191,22 @@ export function encodeCommand(command: Command): Uint8Array {
       break;
     case 'mark':
       break;
+    case 'fenceUnits':
+    case 'changeOwnership':
+    case 'liftFence':
+      writeOwnershipCommand(writer, command);
+      break;
     default:
       unreachable(command);
   }
   return writer.finish();
+}
+
+function writeOwnershipCommand(writer: ByteWriter, command: OwnershipCommand): void {
+  writer.varint(command.changeId).varint(command.placementId);
+  if (command.kind === 'liftFence') return;
+  writeOwnershipChange(writer, command.change);
+  if (command.kind === 'changeOwnership') writer.varint(command.ownershipVersion);
 }
 
 /** Reads a command. Byte fields are views into `bytes`. */
@@ -232,20 +297,47 @@ function readBody(reader: ByteReader, kind: number): Command {
     case KIND.write:
       return readWrite(reader);
     case KIND.createCollection:
-      return {
-        kind: 'createCollection',
-        collectionId: reader.varint(),
-        config: readCollectionConfig(reader),
-      };
+      return readCreateCollection(reader);
     case KIND.dropCollection:
       return { kind: 'dropCollection', collectionId: reader.varint() };
     case KIND.expire:
       return readExpire(reader);
     case KIND.mark:
       return { kind: 'mark' };
+    case KIND.fenceUnits:
+      return {
+        kind: 'fenceUnits',
+        ...readOwnershipStep(reader),
+        change: readOwnershipChange(reader),
+      };
+    case KIND.changeOwnership:
+      return {
+        kind: 'changeOwnership',
+        ...readOwnershipStep(reader),
+        change: readOwnershipChange(reader),
+        ownershipVersion: reader.varint(),
+      };
+    case KIND.liftFence:
+      return { kind: 'liftFence', ...readOwnershipStep(reader) };
     default:
       throw new MalformedBytesError(`command kind ${kind}`);
   }
+}
+
+function readCreateCollection(reader: ByteReader): CreateCollectionCommand {
+  const collectionId = reader.varint();
+  const config = readCollectionConfig(reader);
+  const ownership = reader.remaining > 0 ? readOwnership(reader) : undefined;
+  return {
+    kind: 'createCollection',
+    collectionId,
+    config,
+    ...(ownership !== undefined && { ownership }),
+  };
+}
+
+function readOwnershipStep(reader: ByteReader): OwnershipStep {
+  return { changeId: reader.varint(), placementId: reader.varint() };
 }
 
 function readWrite(reader: ByteReader): WriteCommand {

@@ -2,6 +2,8 @@
  * The answer of the public Records service to Explain, written and read by hand. Its request is
  * that of a search.
  */
+import type { ServedShard } from '../consistency.js';
+import { FRESHNESS_FIELD, readServed, writeServed } from './freshness-messages.js';
 import { ProtobufReader, ProtobufWriter } from './protobuf-wire.js';
 
 /** How one shard carried a search out. */
@@ -36,10 +38,12 @@ export interface ExplainResponse {
   readonly failed: readonly number[];
   /** True when a shard is missing; only with `allowPartial`. */
   readonly degraded: boolean;
+  /** Which replica answered for each shard. @default nothing is told */
+  readonly served?: readonly ServedShard[] | undefined;
 }
 
 export function encodeExplainResponse(message: ExplainResponse): Buffer {
-  const { shards, epoch, failed, degraded } = message;
+  const { shards, epoch, failed, degraded, served } = message;
   const writer = new ProtobufWriter(256);
   for (const shard of shards) {
     writer.open(1, 128).uint(1, shard.shardId).string(2, shard.plan).string(3, shard.reason);
@@ -49,7 +53,8 @@ export function encodeExplainResponse(message: ExplainResponse): Buffer {
     for (const path of shard.scannedFields) writer.optionalString(8, path);
     writer.uint(9, shard.visited).uint(10, shard.compared).float(11, shard.durationMs).close();
   }
-  return writer.uint(2, epoch).uints(3, failed).bool(4, degraded).finish();
+  writer.uint(2, epoch).uints(3, failed).bool(4, degraded);
+  return writeServed(writer, served).finish();
 }
 
 export function decodeExplainResponse(bytes: Uint8Array): ExplainResponse {
@@ -58,14 +63,16 @@ export function decodeExplainResponse(bytes: Uint8Array): ExplainResponse {
   let epoch = 0;
   const failed: number[] = [];
   let degraded = false;
+  const served: ServedShard[] = [];
   while (reader.next()) {
     if (reader.field === 1) shards.push(readShardExplanation(reader));
     else if (reader.field === 2) epoch = reader.uint64();
     else if (reader.field === 3) reader.uint32s(failed);
     else if (reader.field === 4) degraded = reader.bool();
+    else if (reader.field === FRESHNESS_FIELD) served.push(readServed(reader));
     else reader.skip();
   }
-  return { shards, epoch, failed, degraded };
+  return { shards, epoch, failed, degraded, served };
 }
 
 function readShardExplanation(reader: ProtobufReader): ShardExplanation {

@@ -7,8 +7,10 @@ import * as admin from './admin-messages.js';
 import * as records from './api-messages.js';
 import * as explain from './explain-messages.js';
 import * as replicas from './replica-messages.js';
+import * as routes from './routes-messages.js';
 import * as scroll from './scroll-messages.js';
 import * as search from './search-messages.js';
+import * as tenants from './tenant-messages.js';
 import * as verify from './verify-messages.js';
 
 export interface ApiMethod<Request, Response> {
@@ -24,6 +26,7 @@ export const SERVICES = {
   collections: 'flotilla.v1.Collections',
   records: 'flotilla.v1.Records',
   cluster: 'flotilla.v1.Cluster',
+  tenants: 'flotilla.v1.Tenants',
 } as const;
 
 /**
@@ -56,6 +59,18 @@ const replicaMethod = (name: string): ApiMethod<replicas.GroupRequest, replicas.
     replicas.decodeGroupRequest,
     replicas.encodeReplicaResponse,
     replicas.decodeReplicaResponse,
+  );
+
+const tenantMethod = (
+  name: string,
+): ApiMethod<tenants.TenantChangeRequest, tenants.TenantChangeResponse> =>
+  method(
+    'tenants',
+    name,
+    tenants.encodeTenantChangeRequest,
+    tenants.decodeTenantChangeRequest,
+    tenants.encodeTenantChangeResponse,
+    tenants.decodeTenantChangeResponse,
   );
 
 const leaderMethod = (name: string): ApiMethod<replicas.GroupRequest, replicas.LeaderResponse> =>
@@ -152,10 +167,10 @@ export const API = {
   count: method(
     'records',
     'Count',
-    records.encodeCountRequest,
-    records.decodeCountRequest,
-    records.encodeCountResponse,
-    records.decodeCountResponse,
+    scroll.encodeCountRequest,
+    scroll.decodeCountRequest,
+    scroll.encodeCountResponse,
+    scroll.decodeCountResponse,
   ),
   scroll: method(
     'records',
@@ -189,6 +204,14 @@ export const API = {
     admin.encodeStatusResponse,
     admin.decodeStatusResponse,
   ),
+  getRoutes: method(
+    'cluster',
+    'GetRoutes',
+    routes.encodeRoutesRequest,
+    routes.decodeRoutesRequest,
+    routes.encodeRoutes,
+    routes.decodeRoutes,
+  ),
   verify: method(
     'cluster',
     'Verify',
@@ -204,6 +227,26 @@ export const API = {
   transferLeadership: leaderMethod('TransferLeadership'),
   stepDown: leaderMethod('StepDown'),
   elect: leaderMethod('Elect'),
+  assignTenant: tenantMethod('AssignTenant'),
+  releaseTenant: tenantMethod('ReleaseTenant'),
+  dedicateShard: tenantMethod('DedicateShard'),
+  shareShard: tenantMethod('ShareShard'),
+  describeTenants: method(
+    'tenants',
+    'DescribeTenants',
+    admin.encodeEmpty,
+    admin.decodeEmpty,
+    tenants.encodeTenantsDescription,
+    tenants.decodeTenantsDescription,
+  ),
+  countTenants: method(
+    'tenants',
+    'CountTenants',
+    tenants.encodeCountTenantsRequest,
+    tenants.decodeCountTenantsRequest,
+    tenants.encodeCountTenantsResponse,
+    tenants.decodeCountTenantsResponse,
+  ),
   readmitNode: method(
     'cluster',
     'ReadmitNode',

@@ -2,6 +2,7 @@
  * The messages of the public Records service that go through records by what they hold, written and
  * read by hand. What api-messages.ts says about metadata and malformed bytes holds here too.
  */
+import type { SeenShard, ServedShard } from '../consistency.js';
 import {
   consistencyNumber,
   consistencyOf,
@@ -11,9 +12,35 @@ import {
   type StoredRecordMessage,
   writeStoredRecord,
 } from './api-messages.js';
+import {
+  FRESHNESS_FIELD,
+  type RequestedFreshness,
+  readFreshness,
+  readSeen,
+  readServed,
+  writeFreshness,
+  writeServed,
+  writeWritten,
+} from './freshness-messages.js';
 import { ProtobufReader, ProtobufWriter } from './protobuf-wire.js';
+import { type ReadTenant, readTenant, type TenantFields, writeTenant } from './tenant-fields.js';
 
-export interface ScrollRequest {
+export interface CountRequest extends TenantFields {
+  readonly collection: string;
+  readonly consistency?: RequestedConsistency;
+  /** Instead of `consistency`. */
+  readonly freshness?: RequestedFreshness;
+  /** An encoded Struct; `undefined` where there is none. */
+  readonly filter?: Uint8Array | undefined;
+}
+
+export interface CountResponse {
+  readonly count: number;
+  /** Where the parts come from. @default nothing is told */
+  readonly served?: readonly ServedShard[] | undefined;
+}
+
+export interface ScrollRequest extends TenantFields {
   readonly collection: string;
   /** An encoded Struct; `undefined` where there is none. */
   readonly filter?: Uint8Array | undefined;
@@ -24,6 +51,8 @@ export interface ScrollRequest {
   readonly includeValues: boolean;
   readonly includeMetadata?: boolean | undefined;
   readonly consistency?: RequestedConsistency;
+  /** Instead of `consistency`. */
+  readonly freshness?: RequestedFreshness;
 }
 
 export interface ScrollResponse {
@@ -31,9 +60,11 @@ export interface ScrollResponse {
   /** Where the next page begins; empty after the last one. */
   readonly cursor: string;
   readonly epoch: number;
+  /** Where the parts come from. @default nothing is told */
+  readonly served?: readonly ServedShard[] | undefined;
 }
 
-export interface DeleteByFilterRequest {
+export interface DeleteByFilterRequest extends Pick<TenantFields, 'tenant'> {
   readonly collection: string;
   /** `undefined` where the request has none, which the server refuses. */
   readonly filter?: Uint8Array | undefined;
@@ -45,6 +76,49 @@ export interface DeleteByFilterResponse {
   readonly deletedCount: number;
   /** Where to go on; empty where everything was looked at. */
   readonly cursor: string;
+  /** As in `WriteResponse`. */
+  readonly written?: readonly SeenShard[] | undefined;
+}
+
+export function encodeCountRequest(message: CountRequest): Buffer {
+  const { collection, consistency, filter } = message;
+  const writer = new ProtobufWriter(64 + (filter?.length ?? 0)).string(1, collection);
+  writer.uint(2, consistencyNumber(consistency)).optionalBytes(3, filter);
+  return writeFreshness(writeTenant(writer, message), message.freshness).finish();
+}
+
+export function decodeCountRequest(bytes: Uint8Array): CountRequest {
+  const reader = new ProtobufReader(bytes);
+  let collection = '';
+  let consistency: RequestedConsistency;
+  let filter: Uint8Array | undefined;
+  let freshness: RequestedFreshness;
+  const scope: ReadTenant = {};
+  while (reader.next()) {
+    if (reader.field === 1) collection = reader.string();
+    else if (reader.field === 2) consistency = consistencyOf(reader.uint32());
+    else if (reader.field === 3) filter = reader.bytes();
+    else if (reader.field === FRESHNESS_FIELD) freshness = readFreshness(reader);
+    else if (!readTenant(reader, scope)) reader.skip();
+  }
+  return { collection, consistency, freshness, filter, ...scope };
+}
+
+export function encodeCountResponse(message: CountResponse): Buffer {
+  const writer = new ProtobufWriter(64).uint(1, message.count);
+  return writeServed(writer, message.served).finish();
+}
+
+export function decodeCountResponse(bytes: Uint8Array): CountResponse {
+  const reader = new ProtobufReader(bytes);
+  let count = 0;
+  const served: ServedShard[] = [];
+  while (reader.next()) {
+    if (reader.field === 1) count = reader.uint64();
+    else if (reader.field === FRESHNESS_FIELD) served.push(readServed(reader));
+    else reader.skip();
+  }
+  return { count, served };
 }
 
 export function encodeScrollRequest(message: ScrollRequest): Buffer {
@@ -52,7 +126,8 @@ export function encodeScrollRequest(message: ScrollRequest): Buffer {
   const writer = new ProtobufWriter(64 + cursor.length + (filter?.length ?? 0));
   writer.string(1, collection).optionalBytes(2, filter).uint(3, message.limit).string(4, cursor);
   writer.bool(5, message.includeValues).optionalBool(6, message.includeMetadata);
-  return writer.uint(7, consistencyNumber(message.consistency)).finish();
+  writer.uint(7, consistencyNumber(message.consistency));
+  return writeFreshness(writeTenant(writer, message), message.freshness).finish();
 }
 
 export function decodeScrollRequest(bytes: Uint8Array): ScrollRequest {
@@ -64,6 +139,8 @@ export function decodeScrollRequest(bytes: Uint8Array): ScrollRequest {
   let includeValues = false;
   let includeMetadata: boolean | undefined;
   let consistency: RequestedConsistency;
+  let freshness: RequestedFreshness;
+  const scope: ReadTenant = {};
   while (reader.next()) {
     if (reader.field === 1) collection = reader.string();
     else if (reader.field === 2) filter = reader.bytes();
@@ -72,17 +149,20 @@ export function decodeScrollRequest(bytes: Uint8Array): ScrollRequest {
     else if (reader.field === 5) includeValues = reader.bool();
     else if (reader.field === 6) includeMetadata = reader.bool();
     else if (reader.field === 7) consistency = consistencyOf(reader.uint32());
-    else reader.skip();
+    else if (reader.field === FRESHNESS_FIELD) freshness = readFreshness(reader);
+    else if (!readTenant(reader, scope)) reader.skip();
   }
-  return { collection, filter, limit, cursor, includeValues, includeMetadata, consistency };
+  const include = { includeValues, includeMetadata };
+  return { collection, filter, limit, cursor, ...include, consistency, freshness, ...scope };
 }
 
-export function encodeScrollResponse({ records, cursor, epoch }: ScrollResponse): Buffer {
+export function encodeScrollResponse(message: ScrollResponse): Buffer {
+  const { records, cursor, epoch, served } = message;
   let sizeBytes = 64 + cursor.length;
   for (const record of records) sizeBytes += recordSizeBytes(record);
   const writer = new ProtobufWriter(sizeBytes);
   for (const record of records) writeStoredRecord(writer, 1, record);
-  return writer.string(2, cursor).uint(3, epoch).finish();
+  return writeServed(writer.string(2, cursor).uint(3, epoch), served).finish();
 }
 
 export function decodeScrollResponse(bytes: Uint8Array): ScrollResponse {
@@ -90,19 +170,22 @@ export function decodeScrollResponse(bytes: Uint8Array): ScrollResponse {
   const records: StoredRecordMessage[] = [];
   let cursor = '';
   let epoch = 0;
+  const served: ServedShard[] = [];
   while (reader.next()) {
     if (reader.field === 1) records.push(readStoredRecord(reader));
     else if (reader.field === 2) cursor = reader.string();
     else if (reader.field === 3) epoch = reader.uint64();
+    else if (reader.field === FRESHNESS_FIELD) served.push(readServed(reader));
     else reader.skip();
   }
-  return { records, cursor, epoch };
+  return { records, cursor, epoch, served };
 }
 
 export function encodeDeleteByFilterRequest(message: DeleteByFilterRequest): Buffer {
   const { collection, filter, cursor } = message;
   const writer = new ProtobufWriter(64 + cursor.length + (filter?.length ?? 0));
-  return writer.string(1, collection).optionalBytes(2, filter).string(3, cursor).finish();
+  writer.string(1, collection).optionalBytes(2, filter).string(3, cursor);
+  return writeTenant(writer, { tenant: message.tenant }).finish();
 }
 
 export function decodeDeleteByFilterRequest(bytes: Uint8Array): DeleteByFilterRequest {
@@ -110,27 +193,32 @@ export function decodeDeleteByFilterRequest(bytes: Uint8Array): DeleteByFilterRe
   let collection = '';
   let filter: Uint8Array | undefined;
   let cursor = '';
+  const scope: ReadTenant = {};
   while (reader.next()) {
     if (reader.field === 1) collection = reader.string();
     else if (reader.field === 2) filter = reader.bytes();
     else if (reader.field === 3) cursor = reader.string();
-    else reader.skip();
+    else if (!readTenant(reader, scope)) reader.skip();
   }
-  return { collection, filter, cursor };
+  const { tenant } = scope;
+  return { collection, filter, cursor, ...(tenant !== undefined && { tenant }) };
 }
 
 export function encodeDeleteByFilterResponse(message: DeleteByFilterResponse): Buffer {
-  return new ProtobufWriter(64).uint(1, message.deletedCount).string(2, message.cursor).finish();
+  const writer = new ProtobufWriter(64).uint(1, message.deletedCount).string(2, message.cursor);
+  return writeWritten(writer, message.written).finish();
 }
 
 export function decodeDeleteByFilterResponse(bytes: Uint8Array): DeleteByFilterResponse {
   const reader = new ProtobufReader(bytes);
   let deletedCount = 0;
   let cursor = '';
+  const written: SeenShard[] = [];
   while (reader.next()) {
     if (reader.field === 1) deletedCount = reader.uint64();
     else if (reader.field === 2) cursor = reader.string();
+    else if (reader.field === FRESHNESS_FIELD) written.push(readSeen(reader));
     else reader.skip();
   }
-  return { deletedCount, cursor };
+  return { deletedCount, cursor, written };
 }

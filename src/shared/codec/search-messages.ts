@@ -2,6 +2,7 @@
  * The search messages of the public Records service, written and read by hand. What api-messages.ts
  * says about vectors, metadata and malformed bytes holds here too.
  */
+import type { ServedShard } from '../consistency.js';
 import {
   checkRoom,
   consistencyNumber,
@@ -13,12 +14,32 @@ import {
   versionOf,
   versionText,
 } from './api-messages.js';
+import {
+  FRESHNESS_FIELD,
+  type RequestedFreshness,
+  readFreshness,
+  readServed,
+  writeFreshness,
+  writeServed,
+} from './freshness-messages.js';
 import { NO_BYTES, ProtobufReader, ProtobufWriter } from './protobuf-wire.js';
+import {
+  type ReadTenant,
+  type RecordOwner,
+  readOwner,
+  readTenant,
+  SHARD_KEY_FIELD,
+  type TenantFields,
+  writeOwner,
+  writeTenant,
+} from './tenant-fields.js';
 
 export interface SearchQueryMessage {
   /** Empty where the query is by id. */
   readonly vector: Uint8Array;
   readonly id?: string | undefined;
+  /** Of the record of that id. */
+  readonly shardKey?: string | undefined;
   readonly k: number;
   readonly offset: number;
   /** 0 for the default. */
@@ -30,19 +51,23 @@ export interface SearchQueryMessage {
   readonly includeMetadata?: boolean | undefined;
 }
 
-export interface SearchRequest {
+export interface SearchRequest extends TenantFields {
   readonly collection: string;
   /** `undefined` where the request has none, which the server refuses. */
   readonly query: SearchQueryMessage | undefined;
   readonly allowPartial: boolean;
   readonly consistency?: RequestedConsistency;
+  /** Instead of `consistency`. */
+  readonly freshness?: RequestedFreshness;
 }
 
-export interface SearchBatchRequest {
+export interface SearchBatchRequest extends TenantFields {
   readonly collection: string;
   readonly queries: readonly SearchQueryMessage[];
   readonly allowPartial: boolean;
   readonly consistency?: RequestedConsistency;
+  /** Instead of `consistency`. */
+  readonly freshness?: RequestedFreshness;
 }
 
 /** A record without its expiry, which only reads by id and scrolls tell. */
@@ -62,6 +87,8 @@ export interface SearchProvenance {
   readonly shards: ShardSummary;
   readonly degraded: boolean;
   readonly epoch: number;
+  /** Where the parts come from. @default nothing is told */
+  readonly served?: readonly ServedShard[] | undefined;
 }
 
 export interface SearchResponse extends SearchProvenance {
@@ -81,7 +108,8 @@ export function encodeSearchRequest(message: SearchRequest): Buffer {
   const writer = new ProtobufWriter(64 + collection.length + sizeBytes).string(1, collection);
   if (query !== undefined) writeQuery(writer, 2, query);
   writer.bool(3, message.allowPartial);
-  return writer.uint(4, consistencyNumber(message.consistency)).finish();
+  writer.uint(4, consistencyNumber(message.consistency));
+  return writeFreshness(writeTenant(writer, message), message.freshness).finish();
 }
 
 export function decodeSearchRequest(bytes: Uint8Array): SearchRequest {
@@ -90,14 +118,17 @@ export function decodeSearchRequest(bytes: Uint8Array): SearchRequest {
   let query: SearchQueryMessage | undefined;
   let allowPartial = false;
   let consistency: RequestedConsistency;
+  let freshness: RequestedFreshness;
+  const scope: ReadTenant = {};
   while (reader.next()) {
     if (reader.field === 1) collection = reader.string();
     else if (reader.field === 2) query = readQuery(reader);
     else if (reader.field === 3) allowPartial = reader.bool();
     else if (reader.field === 4) consistency = consistencyOf(reader.uint32());
-    else reader.skip();
+    else if (reader.field === FRESHNESS_FIELD) freshness = readFreshness(reader);
+    else if (!readTenant(reader, scope)) reader.skip();
   }
-  return { collection, query, allowPartial, consistency };
+  return { collection, query, allowPartial, consistency, freshness, ...scope };
 }
 
 export function encodeSearchBatchRequest(message: SearchBatchRequest): Buffer {
@@ -106,7 +137,8 @@ export function encodeSearchBatchRequest(message: SearchBatchRequest): Buffer {
   const writer = new ProtobufWriter(sizeBytes).string(1, message.collection);
   for (const query of message.queries) writeQuery(writer, 2, query);
   writer.bool(3, message.allowPartial);
-  return writer.uint(4, consistencyNumber(message.consistency)).finish();
+  writer.uint(4, consistencyNumber(message.consistency));
+  return writeFreshness(writeTenant(writer, message), message.freshness).finish();
 }
 
 export function decodeSearchBatchRequest(bytes: Uint8Array): SearchBatchRequest {
@@ -115,6 +147,8 @@ export function decodeSearchBatchRequest(bytes: Uint8Array): SearchBatchRequest 
   const queries: SearchQueryMessage[] = [];
   let allowPartial = false;
   let consistency: RequestedConsistency;
+  let freshness: RequestedFreshness;
+  const scope: ReadTenant = {};
   while (reader.next()) {
     if (reader.field === 1) collection = reader.string();
     else if (reader.field === 2) {
@@ -122,9 +156,10 @@ export function decodeSearchBatchRequest(bytes: Uint8Array): SearchBatchRequest 
       queries.push(readQuery(reader));
     } else if (reader.field === 3) allowPartial = reader.bool();
     else if (reader.field === 4) consistency = consistencyOf(reader.uint32());
-    else reader.skip();
+    else if (reader.field === FRESHNESS_FIELD) freshness = readFreshness(reader);
+    else if (!readTenant(reader, scope)) reader.skip();
   }
-  return { collection, queries, allowPartial, consistency };
+  return { collection, queries, allowPartial, consistency, freshness, ...scope };
 }
 
 export function encodeSearchResponse(message: SearchResponse): Buffer {
@@ -137,7 +172,7 @@ export function encodeSearchResponse(message: SearchResponse): Buffer {
 export function decodeSearchResponse(bytes: Uint8Array): SearchResponse {
   const reader = new ProtobufReader(bytes);
   const hits: HitMessage[] = [];
-  const provenance = { shards: NO_SHARDS, degraded: false, epoch: 0 };
+  const provenance = { shards: NO_SHARDS, degraded: false, epoch: 0, served: [] };
   while (reader.next()) {
     if (reader.field === 1) hits.push(readHit(reader));
     else readProvenance(reader, provenance);
@@ -160,7 +195,7 @@ export function encodeSearchBatchResponse(message: SearchBatchResponse): Buffer 
 export function decodeSearchBatchResponse(bytes: Uint8Array): SearchBatchResponse {
   const reader = new ProtobufReader(bytes);
   const results: HitMessage[][] = [];
-  const provenance = { shards: NO_SHARDS, degraded: false, epoch: 0 };
+  const provenance = { shards: NO_SHARDS, degraded: false, epoch: 0, served: [] };
   while (reader.next()) {
     if (reader.field === 1) results.push(readHits(reader));
     else readProvenance(reader, provenance);
@@ -185,7 +220,9 @@ function writeHits(writer: ProtobufWriter, hits: readonly HitMessage[]): void {
     writer.open(1, recordSizeBytes(hit) - RECORD_OVERHEAD_BYTES);
     writer.string(1, hit.id).float(2, hit.distance);
     writer.bytes(3, hit.values).bytes(4, hit.metadata);
-    writer.string(5, versionText(hit.version)).close();
+    writer.string(5, versionText(hit.version));
+    writeOwner(writer, hit);
+    writer.close();
   }
 }
 
@@ -207,16 +244,17 @@ function readHit(reader: ProtobufReader): HitMessage {
   let values: Uint8Array | undefined;
   let metadata: Uint8Array | undefined;
   let version = 0n;
+  const owner: RecordOwner = {};
   while (reader.next()) {
     if (reader.field === 1) id = reader.string();
     else if (reader.field === 2) distance = reader.float();
     else if (reader.field === 3) values = reader.floats(values ?? NO_BYTES);
     else if (reader.field === 4) metadata = reader.bytes();
     else if (reader.field === 5) version = versionOf(reader.string());
-    else reader.skip();
+    else if (!readOwner(reader, owner)) reader.skip();
   }
   reader.close(outer);
-  return { id, distance, version, values, metadata };
+  return { id, distance, version, values, metadata, ...owner };
 }
 
 function writeQuery(writer: ProtobufWriter, field: number, query: SearchQueryMessage): void {
@@ -224,7 +262,8 @@ function writeQuery(writer: ProtobufWriter, field: number, query: SearchQueryMes
   writer.uint(3, query.k).uint(4, query.offset).uint(5, query.ef);
   writer.optionalFloat(6, query.scoreThreshold);
   writer.optionalBytes(7, query.filter);
-  writer.bool(8, query.includeValues).optionalBool(9, query.includeMetadata).close();
+  writer.bool(8, query.includeValues).optionalBool(9, query.includeMetadata);
+  writer.string(SHARD_KEY_FIELD, query.shardKey ?? '').close();
 }
 
 function readQuery(reader: ProtobufReader): SearchQueryMessage {
@@ -238,6 +277,7 @@ function readQuery(reader: ProtobufReader): SearchQueryMessage {
   let filter: Uint8Array | undefined;
   let includeValues = false;
   let includeMetadata: boolean | undefined;
+  let shardKey = '';
   while (reader.next()) {
     if (reader.field === 1) vector = reader.floats(vector);
     else if (reader.field === 2) id = reader.string();
@@ -248,26 +288,29 @@ function readQuery(reader: ProtobufReader): SearchQueryMessage {
     else if (reader.field === 7) filter = reader.bytes();
     else if (reader.field === 8) includeValues = reader.bool();
     else if (reader.field === 9) includeMetadata = reader.bool();
+    else if (reader.field === SHARD_KEY_FIELD) shardKey = reader.string();
     else reader.skip();
   }
   reader.close(outer);
-  return { vector, id, k, offset, ef, scoreThreshold, filter, includeValues, includeMetadata };
+  const target = { vector, id, ...(shardKey !== '' && { shardKey }) };
+  return { ...target, k, offset, ef, scoreThreshold, filter, includeValues, includeMetadata };
 }
 
 function writeProvenance(writer: ProtobufWriter, message: SearchProvenance): void {
   const { total, ok, failed } = message.shards;
   writer.open(2).uint(1, total).uint(2, ok).uints(3, failed).close();
-  writer.bool(3, message.degraded).uint(4, message.epoch);
+  writeServed(writer.bool(3, message.degraded).uint(4, message.epoch), message.served);
 }
 
 /** Reads one of the fields that SearchResponse and SearchBatchResponse share. */
 function readProvenance(
   reader: ProtobufReader,
-  into: { shards: ShardSummary; degraded: boolean; epoch: number },
+  into: { shards: ShardSummary; degraded: boolean; epoch: number; served: ServedShard[] },
 ): void {
   if (reader.field === 2) into.shards = readShardSummary(reader);
   else if (reader.field === 3) into.degraded = reader.bool();
   else if (reader.field === 4) into.epoch = reader.uint64();
+  else if (reader.field === FRESHNESS_FIELD) into.served.push(readServed(reader));
   else reader.skip();
 }
 

@@ -12,9 +12,18 @@ import {
   readClient,
   writeClient,
 } from '../../../src/engine/session-codec.js';
-import type { ShardState } from '../../../src/engine/state-codec.js';
 import {
+  type CollectionState,
+  readCollectionState,
+  readShardState,
+  type ShardState,
+  writeCollectionState,
+  writeShardState,
+} from '../../../src/engine/state-codec.js';
+import {
+  collectionKey,
   SESSION_WATERMARK_KEY,
+  SHARD_KEY,
   sessionClientKey,
   sessionOutcomesKey,
 } from '../../../src/engine/store-keys.js';
@@ -106,6 +115,35 @@ describe('the point store in format 1 (F-15)', () => {
     for await (const page of store.allRecords(1)) {
       expect(page).toEqual([{ key: KEY, value: RECORD }]);
     }
+  });
+
+  it('has the state of a shard that owns parts of other placements, and is fenced', () => {
+    const placements = [
+      { placementId: 1, units: [1, 300] },
+      { placementId: 2, units: [5], tenants: { here: ['acme'], elsewhere: ['ä', 'b'] } },
+    ];
+    const fence = { changeId: 8, ownership: { placementId: 2, units: [5] } };
+    golden.holds<ShardState>(
+      'placed shard',
+      { ...STATE, placed: { placements, lastChangeId: 7, fence } },
+      {
+        encode: (value) => sealValue(SHARD_KEY, (body) => writeShardState(body, value)),
+        decode: (bytes) => openValue(SHARD_KEY, bytes, readShardState),
+      },
+    );
+  });
+
+  it('has a collection on another placement', () => {
+    const config = { ...CONFIG, routing: 'tenant' } as const;
+    const key = collectionKey(1);
+    golden.holds<CollectionState>(
+      'placed collection',
+      { kind: 'active', config, placementId: 300 },
+      {
+        encode: (value) => sealValue(key, (body) => writeCollectionState(body, value)),
+        decode: (bytes) => openValue(key, bytes, readCollectionState),
+      },
+    );
   });
 
   it('has the file that says which database counts', async () => {

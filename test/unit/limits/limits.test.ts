@@ -14,6 +14,12 @@ import {
   checkRecords,
   checkScroll,
 } from '../../../src/server/validate.js';
+import {
+  checkShardKeys,
+  checkTenant,
+  checkTenantChange,
+  checkTenantPage,
+} from '../../../src/server/validate-tenants.js';
 import { checkPatches, checkUpsert } from '../../../src/server/validate-writes.js';
 import type { CollectionRequest } from '../../../src/shared/codec/admin-messages.js';
 import type { RecordMessage } from '../../../src/shared/codec/api-messages.js';
@@ -110,7 +116,34 @@ const SETTINGS: readonly [LimitName, string, (size: number) => Partial<Collectio
     (levels) => ({ indexedFields: [{ path: path(levels), type: 'bool' }] }),
   ],
   ['ttlMsMax', 'config.ttlMs', (ttlMs) => ({ ttlMs })],
+  [
+    'rangesMax',
+    'config.splitPoints',
+    (ranges) => ({ placement: 'range', splitPoints: keys(ranges - 1, 4) }),
+  ],
+  [
+    'routingKeyBytesMax',
+    'config.splitPoints[0]',
+    (size) => ({ placement: 'range', splitPoints: ['s'.repeat(size)] }),
+  ],
+  [
+    'splitPointsBytesMax',
+    'config.splitPoints',
+    (size) => ({ placement: 'range', splitPoints: splitPointsOf(size) }),
+  ],
 ];
+
+/** Split points of so many bytes together. */
+function splitPointsOf(sizeBytes: number): string[] {
+  const whole = keys(Math.floor(sizeBytes / 512), 512);
+  const rest = sizeBytes % 512;
+  return rest === 0 ? whole : [...whole, 'z'.repeat(rest)];
+}
+
+/** So many ascending keys of that length. */
+function keys(count: number, length: number): string[] {
+  return Array.from({ length: count }, (_, at) => String(at).padStart(4, '0').padEnd(length, '-'));
+}
 
 const settingRows = (where: string, send: (config: CollectionConfig) => unknown): Row[] =>
   SETTINGS.map(([limit, field, change]) => ({
@@ -235,6 +268,48 @@ const DOOR: readonly Row[] = [
     field: 'limit',
     send: (limit) =>
       checkScroll({ collection: 'c', limit, cursor: '', includeValues: false }, CONFIG),
+  },
+  {
+    what: 'tenant of a call',
+    limit: 'routingKeyBytesMax',
+    field: 'tenant',
+    send: (size) => checkTenant({ tenant: 'ä'.repeat(size / 2) + 'a'.repeat(size % 2) }),
+  },
+  {
+    what: 'shard key of a record',
+    limit: 'routingKeyBytesMax',
+    field: 'records[0].shardKey',
+    send: (size) =>
+      checkUpsert(
+        { collection: 'c', records: [{ ...RECORD, shardKey: 'k'.repeat(size) }] },
+        CONFIG,
+      ),
+  },
+  {
+    what: 'shard key of a record to fetch',
+    limit: 'routingKeyBytesMax',
+    field: 'shardKeys[0]',
+    send: (size) => checkShardKeys(['a'], ['k'.repeat(size)]),
+  },
+  {
+    what: 'tenant that is assigned',
+    limit: 'routingKeyBytesMax',
+    field: 'tenant',
+    send: (size) =>
+      checkTenantChange('assignTenant', { tenant: 't'.repeat(size), shardId: 0, by: '' }),
+  },
+  {
+    what: 'who assigns a tenant',
+    limit: 'tenantAuthorBytesMax',
+    field: 'by',
+    send: (size) =>
+      checkTenantChange('shareShard', { tenant: '', shardId: 0, by: 'b'.repeat(size) }),
+  },
+  {
+    what: 'page of tenants',
+    limit: 'tenantsListMax',
+    field: 'limit',
+    send: (limit) => checkTenantPage({ collection: 'c', limit }),
   },
   {
     what: 'client id of an idempotency key',

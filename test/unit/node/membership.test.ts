@@ -174,6 +174,35 @@ describe('a bootstrap', () => {
       field: 'cluster.replicationFactor',
     });
   });
+
+  it.each([
+    ['shards', 9],
+    ['replicationFactor', 2],
+    ['virtualNodes', 7],
+    ['electionTimeoutMs', 300],
+    ['leases', true],
+  ] as const)(
+    'makes nothing where %s differs, and all who see it refuse (M-41)',
+    async (...one) => {
+      const [name, value] = one;
+      const nodes = [
+        await open(1, { bootstrap: true }),
+        await open(2),
+        await open(3, { settings: { ...SETTINGS, [name]: value } }),
+      ];
+      const refusals = await world.settle(Promise.allSettled(nodes.map((node) => wait(node))));
+      for (const refusal of refusals) {
+        expect(refusal).toMatchObject({
+          status: 'rejected',
+          reason: { reason: 'SETTINGS_MISMATCH', field: `cluster.${name}` },
+        });
+        const { message } = (refusal as PromiseRejectedResult).reason as Error;
+        expect(message).toContain(`cluster.${name} = `);
+        for (const shown of [value, SETTINGS[name]]) expect(message).toContain(String(shown));
+      }
+      for (const { membership } of nodes) expect(membership.identify().genesis).toBeUndefined();
+    },
+  );
 });
 
 describe('a directory', () => {

@@ -135,6 +135,7 @@ class World {
       fetch: async () => [],
       count: async () => 0,
       scroll: async () => ({ records: [] }),
+      tenants: async () => [],
       explain: fail,
       expired: async () => [],
       contents: fail,

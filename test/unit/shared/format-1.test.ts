@@ -17,6 +17,12 @@ const golden = new GoldenFile('format-1', 'shared');
 const VERSION = 0x0123_4567_89ab_cdefn;
 const VALUES = new Uint8Array(Float32Array.of(1, -0.5).buffer);
 
+const OWNERSHIP_CHANGE = {
+  units: { added: [1], removed: [1_023, 2] },
+  here: { added: ['acme'], removed: [] },
+  elsewhere: { added: [], removed: ['ä', 'b'] },
+};
+
 const COMMANDS: { readonly [Kind in Command['kind']]: Extract<Command, { kind: Kind }> } = {
   write: {
     kind: 'write',
@@ -63,6 +69,32 @@ const COMMANDS: { readonly [Kind in Command['kind']]: Extract<Command, { kind: K
     records: [{ slot: 1_023, tenant: 'tenant', id: 'id-ä', version: VERSION }],
   },
   mark: { kind: 'mark' },
+  fenceUnits: { kind: 'fenceUnits', changeId: 300, placementId: 2, change: OWNERSHIP_CHANGE },
+  changeOwnership: {
+    kind: 'changeOwnership',
+    changeId: 300,
+    placementId: 2,
+    change: OWNERSHIP_CHANGE,
+    ownershipVersion: 301,
+  },
+  liftFence: { kind: 'liftFence', changeId: 300, placementId: 2 },
+};
+
+/** With all that a placement adds to a creation. */
+const PLACED_CREATION: Command = {
+  ...COMMANDS.createCollection,
+  config: {
+    ...COMMANDS.createCollection.config,
+    ttlMs: 60_000,
+    routing: 'shardKey',
+    placement: 'range',
+    splitPoints: ['m', 'ä'],
+  },
+  ownership: {
+    placementId: 2,
+    units: [1, 300],
+    tenants: { here: ['acme'], elsewhere: ['ä', 'b'] },
+  },
 };
 
 const TARGET = { slot: 5, tenant: '', id: 'id' };
@@ -116,6 +148,10 @@ describe('what the rooms share, in format 1 (F-15)', () => {
 
   it('has a write of every kind, with conditions', () => {
     golden.holds('conditional write', CONDITIONAL_WRITE, COMMAND_CODEC);
+  });
+
+  it('has the creation of a collection that names a placement', () => {
+    golden.holds('placed creation', PLACED_CREATION, COMMAND_CODEC);
   });
 
   it('has the file of a snapshot: header, pages, footer', async () => {

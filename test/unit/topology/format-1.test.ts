@@ -10,6 +10,7 @@ import {
 } from '../../../src/topology/codec.js';
 import type {
   ReplicaChange,
+  TenantCommand,
   TopologyCommand,
   TopologyDocument,
 } from '../../../src/topology/document.js';
@@ -71,8 +72,11 @@ const DOCUMENT: TopologyDocument = {
   nextCollectionId: 3,
 };
 
+/** What knows no other than the default placement. */
+type PlainCommand = Exclude<TopologyCommand, TenantCommand>;
+
 const COMMANDS: {
-  readonly [Kind in TopologyCommand['kind']]: Extract<TopologyCommand, { kind: Kind }>;
+  readonly [Kind in PlainCommand['kind']]: Extract<TopologyCommand, { kind: Kind }>;
 } = {
   beginCreateCollection: { kind: 'beginCreateCollection', config: CONFIG },
   finishCreateCollection: { kind: 'finishCreateCollection', collectionId: 7 },

@@ -96,6 +96,9 @@ export class ShardModel {
       case 'expire':
         return { kind: 'expired', removed: this.#expire(command) };
       case 'mark':
+      case 'fenceUnits':
+      case 'changeOwnership':
+      case 'liftFence':
         return DONE;
       default:
         return unreachable(command);

@@ -276,7 +276,9 @@ export class ShardRun {
     expectHits(defined(hits, 'hits'), collection, asked);
     expect(await engine.count(scope, asked)).toBe(matching.length);
     const explanation = await engine.explain(scope, asked);
-    expect(explanation.records).toBe(collection.records.size);
+    const { tenant } = asked;
+    const ofTenant = selected(collection, tenant === undefined ? {} : { tenant });
+    expect(explanation.records).toBe(ofTenant.length);
     expect(explanation.matches ?? matching.length).toBe(matching.length);
     await this.#expectScroll(collectionId, asked, 3, matching);
   }

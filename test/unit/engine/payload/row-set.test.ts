@@ -22,6 +22,7 @@ function expectRows(set: RowSet, expected: ReadonlySet<number>): void {
   expect(sorted(set.toRows())).toEqual(sorted(expected));
   expect([...set]).toEqual(sorted(expected));
   expect(set.size).toBe(expected.size);
+  expect(set.first).toBe(sorted(expected)[0]);
   for (const row of expected) {
     expect(set.has(row)).toBe(true);
     expect(set.has(row + 1)).toBe(expected.has(row + 1));

@@ -75,6 +75,7 @@ export class PlannedCollection {
     this.collection = {
       collectionId: 1,
       config,
+      placementId: 0,
       index: new CollectionIndex(config, settings),
       payload: new PayloadIndex(fields),
       contents: new ContentHash(),

@@ -1,0 +1,128 @@
+/**
+ * Drives a change of the tenant directory to its end (O1 to O3). The state is in the topology
+ * document, the steps are idempotent, and only the topology leader takes them: whoever leads next
+ * goes on where the last one stopped.
+ */
+
+import { unreachable } from '../shared/assert.js';
+import type { OwnershipCommand } from '../shared/codec/command.js';
+import type { Environment, Timer } from '../shared/environment.js';
+import { toFlotillaError } from '../shared/errors.js';
+import type { Logger } from '../shared/logger.js';
+import { mayLose } from '../shared/ownership.js';
+import type { ErrorBody } from '../shared/types.js';
+import type { TenantCommand } from './document.js';
+import type { OwnershipStep, TenantChange } from './placements.js';
+import type { TopologyGroup } from './topology-group.js';
+import type { TopologyView } from './view.js';
+
+export interface TenantDriverOptions {
+  readonly view: TopologyView;
+  readonly topology: TopologyGroup;
+  readonly environment: Environment;
+  readonly logger: Logger;
+  /** Puts a command through a shard's log, again and again until it is applied. */
+  readonly proposeToShard: (
+    shardId: number,
+    command: OwnershipCommand,
+    timeoutMs: number,
+  ) => Promise<void>;
+}
+
+const STEP_TIMEOUT_MS = 5_000;
+/** A new leader learns of its task at the latest after this time. */
+const CHECK_PERIOD_MS = 500;
+
+export class TenantDriver {
+  readonly #options: TenantDriverOptions;
+  readonly #stopWatching: () => void;
+  readonly #timer: Timer;
+  #isDriving = false;
+
+  constructor(options: TenantDriverOptions) {
+    this.#options = options;
+    this.#stopWatching = options.view.onChange(() => this.#check());
+    this.#timer = options.environment.scheduler.every(CHECK_PERIOD_MS, () => this.#check());
+  }
+
+  close(): void {
+    this.#stopWatching();
+    this.#timer.cancel();
+  }
+
+  #check(): void {
+    const change = this.#options.view.current()?.placements?.change;
+    if (change === undefined || this.#isDriving || !this.#options.topology.isLeader) return;
+    this.#isDriving = true;
+    this.#drive(change)
+      .then(
+        () => true,
+        (error: unknown) => {
+          const { changeId } = change;
+          const problem = { changeId, error: String(error) };
+          this.#options.logger.warn(
+            problem,
+            'a change of tenants is not through; it is tried again',
+          );
+          return false;
+        },
+      )
+      .then((isDone) => {
+        this.#isDriving = false;
+        // The next stage may have been published while this one was driven.
+        if (isDone) this.#check();
+      });
+  }
+
+  async #drive(change: TenantChange): Promise<void> {
+    const { changeId, stage } = change;
+    switch (stage) {
+      case 'fencing': {
+        const refused = await this.#fence(change);
+        const outcome = refused === undefined ? {} : { refused };
+        return this.#propose({ kind: 'decideTenantChange', changeId, ...outcome });
+      }
+      case 'opening':
+        // In this order: until the one that loses refuses old tables, nobody else may answer (O3).
+        for (const step of change.steps) await this.#open(change, step);
+        return this.#propose({ kind: 'finishTenantChange', changeId });
+      case 'lifting':
+        for (const { shardId } of change.steps) {
+          const { placementId } = change;
+          await this.#tell(shardId, { kind: 'liftFence', changeId, placementId });
+        }
+        return this.#propose({ kind: 'finishTenantChange', changeId });
+      default:
+        return unreachable(stage, 'stage');
+    }
+  }
+
+  /** Why a shard refuses to give away what it has; `undefined` where all are fenced. */
+  async #fence({ changeId, placementId, steps }: TenantChange): Promise<ErrorBody | undefined> {
+    for (const { shardId, change } of steps) {
+      if (!mayLose(change)) continue;
+      try {
+        await this.#tell(shardId, { kind: 'fenceUnits', changeId, placementId, change });
+      } catch (thrown) {
+        const { reason, message } = toFlotillaError(thrown).body;
+        if (reason !== 'TENANT_HAS_DATA') throw thrown;
+        return { reason, message };
+      }
+    }
+    return undefined;
+  }
+
+  #open({ changeId, placementId }: TenantChange, step: OwnershipStep): Promise<void> {
+    const { shardId, ownershipVersion, change } = step;
+    const common = { changeId, placementId, change };
+    return this.#tell(shardId, { kind: 'changeOwnership', ...common, ownershipVersion });
+  }
+
+  #tell(shardId: number, command: OwnershipCommand): Promise<void> {
+    return this.#options.proposeToShard(shardId, command, STEP_TIMEOUT_MS);
+  }
+
+  async #propose(command: TenantCommand): Promise<void> {
+    await this.#options.topology.propose(command, { timeoutMs: STEP_TIMEOUT_MS });
+  }
+}
