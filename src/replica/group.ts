@@ -107,6 +107,20 @@ export class RaftGroup<Result> implements SnapshotRecipient {
   }
 
   /**
+   * Why the replica had better serve no read that its leader does not confirm; undefined where it
+   * may. One that votes has had the whole log once (M6), and a snapshot comes to who lost touch.
+   */
+  get absence(): string | undefined {
+    const { isRunning, members, options } = this.#replica;
+    if (!isRunning) return 'it has stopped';
+    const { voters, votersOutgoing } = members.configuration.confState;
+    const votes = voters.includes(this.replicaId) || votersOutgoing.includes(this.replicaId);
+    if (!votes) return 'it is no full member of its group';
+    const isRestored = options.snapshots?.receiving(this.groupId) !== undefined;
+    return isRestored ? 'a snapshot is about to replace its state' : undefined;
+  }
+
+  /**
    * The index at which this leader may serve a read by itself at this moment; undefined where it
    * holds no lease. To be asked again, in the same term, before the answer leaves (P-5, R6).
    */

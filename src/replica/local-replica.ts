@@ -14,6 +14,8 @@ import type {
   SearchQuery,
   Selection,
   StoredRecord,
+  TenantCount,
+  TenantsQuery,
 } from '../engine/engine.js';
 import type { Entry, LogReader } from '../raft/types.js';
 import { unreachable } from '../shared/assert.js';
@@ -26,11 +28,18 @@ import { HybridClock } from '../shared/hlc.js';
 import type { StateMachine } from '../shared/state-machine.js';
 import type { GroupGenesis, LogStore } from '../storage/log-store.js';
 import { hasCommand } from './apply-queue.js';
+import { ConsistentReads } from './consistent-reads.js';
 import { ExpiryDriver } from './expiry-driver.js';
 import type { RaftGroup } from './group.js';
 import type { ReplicaHost } from './host.js';
 import type { ProposalOutcome } from './proposals.js';
-import type { CallContext, ProposalAnswer, ReplicaStatus, ShardReplica } from './replica.js';
+import type {
+  CallContext,
+  ProposalAnswer,
+  ReadAnswer,
+  ReplicaStatus,
+  ShardReplica,
+} from './replica.js';
 import { groupStatusOf } from './status.js';
 
 export interface LocalReplicaOptions {
@@ -47,8 +56,25 @@ export interface LocalReplicaOptions {
   readonly onExpired?: ((records: number) => void) | undefined;
 }
 
-/** Followers serve no reads: what they apply a moment later, nobody misses. */
+/** What followers apply a moment later, only reads miss that do not ask for the newest. */
 const FOLLOWER_APPLY_LINGER_MS = 20;
+
+/** The last entry that the engine has been given; undefined while it takes a snapshot's state. */
+interface Reached {
+  index: number | undefined;
+}
+
+interface LocalReplicaParts {
+  readonly group: RaftGroup<CommandResult>;
+  readonly clock: HybridClock;
+  readonly reached: Readonly<Reached>;
+}
+
+interface ObservedParts {
+  readonly clock: HybridClock;
+  readonly reached: Reached;
+  readonly onClose: () => void;
+}
 
 /** What an engine rejects with when it will never answer anything else. */
 const ENGINE_LOST: ReadonlySet<ErrorReason> = new Set<ErrorReason>([
@@ -65,6 +91,7 @@ export class LocalReplica implements ShardReplica {
   readonly #engine: Engine;
   readonly #environment: Environment;
   readonly #clock: HybridClock;
+  readonly #reads: ConsistentReads;
 
   static async open(options: LocalReplicaOptions): Promise<LocalReplica> {
     const { genesis, engine, host, logStore } = options;
@@ -74,29 +101,33 @@ export class LocalReplica implements ShardReplica {
       for (const entry of entries) clock.observe(versionOf(entry));
     };
     let expiry: ExpiryDriver | undefined;
-    const machine = observed(engine, clock, () => expiry?.close());
+    const reached: Reached = { index: 0 };
+    const machine = observed(engine, { clock, reached, onClose: () => expiry?.close() });
     const group = await host.addGroup(genesis, machine, {
       onAppend: observe,
       applyLingerMs: FOLLOWER_APPLY_LINGER_MS,
       leases: options.leases ?? false,
     });
-    const replica = new LocalReplica(options, group, clock);
+    const replica = new LocalReplica(options, { group, clock, reached });
     const { environment, onExpired } = options;
     expiry = new ExpiryDriver({ environment, engine, replica, onExpired });
     return replica;
   }
 
-  private constructor(
-    options: LocalReplicaOptions,
-    group: RaftGroup<CommandResult>,
-    clock: HybridClock,
-  ) {
+  private constructor(options: LocalReplicaOptions, { group, clock, reached }: LocalReplicaParts) {
     this.shardId = options.shardId;
     this.nodeId = options.nodeId;
     this.#group = group;
     this.#engine = options.engine;
     this.#environment = options.environment;
     this.#clock = clock;
+    this.#reads = new ConsistentReads({
+      group,
+      clock: options.environment.clock,
+      scheduler: options.environment.scheduler,
+      // While a snapshot is installed, its content may be seen before its index is told.
+      reachedIndex: () => reached.index ?? group.commitIndex,
+    });
   }
 
   get isLeader(): boolean {
@@ -127,7 +158,7 @@ export class LocalReplica implements ShardReplica {
     scope: ReadScope,
     queries: readonly SearchQuery[],
     context: CallContext,
-  ): Promise<Hit[][]> {
+  ): Promise<ReadAnswer<Hit[][]>> {
     if (queries.every(({ filter }) => filter === undefined)) {
       return this.#read(() => this.#engine.search(scope, queries), context);
     }
@@ -139,19 +170,39 @@ export class LocalReplica implements ShardReplica {
     keys: readonly RecordKey[],
     include: { values: boolean; metadata: boolean },
     context: CallContext,
-  ): Promise<(StoredRecord | undefined)[]> {
+  ): Promise<ReadAnswer<(StoredRecord | undefined)[]>> {
     return this.#read(() => this.#engine.fetch(scope, keys, include), context);
   }
 
-  async count(scope: ReadScope, selection: Selection, context: CallContext): Promise<number> {
+  async count(
+    scope: ReadScope,
+    selection: Selection,
+    context: CallContext,
+  ): Promise<ReadAnswer<number>> {
     return this.#longRead((givenUp) => this.#engine.count(scope, selection, givenUp), context);
   }
 
-  async scroll(scope: ReadScope, query: ScrollQuery, context: CallContext): Promise<ScrollPage> {
+  async scroll(
+    scope: ReadScope,
+    query: ScrollQuery,
+    context: CallContext,
+  ): Promise<ReadAnswer<ScrollPage>> {
     return this.#longRead((givenUp) => this.#engine.scroll(scope, query, givenUp), context);
   }
 
-  async explain(scope: ReadScope, query: SearchQuery, context: CallContext): Promise<Explanation> {
+  async tenants(
+    scope: ReadScope,
+    query: TenantsQuery,
+    context: CallContext,
+  ): Promise<ReadAnswer<TenantCount[]>> {
+    return this.#read(() => this.#engine.tenants(scope, query), context);
+  }
+
+  async explain(
+    scope: ReadScope,
+    query: SearchQuery,
+    context: CallContext,
+  ): Promise<ReadAnswer<Explanation>> {
     return this.#longRead((givenUp) => this.#engine.explain(scope, query, givenUp), context);
   }
 
@@ -185,14 +236,16 @@ export class LocalReplica implements ShardReplica {
   }
 
   /** Barrier and read share one deadline: timers and abort listeners cost more than either. */
-  async #read<T>(read: () => Promise<T>, context: CallContext): Promise<T> {
-    const isLeased = context.consistency === 'leased';
-    const result = isLeased ? this.#readLeased(read) : this.#readStrong(read);
-    return this.#failing(this.#bounded(result, context));
+  async #read<T>(read: () => Promise<T>, context: CallContext): Promise<ReadAnswer<T>> {
+    const answer = this.#reads.read(read, context.consistency ?? 'strong', context);
+    return this.#failing(this.#bounded(answer, context));
   }
 
   /** As `#read`; the engine is told when nobody waits for the answer any more. */
-  async #longRead<T>(read: (givenUp: AbortSignal) => Promise<T>, context: CallContext): Promise<T> {
+  async #longRead<T>(
+    read: (givenUp: AbortSignal) => Promise<T>,
+    context: CallContext,
+  ): Promise<ReadAnswer<T>> {
     const givenUp = new AbortController();
     try {
       return await this.#read(() => read(givenUp.signal), context);
@@ -211,25 +264,6 @@ export class LocalReplica implements ShardReplica {
       if (ENGINE_LOST.has(error.reason)) this.fail(error);
       throw error;
     }
-  }
-
-  async #readStrong<T>(read: () => Promise<T>): Promise<T> {
-    await this.#group.readBarrier();
-    return read();
-  }
-
-  /**
-   * The lease has to hold, in the same term, from before the state is read until after it was: the
-   * process may have been stopped in between (P-5). Where it does not, the read begins anew as a
-   * strong one, never weaker.
-   */
-  async #readLeased<T>(read: () => Promise<T>): Promise<T> {
-    const { leasedIndex, term } = this.#group;
-    if (leasedIndex === undefined) return this.#readStrong(read);
-    await this.#group.waitApplied(leasedIndex);
-    const result = await read();
-    const stillHeld = this.#group.leasedIndex !== undefined && this.#group.term === term;
-    return stillHeld ? result : this.#readStrong(read);
   }
 
   #proposeOne(command: Uint8Array): Promise<ProposalOutcome<CommandResult>> {
@@ -275,6 +309,9 @@ function freesSpace(bytes: Uint8Array): boolean {
       return true;
     case 'createCollection':
     case 'mark':
+    case 'fenceUnits':
+    case 'changeOwnership':
+    case 'liftFence':
       return false;
     default:
       return unreachable(command);
@@ -285,20 +322,24 @@ function freesSpace(bytes: Uint8Array): boolean {
  * The engine as the group drives it. The clock goes on above the versions of each state that is
  * opened or installed: behind a snapshot the log says nothing about them any more.
  */
-function observed(
-  engine: Engine,
-  clock: HybridClock,
-  onClose: () => void,
-): StateMachine<CommandResult> {
+function observed(engine: Engine, parts: ObservedParts): StateMachine<CommandResult> {
+  const { clock, reached, onClose } = parts;
   const note = (applied: AppliedState): AppliedState => {
     clock.observe(applied.lastVersion);
+    reached.index = applied.appliedIndex;
     return applied;
   };
   return {
     open: async () => note(await engine.open()),
-    apply: (entries, lastIndex) => engine.apply(entries, lastIndex),
+    apply: (entries, lastIndex) => {
+      reached.index = lastIndex;
+      return engine.apply(entries, lastIndex);
+    },
     writeSnapshot: (path) => engine.writeSnapshot(path),
-    installSnapshot: async (path) => note(await engine.installSnapshot(path)),
+    installSnapshot: async (path) => {
+      reached.index = undefined;
+      return note(await engine.installSnapshot(path));
+    },
     close: () => {
       onClose();
       return engine.close();

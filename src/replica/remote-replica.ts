@@ -11,11 +11,27 @@ import type {
   SearchQuery,
   Selection,
   StoredRecord,
+  TenantCount,
+  TenantsQuery,
 } from '../engine/engine.js';
+import { toFlotillaError } from '../shared/errors.js';
 import type { Transport } from '../transport/transport.js';
-import type { CallContext, ProposalAnswer, ReplicaStatus, ShardReplica } from './replica.js';
-import { decodeProposalAnswers, decodeStatus, encodeCall, type ReplicaCall } from './rpc-codec.js';
+import type {
+  CallContext,
+  ProposalAnswer,
+  ReadAnswer,
+  ReplicaStatus,
+  ShardReplica,
+} from './replica.js';
+import {
+  type CallFormat,
+  decodeProposalAnswers,
+  decodeStatus,
+  encodeCall,
+  type ReplicaCall,
+} from './rpc-codec.js';
 import { decodeContentReport } from './rpc-contents.js';
+import { READ_FORMAT, RPC_FORMAT } from './rpc-parts.js';
 import {
   decodeCount,
   decodeExplanation,
@@ -23,6 +39,7 @@ import {
   decodeRecords,
   decodeScrollPage,
 } from './rpc-reads.js';
+import { decodeTenants } from './rpc-tenants.js';
 
 export interface RemoteReplicaOptions {
   readonly shardId: number;
@@ -31,11 +48,16 @@ export interface RemoteReplicaOptions {
   readonly transport: Pick<Transport, 'request'>;
 }
 
+/** A node that was found old is taken for it so many times: it may be upgraded at any time. */
+const OLD_READS = 1_000;
+
 export class RemoteReplica implements ShardReplica {
   readonly shardId: number;
   readonly nodeId: number;
   readonly #groupId: number;
   readonly #transport: Pick<Transport, 'request'>;
+  /** Reads until the node is asked again whether it knows this version's format. */
+  #oldReadsLeft = 0;
 
   constructor(options: RemoteReplicaOptions) {
     this.shardId = options.shardId;
@@ -52,8 +74,8 @@ export class RemoteReplica implements ShardReplica {
     scope: ReadScope,
     queries: readonly SearchQuery[],
     context: CallContext,
-  ): Promise<Hit[][]> {
-    return decodeHits(await this.#call({ method: 'search', scope, queries }, context));
+  ): Promise<ReadAnswer<Hit[][]>> {
+    return decodeHits(await this.#read({ method: 'search', scope, queries }, context));
   }
 
   async fetch(
@@ -61,20 +83,40 @@ export class RemoteReplica implements ShardReplica {
     keys: readonly RecordKey[],
     include: { values: boolean; metadata: boolean },
     context: CallContext,
-  ): Promise<(StoredRecord | undefined)[]> {
-    return decodeRecords(await this.#call({ method: 'fetch', scope, keys, include }, context));
+  ): Promise<ReadAnswer<(StoredRecord | undefined)[]>> {
+    return decodeRecords(await this.#read({ method: 'fetch', scope, keys, include }, context));
   }
 
-  async count(scope: ReadScope, selection: Selection, context: CallContext): Promise<number> {
-    return decodeCount(await this.#call({ method: 'count', scope, selection }, context));
+  async count(
+    scope: ReadScope,
+    selection: Selection,
+    context: CallContext,
+  ): Promise<ReadAnswer<number>> {
+    return decodeCount(await this.#read({ method: 'count', scope, selection }, context));
   }
 
-  async scroll(scope: ReadScope, query: ScrollQuery, context: CallContext): Promise<ScrollPage> {
-    return decodeScrollPage(await this.#call({ method: 'scroll', scope, query }, context));
+  async scroll(
+    scope: ReadScope,
+    query: ScrollQuery,
+    context: CallContext,
+  ): Promise<ReadAnswer<ScrollPage>> {
+    return decodeScrollPage(await this.#read({ method: 'scroll', scope, query }, context));
   }
 
-  async explain(scope: ReadScope, query: SearchQuery, context: CallContext): Promise<Explanation> {
-    return decodeExplanation(await this.#call({ method: 'explain', scope, query }, context));
+  async tenants(
+    scope: ReadScope,
+    query: TenantsQuery,
+    context: CallContext,
+  ): Promise<ReadAnswer<TenantCount[]>> {
+    return decodeTenants(await this.#read({ method: 'tenants', scope, query }, context));
+  }
+
+  async explain(
+    scope: ReadScope,
+    query: SearchQuery,
+    context: CallContext,
+  ): Promise<ReadAnswer<Explanation>> {
+    return decodeExplanation(await this.#read({ method: 'explain', scope, query }, context));
   }
 
   async contents(query: ContentQuery, context: CallContext): Promise<ContentReport> {
@@ -89,13 +131,41 @@ export class RemoteReplica implements ShardReplica {
     return decodeStatus(await this.#call({ method: 'status' }, context));
   }
 
-  #call(call: ReplicaCall, context: CallContext): Promise<Uint8Array> {
+  /**
+   * A node of a version that knows only strong and leased reads is asked in its own format, and
+   * reads strongly whatever was asked for: no answer is less fresh than it has to be.
+   */
+  async #read(call: ReplicaCall, context: CallContext): Promise<Uint8Array> {
+    if (this.#oldReadsLeft === 0) {
+      try {
+        return await this.#call(call, context, READ_FORMAT);
+      } catch (thrown) {
+        if (!saysFormatUnknown(thrown)) throw thrown;
+        this.#oldReadsLeft = OLD_READS;
+      }
+    }
+    this.#oldReadsLeft -= 1;
+    const consistency = context.consistency === 'leased' ? 'leased' : 'strong';
+    return this.#call(call, { ...context, consistency });
+  }
+
+  #call(
+    call: ReplicaCall,
+    context: CallContext,
+    format: CallFormat = RPC_FORMAT,
+  ): Promise<Uint8Array> {
     const { epoch, timeoutMs, consistency = 'strong', passOn = false } = context;
     const groupId = this.#groupId;
-    const payload = encodeCall({ groupId, epoch, timeoutMs, consistency, passOn, call });
+    const payload = encodeCall({ format, groupId, epoch, timeoutMs, consistency, passOn, call });
     return this.#transport.request(this.nodeId, payload, {
       timeoutMs: context.timeoutMs,
       ...(context.signal !== undefined && { signal: context.signal }),
     });
   }
+}
+
+/** In the words of `decodeCall`: all that a version without the format has for it. */
+function saysFormatUnknown(thrown: unknown): boolean {
+  const { reason, message } = toFlotillaError(thrown);
+  return reason === 'INTERNAL' && message.includes(`replica call format ${READ_FORMAT}`);
 }

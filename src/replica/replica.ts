@@ -18,9 +18,12 @@ import type {
   SearchQuery,
   Selection,
   StoredRecord,
+  TenantCount,
+  TenantsQuery,
 } from '../engine/engine.js';
 import type { ProgressStatus, Role } from '../raft/types.js';
-import type { ErrorBody, ReadConsistency } from '../shared/types.js';
+import type { ShardConsistency } from '../shared/consistency.js';
+import type { ErrorBody } from '../shared/types.js';
 import type { TransferProgress } from './transfer-meter.js';
 
 /** Travels with every internal call. */
@@ -31,16 +34,33 @@ export interface CallContext {
   readonly timeoutMs: number;
   readonly signal?: AbortSignal;
   /**
-   * How a read is confirmed. A `leased` one asks nobody while the leader holds a lease, and is a
-   * strong one where it holds none. @default 'strong'
+   * How fresh a read has to be. A `leased` one asks nobody while the leader holds a lease, and is a
+   * strong one where it holds none; both are for leaders. @default 'strong'
    */
-  readonly consistency?: ReadConsistency;
+  readonly consistency?: ShardConsistency;
   /**
    * Whether a replica on another node that does not lead hands the call to the leader it knows,
    * instead of refusing it: for askers that do not reach the leader. Done once, never further.
    * @default false
    */
   readonly passOn?: boolean;
+}
+
+/** What a read shows of its shard's log. */
+export interface ShownState {
+  /** Nothing that the read has seen is later in the log. */
+  readonly appliedIndex: number;
+  /**
+   * All that was acknowledged so many milliseconds before the answer left, or earlier, is shown.
+   * Absent where that is not known.
+   */
+  readonly ageMs?: number;
+}
+
+export interface ReadAnswer<T> {
+  readonly value: T;
+  /** Absent where the replica is on a node of a version that does not tell. */
+  readonly state?: ShownState;
 }
 
 /** What became of one proposed command; in the order of the request's commands. */
@@ -92,19 +112,40 @@ export interface ShardReplica {
    * SHARD_UNAVAILABLE, ...) only when none of them was proposed.
    */
   propose(commands: readonly Uint8Array[], context: CallContext): Promise<ProposalAnswer[]>;
-  /** A linearizable search: ReadIndex at the leader, then the engine. */
-  search(scope: ReadScope, queries: readonly SearchQuery[], context: CallContext): Promise<Hit[][]>;
+  /**
+   * Reads are as fresh as the context says. A replica that does not lead refuses strong and leased
+   * ones (NOT_LEADER), others where it cannot serve them now (REPLICA_BEHIND, NO_LEADER).
+   */
+  search(
+    scope: ReadScope,
+    queries: readonly SearchQuery[],
+    context: CallContext,
+  ): Promise<ReadAnswer<Hit[][]>>;
   fetch(
     scope: ReadScope,
     keys: readonly RecordKey[],
     include: { values: boolean; metadata: boolean },
     context: CallContext,
-  ): Promise<(StoredRecord | undefined)[]>;
-  count(scope: ReadScope, selection: Selection, context: CallContext): Promise<number>;
-  /** One page; each record of it as a linearizable read of its own would find it. */
-  scroll(scope: ReadScope, query: ScrollQuery, context: CallContext): Promise<ScrollPage>;
+  ): Promise<ReadAnswer<(StoredRecord | undefined)[]>>;
+  count(scope: ReadScope, selection: Selection, context: CallContext): Promise<ReadAnswer<number>>;
+  /** One page; each record of it as a read of its own would find it. */
+  scroll(
+    scope: ReadScope,
+    query: ScrollQuery,
+    context: CallContext,
+  ): Promise<ReadAnswer<ScrollPage>>;
+  /** Tenants that have records in the collection, as `Engine` has it. */
+  tenants(
+    scope: ReadScope,
+    query: TenantsQuery,
+    context: CallContext,
+  ): Promise<ReadAnswer<TenantCount[]>>;
   /** How the search is carried out; see `Engine`. */
-  explain(scope: ReadScope, query: SearchQuery, context: CallContext): Promise<Explanation>;
+  explain(
+    scope: ReadScope,
+    query: SearchQuery,
+    context: CallContext,
+  ): Promise<ReadAnswer<Explanation>>;
   /** What this very replica holds, leader or not; waits until the mark is applied here. */
   contents(query: ContentQuery, context: CallContext): Promise<ContentReport>;
   /** Proves that the replica leads and has applied all that was committed before the call. */

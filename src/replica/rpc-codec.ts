@@ -1,6 +1,6 @@
 /**
  * The calls between a router and a replica on another node, as bytes: service byte, format byte,
- * method byte, group, epoch, what is left of the deadline, consistency byte, whether to pass it on,
+ * method byte, group, epoch, what is left of the deadline, consistency, whether to pass it on,
  * then the method's own fields.
  */
 import type {
@@ -13,17 +13,20 @@ import type {
   ScrollQuery,
   SearchQuery,
   Selection,
+  TenantsQuery,
 } from '../engine/engine.js';
 import type { ProgressState, Role } from '../raft/types.js';
 import { unreachable } from '../shared/assert.js';
 import { ByteReader, ByteWriter, MalformedBytesError } from '../shared/bytes.js';
 import { readErrorBody, writeErrorBody } from '../shared/codec/error-body.js';
 import { SERVICE } from '../shared/codec/services.js';
-import { READ_CONSISTENCIES, type ReadConsistency, type WriteOutcome } from '../shared/types.js';
+import type { ShardConsistency } from '../shared/consistency.js';
+import { READ_CONSISTENCIES, type WriteOutcome } from '../shared/types.js';
 import type { FollowerStatus, ProposalAnswer, ReplicaStatus } from './replica.js';
 import { readContentQuery, writeContentQuery } from './rpc-contents.js';
 import {
   memberAt,
+  READ_FORMAT,
   RPC_FORMAT,
   readAnswer,
   readList,
@@ -32,15 +35,18 @@ import {
   writeOptional,
 } from './rpc-parts.js';
 import {
+  readConsistency,
   readQuery,
   readScope,
   readScrollQuery,
   readSelection,
+  writeConsistency,
   writeQuery,
   writeScope,
   writeScrollQuery,
   writeSelection,
 } from './rpc-reads.js';
+import { readTenantsQuery, writeTenantsQuery } from './rpc-tenants.js';
 import type { TransferProgress } from './transfer-meter.js';
 
 export type ReplicaCall =
@@ -59,6 +65,7 @@ export type ReplicaCall =
   | { readonly method: 'count'; readonly scope: ReadScope; readonly selection: Selection }
   | { readonly method: 'scroll'; readonly scope: ReadScope; readonly query: ScrollQuery }
   | { readonly method: 'explain'; readonly scope: ReadScope; readonly query: SearchQuery }
+  | { readonly method: 'tenants'; readonly scope: ReadScope; readonly query: TenantsQuery }
   | { readonly method: 'contents'; readonly query: ContentQuery }
   | { readonly method: 'barrier' }
   | { readonly method: 'status' };
@@ -74,6 +81,7 @@ const METHODS = [
   'scroll',
   'explain',
   'contents',
+  'tenants',
 ] as const;
 const ROLES: readonly Role[] = [
   'StateFollower',
@@ -83,26 +91,36 @@ const ROLES: readonly Role[] = [
 ];
 const PROGRESS_STATES: readonly ProgressState[] = ['StateProbe', 'StateReplicate', 'StateSnapshot'];
 
+/**
+ * In which format a call goes out, and its answer comes back. Nodes of a version that had only
+ * strong and leased reads know the first.
+ */
+export type CallFormat = typeof RPC_FORMAT | typeof READ_FORMAT;
+
 export interface AddressedCall {
+  /** `READ_FORMAT` is for reads. */
+  readonly format: CallFormat;
   readonly groupId: number;
   readonly epoch: number;
   readonly timeoutMs: number;
-  readonly consistency: ReadConsistency;
+  /** Relaxed ones need `READ_FORMAT`. */
+  readonly consistency: ShardConsistency;
   /** See `CallContext`. */
   readonly passOn: boolean;
   readonly call: ReplicaCall;
 }
 
 export function encodeCall(addressed: AddressedCall): Uint8Array {
-  const { groupId, epoch, timeoutMs, consistency, passOn, call } = addressed;
+  const { format, groupId, epoch, timeoutMs, consistency, passOn, call } = addressed;
   const writer = new ByteWriter(call.method === 'propose' ? sizeHint(call.commands) : 1024);
   writer
     .u8(SERVICE.replica)
-    .u8(RPC_FORMAT)
+    .u8(format)
     .u8(METHODS.indexOf(call.method))
     .varint(groupId)
-    .varint(epoch);
-  writer.varint(Math.max(0, Math.floor(timeoutMs))).u8(READ_CONSISTENCIES.indexOf(consistency));
+    .varint(epoch)
+    .varint(Math.max(0, Math.floor(timeoutMs)));
+  writeConsistency(writer, consistency);
   writer.bool(passOn);
   switch (call.method) {
     case 'propose':
@@ -131,6 +149,10 @@ export function encodeCall(addressed: AddressedCall): Uint8Array {
       writeScope(writer, call.scope);
       writeQuery(writer, call.query);
       break;
+    case 'tenants':
+      writeScope(writer, call.scope);
+      writeTenantsQuery(writer, call.query);
+      break;
     case 'contents':
       writeContentQuery(writer, call.query);
       break;
@@ -148,16 +170,21 @@ export function decodeCall(bytes: Uint8Array): AddressedCall {
   const service = reader.u8();
   if (service !== SERVICE.replica) throw new MalformedBytesError(`service ${service}`);
   const format = reader.u8();
-  if (format !== RPC_FORMAT) throw new MalformedBytesError(`replica call format ${format}`);
+  if (format !== RPC_FORMAT && format !== READ_FORMAT) {
+    throw new MalformedBytesError(`replica call format ${format}`);
+  }
   const method = memberAt(METHODS, reader.u8(), 'method');
   const groupId = reader.varint();
   const epoch = reader.varint();
   const timeoutMs = reader.varint();
-  const consistency = memberAt(READ_CONSISTENCIES, reader.u8(), 'consistency');
+  const consistency =
+    format === READ_FORMAT
+      ? readConsistency(reader)
+      : memberAt(READ_CONSISTENCIES, reader.u8(), 'consistency');
   const passOn = reader.bool();
   const call = readCall(reader, method);
   reader.end();
-  return { groupId, epoch, timeoutMs, consistency, passOn, call };
+  return { format, groupId, epoch, timeoutMs, consistency, passOn, call };
 }
 
 function readCall(reader: ByteReader, method: ReplicaCall['method']): ReplicaCall {
@@ -187,6 +214,8 @@ function readCall(reader: ByteReader, method: ReplicaCall['method']): ReplicaCal
       return { method, scope: readScope(reader), query: readScrollQuery(reader) };
     case 'explain':
       return { method, scope: readScope(reader), query: readQuery(reader) };
+    case 'tenants':
+      return { method, scope: readScope(reader), query: readTenantsQuery(reader) };
     case 'contents':
       return { method, query: readContentQuery(reader) };
     case 'barrier':

@@ -1,7 +1,36 @@
 /** What the parts of the codec of calls between nodes share. */
-import { ByteReader, type ByteWriter, MalformedBytesError } from '../shared/bytes.js';
+import { ByteReader, ByteWriter, MalformedBytesError } from '../shared/bytes.js';
+
+import type { ReadAnswer, ShownState } from './replica.js';
 
 export const RPC_FORMAT = 1;
+/** Of reads: they say more of how fresh they are to be, and answers tell how fresh they are. */
+export const READ_FORMAT = 2;
+
+/** Begins the answer of a read: without its state as `RPC_FORMAT` has it. */
+export function beginReadAnswer(sizeHintBytes: number, state: ShownState | undefined): ByteWriter {
+  const writer = new ByteWriter(sizeHintBytes);
+  if (state === undefined) return writer.u8(RPC_FORMAT);
+  writer.u8(READ_FORMAT).varint(state.appliedIndex);
+  writeOptional(writer, state.ageMs, (ageMs) => writer.varint(Math.ceil(ageMs)));
+  return writer;
+}
+
+/** Reads the answer of a read, which may have come in either format. */
+export function readReadAnswer<T>(
+  bytes: Uint8Array,
+  read: (reader: ByteReader) => T,
+): ReadAnswer<T> {
+  if (bytes[0] === RPC_FORMAT) return { value: readAnswer(bytes, read) };
+  const reader = new ByteReader(bytes);
+  const format = reader.u8();
+  if (format !== READ_FORMAT) throw new MalformedBytesError(`replica answer format ${format}`);
+  const appliedIndex = reader.varint();
+  const ageMs = readOptional(reader, () => reader.varint());
+  const value = read(reader);
+  reader.end();
+  return { value, state: { appliedIndex, ...(ageMs !== undefined && { ageMs }) } };
+}
 
 /** Reads an answer, which begins with the format and ends where `read` does. */
 export function readAnswer<T>(bytes: Uint8Array, read: (reader: ByteReader) => T): T {

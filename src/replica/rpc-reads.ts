@@ -10,17 +10,47 @@ import {
   type Selection,
   type StoredRecord,
 } from '../engine/engine.js';
-import { type ByteReader, ByteWriter, MalformedBytesError } from '../shared/bytes.js';
+import { unreachable } from '../shared/assert.js';
+import { type ByteReader, type ByteWriter, MalformedBytesError } from '../shared/bytes.js';
+import type { ShardConsistency } from '../shared/consistency.js';
 import type { ScrollPosition } from '../shared/scroll-position.js';
+import type { ReadAnswer } from './replica.js';
 import {
+  beginReadAnswer,
   memberAt,
-  RPC_FORMAT,
-  readAnswer,
   readList,
   readOptional,
+  readReadAnswer,
   writeList,
   writeOptional,
 } from './rpc-parts.js';
+
+/** By their numbers on the wire; the first two are those of `READ_CONSISTENCIES`. */
+const LEVELS = ['strong', 'leased', 'eventual', 'bounded', 'minIndex'] as const;
+
+/** A level, and the number that it has where it has one. */
+export function writeConsistency(writer: ByteWriter, consistency: ShardConsistency): void {
+  if (typeof consistency === 'string') writer.u8(LEVELS.indexOf(consistency));
+  else if ('boundedMs' in consistency) {
+    writer.u8(LEVELS.indexOf('bounded')).varint(Math.floor(consistency.boundedMs));
+  } else writer.u8(LEVELS.indexOf('minIndex')).varint(consistency.minIndex);
+}
+
+export function readConsistency(reader: ByteReader): ShardConsistency {
+  const level = memberAt(LEVELS, reader.u8(), 'consistency');
+  switch (level) {
+    case 'strong':
+    case 'leased':
+    case 'eventual':
+      return level;
+    case 'bounded':
+      return { boundedMs: reader.varint() };
+    case 'minIndex':
+      return { minIndex: reader.varint() };
+    default:
+      return unreachable(level);
+  }
+}
 
 export function writeScope(writer: ByteWriter, scope: ReadScope): void {
   writer.varint(scope.collectionId).varint(scope.ownershipVersion);
@@ -125,9 +155,9 @@ function readRecord(reader: ByteReader): StoredRecord {
   };
 }
 
-export function encodeHits(results: readonly (readonly Hit[])[]): Uint8Array {
-  const writer = new ByteWriter(4096).u8(RPC_FORMAT);
-  writeList(writer, results, (hits) =>
+export function encodeHits(answer: ReadAnswer<readonly (readonly Hit[])[]>): Uint8Array {
+  const writer = beginReadAnswer(4096, answer.state);
+  writeList(writer, answer.value, (hits) =>
     writeList(writer, hits, (hit) => {
       writer.f64(hit.distance);
       writeRecord(writer, hit);
@@ -136,8 +166,8 @@ export function encodeHits(results: readonly (readonly Hit[])[]): Uint8Array {
   return writer.finish();
 }
 
-export function decodeHits(bytes: Uint8Array): Hit[][] {
-  return readAnswer(bytes, (reader) =>
+export function decodeHits(bytes: Uint8Array): ReadAnswer<Hit[][]> {
+  return readReadAnswer(bytes, (reader) =>
     readList(reader, () =>
       readList(reader, (): Hit => {
         const distance = reader.f64();
@@ -147,46 +177,50 @@ export function decodeHits(bytes: Uint8Array): Hit[][] {
   );
 }
 
-export function encodeRecords(records: readonly (StoredRecord | undefined)[]): Uint8Array {
-  const writer = new ByteWriter(4096).u8(RPC_FORMAT);
-  writeList(writer, records, (record) => {
+export function encodeRecords(
+  answer: ReadAnswer<readonly (StoredRecord | undefined)[]>,
+): Uint8Array {
+  const writer = beginReadAnswer(4096, answer.state);
+  writeList(writer, answer.value, (record) => {
     writer.bool(record !== undefined);
     if (record !== undefined) writeRecord(writer, record);
   });
   return writer.finish();
 }
 
-export function decodeRecords(bytes: Uint8Array): (StoredRecord | undefined)[] {
-  return readAnswer(bytes, (reader) =>
+export function decodeRecords(bytes: Uint8Array): ReadAnswer<(StoredRecord | undefined)[]> {
+  return readReadAnswer(bytes, (reader) =>
     readList(reader, () => (reader.bool() ? readRecord(reader) : undefined)),
   );
 }
 
-export function encodeCount(count: number): Uint8Array {
-  return new ByteWriter(16).u8(RPC_FORMAT).varint(count).finish();
+export function encodeCount({ value, state }: ReadAnswer<number>): Uint8Array {
+  return beginReadAnswer(32, state).varint(value).finish();
 }
 
-export function decodeCount(bytes: Uint8Array): number {
-  return readAnswer(bytes, (reader) => reader.varint());
+export function decodeCount(bytes: Uint8Array): ReadAnswer<number> {
+  return readReadAnswer(bytes, (reader) => reader.varint());
 }
 
-export function encodeScrollPage({ records, next }: ScrollPage): Uint8Array {
-  const writer = new ByteWriter(4096).u8(RPC_FORMAT);
+export function encodeScrollPage({ value, state }: ReadAnswer<ScrollPage>): Uint8Array {
+  const { records, next } = value;
+  const writer = beginReadAnswer(4096, state);
   writeList(writer, records, (record) => writeRecord(writer, record));
   writeOptional(writer, next, (position) => writePosition(writer, position));
   return writer.finish();
 }
 
-export function decodeScrollPage(bytes: Uint8Array): ScrollPage {
-  return readAnswer(bytes, (reader) => {
+export function decodeScrollPage(bytes: Uint8Array): ReadAnswer<ScrollPage> {
+  return readReadAnswer(bytes, (reader) => {
     const records = readList(reader, () => readRecord(reader));
     const next = readOptional(reader, () => readPosition(reader));
     return { records, ...(next !== undefined && { next }) };
   });
 }
 
-export function encodeExplanation(explanation: Explanation): Uint8Array {
-  const writer = new ByteWriter(256).u8(RPC_FORMAT);
+export function encodeExplanation(answer: ReadAnswer<Explanation>): Uint8Array {
+  const { value: explanation, state } = answer;
+  const writer = beginReadAnswer(256, state);
   writer.u8(PLAN_KINDS.indexOf(explanation.plan)).string(explanation.reason);
   writer.varint(explanation.records).f64(explanation.estimatedMatches);
   writeOptional(writer, explanation.matches, (matches) => writer.varint(matches));
@@ -196,8 +230,8 @@ export function encodeExplanation(explanation: Explanation): Uint8Array {
   return writer.finish();
 }
 
-export function decodeExplanation(bytes: Uint8Array): Explanation {
-  return readAnswer(bytes, (reader) => {
+export function decodeExplanation(bytes: Uint8Array): ReadAnswer<Explanation> {
+  return readReadAnswer(bytes, (reader) => {
     const plan = memberAt(PLAN_KINDS, reader.u8(), 'plan');
     const reason = reader.string();
     const records = reader.varint();

@@ -2,9 +2,15 @@
 import { unreachable } from '../shared/assert.js';
 import type { Clock } from '../shared/environment.js';
 import { FlotillaError, isFlotillaError } from '../shared/errors.js';
-import type { CallContext, ShardReplica } from './replica.js';
-import { decodeCall, encodeProposalAnswers, encodeStatus, type ReplicaCall } from './rpc-codec.js';
+import type { CallContext, ReadAnswer, ShardReplica } from './replica.js';
+import {
+  type AddressedCall,
+  decodeCall,
+  encodeProposalAnswers,
+  encodeStatus,
+} from './rpc-codec.js';
 import { encodeContentReport } from './rpc-contents.js';
+import { RPC_FORMAT } from './rpc-parts.js';
 import {
   encodeCount,
   encodeExplanation,
@@ -12,8 +18,11 @@ import {
   encodeRecords,
   encodeScrollPage,
 } from './rpc-reads.js';
+import { encodeTenants } from './rpc-tenants.js';
 
 const DONE = new Uint8Array(0);
+
+type FormattedCall = Pick<AddressedCall, 'format' | 'call'>;
 
 export interface KnownReplicas {
   /** Replicas of this node by group. */
@@ -41,7 +50,7 @@ export async function serveReplicaCall(
   { replicas, clock, signal }: ServedCallOptions,
 ): Promise<Uint8Array> {
   const startMs = clock.monotonicMs();
-  const { groupId, epoch, timeoutMs, consistency, passOn, call } = decodeCall(payload);
+  const { format, groupId, epoch, timeoutMs, consistency, passOn, call } = decodeCall(payload);
   const replica = replicas.local.get(groupId);
   if (replica === undefined) {
     throw new FlotillaError(
@@ -51,20 +60,20 @@ export async function serveReplicaCall(
   }
   const context = { epoch, timeoutMs, consistency, signal };
   try {
-    return await carryOut(replica, call, context);
+    return await carryOut(replica, { format, call }, context);
   } catch (thrown) {
     const leaderNodeId = leaderNamedBy(thrown);
     if (!passOn || leaderNodeId === undefined || leaderNodeId === replica.nodeId) throw thrown;
     const leader = replicas.replicaOf({ shardId: replica.shardId, groupId }, leaderNodeId);
     const leftMs = Math.max(0, timeoutMs - (clock.monotonicMs() - startMs));
-    return await passOnTo(leader, call, { ...context, timeoutMs: leftMs });
+    return await passOnTo(leader, { format, call }, { ...context, timeoutMs: leftMs });
   }
 }
 
 /** The context is without the mark: who gets the call now carries it out or refuses it. */
 async function passOnTo(
   leader: ShardReplica,
-  call: ReplicaCall,
+  call: FormattedCall,
   context: CallContext,
 ): Promise<Uint8Array> {
   try {
@@ -83,24 +92,31 @@ function leaderNamedBy(thrown: unknown): number | undefined {
   return nodeId > 0 ? nodeId : undefined;
 }
 
+/** Who asks in the first format gets the answer of a read in it, without the state. */
 async function carryOut(
   replica: ShardReplica,
-  call: ReplicaCall,
+  { format, call }: FormattedCall,
   context: CallContext,
 ): Promise<Uint8Array> {
+  const formatted = <T>({ value, state }: ReadAnswer<T>): ReadAnswer<T> =>
+    format === RPC_FORMAT || state === undefined ? { value } : { value, state };
   switch (call.method) {
     case 'propose':
       return encodeProposalAnswers(await replica.propose(call.commands, context));
     case 'search':
-      return encodeHits(await replica.search(call.scope, call.queries, context));
+      return encodeHits(formatted(await replica.search(call.scope, call.queries, context)));
     case 'fetch':
-      return encodeRecords(await replica.fetch(call.scope, call.keys, call.include, context));
+      return encodeRecords(
+        formatted(await replica.fetch(call.scope, call.keys, call.include, context)),
+      );
     case 'count':
-      return encodeCount(await replica.count(call.scope, call.selection, context));
+      return encodeCount(formatted(await replica.count(call.scope, call.selection, context)));
     case 'scroll':
-      return encodeScrollPage(await replica.scroll(call.scope, call.query, context));
+      return encodeScrollPage(formatted(await replica.scroll(call.scope, call.query, context)));
+    case 'tenants':
+      return encodeTenants(formatted(await replica.tenants(call.scope, call.query, context)));
     case 'explain':
-      return encodeExplanation(await replica.explain(call.scope, call.query, context));
+      return encodeExplanation(formatted(await replica.explain(call.scope, call.query, context)));
     case 'contents':
       return encodeContentReport(await replica.contents(call.query, context));
     case 'barrier':

@@ -41,6 +41,10 @@ export class StatusOnlyReplica implements ShardReplica {
     return this.#refuse();
   }
 
+  tenants(): Promise<never> {
+    return this.#refuse();
+  }
+
   explain(): Promise<never> {
     return this.#refuse();
   }

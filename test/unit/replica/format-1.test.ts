@@ -59,6 +59,7 @@ const CALLS: {
     scope: SCOPE,
     query: { vector: utf8('vect'), k: 10, ef: 64, includeValues: false, includeMetadata: false },
   },
+  tenants: { method: 'tenants', scope: SCOPE, query: { after: 'acme', limit: 300 } },
   contents: { method: 'contents', query: { mark: 1_000, deep: true } },
   barrier: { method: 'barrier' },
   status: { method: 'status' },
@@ -201,7 +202,8 @@ const SNAPSHOT_ANSWERS: {
 
 describe('calls between nodes in format 1 (F-15)', () => {
   it.each(Object.values(CALLS))('have the call $method', (call) => {
-    const head = { groupId: 200, epoch: 12, timeoutMs: 5_000, passOn: true } as const;
+    const place = { format: 1, groupId: 200, epoch: 12 } as const;
+    const head = { ...place, timeoutMs: 5_000, passOn: true } as const;
     const addressed = { ...head, consistency: 'leased', call } as const;
     const codec = { encode: rpc.encodeCall, decode: rpc.decodeCall };
     golden.holds<rpc.AddressedCall>(`call ${call.method}`, addressed, codec);
@@ -217,33 +219,36 @@ describe('calls between nodes in format 1 (F-15)', () => {
   it('have hits, records and counts', () => {
     const hits = [[{ distance: 0.5, ...RECORD, values: utf8('vect') }], []];
     golden.holds('hits', hits, {
-      encode: reads.encodeHits,
-      decode: (bytes) => reads.decodeHits(bytes) as typeof hits,
+      encode: (value) => reads.encodeHits({ value }),
+      decode: (bytes) => reads.decodeHits(bytes).value as typeof hits,
     });
     const records = [undefined, { ...RECORD, metadata: utf8('m') }];
     golden.holds('records', records, {
-      encode: reads.encodeRecords,
-      decode: (bytes) => reads.decodeRecords(bytes) as typeof records,
+      encode: (value) => reads.encodeRecords({ value }),
+      decode: (bytes) => reads.decodeRecords(bytes).value as typeof records,
     });
     // Records that expire: those that last have the bytes that they always had.
     const mortal = { ...RECORD, expiresAtMs: 1_700_000_000_000 };
     const expiring = [mortal, { ...mortal, values: utf8('vect'), metadata: utf8('m') }];
     golden.holds('expiring records', expiring, {
-      encode: reads.encodeRecords,
-      decode: (bytes) => reads.decodeRecords(bytes) as typeof expiring,
+      encode: (value) => reads.encodeRecords({ value }),
+      decode: (bytes) => reads.decodeRecords(bytes).value as typeof expiring,
     });
-    golden.holds('count', 70_000, { encode: reads.encodeCount, decode: reads.decodeCount });
+    golden.holds<number>('count', 70_000, {
+      encode: (value) => reads.encodeCount({ value }),
+      decode: (bytes) => reads.decodeCount(bytes).value,
+    });
   });
 
   it('have a page of a scroll, an explanation and contents', () => {
     const page = { records: [RECORD], next: { id: 'id', tenant: 't' } };
     golden.holds<ScrollPage>('scroll page', page, {
-      encode: reads.encodeScrollPage,
-      decode: reads.decodeScrollPage,
+      encode: (value) => reads.encodeScrollPage({ value }),
+      decode: (bytes) => reads.decodeScrollPage(bytes).value,
     });
     golden.holds<Explanation>('explanation', EXPLANATION, {
-      encode: reads.encodeExplanation,
-      decode: reads.decodeExplanation,
+      encode: (value) => reads.encodeExplanation({ value }),
+      decode: (bytes) => reads.decodeExplanation(bytes).value,
     });
     golden.holds<ContentReport>('contents', CONTENTS, {
       encode: encodeContentReport,

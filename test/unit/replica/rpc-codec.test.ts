@@ -11,10 +11,11 @@ import {
   type SearchQuery,
   type Selection,
 } from '../../../src/engine/engine.js';
-import type { ProposalAnswer, ReplicaStatus } from '../../../src/replica/replica.js';
+import type { ProposalAnswer, ReplicaStatus, ShownState } from '../../../src/replica/replica.js';
 import * as codec from '../../../src/replica/rpc-codec.js';
 import * as reads from '../../../src/replica/rpc-reads.js';
 import { MalformedBytesError } from '../../../src/shared/bytes.js';
+import type { ShardConsistency } from '../../../src/shared/consistency.js';
 import type { ErrorBody } from '../../../src/shared/types.js';
 
 const bytes = fc.uint8Array({ maxLength: 40 });
@@ -190,6 +191,7 @@ describe('replica calls as bytes', () => {
   it('keeps every call', () => {
     const consistency = fc.constantFrom('strong' as const, 'leased' as const);
     const addressed = fc.record({
+      format: fc.constant(1 as const),
       groupId: count,
       epoch: count,
       timeoutMs: count,
@@ -204,6 +206,38 @@ describe('replica calls as bytes', () => {
     );
   });
 
+  it('keeps how fresh a read is to be, in the format that is made for it', () => {
+    const level: fc.Arbitrary<ShardConsistency> = fc.oneof(
+      fc.constantFrom('strong' as const, 'leased' as const, 'eventual' as const),
+      fc.record({ boundedMs: count }),
+      fc.record({ minIndex: count }),
+    );
+    fc.assert(
+      fc.property(level, call, (consistency, one) => {
+        const where = { format: 2 as const, groupId: 1, epoch: 2, timeoutMs: 3, passOn: false };
+        const addressed = { ...where, consistency, call: one };
+        const bytes = codec.encodeCall(addressed);
+        expect(codec.decodeCall(bytes)).toEqual(addressed);
+        expect(() => codec.decodeCall(bytes.with(1, 3))).toThrow(MalformedBytesError);
+      }),
+    );
+  });
+
+  it('keeps the state that an answer shows, and tells by its format whether there is one', () => {
+    const whole = { appliedIndex: count, ageMs: count };
+    const state: fc.Arbitrary<ShownState> = fc.record(whole, { requiredKeys: ['appliedIndex'] });
+    fc.assert(
+      fc.property(fc.record({ value: count, state }), (answer) => {
+        expect(reads.decodeCount(reads.encodeCount(answer))).toEqual(answer);
+        expect(reads.encodeCount(answer)[0]).toBe(2);
+        expect(reads.encodeCount({ value: answer.value })[0]).toBe(1);
+      }),
+    );
+    const late = { value: 1, state: { appliedIndex: 1, ageMs: 0.2 } };
+    // An age is never rounded down.
+    expect(reads.decodeCount(reads.encodeCount(late)).state?.ageMs).toBe(1);
+  });
+
   it('keeps answers, hits, records, counts and status', () => {
     fc.assert(
       fc.property(fc.array(answer), (value) => {
@@ -212,19 +246,19 @@ describe('replica calls as bytes', () => {
     );
     fc.assert(
       fc.property(fc.array(fc.array(hit)), (value) => {
-        expect(reads.decodeHits(reads.encodeHits(value))).toEqual(value);
+        expect(reads.decodeHits(reads.encodeHits({ value }))).toEqual({ value });
       }),
     );
     const whole = { ...record, expiresAtMs: count };
     const stored = fc.record(whole, { requiredKeys: [...requiredOfRecord] });
     fc.assert(
       fc.property(fc.array(fc.option(stored, { nil: undefined })), (value) => {
-        expect(reads.decodeRecords(reads.encodeRecords(value))).toEqual(value);
+        expect(reads.decodeRecords(reads.encodeRecords({ value }))).toEqual({ value });
       }),
     );
     fc.assert(
       fc.property(count, (value) => {
-        expect(reads.decodeCount(reads.encodeCount(value))).toBe(value);
+        expect(reads.decodeCount(reads.encodeCount({ value }))).toEqual({ value });
       }),
     );
     fc.assert(
@@ -243,7 +277,7 @@ describe('replica calls as bytes', () => {
     );
     fc.assert(
       fc.property(page, (value) => {
-        expect(reads.decodeScrollPage(reads.encodeScrollPage(value))).toEqual(value);
+        expect(reads.decodeScrollPage(reads.encodeScrollPage({ value }))).toEqual({ value });
       }),
     );
     const explanation: fc.Arbitrary<Explanation> = fc.record(
@@ -275,7 +309,7 @@ describe('replica calls as bytes', () => {
     );
     fc.assert(
       fc.property(explanation, (value) => {
-        expect(reads.decodeExplanation(reads.encodeExplanation(value))).toEqual(value);
+        expect(reads.decodeExplanation(reads.encodeExplanation({ value }))).toEqual({ value });
       }),
     );
   });
@@ -284,7 +318,8 @@ describe('replica calls as bytes', () => {
     fc.assert(
       fc.property(call, (value) => {
         const consistency = 'strong' as const;
-        const addressed = { groupId: 3, epoch: 9, timeoutMs: 5, consistency, passOn: true };
+        const place = { format: 1 as const, groupId: 3, epoch: 9, timeoutMs: 5 };
+        const addressed = { ...place, consistency, passOn: true };
         const whole = codec.encodeCall({ ...addressed, call: value });
         for (let length = 0; length < whole.length; length++) {
           expect(() => codec.decodeCall(whole.subarray(0, length))).toThrow(MalformedBytesError);
@@ -296,6 +331,7 @@ describe('replica calls as bytes', () => {
 
   it('copies proposed commands, because the leader stamps them', () => {
     const encoded = codec.encodeCall({
+      format: 1,
       groupId: 1,
       epoch: 1,
       timeoutMs: 1,

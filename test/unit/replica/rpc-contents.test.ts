@@ -34,7 +34,7 @@ describe('what replicas hold, between nodes', () => {
     );
     fc.assert(
       fc.property(query, (one) => {
-        const where = { groupId: 3, epoch: 4, timeoutMs: 500, passOn: false };
+        const where = { format: 1 as const, groupId: 3, epoch: 4, timeoutMs: 500, passOn: false };
         const call = { method: 'contents' as const, query: one };
         const addressed = { ...where, consistency: 'strong' as const, call };
         expect(decodeCall(encodeCall(addressed))).toEqual(addressed);
