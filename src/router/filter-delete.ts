@@ -2,6 +2,7 @@
  * Deleting what matches a filter: page by page the matching records are read, and deleted as they
  * were read. Bounded in time and work; whoever asked goes on from where it ended.
  */
+import { noteSeen, type SeenShard } from '../shared/consistency.js';
 import { FlotillaError, toFlotillaError } from '../shared/errors.js';
 import { LIMITS } from '../shared/limits.js';
 import type { ScrollPosition } from '../shared/scroll-position.js';
@@ -11,6 +12,7 @@ import type {
   FetchedRecord,
   ScrollAnswer,
   ScrollRequestQuery,
+  WriteAnswer,
 } from './requests.js';
 import type { TimeBudget } from './time-budget.js';
 
@@ -19,14 +21,13 @@ const WORK_SHARE = 0.5;
 /** Before every record: no id is empty. */
 const START: ScrollPosition = { id: '', tenant: '' };
 
+type Removal = Pick<WriteAnswer, 'outcomes' | 'written'>;
+
 export interface FilterDeleteOptions {
   readonly budget: TimeBudget;
   readonly scroll: (query: ScrollRequestQuery) => Promise<ScrollAnswer>;
   /** Deletes records; rejects where none was, else resolves with an outcome for each, in order. */
-  readonly remove: (
-    collectionId: number,
-    records: readonly FetchedRecord[],
-  ) => Promise<readonly WriteOutcome[]>;
+  readonly remove: (collectionId: number, records: readonly FetchedRecord[]) => Promise<Removal>;
 }
 
 export interface DeleteSelection {
@@ -54,10 +55,13 @@ export async function deleteByFilter(
   };
   let after = start;
   let deletedCount = 0;
+  const seen = new Map<number, SeenShard>();
+  const written = (): SeenShard[] => [...seen.values()];
   try {
     do {
       const page = await options.scroll({ filter, after, ...pageOf });
-      const outcomes = await removePage(options, page);
+      const { outcomes, written: removed } = await removePage(options, page);
+      noteSeen(seen, removed);
       deletedCount += outcomes.filter((one) => one.kind === 'applied' && one.existed).length;
       throwFailure(outcomes);
       after = page.next;
@@ -68,22 +72,24 @@ export async function deleteByFilter(
     );
   } catch (error) {
     if (deletedCount === 0) throw error;
-    return { deletedCount, next: after ?? START };
+    return { deletedCount, written: written(), next: after ?? START };
   }
-  return { deletedCount, ...(after !== undefined && { next: after }) };
+  return { deletedCount, written: written(), ...(after !== undefined && { next: after }) };
 }
+
+const NOTHING: Removal = { outcomes: [], written: [] };
 
 /** No outcomes where every record of the page was written since. */
 async function removePage(
   { remove }: FilterDeleteOptions,
   { collectionId, records }: ScrollAnswer,
-): Promise<readonly WriteOutcome[]> {
-  if (records.length === 0) return [];
+): Promise<Removal> {
+  if (records.length === 0) return NOTHING;
   try {
     return await remove(collectionId, records);
   } catch (thrown) {
     const error = toFlotillaError(thrown);
-    if (isConflict(error)) return [];
+    if (isConflict(error)) return NOTHING;
     throw error;
   }
 }

@@ -8,6 +8,7 @@ export type RouterOperation =
   | 'count'
   | 'scroll'
   | 'explain'
+  | 'tenants'
   | 'command'
   | 'barrier';
 

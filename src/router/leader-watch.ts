@@ -36,6 +36,8 @@ export interface WatchedCall {
   readonly timeoutMs: number;
   /** Whether the caller can go to another node when none answers this one. */
   readonly callerRetries: boolean;
+  /** Whether it makes no difference who leads: any replica may answer the call. */
+  readonly mayAskAny: boolean;
 }
 
 export interface Watch {
@@ -87,9 +89,14 @@ export class LeaderWatch {
   /** Why it is of no use to wait any longer; undefined while it is. */
   async #doubt(call: WatchedCall): Promise<FlotillaError | undefined> {
     const { leaders, unreached } = this.#options;
-    const { shard, stop, callerRetries } = call;
+    const { shard, stop, callerRetries, mayAskAny } = call;
     const { shardId } = shard;
     const { leaderNodeId } = stop;
+    if (mayAskAny) {
+      if (await this.#isHeard(call, NO_ANSWER)) return undefined;
+      unreached.mark(stop.replica.nodeId, 'silent');
+      return unreachedError(shardId, stop.replica.nodeId);
+    }
     const others = shard.replicas.filter(({ nodeId }) => nodeId !== leaderNodeId);
     const survey = await this.#survey(call, others);
     if (survey.leader !== undefined && survey.leader !== leaderNodeId) {

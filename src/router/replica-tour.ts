@@ -1,4 +1,5 @@
 /** The order in which one call visits the replicas of its shard. */
+import type { Random } from '../shared/environment.js';
 import type { ReplicaEntry } from '../topology/document.js';
 import type { Leaders } from './leaders.js';
 import type { UnreachedNodes } from './unreached-nodes.js';
@@ -15,6 +16,9 @@ export interface Stop {
 
 export interface TourOptions {
   readonly shardId: number;
+  /** Whether any replica may answer, and the leader only is the surest of them. */
+  readonly mayAskAny: boolean;
+  readonly random: Random;
   readonly leaders: Leaders;
   readonly unreached: UnreachedNodes;
   readonly localNodeId: number | undefined;
@@ -28,6 +32,9 @@ export interface TourOptions {
  * First the leader that is remembered, or that the last error named, by way of another node where
  * this one does not reach it; then the replica on this node, then the others in the order of the
  * topology. Those that are silent or out of reach are passed by while there are others.
+ *
+ * Where any replica may answer, the one on this node comes first, or any, so that calls spread;
+ * the leader comes next.
  */
 export class ReplicaTour {
   readonly #options: TourOptions;
@@ -52,7 +59,8 @@ export class ReplicaTour {
     const counted = this.#countedOn(replicas);
     const heard = counted.filter(({ nodeId }) => unreached.how(nodeId) === undefined);
     const leaderNodeId = leaders.nodeOf(shardId);
-    if (leaderNodeId !== undefined && unreached.how(leaderNodeId) !== undefined) {
+    const { mayAskAny } = this.#options;
+    if (!mayAskAny && leaderNodeId !== undefined && unreached.how(leaderNodeId) !== undefined) {
       const between = heard.find(
         ({ nodeId }) => nodeId !== localNodeId && !this.#passedThrough.has(nodeId),
       );
@@ -68,10 +76,18 @@ export class ReplicaTour {
     const left = useful.filter(({ nodeId }) => !this.#visited.has(nodeId));
     const on = (nodeId: number | undefined): ReplicaEntry | undefined =>
       left.find((replica) => replica.nodeId === nodeId);
-    const replica = on(leaderNodeId) ?? on(localNodeId) ?? left[0];
+    const isFirst = this.#visited.size === 0;
+    const replica =
+      mayAskAny && isFirst
+        ? (on(localNodeId) ?? this.#anyOf(left))
+        : (on(leaderNodeId) ?? on(localNodeId) ?? left[0]);
     if (replica === undefined) return undefined;
     this.#visited.add(replica.nodeId);
     return { replica, leaderNodeId: replica.nodeId };
+  }
+
+  #anyOf(replicas: readonly ReplicaEntry[]): ReplicaEntry | undefined {
+    return replicas[Math.floor(this.#options.random.next() * replicas.length)];
   }
 
   /** Those that are not silent; all of them where only the one on this node would be left. */

@@ -1,18 +1,25 @@
 /** What the router is asked and what it answers. Vectors and metadata stay bytes throughout. */
 import type { Explanation } from '../engine/engine.js';
 import type { RequestKey } from '../shared/codec/command.js';
+import type { Consistency, SeenShard, ServedShard } from '../shared/consistency.js';
 import type { Deadline } from '../shared/deadline.js';
 import type { ScrollPosition } from '../shared/scroll-position.js';
-import type {
-  ErrorBody,
-  ReadConsistency,
-  Version,
-  WriteCondition,
-  WriteOutcome,
-} from '../shared/types.js';
+import type { ErrorBody, Version, WriteCondition, WriteOutcome } from '../shared/types.js';
 
 /** Every call ends by its deadline, or when its signal is aborted. */
 export type RequestOptions = Deadline;
+
+/** Whose records a call is about: those of one tenant. */
+export interface TenantScope {
+  /** @default '' which is a tenant like any other, and none where records are routed by tenant */
+  readonly tenant?: string | undefined;
+}
+
+/** Whose records a read is about. */
+export interface TenantChoice extends TenantScope {
+  /** Those of all tenants, which is for administrators (M-20). @default false */
+  readonly allTenants?: boolean | undefined;
+}
 
 /** float32 values, or the same as little-endian bytes. Must not change while the call lasts. */
 export type VectorValues = Float32Array | Uint8Array;
@@ -27,6 +34,8 @@ export interface UpsertRecord {
   readonly condition?: WriteCondition | undefined;
   /** How long the record lives; 0 for ever. @default the collection's */
   readonly ttlMs?: number | undefined;
+  /** Part of the identity where records are routed by shard key, and nowhere else. */
+  readonly shardKey?: string | undefined;
 }
 
 export interface PatchRecord {
@@ -35,14 +44,18 @@ export interface PatchRecord {
   readonly metadata: Uint8Array;
   /** @default none: the record has to exist in any case */
   readonly condition?: WriteCondition | undefined;
+  /** As in `UpsertRecord`. */
+  readonly shardKey?: string | undefined;
 }
 
 export interface DeleteOptions extends WriteOptions {
   /** One per id: the version that the record must have. @default any, and none will do as well */
   readonly ifVersions?: readonly (Version | undefined)[] | undefined;
+  /** One per id, as in `UpsertRecord`. @default none */
+  readonly shardKeys?: readonly string[] | undefined;
 }
 
-export interface WriteOptions extends RequestOptions {
+export interface WriteOptions extends RequestOptions, TenantScope {
   /** The caller's own key for exactly-once. @default the router makes one */
   readonly idempotencyKey?: RequestKey | undefined;
   /**
@@ -55,6 +68,8 @@ export interface WriteOptions extends RequestOptions {
 export interface WriteAnswer {
   /** One per record, in the order of the request; at least one is `applied`. */
   readonly outcomes: readonly WriteOutcome[];
+  /** How far each shard's log had to be applied for that. */
+  readonly written: readonly SeenShard[];
   readonly epoch: number;
 }
 
@@ -68,6 +83,8 @@ export interface VectorQueryTarget {
 export interface RecordQueryTarget {
   readonly kind: 'record';
   readonly id: string;
+  /** As in `UpsertRecord`. */
+  readonly shardKey?: string | undefined;
 }
 
 export interface SearchRequestQuery {
@@ -86,15 +103,22 @@ export interface SearchRequestQuery {
   readonly includeMetadata: boolean;
 }
 
-export interface ReadOptions extends RequestOptions {
+export interface ReadOptions extends RequestOptions, TenantChoice {
   /** @default 'strong' */
-  readonly consistency?: ReadConsistency | undefined;
+  readonly consistency?: Consistency | undefined;
   /**
    * Who tries again where this node reaches no replica: a `client` is told so soon, and goes to
    * another node. @default 'router'
    */
   readonly retry?: 'router' | 'client' | undefined;
 }
+
+export interface FetchOptions extends Omit<ReadOptions, 'allTenants'> {
+  /** One per id, as in `UpsertRecord`. @default none */
+  readonly shardKeys?: readonly string[] | undefined;
+}
+
+export interface DeleteByFilterOptions extends RequestOptions, TenantScope {}
 
 export interface SearchOptions extends ReadOptions {
   /** Answer with what the other shards found when a shard fails. @default false */
@@ -109,6 +133,8 @@ export interface CountOptions extends ReadOptions {
 export interface FetchedRecord {
   readonly tenant: string;
   readonly id: string;
+  /** Where records are routed by shard key. */
+  readonly shardKey?: string;
   readonly version: Version;
   /** When it is to be deleted, by wall clocks; absent for never. */
   readonly expiresAtMs?: number;
@@ -140,6 +166,8 @@ export interface SearchAnswer {
   readonly shards: ShardsSummary;
   /** Whether a shard is missing from the answer. */
   readonly degraded: boolean;
+  /** Where each shard's part comes from. */
+  readonly served: readonly ServedShard[];
   /** Epoch of the table that all shards were asked under. */
   readonly epoch: number;
 }
@@ -152,11 +180,15 @@ export interface FetchInclude {
 export interface FetchAnswer {
   /** One per id, in the order of the request; `undefined` where there is no such record. */
   readonly records: readonly (FetchedRecord | undefined)[];
+  /** Where each shard's part comes from. */
+  readonly served: readonly ServedShard[];
   readonly epoch: number;
 }
 
 export interface CountAnswer {
   readonly count: number;
+  /** Where each shard's part comes from. */
+  readonly served: readonly ServedShard[];
   readonly epoch: number;
 }
 
@@ -176,6 +208,8 @@ export interface ScrollAnswer {
   readonly records: readonly FetchedRecord[];
   /** Where the next page begins; absent after the last one. */
   readonly next?: ScrollPosition;
+  /** Where each shard's part comes from. */
+  readonly served: readonly ServedShard[];
   /** Which collection the name stood for. */
   readonly collectionId: number;
   readonly epoch: number;
@@ -183,6 +217,8 @@ export interface ScrollAnswer {
 
 export interface DeleteByFilterAnswer {
   readonly deletedCount: number;
+  /** As in `WriteAnswer`. */
+  readonly written: readonly SeenShard[];
   /** Where to go on; absent where everything was looked at. */
   readonly next?: ScrollPosition;
 }
@@ -193,5 +229,7 @@ export interface ExplainAnswer {
   readonly failed: readonly FailedShard[];
   /** Whether a shard is missing from the answer. */
   readonly degraded: boolean;
+  /** Where each shard's part comes from. */
+  readonly served: readonly ServedShard[];
   readonly epoch: number;
 }

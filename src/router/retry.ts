@@ -23,6 +23,7 @@ export type RetryAdvice =
 const ADVICE: Partial<Record<ErrorReason, RetryAdvice>> = {
   NOT_LEADER: 'follow-leader',
   NO_LEADER: 'next-replica',
+  REPLICA_BEHIND: 'next-replica',
   SHARD_UNAVAILABLE: 'next-replica',
   NODE_NOT_READY: 'next-replica',
   OUTCOME_UNKNOWN: 'next-replica',

@@ -3,18 +3,25 @@
  * replicas lead them. It holds no data, decides nothing that lasts, and believes nothing: replicas
  * check for themselves whether they lead and whether the router's table is theirs.
  */
+
+import type { TenantsQuery } from '../engine/engine.js';
+import { defined } from '../shared/assert.js';
 import {
   type CreateCollectionCommand,
   type DropCollectionCommand,
   encodeCommand,
   type MarkCommand,
+  type OwnershipCommand,
   type WriteOperation,
 } from '../shared/codec/command.js';
 import type { Environment } from '../shared/environment.js';
 import { FlotillaError } from '../shared/errors.js';
 import { type Logger, silentLogger } from '../shared/logger.js';
 import type { Version } from '../shared/types.js';
+import type { CollectionEntry } from '../topology/document.js';
+import { routeOf } from '../topology/routes.js';
 import type { TopologyView } from '../topology/view.js';
+import { targetOf } from './addresses.js';
 import { type DeleteSelection, deleteByFilter } from './filter-delete.js';
 import type { RouterHooks } from './hooks.js';
 import { Reader, type ReadManner, vectorBytes } from './reader.js';
@@ -23,10 +30,12 @@ import type {
   CountAnswer,
   CountOptions,
   DeleteByFilterAnswer,
+  DeleteByFilterOptions,
   DeleteOptions,
   ExplainAnswer,
   FetchAnswer,
   FetchInclude,
+  FetchOptions,
   PatchRecord,
   ReadOptions,
   RequestOptions,
@@ -35,14 +44,17 @@ import type {
   SearchAnswer,
   SearchOptions,
   SearchRequestQuery,
+  TenantScope,
   UpsertRecord,
   WriteAnswer,
   WriteOptions,
 } from './requests.js';
 import { ShardClient } from './shard-client.js';
 import type { ReplicaResolver } from './shard-survey.js';
+import { writtenTenant } from './tenancy.js';
+import type { TenantsPage } from './tenant-pages.js';
 import { TimeBudget } from './time-budget.js';
-import { targetOf } from './write-split.js';
+import type { RecordTarget } from './write-split.js';
 import { type WriteRequest, WriteRun } from './writer.js';
 
 export interface RouterOptions {
@@ -59,6 +71,9 @@ export interface RouterOptions {
   /** The node that the router runs on; its replicas are asked first. @default none */
   readonly localNodeId?: number;
 }
+
+/** Where a record of a request is, as its shards know it. */
+type PlaceRecord = (ordinal: number, id: string, shardKey?: string | undefined) => RecordTarget;
 
 /**
  * All calls throw `FlotillaError`: NODE_NOT_READY without a topology, COLLECTION_NOT_FOUND,
@@ -98,17 +113,18 @@ export class Router {
     options: WriteOptions,
   ): Promise<WriteAnswer> {
     const entry = this.#view.collection(collection);
+    const place = this.#placing(entry, options);
     const operations = records.map(
-      ({ id, values, metadata, condition, ttlMs }, at): WriteOperation => ({
+      ({ id, shardKey, values, metadata, condition, ttlMs }, at): WriteOperation => ({
         kind: 'upsert',
-        ...targetOf(at, id),
+        ...place(at, id, shardKey),
         ...(condition !== undefined && { condition }),
         ...(ttlMs !== undefined && { ttlMs }),
         values: vectorBytes(values, entry, `records[${at}].values`),
         metadata,
       }),
     );
-    return this.#write(entry.collectionId, operations, 'records', options);
+    return this.#write(entry, operations, 'records', options);
   }
 
   /**
@@ -120,16 +136,17 @@ export class Router {
     records: readonly PatchRecord[],
     options: WriteOptions,
   ): Promise<WriteAnswer> {
-    const { collectionId } = this.#view.collection(collection);
+    const entry = this.#view.collection(collection);
+    const place = this.#placing(entry, options);
     const operations = records.map(
-      ({ id, metadata, condition }, at): WriteOperation => ({
+      ({ id, shardKey, metadata, condition }, at): WriteOperation => ({
         kind: 'patch',
-        ...targetOf(at, id),
+        ...place(at, id, shardKey),
         ...(condition !== undefined && { condition }),
         metadata,
       }),
     );
-    return this.#write(collectionId, operations, 'patches', options);
+    return this.#write(entry, operations, 'patches', options);
   }
 
   /** Deletes by id, as `upsert` writes. An id without a record is `applied`, not `existed`. */
@@ -138,27 +155,32 @@ export class Router {
     ids: readonly string[],
     options: DeleteOptions,
   ): Promise<WriteAnswer> {
-    const { collectionId } = this.#view.collection(collection);
-    const { ifVersions } = options;
-    const operations = ids.map((id, at) => deleteOperation(at, id, ifVersions?.[at]));
-    return this.#write(collectionId, operations, 'ids', options);
+    const entry = this.#view.collection(collection);
+    const place = this.#placing(entry, options);
+    const { ifVersions, shardKeys } = options;
+    const operations = ids.map((id, at) =>
+      deleteOperation(place(at, id, shardKeys?.[at]), ifVersions?.[at]),
+    );
+    return this.#write(entry, operations, 'ids', options);
   }
 
   /**
-   * Reads by id, linearizable unless the options say `leased` (see `ReadConsistency`). Throws
+   * Reads by id, linearizable unless the options say otherwise (see `Consistency`). Throws
    * SHARD_UNAVAILABLE, naming the shards that are missing.
    */
   async fetch(
     collection: string,
     ids: readonly string[],
     include: FetchInclude,
-    options: ReadOptions,
+    options: FetchOptions,
   ): Promise<FetchAnswer> {
-    return this.#reader.fetch(collection, ids, include, this.#readManner(options));
+    const { shardKeys } = options;
+    const wanted = ids.map((id, at) => ({ id, shardKey: shardKeys?.[at] }));
+    return this.#reader.fetch(collection, wanted, include, this.#readManner(options));
   }
 
   /**
-   * Searches: unless the options say `leased`, each sees every write that was acknowledged before
+   * Searches: unless the options say otherwise, each sees every write that was acknowledged before
    * it began. All shards are asked under one table for `offset + limit` hits of each query, and
    * their hits merged.
    *
@@ -192,23 +214,40 @@ export class Router {
     return this.#reader.scroll(collection, query, this.#readManner(options));
   }
 
+  /**
+   * How many records each tenant of the collection has on each shard, one page of tenants. For
+   * administrators. Throws as `fetch` does.
+   */
+  async countTenants(
+    collection: string,
+    query: TenantsQuery,
+    options: RequestOptions,
+  ): Promise<TenantsPage> {
+    const manner = this.#readManner({ ...options, allTenants: true });
+    return this.#reader.tenants(collection, query, manner);
+  }
+
   /** Deletes what matches, see `deleteByFilter`. Doing it again is safe, whatever came of it. */
   async deleteByFilter(
     collection: string,
     selection: DeleteSelection,
-    options: RequestOptions,
+    options: DeleteByFilterOptions,
   ): Promise<DeleteByFilterAnswer> {
-    const manner = this.#readManner(options);
+    // Writes are about one tenant, and this is one.
+    const manner = { ...this.#readManner(options), allTenants: false };
     const { budget } = manner;
     return deleteByFilter(
       {
         budget,
         scroll: (query) => this.#reader.scroll(collection, query, manner),
         remove: async (collectionId, records) => {
-          const operations = records.map(({ id, version }, at) => deleteOperation(at, id, version));
-          const request = { collectionId, operations, field: 'ids', budget };
+          const { place, placementId } = this.#placingAgain(collection, collectionId, options);
+          const operations = records.map(({ id, shardKey, version }, at) =>
+            deleteOperation(place(at, id, shardKey), version),
+          );
+          const request = { collectionId, placementId, operations, field: 'ids', budget };
           const run = this.#writeRun({ ...request, retriesUnknown: true });
-          return (await run.run()).outcomes;
+          return run.run();
         },
       },
       selection,
@@ -227,11 +266,12 @@ export class Router {
 
   /**
    * Puts an idempotent command that is not a write through a shard's log: creating or dropping a
-   * collection there. Sent again after an unknown outcome. Throws what the shard refuses it with.
+   * collection there, or changing what it owns. Sent again after an unknown outcome. Throws what
+   * the shard refuses it with.
    */
   async command(
     shardId: number,
-    command: CreateCollectionCommand | DropCollectionCommand,
+    command: CreateCollectionCommand | DropCollectionCommand | OwnershipCommand,
     options: RequestOptions,
   ): Promise<void> {
     await this.#command(shardId, command, options);
@@ -261,7 +301,7 @@ export class Router {
   /** Log index at which the command was applied. */
   async #command(
     shardId: number,
-    command: CreateCollectionCommand | DropCollectionCommand | MarkCommand,
+    command: CreateCollectionCommand | DropCollectionCommand | OwnershipCommand | MarkCommand,
     options: RequestOptions,
   ): Promise<number> {
     return this.#shards.call({
@@ -291,8 +331,36 @@ export class Router {
     if (shard !== undefined) this.#shards.noteLeader(shard.shardId, nodeId);
   }
 
-  #write(
+  /** The node that leads a shard, as far as this router has heard; `undefined` where it has not. */
+  leaderOf(shardId: number): number | undefined {
+    return this.#shards.leaderOf(shardId);
+  }
+
+  /** As `#placing`, where the name still stands for what was read. */
+  #placingAgain(
+    collection: string,
     collectionId: number,
+    scope: TenantScope,
+  ): { readonly place: PlaceRecord; readonly placementId: number | undefined } {
+    const entry = this.#view.collection(collection);
+    if (entry.collectionId === collectionId) {
+      return { place: this.#placing(entry, scope), placementId: entry.placementId };
+    }
+    const message = `Collection ${collection} was dropped and made anew meanwhile`;
+    throw new FlotillaError('COLLECTION_NOT_READY', message);
+  }
+
+  /** How the records of a write are laid out: all are of the call's tenant. */
+  #placing(entry: CollectionEntry, scope: TenantScope): PlaceRecord {
+    const document = defined(this.#view.current(), 'the topology');
+    const route = defined(routeOf(document, entry.placementId), 'the route of the collection');
+    const tenant = writtenTenant(entry, scope);
+    return (ordinal, id, shardKey) =>
+      targetOf(entry, route, ordinal, { id, tenant, ...(shardKey !== undefined && { shardKey }) });
+  }
+
+  #write(
+    { collectionId, placementId }: CollectionEntry,
     operations: readonly WriteOperation[],
     field: string,
     options: WriteOptions,
@@ -306,6 +374,7 @@ export class Router {
     }
     const run = this.#writeRun({
       collectionId,
+      placementId,
       operations,
       field,
       budget: this.#budget(options),
@@ -323,8 +392,9 @@ export class Router {
   }
 
   #readManner(options: ReadOptions): ReadManner {
-    const { consistency = 'strong', retry = 'router' } = options;
-    return { budget: this.#budget(options), consistency, callerRetries: retry === 'client' };
+    const { consistency = 'strong', retry = 'router', tenant, allTenants } = options;
+    const callerRetries = retry === 'client';
+    return { budget: this.#budget(options), consistency, callerRetries, tenant, allTenants };
   }
 
   #budget(options: RequestOptions): TimeBudget {
@@ -333,12 +403,7 @@ export class Router {
 }
 
 /** Deletes a record; with a version, not where it was written since it had that. */
-function deleteOperation(
-  ordinal: number,
-  id: string,
-  version: Version | undefined,
-): WriteOperation {
-  const target = targetOf(ordinal, id);
+function deleteOperation(target: RecordTarget, version: Version | undefined): WriteOperation {
   if (version === undefined) return { kind: 'delete', ...target };
   return { kind: 'delete', ...target, condition: { kind: 'version', version } };
 }

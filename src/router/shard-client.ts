@@ -1,11 +1,11 @@
-/** Calls one shard, whichever replica of it leads, until it answers or the time is up. */
+/** Calls one shard, its leader or any replica that will do, until one answers or time is up. */
 import type { CallContext, ShardReplica } from '../replica/replica.js';
+import { isRelaxed, type ShardConsistency } from '../shared/consistency.js';
 import { withDeadline } from '../shared/deadline.js';
 import type { Environment } from '../shared/environment.js';
 import type { ErrorReason } from '../shared/error-codes.js';
 import { FlotillaError, toFlotillaError } from '../shared/errors.js';
 import type { Logger } from '../shared/logger.js';
-import type { ReadConsistency } from '../shared/types.js';
 import type { ShardEntry } from '../topology/document.js';
 import type { TopologyView } from '../topology/view.js';
 import type { RouterHooks, RouterOperation } from './hooks.js';
@@ -32,7 +32,7 @@ export interface ShardCall<T> {
   readonly shardId: number;
   readonly budget: TimeBudget;
   /** Of a read. @default 'strong' */
-  readonly consistency?: ReadConsistency;
+  readonly consistency?: ShardConsistency;
   /** Asks one replica. May be called several times, also while an earlier call still hangs. */
   readonly ask: (replica: ShardReplica, context: CallContext) => Promise<T>;
   /** Whether a failed attempt may be followed by another. @default always */
@@ -72,13 +72,14 @@ export class ShardClient {
   }
 
   /**
-   * What the shard's leader answers. Rejects at once with what no other replica would answer
-   * differently (STALE_TOPOLOGY among it), with CANCELLED, or at the end of the budget with
-   * SHARD_UNAVAILABLE or the shard's own TOO_MANY_REQUESTS or PROPOSAL_DROPPED.
+   * What the shard's leader answers, or for a relaxed read any replica. Rejects at once with what
+   * no other replica would answer differently (STALE_TOPOLOGY among it), with CANCELLED, or at the
+   * end of the budget with SHARD_UNAVAILABLE or the shard's own TOO_MANY_REQUESTS or
+   * PROPOSAL_DROPPED.
    */
   async call<T>(call: ShardCall<T>): Promise<T> {
     const { shardId, budget } = call;
-    const tour = this.#tourOf(shardId);
+    const tour = this.#tourOf(call);
     const backoff = new Backoff(this.#options.environment);
     const patience = budget.firstMs(silenceMs(budget.leftMs));
     let lastError: FlotillaError | undefined;
@@ -125,9 +126,14 @@ export class ShardClient {
     this.#leaders.elected(shardId, nodeId);
   }
 
+  /** As far as anybody has said; `undefined` where nobody has. */
+  leaderOf(shardId: number): number | undefined {
+    return this.#leaders.nodeOf(shardId);
+  }
+
   async #attempt<T>(call: ShardCall<T>, attempt: Attempt): Promise<T> {
     const { shard, stop, epoch, noteHeard } = attempt;
-    const { environment, replicas, hooks, localNodeId } = this.#options;
+    const { environment, replicas, hooks } = this.#options;
     const { shardId } = shard;
     const { nodeId } = stop.replica;
     const passOn = stop.leaderNodeId !== nodeId;
@@ -142,10 +148,10 @@ export class ShardClient {
         result,
       });
     const { callerRetries = false, consistency = 'strong' } = call;
-    const watch =
-      shard.replicas.length > 1 || nodeId !== localNodeId
-        ? this.#watch.start({ shard, stop, epoch, timeoutMs, callerRetries })
-        : undefined;
+    const mayAskAny = isRelaxed(consistency);
+    const watch = this.#isWatched(shard, nodeId, mayAskAny)
+      ? this.#watch.start({ shard, stop, epoch, timeoutMs, callerRetries, mayAskAny })
+      : undefined;
     try {
       const context = {
         epoch,
@@ -162,7 +168,7 @@ export class ShardClient {
       const work = watch === undefined ? answer : Promise.race([answer, watch.futile]);
       const what = `Shard ${shardId} on node ${nodeId}`;
       const value = await withDeadline(environment.scheduler, work, { timeoutMs, signal }, what);
-      if (!passOn) this.#leaders.remember(shardId, nodeId);
+      if (!passOn && !mayAskAny) this.#leaders.remember(shardId, nodeId);
       report('ok');
       return value;
     } catch (thrown) {
@@ -173,10 +179,22 @@ export class ShardClient {
     }
   }
 
-  #tourOf(shardId: number): ReplicaTour {
-    const { localNodeId } = this.#options;
-    const [leaders, unreached] = [this.#leaders, this.#unreached];
-    return new ReplicaTour({ shardId, leaders, unreached, localNodeId });
+  /** A replica of this node is silent for good only where another one leads meanwhile. */
+  #isWatched(shard: ShardEntry, nodeId: number, mayAskAny: boolean): boolean {
+    if (nodeId !== this.#options.localNodeId) return true;
+    return shard.replicas.length > 1 && !mayAskAny;
+  }
+
+  #tourOf({ shardId, consistency = 'strong' }: ShardCall<unknown>): ReplicaTour {
+    const { localNodeId, environment } = this.#options;
+    return new ReplicaTour({
+      shardId,
+      mayAskAny: isRelaxed(consistency),
+      random: environment.random,
+      leaders: this.#leaders,
+      unreached: this.#unreached,
+      localNodeId,
+    });
   }
 
   /** Has another look at nodes that calls go round, and at who leads; nobody waits for it. */
@@ -199,6 +217,8 @@ export class ShardClient {
 
   #learnFrom(error: FlotillaError, shardId: number, stop: Stop): void {
     const { nodeId } = stop.replica;
+    // That says nothing of who leads.
+    if (error.reason === 'REPLICA_BEHIND') return;
     const leaderNodeId = Number(error.body.details?.leaderNodeId ?? 0);
     if (error.reason === 'SHARD_UNAVAILABLE') {
       // It may lead all the same: another node may reach it.

@@ -1,14 +1,11 @@
 /** Cutting a write: by shard, then into log entries. Pure. */
-import { slotOfKey } from '../placement/slot-table.js';
-import { assert, defined } from '../shared/assert.js';
+import { assert } from '../shared/assert.js';
 import { operationSizeBytes, type WriteOperation } from '../shared/codec/command.js';
 import { LIMITS } from '../shared/limits.js';
+import type { CollectionRoute, RoutedKey } from '../topology/routes.js';
 
 /** What a command takes besides its operations: the header, and a key of the longest client id. */
 const COMMAND_OVERHEAD_BYTES = 256;
-
-/** Tenants arrive with tenant-routed collections; until then all records are in one namespace. */
-export const DEFAULT_TENANT = '';
 
 /** A record of a request, and where it lives. */
 export interface RecordTarget {
@@ -16,21 +13,18 @@ export interface RecordTarget {
   readonly ordinal: number;
   readonly slot: number;
   readonly tenant: string;
+  /** As shards know it; see addresses.ts. */
   readonly id: string;
 }
 
-export function targetOf(ordinal: number, id: string): RecordTarget {
-  return { ordinal, slot: slotOfKey(id), tenant: DEFAULT_TENANT, id };
-}
-
-/** Operations by the shard that owns their slot; each list keeps the order of the request. */
-export function splitByShard<T extends { readonly slot: number }>(
-  slotTable: readonly number[],
+/** Operations by the shard that owns them; each list keeps the order of the request. */
+export function splitByShard<T extends RoutedKey>(
+  route: Pick<CollectionRoute, 'shardOf'>,
   operations: readonly T[],
 ): Map<number, T[]> {
   const parts = new Map<number, T[]>();
   for (const operation of operations) {
-    const shardId = defined(slotTable[operation.slot], `slot ${operation.slot}`);
+    const shardId = route.shardOf(operation);
     const part = parts.get(shardId);
     if (part === undefined) parts.set(shardId, [operation]);
     else part.push(operation);

@@ -2,10 +2,12 @@
 import type { CallContext, ProposalAnswer, ShardReplica } from '../replica/replica.js';
 import { assert, defined, unreachable } from '../shared/assert.js';
 import { encodeCommand, type RequestKey, type WriteOperation } from '../shared/codec/command.js';
+import { noteSeen, type SeenShard } from '../shared/consistency.js';
 import type { Environment } from '../shared/environment.js';
 import { FlotillaError, toFlotillaError } from '../shared/errors.js';
 import type { RecordPlace } from '../shared/write-outcomes.js';
 import type { ShardEntry, TopologyDocument } from '../topology/document.js';
+import { routeOf } from '../topology/routes.js';
 import type { TopologyView } from '../topology/view.js';
 import type { KeyLease, RequestKeys } from './request-keys.js';
 import type { WriteAnswer } from './requests.js';
@@ -30,6 +32,8 @@ export interface WriterOptions {
 
 export interface WriteRequest {
   readonly collectionId: number;
+  /** @default the default placement */
+  readonly placementId?: number | undefined;
   /** Numbered from 0 in the order of the request; each id once. */
   readonly operations: readonly WriteOperation[];
   /** What errors call the list of the records. */
@@ -51,6 +55,7 @@ export class WriteRun {
   readonly #ledger: WriteLedger;
   readonly #backoff: Backoff;
   readonly #leases: KeyLease[] = [];
+  readonly #written = new Map<number, SeenShard>();
 
   constructor(options: WriterOptions, request: WriteRequest) {
     this.#options = options;
@@ -64,7 +69,8 @@ export class WriteRun {
     try {
       await this.#drive(this.#request.operations, this.#firstKey());
       const outcomes = this.#ledger.outcomes((ordinal) => this.#placeOf(ordinal));
-      return { outcomes, epoch: this.#topology().epoch };
+      const written = [...this.#written.values()];
+      return { outcomes, written, epoch: this.#topology().epoch };
     } finally {
       for (const lease of this.#leases) lease.release();
     }
@@ -89,7 +95,14 @@ export class WriteRun {
   /** Never rejects for a shard's errors; they become outcomes. */
   async #drive(operations: readonly WriteOperation[], key: KeyLease): Promise<void> {
     const document = this.#topology();
-    const parts = splitByShard(document.slotTable, operations);
+    const { collectionId, placementId } = this.#request;
+    const route = routeOf(document, placementId);
+    if (route === undefined) {
+      const message = `There is no collection ${collectionId} any more`;
+      this.#ledger.giveUp(operations, new FlotillaError('COLLECTION_NOT_FOUND', message));
+      return;
+    }
+    const parts = splitByShard(route, operations);
     await Promise.all(
       [...parts].map(([shardId, part]) => this.#writePart(document, shardId, part, key)),
     );
@@ -193,9 +206,20 @@ export class WriteRun {
       throw error;
     }
     assert(answers.length === commands.length, () => `${answers.length} answers to ${sent.length}`);
+    this.#noteWritten(shard, answers);
     const errors = commands.map((part, at) => this.#settle(part, answers[at] as ProposalAnswer));
     const error = errors.find((one) => one !== undefined);
     if (error !== undefined) throw error;
+  }
+
+  #noteWritten(
+    { shardId, ownershipVersion }: ShardEntry,
+    answers: readonly ProposalAnswer[],
+  ): void {
+    const seen = answers.flatMap((answer): SeenShard[] =>
+      answer.kind === 'applied' ? [{ shardId, ownershipVersion, appliedIndex: answer.index }] : [],
+    );
+    noteSeen(this.#written, seen);
   }
 
   /** Notes one command's answer; returns the error of what it left for another attempt. */

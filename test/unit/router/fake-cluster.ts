@@ -10,8 +10,10 @@ import { compileFilter } from '../../../src/engine/filter/compiled-filter.js';
 import type {
   CallContext,
   ProposalAnswer,
+  ReadAnswer,
   ReplicaStatus,
   ShardReplica,
+  ShownState,
 } from '../../../src/replica/replica.js';
 import type { RouterHooks } from '../../../src/router/hooks.js';
 import { compareHits } from '../../../src/router/merge.js';
@@ -25,6 +27,7 @@ import {
   type WriteOperation,
 } from '../../../src/shared/codec/command.js';
 import { decodeFilter } from '../../../src/shared/codec/filter-bytes.js';
+import { isRelaxed } from '../../../src/shared/consistency.js';
 import type { ErrorReason } from '../../../src/shared/error-codes.js';
 import { FlotillaError } from '../../../src/shared/errors.js';
 import { comparePositions } from '../../../src/shared/scroll-position.js';
@@ -156,14 +159,15 @@ export class FakeReplica implements ShardReplica {
     scope: { ownershipVersion: number },
     queries: readonly (Selection & { vector: Uint8Array; k: number })[],
     context: CallContext,
-  ): Promise<SearchHit[][]> {
-    await this.#read('search', scope, context);
-    return queries.map(({ vector, k, ...selection }) =>
+  ): Promise<ReadAnswer<SearchHit[][]>> {
+    const state = await this.#read('search', scope, context);
+    const value = queries.map(({ vector, k, ...selection }) =>
       this.#selected(selection)
         .map((record) => ({ ...record, distance: squaredDistance(record.values, vector) }))
         .sort(compareHits)
         .slice(0, k),
     );
+    return { value, state };
   }
 
   async fetch(
@@ -171,9 +175,9 @@ export class FakeReplica implements ShardReplica {
     keys: readonly { id: string }[],
     _include: object,
     context: CallContext,
-  ): Promise<(FakeRecord | undefined)[]> {
-    await this.#read('fetch', scope, context);
-    return keys.map(({ id }) => this.#shard.records.get(id));
+  ): Promise<ReadAnswer<(FakeRecord | undefined)[]>> {
+    const state = await this.#read('fetch', scope, context);
+    return { value: keys.map(({ id }) => this.#shard.records.get(id)), state };
   }
 
   async contents(): Promise<{ faults: [] }> {
@@ -184,17 +188,17 @@ export class FakeReplica implements ShardReplica {
     scope: { ownershipVersion: number },
     selection: Selection,
     context: CallContext,
-  ): Promise<number> {
-    await this.#read('count', scope, context);
-    return this.#selected(selection).length;
+  ): Promise<ReadAnswer<number>> {
+    const state = await this.#read('count', scope, context);
+    return { value: this.#selected(selection).length, state };
   }
 
   async scroll(
     scope: { ownershipVersion: number },
     query: ScrollQuery,
     context: CallContext,
-  ): Promise<ScrollPage> {
-    await this.#read('scroll', scope, context);
+  ): Promise<ReadAnswer<ScrollPage>> {
+    const state = await this.#read('scroll', scope, context);
     this.scrolls.push(query);
     const { after = { id: '', tenant: '' }, limit } = query;
     const rest = this.#selected(query)
@@ -202,17 +206,26 @@ export class FakeReplica implements ShardReplica {
       .sort(comparePositions);
     const records = rest.slice(0, limit);
     const last = records.at(-1);
-    if (rest.length <= limit || last === undefined) return { records };
-    return { records, next: { id: last.id, tenant: last.tenant } };
+    if (rest.length <= limit || last === undefined) return { value: { records }, state };
+    return { value: { records, next: { id: last.id, tenant: last.tenant } }, state };
+  }
+
+  async tenants(
+    scope: { ownershipVersion: number },
+    _query: object,
+    context: CallContext,
+  ): Promise<ReadAnswer<[]>> {
+    await this.#read('tenants', scope, context);
+    return { value: [] };
   }
 
   async explain(
     scope: { ownershipVersion: number },
     _query: SearchQuery,
     context: CallContext,
-  ): Promise<Explanation> {
-    await this.#read('explain', scope, context);
-    return {
+  ): Promise<ReadAnswer<Explanation>> {
+    const state = await this.#read('explain', scope, context);
+    const value: Explanation = {
       plan: 'scan',
       reason: 'it has no graph',
       records: this.#shard.records.size,
@@ -223,6 +236,7 @@ export class FakeReplica implements ShardReplica {
       compared: 0,
       durationMs: 0,
     };
+    return { value, state };
   }
 
   async barrier(context: CallContext): Promise<void> {
@@ -268,23 +282,19 @@ export class FakeReplica implements ShardReplica {
     kind: string,
     scope: { ownershipVersion: number },
     context: CallContext,
-  ): Promise<void> {
+  ): Promise<ShownState> {
     const fault = this.#begin(kind, context);
     if (fault === 'hang') return never();
-    this.#assertServes(fault);
+    if (isRelaxed(context.consistency ?? 'strong')) assertNoError(fault);
+    else this.#assertServes(fault);
     if (scope.ownershipVersion !== this.#shard.ownershipVersion) {
       throw new FlotillaError('STALE_TOPOLOGY', 'another table');
     }
+    return { appliedIndex: this.#shard.log.length };
   }
 
   #assertServes(fault: Fault): void {
-    if (typeof fault === 'object') {
-      throw new FlotillaError(fault.reject, 'as the test says', {
-        ...(fault.leaderNodeId !== undefined && {
-          details: { leaderNodeId: String(fault.leaderNodeId) },
-        }),
-      });
-    }
+    assertNoError(fault);
     const { leaderNodeId } = this.#shard;
     if (leaderNodeId === this.nodeId) return;
     if (leaderNodeId === 0) throw new FlotillaError('NO_LEADER', 'no leader');
@@ -292,6 +302,15 @@ export class FakeReplica implements ShardReplica {
       details: { leaderNodeId: String(leaderNodeId) },
     });
   }
+}
+
+function assertNoError(fault: Fault): void {
+  if (typeof fault !== 'object') return;
+  throw new FlotillaError(fault.reject, 'as the test says', {
+    ...(fault.leaderNodeId !== undefined && {
+      details: { leaderNodeId: String(fault.leaderNodeId) },
+    }),
+  });
 }
 
 /** Whether the condition of a write on a version holds; there are no others here. */

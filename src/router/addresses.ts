@@ -1,0 +1,55 @@
+/**
+ * Where records are, and what shards call them. In a collection that is routed by shard key the key
+ * is part of the identity: to the shards it is the first part of the record's id, so that the
+ * records of an entity group lie, and are scrolled through, side by side.
+ */
+import { type RecordAddress, routingKeyOf } from '../placement/routing-key.js';
+import { FlotillaError } from '../shared/errors.js';
+import type { CollectionEntry } from '../topology/document.js';
+import type { CollectionRoute } from '../topology/routes.js';
+import type { RecordTarget } from './write-split.js';
+
+/** Ends the shard key in a stored id. No key has it, an id may. */
+const KEY_END = '\0';
+
+/**
+ * The key of a record within its collection, as shards have it. Throws INVALID_REQUEST, naming
+ * `shardKey`, where the collection wants one and there is none, or the other way round.
+ */
+export function targetOf(
+  { config }: CollectionEntry,
+  route: CollectionRoute,
+  ordinal: number,
+  address: RecordAddress,
+): RecordTarget {
+  const { id, tenant, shardKey } = address;
+  const slot = route.unitOf(routingKeyOf(config.routing ?? 'id', address));
+  if (shardKey === undefined) return { ordinal, slot, tenant, id };
+  assertShardKey(shardKey);
+  return { ordinal, slot, tenant, id: `${shardKey}${KEY_END}${id}` };
+}
+
+/** A record as callers know it. */
+export function publicRecord<T extends { readonly id: string }>(
+  { config }: CollectionEntry,
+  record: T,
+): T & { readonly shardKey?: string } {
+  if (config.routing !== 'shardKey') return record;
+  const end = record.id.indexOf(KEY_END);
+  return { ...record, shardKey: record.id.slice(0, end), id: record.id.slice(end + 1) };
+}
+
+/** The same list where callers know its records as shards do. */
+export function publicRecords<T extends { readonly id: string }>(
+  collection: CollectionEntry,
+  records: readonly T[],
+): readonly T[] {
+  if (collection.config.routing !== 'shardKey') return records;
+  return records.map((record) => publicRecord(collection, record));
+}
+
+function assertShardKey(shardKey: string): void {
+  if (shardKey !== '' && !shardKey.includes(KEY_END)) return;
+  const message = 'A shard key has at least one character, and none that is zero';
+  throw new FlotillaError('INVALID_REQUEST', message, { field: 'shardKey' });
+}
