@@ -10,16 +10,17 @@ import type {
   ReadmitNodeResponse,
   ReplicaResponse,
 } from '../shared/codec/replica-messages.js';
+import type { Routes, RoutesRequest } from '../shared/codec/routes-messages.js';
 import type { HitMessage, ShardSummary } from '../shared/codec/search-messages.js';
-import type { VerifyResponse } from '../shared/codec/verify-messages.js';
-import type { ScrollPosition } from '../shared/scroll-position.js';
 import type {
-  CollectionConfig,
-  ReadConsistency,
-  Version,
-  WriteCondition,
-  WriteOutcome,
-} from '../shared/types.js';
+  CountTenantsResponse,
+  TenantChangeResponse,
+  TenantsDescription,
+} from '../shared/codec/tenant-messages.js';
+import type { VerifyResponse } from '../shared/codec/verify-messages.js';
+import type { Consistency, SeenShard, ServedShard } from '../shared/consistency.js';
+import type { ScrollPosition } from '../shared/scroll-position.js';
+import type { CollectionConfig, Version, WriteCondition, WriteOutcome } from '../shared/types.js';
 
 export interface CallOptions {
   /** The backend answers or rejects within this time, counted from the call. */
@@ -28,17 +29,30 @@ export interface CallOptions {
   readonly signal: AbortSignal;
 }
 
-export interface WriteOptions extends CallOptions {
+/** Whose records a call is about. */
+export interface TenantScope {
+  /** @default '' whose records are those of nobody */
+  readonly tenant?: string | undefined;
+}
+
+export interface WriteOptions extends CallOptions, TenantScope {
   /** Absent where the caller gave none: the backend makes one of its own. */
   readonly idempotencyKey?: RequestKey | undefined;
   /** Who sends the write again after an unknown outcome. 'client' comes with a key only. */
   readonly retry: 'client' | 'router';
 }
 
-export interface ReadOptions extends CallOptions {
-  readonly consistency: ReadConsistency;
+export interface ReadOptions extends CallOptions, TenantScope {
+  /** The records of all tenants. @default false */
+  readonly allTenants?: boolean | undefined;
+  readonly consistency: Consistency;
   /** Who tries another node where this one reaches no replica. @default 'router' */
   readonly retry?: 'client' | 'router' | undefined;
+}
+
+export interface FetchOptions extends Omit<ReadOptions, 'allTenants'> {
+  /** One per id, where records are routed by shard key. */
+  readonly shardKeys?: readonly string[] | undefined;
 }
 
 export interface SearchOptions extends ReadOptions {
@@ -53,6 +67,8 @@ export interface NewRecord {
   readonly condition?: WriteCondition | undefined;
   /** 0 for ever. @default what the collection says */
   readonly ttlMs?: number | undefined;
+  /** Where records are routed by shard key. */
+  readonly shardKey?: string | undefined;
 }
 
 export interface RecordPatch {
@@ -60,15 +76,22 @@ export interface RecordPatch {
   /** An encoded Struct. */
   readonly metadata: Uint8Array;
   readonly condition?: WriteCondition | undefined;
+  /** As in `NewRecord`. */
+  readonly shardKey?: string | undefined;
 }
 
 export interface DeleteOptions extends WriteOptions {
   /** One per id. */
   readonly ifVersions?: readonly (Version | undefined)[] | undefined;
+  /** As in `FetchOptions`. */
+  readonly shardKeys?: readonly string[] | undefined;
 }
 
 export interface StoredRecord {
   readonly id: string;
+  readonly tenant?: string | undefined;
+  /** As in `NewRecord`. */
+  readonly shardKey?: string | undefined;
   readonly version: Version;
   /** Absent where it lives for ever. */
   readonly expiresAtMs?: number;
@@ -80,6 +103,8 @@ export interface StoredRecord {
 export interface BackendQuery {
   readonly vector?: Uint8Array;
   readonly id?: string;
+  /** Of the record of that id. */
+  readonly shardKey?: string;
   readonly k: number;
   readonly offset: number;
   /** 0 for the default. */
@@ -100,7 +125,29 @@ export interface BackendScroll {
   readonly includeMetadata: boolean;
 }
 
-export interface ScrollAnswer {
+/** What every read tells beside what it found. */
+export interface ReadSource {
+  /** Where each shard's part comes from. */
+  readonly served: readonly ServedShard[];
+}
+
+export interface FetchAnswer extends ReadSource {
+  /** One element per id, in order, `undefined` where there is no such record. */
+  readonly records: readonly (StoredRecord | undefined)[];
+}
+
+export interface CountAnswer extends ReadSource {
+  readonly count: number;
+}
+
+export interface WriteAnswer {
+  /** One per record, in order. */
+  readonly outcomes: readonly WriteOutcome[];
+  /** How far each shard's log had to be applied for that. */
+  readonly written: readonly SeenShard[];
+}
+
+export interface ScrollAnswer extends ReadSource {
   readonly records: readonly StoredRecord[];
   /** Where the next page begins; absent after the last one. */
   readonly next?: ScrollPosition;
@@ -109,11 +156,13 @@ export interface ScrollAnswer {
 
 export interface DeleteByFilterAnswer {
   readonly deletedCount: number;
+  /** As in `WriteAnswer`. */
+  readonly written: readonly SeenShard[];
   /** Where to go on; absent where everything was looked at. */
   readonly next?: ScrollPosition;
 }
 
-export interface SearchAnswer {
+export interface SearchAnswer extends ReadSource {
   /** One list per query, nearest first, offset and threshold already applied. */
   readonly results: readonly (readonly HitMessage[])[];
   readonly shards: ShardSummary;
@@ -135,38 +184,37 @@ export interface RecordsBackend {
     collection: string,
     records: readonly NewRecord[],
     options: WriteOptions,
-  ): Promise<{ readonly outcomes: readonly WriteOutcome[] }>;
+  ): Promise<WriteAnswer>;
   patch(
     collection: string,
     patches: readonly RecordPatch[],
     options: WriteOptions,
-  ): Promise<{ readonly outcomes: readonly WriteOutcome[] }>;
-  delete(
-    collection: string,
-    ids: readonly string[],
-    options: DeleteOptions,
-  ): Promise<{ readonly outcomes: readonly WriteOutcome[] }>;
-  /** One element per id, in order, `undefined` where there is no such record. */
+  ): Promise<WriteAnswer>;
+  delete(collection: string, ids: readonly string[], options: DeleteOptions): Promise<WriteAnswer>;
   fetch(
     collection: string,
     ids: readonly string[],
     include: { readonly values: boolean; readonly metadata: boolean },
-    options: ReadOptions,
-  ): Promise<readonly (StoredRecord | undefined)[]>;
+    options: FetchOptions,
+  ): Promise<FetchAnswer>;
   search(
     collection: string,
     queries: readonly BackendQuery[],
     options: SearchOptions,
   ): Promise<SearchAnswer>;
   /** Of all records, or of those that match the filter. */
-  count(collection: string, filter: Uint8Array | undefined, options: ReadOptions): Promise<number>;
+  count(
+    collection: string,
+    filter: Uint8Array | undefined,
+    options: ReadOptions,
+  ): Promise<CountAnswer>;
   /** One page, by id. */
   scroll(collection: string, query: BackendScroll, options: ReadOptions): Promise<ScrollAnswer>;
   /** Ends well before its time is over. Rejects only when nothing was deleted. */
   deleteByFilter(
     collection: string,
     selection: { readonly filter: Uint8Array; readonly after?: ScrollPosition },
-    options: CallOptions,
+    options: CallOptions & TenantScope,
   ): Promise<DeleteByFilterAnswer>;
   explain(
     collection: string,
@@ -175,8 +223,40 @@ export interface RecordsBackend {
   ): Promise<ExplainResponse>;
 }
 
+/** What is done to the tenant directory. */
+export type TenantAction =
+  | { readonly kind: 'assignTenant'; readonly tenant: string; readonly shardId: number }
+  | { readonly kind: 'releaseTenant'; readonly tenant: string }
+  | { readonly kind: 'dedicateShard' | 'shareShard'; readonly shardId: number };
+
+export interface TenantPage {
+  /** Only tenants after this one. */
+  readonly after?: string;
+  readonly limit: number;
+}
+
+/** Looking after tenants. Everything rejects with `FlotillaError`. */
+export interface TenantAdmin {
+  /**
+   * Resolves when the change holds, on all shards. Rejects with TENANT_HAS_DATA, SHARD_NOT_FOUND,
+   * TENANT_CHANGE_IN_PROGRESS.
+   */
+  changeTenants(
+    action: TenantAction,
+    by: string,
+    options: CallOptions,
+  ): Promise<TenantChangeResponse>;
+  describeTenants(options: CallOptions): Promise<TenantsDescription>;
+  /** Of all tenants that have records in the collection, one page. */
+  countTenants(
+    collection: string,
+    page: TenantPage,
+    options: CallOptions,
+  ): Promise<CountTenantsResponse>;
+}
+
 /** Looking after collections and the cluster. Everything rejects with `FlotillaError`. */
-export interface ClusterAdmin {
+export interface ClusterAdmin extends TenantAdmin {
   /** The same settings again succeed; others are COLLECTION_EXISTS. */
   createCollection(config: CollectionConfig, options: CallOptions): Promise<CollectionInfo>;
   dropCollection(name: string, options: CallOptions): Promise<void>;
@@ -184,6 +264,8 @@ export interface ClusterAdmin {
   listCollections(options: CallOptions): Promise<readonly CollectionInfo[]>;
   describeCollection(name: string, options: CallOptions): Promise<CollectionInfo>;
   status(options: CallOptions): Promise<ClusterStatus>;
+  /** What this node knows, without asking others. Throws NODE_NOT_READY. */
+  routes(request: RoutesRequest): Routes;
   /** Compares the replicas of all shards. `collection` is a name; absent for all of them. */
   verify(
     scope: { readonly collection?: string; readonly deep: boolean },

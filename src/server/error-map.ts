@@ -13,11 +13,17 @@ export interface GrpcStatus {
 
 /** The status and its trailer. Header tables are small: a long message is cut in `details`. */
 export function toGrpcStatus(error: FlotillaError): GrpcStatus {
+  const { code, status } = toStreamedStatus(error);
+  const metadata = new Metadata();
+  metadata.set(STATUS_DETAILS_KEY, status);
+  return { code, details: clipped(error.message), metadata };
+}
+
+/** The code and the encoded google.rpc.Status of a call on a stream: what the trailer holds. */
+export function toStreamedStatus(error: FlotillaError): { code: number; status: Buffer } {
   const code = grpcCode(error.code);
   const body = { ...error.body, message: clipped(error.message) };
-  const metadata = new Metadata();
-  metadata.set(STATUS_DETAILS_KEY, encodeStatusDetails(code, body));
-  return { code, details: body.message, metadata };
+  return { code, status: encodeStatusDetails(code, body) };
 }
 
 /** Any thrown value as a `FlotillaError`; bytes that cannot be read are the caller's fault. */

@@ -11,9 +11,11 @@ import { HealthService } from './health.js';
 import { Listener } from './listener.js';
 import type { ServerMetrics } from './metrics.js';
 import { addReflection } from './reflection.js';
+import { ServedStreams } from './served-streams.js';
 import { clusterService } from './services/cluster.js';
 import { collectionsService } from './services/collections.js';
 import { recordsService } from './services/records.js';
+import { tenantsService } from './services/tenants.js';
 import { UnaryCalls } from './unary-calls.js';
 
 /** Slightly too large a request is read, so that its error can name the limit. */
@@ -38,6 +40,8 @@ export interface GrpcServerOptions {
   readonly inflightMax?: number;
   /** Bytes of the requests worked on at once; more are refused. @default LIMITS.inflightBytesMax */
   readonly inflightBytesMax?: number;
+  /** Calls on one stream at once; more are refused. @default LIMITS.streamCallsMax */
+  readonly streamCallsMax?: number;
   /** For calls without a deadline. @default 10,000 */
   readonly defaultTimeoutMs?: number;
 }
@@ -47,6 +51,7 @@ type Handlers = Record<string, handleUnaryCall<Buffer, Buffer>>;
 export class GrpcServer {
   readonly #server: Server;
   readonly #listener: Listener;
+  readonly #streams: ServedStreams;
   readonly #health: HealthService;
   readonly #scheduler: Environment['scheduler'];
   #closed: Promise<void> | undefined;
@@ -54,11 +59,13 @@ export class GrpcServer {
   private constructor(
     server: Server,
     listener: Listener,
+    streams: ServedStreams,
     health: HealthService,
     scheduler: Environment['scheduler'],
   ) {
     this.#server = server;
     this.#listener = listener;
+    this.#streams = streams;
     this.#health = health;
     this.#scheduler = scheduler;
   }
@@ -74,11 +81,19 @@ export class GrpcServer {
     const calls = unaryCalls(options);
     addService(server, SERVICES.collections, collectionsService(calls, options.admin));
     addService(server, SERVICES.cluster, clusterService(calls, options.admin));
+    addService(server, SERVICES.tenants, tenantsService(calls, options.admin));
     addService(
       server,
       SERVICES.records,
       recordsService(calls, options.records, environment.clock, () => metrics.searchDegraded()),
     );
+    const streams = new ServedStreams({
+      calls,
+      scheduler: environment.scheduler,
+      authenticator,
+      callsMax: options.streamCallsMax ?? LIMITS.streamCallsMax.value,
+    });
+    streams.addTo(server);
     const health = new HealthService();
     health.addTo(server);
     addReflection(server);
@@ -92,7 +107,7 @@ export class GrpcServer {
       inflight: () => calls.inflight,
       connections: () => listener.connections,
     });
-    return new GrpcServer(server, listener, health, environment.scheduler);
+    return new GrpcServer(server, listener, streams, health, environment.scheduler);
   }
 
   /** "host:port" as really bound. */
@@ -117,6 +132,7 @@ export class GrpcServer {
   async #drain(limitMs: number): Promise<void> {
     this.#health.setServing(false);
     const stopped = this.#listener.stop();
+    this.#streams.drain();
     const drained = new Promise<void>((resolve) => this.#server.tryShutdown(() => resolve()));
     const giveUp = new AbortController();
     await Promise.race([

@@ -1,10 +1,11 @@
 /** The standard health service, grpc.health.v1.Health: the whole server ('') and each service. */
 import type { Server } from '@grpc/grpc-js';
 import { HealthImplementation } from 'grpc-health-check';
+import { CALLS_SERVICE } from '../shared/codec/call-stream-messages.js';
 import { SERVICES } from '../shared/codec/public-api.js';
 
 export class HealthService {
-  readonly #names = ['', ...Object.values(SERVICES)];
+  readonly #names = ['', ...Object.values(SERVICES), CALLS_SERVICE];
   readonly #health = new HealthImplementation();
 
   constructor() {

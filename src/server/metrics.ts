@@ -47,6 +47,8 @@ export class ServerMetrics {
   readonly #fanOut: Histogram;
   readonly #merge: Histogram;
   readonly #expired: Counter;
+  /** How often replicas were asked, by operation, on this node and on others. */
+  readonly #shardCalls = new Map<string, { local: number; remote: number }>();
 
   constructor({ registry, version, nodeId }: ServerMetricsOptions) {
     const registers = [registry];
@@ -94,6 +96,20 @@ export class ServerMetrics {
       labelNames: ['shard'],
       registers,
     });
+    const shardCalls = this.#shardCalls;
+    new Counter({
+      name: 'flotilla_shard_calls_total',
+      help: 'Replicas that the router has asked, on this node (local) or another one (remote).',
+      labelNames: ['operation', 'place'],
+      registers,
+      collect() {
+        this.reset();
+        for (const [operation, { local, remote }] of shardCalls) {
+          this.inc({ operation, place: 'local' }, local);
+          this.inc({ operation, place: 'remote' }, remote);
+        }
+      },
+    });
     new Gauge({
       name: 'flotilla_build_info',
       help: 'Always 1; the labels say which node runs which version.',
@@ -123,6 +139,16 @@ export class ServerMetrics {
 
   searchDegraded(): void {
     this.#degradedSearches.inc();
+  }
+
+  /** For the router: a replica was asked. A number here, a sample when it is scraped: it is hot. */
+  shardAsked(operation: string, place: 'local' | 'remote'): void {
+    let counts = this.#shardCalls.get(operation);
+    if (counts === undefined) {
+      counts = { local: 0, remote: 0 };
+      this.#shardCalls.set(operation, counts);
+    }
+    counts[place]++;
   }
 
   /** For the router: time until the last shard of a search has answered. */

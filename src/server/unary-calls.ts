@@ -1,10 +1,12 @@
 /**
- * The path of every unary call: limit, decode, handle, encode, answer, measure. It is the ceiling
- * of what a node can serve, so nothing else is done here.
+ * The path of every call: limit, decode, handle, encode, answer, measure; the same for one that
+ * comes as a unary call and for one of many on a stream. It is the ceiling of what a node can
+ * serve, so nothing else is done here.
  */
 import { setMaxListeners } from 'node:events';
 import type { handleUnaryCall, Metadata, ServerUnaryCall, sendUnaryData } from '@grpc/grpc-js';
 import type { ApiMethod } from '../shared/codec/public-api.js';
+import { TIMEOUT_MS_MAX } from '../shared/deadline.js';
 import type { Clock, Scheduler, Timer } from '../shared/environment.js';
 import type { ErrorCode } from '../shared/error-codes.js';
 import { FlotillaError } from '../shared/errors.js';
@@ -46,12 +48,34 @@ interface Endpoint {
   readonly run: (request: Buffer, call: ActiveCall, headers: Metadata) => Promise<Buffer>;
 }
 
-/** Turns typed handlers into those that grpc-js calls, with messages as plain buffers. */
+/** A call as it has arrived, over whichever transport. */
+export interface ArrivedCall {
+  readonly request: Buffer;
+  readonly headers: Metadata;
+  /** What is left of the caller's deadline; infinite where it set none. */
+  readonly timeoutMs: number;
+}
+
+/** Told once, how the call has ended. */
+export type Settle = (error: FlotillaError | undefined, answer?: Buffer) => void;
+
+/** A call that is being worked on. */
+export interface RunningCall {
+  /** Ends it with CANCELLED or DEADLINE_EXCEEDED, unless it has ended. */
+  cancel(deadlinePassed: boolean): void;
+}
+
+/**
+ * Turns typed handlers into those that grpc-js calls, with messages as plain buffers, and answers
+ * the same calls where they come over a stream.
+ */
 export class UnaryCalls {
   readonly #options: UnaryCallsOptions;
   readonly #defaultTimeoutMs: number;
   readonly #inflightMax: number;
   readonly #inflightBytesMax: number;
+  /** By path. */
+  readonly #endpoints = new Map<string, Endpoint>();
   #inflight = 0;
   #inflightBytes = 0;
 
@@ -77,46 +101,75 @@ export class UnaryCalls {
       run: async (request, call, headers) =>
         encodeResponse(await handler(decodeRequest(request), call, headers)),
     };
-    return (call, callback) => this.#serve(endpoint, call, callback);
+    this.#endpoints.set(method.path, endpoint);
+    return (call, callback) => this.#serveUnary(endpoint, call, callback);
   }
 
-  #serve(
+  /**
+   * Serves a call that has come over a stream, where nobody else keeps its deadline. `settle` may
+   * be called before this returns.
+   */
+  serveStreamed(path: string, call: ArrivedCall, settle: Settle): RunningCall | undefined {
+    const endpoint = this.#endpoints.get(path);
+    if (endpoint === undefined) {
+      // The words of grpc-js for a unary call.
+      const message = `The server does not implement the method ${path}`;
+      settle(new FlotillaError('UNIMPLEMENTED', message));
+      return undefined;
+    }
+    const active = this.#begin(endpoint, call, settle);
+    active.limitTo(this.#options.scheduler);
+    return active;
+  }
+
+  #serveUnary(
     endpoint: Endpoint,
     call: ServerUnaryCall<Buffer, Buffer>,
     callback: sendUnaryData<Buffer>,
   ): void {
     const { clock, scheduler } = this.#options;
-    const startedMs = clock.monotonicMs();
+    const { request, metadata: headers } = call;
     const deadlineMs = Number(call.getDeadline());
-    const leftMs = deadlineMs - clock.wallMs();
-    const active = new ActiveCall(
-      leftMs === Number.POSITIVE_INFINITY ? this.#defaultTimeoutMs : leftMs,
-      (error, answer) => {
-        this.#inflight--;
-        this.#inflightBytes -= call.request.length;
-        if (error === undefined) callback(null, answer);
-        else callback(toGrpcStatus(error));
-        const seconds = (clock.monotonicMs() - startedMs) / 1_000;
-        this.#options.onFinished(endpoint.name, error?.code ?? 'OK', seconds);
-      },
-    );
-    this.#inflight++;
-    this.#inflightBytes += call.request.length;
+    const timeoutMs = deadlineMs - clock.wallMs();
+    const active = this.#begin(endpoint, { request, headers, timeoutMs }, (error, answer) => {
+      if (error === undefined) callback(null, answer);
+      else callback(toGrpcStatus(error));
+    });
     // Also emitted by grpc-js when a deadline passes, and after every answer.
     call.once('cancelled', () => active.cancel(clock.wallMs() >= deadlineMs));
     // grpc-js keeps the caller's deadline, nobody else ours.
-    if (leftMs === Number.POSITIVE_INFINITY) active.limitTo(scheduler);
-    this.#start(endpoint, call, active);
+    if (timeoutMs === Number.POSITIVE_INFINITY) active.limitTo(scheduler);
   }
 
-  async #start(
+  /** The one way on which calls of all transports are counted, admitted, run and measured. */
+  #begin(endpoint: Endpoint, call: ArrivedCall, settle: Settle): ActiveCall {
+    const { clock, onFinished } = this.#options;
+    const { request, timeoutMs } = call;
+    const startedMs = clock.monotonicMs();
+    const active = new ActiveCall(
+      timeoutMs === Number.POSITIVE_INFINITY ? this.#defaultTimeoutMs : timeoutMs,
+      (error, answer) => {
+        this.#inflight--;
+        this.#inflightBytes -= request.length;
+        settle(error, answer);
+        const seconds = (clock.monotonicMs() - startedMs) / 1_000;
+        onFinished(endpoint.name, error?.code ?? 'OK', seconds);
+      },
+    );
+    this.#inflight++;
+    this.#inflightBytes += request.length;
+    void this.#run(endpoint, call, active);
+    return active;
+  }
+
+  async #run(
     endpoint: Endpoint,
-    { request, metadata }: ServerUnaryCall<Buffer, Buffer>,
+    { request, headers }: ArrivedCall,
     active: ActiveCall,
   ): Promise<void> {
     try {
       this.#admit(request, active);
-      active.succeed(await endpoint.run(request, active, metadata));
+      active.succeed(await endpoint.run(request, active, headers));
     } catch (thrown) {
       const error = toApiError(thrown);
       if (error.reason === 'INTERNAL') {
@@ -143,18 +196,15 @@ export class UnaryCalls {
 }
 
 /** A call that is being worked on: settles once, whatever comes first. */
-class ActiveCall implements CallOptions {
+class ActiveCall implements CallOptions, RunningCall {
   readonly timeoutMs: number;
   readonly #wholeTimeoutMs: number;
-  readonly #settle: (error: FlotillaError | undefined, answer?: Buffer) => void;
+  readonly #settle: Settle;
   #settled = false;
   #timer: Timer | undefined;
   #controller: AbortController | undefined;
 
-  constructor(
-    timeoutMs: number,
-    settle: (error: FlotillaError | undefined, answer?: Buffer) => void,
-  ) {
+  constructor(timeoutMs: number, settle: Settle) {
     this.#wholeTimeoutMs = timeoutMs;
     // A partial answer must still arrive in time.
     this.timeoutMs = timeoutMs - Math.min(ANSWER_RESERVE_MS, timeoutMs / 10);
@@ -172,8 +222,11 @@ class ActiveCall implements CallOptions {
     return this.#controller.signal;
   }
 
+  /** Ends the call when its time is up, which nobody else does. */
   limitTo(scheduler: Scheduler): void {
-    this.#timer = scheduler.after(this.#wholeTimeoutMs, () => this.cancel(true));
+    if (this.#settled) return;
+    const delayMs = Math.min(this.#wholeTimeoutMs, TIMEOUT_MS_MAX);
+    this.#timer = scheduler.after(delayMs, () => this.cancel(true));
   }
 
   cancel(deadlinePassed: boolean): void {

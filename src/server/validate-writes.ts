@@ -4,6 +4,7 @@ import type { DeleteRequest, PatchRequest, UpsertRequest } from '../shared/codec
 import type { CollectionConfig, Version, WriteCondition } from '../shared/types.js';
 import type { NewRecord, RecordPatch } from './backend.js';
 import { checkIdsToDelete, checkMetadata, checkRecordIds, checkRecords } from './validate.js';
+import { checkShardKey } from './validate-tenants.js';
 
 const VERSION_FORM = /^\d{1,20}$/;
 const VERSION_MAX = 2n ** 64n - 1n;
@@ -15,25 +16,27 @@ export function checkUpsert(
 ): readonly NewRecord[] {
   if (mode === 'unknown') throw invalidField('mode', 'is none of insert-only, update-only');
   checkRecords(records, collection);
-  return records.map(({ id, values, metadata, ifVersion, ttlMs }, index) => {
+  return records.map(({ id, values, metadata, ifVersion, ttlMs, shardKey }, index) => {
     const field = `records[${index}]`;
     if (ttlMs !== undefined) checkAtMost('ttlMsMax', ttlMs, `${field}.ttlMs`);
     const version = versionOf(ifVersion, `${field}.ifVersion`);
     if (version !== undefined && mode === 'insert-only') {
       throw invalidField(`${field}.ifVersion`, 'is set, and the mode only inserts, leave one out');
     }
-    return { id, values, metadata, condition: conditionOf(version, mode), ttlMs };
+    const key = checkShardKey(shardKey, `${field}.shardKey`);
+    return { id, values, metadata, condition: conditionOf(version, mode), ttlMs, ...key };
   });
 }
 
 /** What a patch changes. */
 export function checkPatches({ patches }: PatchRequest): readonly RecordPatch[] {
   checkRecordIds('patchRecordsMax', patches, 'patches');
-  return patches.map(({ id, metadata, ifVersion }, index) => {
+  return patches.map(({ id, metadata, ifVersion, shardKey }, index) => {
     const field = `patches[${index}]`;
     checkMetadata(metadata, `${field}.metadata`);
     const version = versionOf(ifVersion, `${field}.ifVersion`);
-    return { id, metadata, condition: conditionOf(version, undefined) };
+    const key = checkShardKey(shardKey, `${field}.shardKey`);
+    return { id, metadata, condition: conditionOf(version, undefined), ...key };
   });
 }
 
@@ -41,8 +44,9 @@ export function checkPatches({ patches }: PatchRequest): readonly RecordPatch[] 
 export function checkDelete({
   ids,
   ifVersions = [],
+  shardKeys,
 }: DeleteRequest): readonly (Version | undefined)[] {
-  checkIdsToDelete(ids);
+  checkIdsToDelete(ids, shardKeys);
   if (ifVersions.length > 0 && ifVersions.length !== ids.length) {
     throw invalidField(
       'ifVersions',

@@ -9,12 +9,14 @@ import type { CollectionRequest, IndexedFieldRequest } from '../shared/codec/adm
 import type { RecordMessage, RequestedConsistency } from '../shared/codec/api-messages.js';
 import type { RequestKey } from '../shared/codec/command.js';
 import { decodeFilter } from '../shared/codec/filter-bytes.js';
+import type { RequestedFreshness } from '../shared/codec/freshness-messages.js';
 import type { GroupRequest } from '../shared/codec/replica-messages.js';
 import { decodeCursor } from '../shared/codec/scroll-cursor.js';
 import type { DeleteByFilterRequest, ScrollRequest } from '../shared/codec/scroll-messages.js';
 import type { SearchQueryMessage } from '../shared/codec/search-messages.js';
 import { structFault, validateStruct } from '../shared/codec/struct.js';
 import { collectionSettingsFault } from '../shared/collection-settings.js';
+import type { Consistency } from '../shared/consistency.js';
 import { FlotillaError, isFlotillaError } from '../shared/errors.js';
 import { LIMITS, type LimitName } from '../shared/limits.js';
 import type { ScrollPosition } from '../shared/scroll-position.js';
@@ -23,10 +25,12 @@ import {
   FIELD_TYPES,
   type IndexedField,
   METRICS,
+  PLACEMENT_NAMES,
   READ_CONSISTENCIES,
-  type ReadConsistency,
+  ROUTINGS,
 } from '../shared/types.js';
 import type { BackendQuery, BackendScroll, GroupName } from './backend.js';
+import { checkShardKey } from './validate-tenants.js';
 
 /**
  * The greatest squared length of a vector: up to it no distance of two vectors, nor any sum on the
@@ -45,6 +49,13 @@ const DEFAULT_SCROLL_LIMIT = 100;
 export function checkCollectionConfig(request: CollectionRequest): CollectionConfig {
   const { name, dimension, metric = 'cosine', m, efConstruction, ttlMs = 0 } = request;
   if (metric === 'unknown') throw invalidField('config.metric', `is none of ${METRICS.join(', ')}`);
+  const { routing = 'id', placement = 'ring', splitPoints } = request;
+  if (routing === 'unknown') {
+    throw invalidField('config.routing', `is none of ${ROUTINGS.join(', ')}`);
+  }
+  if (placement === 'unknown') {
+    throw invalidField('config.placement', `is none of ${PLACEMENT_NAMES.join(', ')}`);
+  }
   const config = {
     name,
     dimension,
@@ -53,6 +64,9 @@ export function checkCollectionConfig(request: CollectionRequest): CollectionCon
     efConstruction: efConstruction === 0 ? DEFAULT_EF_CONSTRUCTION : efConstruction,
     indexedFields: request.indexedFields.map(typedField),
     ...(ttlMs > 0 && { ttlMs }),
+    ...(routing !== 'id' && { routing }),
+    ...(placement !== 'ring' && { placement }),
+    ...(splitPoints !== undefined && { splitPoints }),
   };
   const fault = collectionSettingsFault(config);
   if (fault !== undefined) throw fault;
@@ -80,20 +94,20 @@ export function checkRecords(
 /** How many records a write has, and their ids, which must be distinct. */
 export function checkRecordIds(
   limit: LimitName,
-  records: readonly { readonly id: string }[],
+  records: readonly { readonly id: string; readonly shardKey?: string | undefined }[],
   field: string,
 ): void {
   checkBatchSize(limit, records.length, field);
   for (const [index, { id }] of records.entries()) checkId(id, `${field}[${index}].id`);
-  const repeated = indexOfRepeated(records.map(({ id }) => id));
+  const repeated = indexOfRepeated(records.map(({ id, shardKey }) => identityOf(id, shardKey)));
   if (repeated !== undefined) throw duplicateId(`${field}[${repeated}].id`);
 }
 
 /** The ids of one delete. */
-export function checkIdsToDelete(ids: readonly string[]): void {
+export function checkIdsToDelete(ids: readonly string[], shardKeys: readonly string[] = []): void {
   checkBatchSize('deleteIdsMax', ids.length, 'ids');
   for (const [index, id] of ids.entries()) checkId(id, `ids[${index}]`);
-  const repeated = indexOfRepeated(ids);
+  const repeated = indexOfRepeated(ids.map((id, index) => identityOf(id, shardKeys[index])));
   if (repeated !== undefined) throw duplicateId(`ids[${repeated}]`);
 }
 
@@ -155,10 +169,39 @@ export function checkChangeId(changeId: number): void {
   if (changeId === 0) throw invalidField('changeId', 'is missing, the status shows it');
 }
 
+/** The two fields of a read that say how fresh it is to be. */
+export interface FreshnessRequest {
+  readonly consistency?: RequestedConsistency;
+  readonly freshness?: RequestedFreshness;
+}
+
 /** How fresh a read is to be. */
-export function checkConsistency(consistency: RequestedConsistency): ReadConsistency {
-  if (consistency !== 'unknown') return consistency ?? 'strong';
-  throw invalidField('consistency', `is none of ${READ_CONSISTENCIES.join(', ')}`);
+export function checkConsistency({ consistency, freshness }: FreshnessRequest): Consistency {
+  if (consistency === 'unknown') {
+    throw invalidField('consistency', `is none of ${READ_CONSISTENCIES.join(', ')}`);
+  }
+  if (freshness === undefined) return consistency ?? 'strong';
+  if (consistency !== undefined) {
+    throw invalidField('freshness', 'and consistency are both set, leave one out');
+  }
+  if (freshness === 'eventual') return freshness;
+  if ('boundedMs' in freshness) {
+    const { boundedMs } = freshness;
+    if (boundedMs === 0) throw invalidField('freshness.boundedMs', 'is 0, read strongly instead');
+    checkAtMost('boundedMsMax', boundedMs, 'freshness.boundedMs');
+    return freshness;
+  }
+  const field = 'freshness.session.shards';
+  const { session } = freshness;
+  checkAtMost('shardsMax', session.length, field);
+  const repeated = indexOfRepeated(session.map(({ shardId }) => shardId));
+  if (repeated !== undefined)
+    throw invalidField(`${field}[${repeated}]`, 'is a shard named before');
+  for (const [index, seen] of session.entries()) {
+    checkSafe(seen.appliedIndex, `${field}[${index}].appliedIndex`);
+    checkSafe(seen.ownershipVersion, `${field}[${index}].ownershipVersion`);
+  }
+  return freshness;
 }
 
 /** One query on `collection`; `field` is its path in the request. */
@@ -224,10 +267,10 @@ function positionOf(cursor: string): { readonly after?: ScrollPosition } {
 }
 
 function checkTarget(
-  { vector, id }: SearchQueryMessage,
+  { vector, id, shardKey }: SearchQueryMessage,
   collection: CollectionConfig,
   field: string,
-): { readonly vector: Uint8Array } | { readonly id: string } {
+): { readonly vector: Uint8Array } | { readonly id: string; readonly shardKey?: string } {
   if (id === undefined) {
     if (vector.length === 0) throw invalidField(field, 'has neither a vector nor an id');
     checkVector(vector, collection, `${field}.vector`);
@@ -235,7 +278,7 @@ function checkTarget(
   }
   if (vector.length > 0) throw invalidField(field, 'has both a vector and an id, leave one out');
   checkId(id, `${field}.id`);
-  return { id };
+  return { id, ...checkShardKey(shardKey, `${field}.shardKey`) };
 }
 
 function checkWindow({ k, offset }: SearchQueryMessage, field: string): void {
@@ -303,6 +346,11 @@ export function checkMetadata(metadata: Uint8Array, field: string): void {
   }
 }
 
+/** What names a record of one tenant. */
+function identityOf(id: string, shardKey: string | undefined): string {
+  return shardKey === undefined || shardKey === '' ? id : `${shardKey}\0${id}`;
+}
+
 function checkBatchSize(limit: LimitName, count: number, field: string): void {
   if (count === 0) throw invalidField(field, 'is empty, send at least one');
   checkAtMost(limit, count, field);
@@ -312,8 +360,8 @@ function checkSafe(value: number, field: string): void {
   if (!Number.isSafeInteger(value)) throw invalidField(field, 'is above 2^53 - 1');
 }
 
-function indexOfRepeated(values: readonly string[]): number | undefined {
-  const seen = new Set<string>();
+function indexOfRepeated(values: readonly (string | number)[]): number | undefined {
+  const seen = new Set<string | number>();
   for (const [index, value] of values.entries()) {
     if (seen.has(value)) return index;
     seen.add(value);

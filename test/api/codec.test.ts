@@ -18,7 +18,9 @@ import { LIMITS } from '../../src/shared/limits.js';
 import {
   FIELD_TYPES,
   METRICS,
+  PLACEMENT_NAMES,
   READ_CONSISTENCIES,
+  ROUTINGS,
   type WriteOutcome,
 } from '../../src/shared/types.js';
 
@@ -99,9 +101,16 @@ const requestKey = fc.record({
   sequence: large,
   lowestUnanswered: large,
 });
+/** Absent and empty are the same. */
+const someText = maybe(text.filter((one) => one !== ''));
+const tenantFields = { tenant: someText, allTenants: maybe(fc.constant(true)) };
+const writeTenant = { tenant: someText };
+const owner = { tenant: someText, shardKey: someText };
+const shardKeys = fc.array(text, { maxLength: 3 });
 const query: fc.Arbitrary<search.SearchQueryMessage> = fc.record({
   vector: values,
   id: maybe(text),
+  shardKey: someText,
   k: count,
   offset: count,
   ef: count,
@@ -111,6 +120,7 @@ const query: fc.Arbitrary<search.SearchQueryMessage> = fc.record({
   includeMetadata: maybe(fc.boolean()),
 });
 const hit: fc.Arbitrary<search.HitMessage> = fc.record({
+  ...owner,
   id: text,
   distance: float,
   version,
@@ -118,6 +128,7 @@ const hit: fc.Arbitrary<search.HitMessage> = fc.record({
   metadata: maybe(metadata),
 });
 const stored = fc.record({
+  ...owner,
   id: text,
   version,
   expiresAtMs: maybe(large),
@@ -153,11 +164,19 @@ const collection: fc.Arbitrary<admin.CollectionRequest> = fc.record({
     maxLength: 4,
   }),
   ttlMs: maybe(fc.integer({ min: 1, max: 2 ** 40 })),
+  // What is the default is not written out.
+  routing: maybe(fc.constantFrom('shardKey', 'tenant')),
+  placement: maybe(fc.constantFrom('modulo', 'rendezvous', 'virtual-shards', 'range')),
+  splitPoints: maybe(fc.array(text, { minLength: 1, maxLength: 3 })),
 });
+const tenantChange = { tenant: text, shardId: maybe(count), by: text };
 const info: fc.Arbitrary<admin.CollectionInfo> = fc.record({
-  config: collection.map(({ ttlMs, ...config }) => ({
+  config: collection.map(({ ttlMs, routing, placement, splitPoints, ...config }) => ({
     ...config,
     ...(ttlMs !== undefined && { ttlMs }),
+    ...((routing === 'shardKey' || routing === 'tenant') && { routing }),
+    ...(placement === 'modulo' || placement === 'range' ? { placement } : {}),
+    ...(splitPoints !== undefined && { splitPoints }),
     metric: config.metric === undefined || config.metric === 'unknown' ? 'dot' : config.metric,
     indexedFields: config.indexedFields.flatMap(({ path, type }) => (type ? [{ path, type }] : [])),
   })),
@@ -239,6 +258,17 @@ const node = fc.record({
   distancesPerSecond: count,
 });
 
+/** The words of our messages, by their numbers in the .proto files. */
+const ENUMS: Readonly<Record<string, readonly unknown[]>> = {
+  metric: [undefined, ...METRICS],
+  consistency: [undefined, ...READ_CONSISTENCIES],
+  type: [undefined, ...FIELD_TYPES],
+  mode: [undefined, ...api.WRITE_MODES],
+  kind: [undefined, 'applied', 'not-applied', 'unknown'],
+  routing: ROUTINGS,
+  placement: PLACEMENT_NAMES,
+};
+
 /** Our messages in protobufjs's form: floats as numbers, metadata as a decoded Struct. */
 function stockForm(value: unknown, key = ''): unknown {
   if (value instanceof Uint8Array) {
@@ -247,11 +277,8 @@ function stockForm(value: unknown, key = ''): unknown {
     return root.lookupType('google.protobuf.Struct').decode(value);
   }
   if (typeof value === 'bigint') return value === 0n ? '' : String(value);
-  if (key === 'metric') return value === undefined ? 0 : METRICS.indexOf(value as never) + 1;
-  if (key === 'consistency') return READ_CONSISTENCIES.indexOf(value as never) + 1;
-  if (key === 'type') return value === undefined ? 0 : FIELD_TYPES.indexOf(value as never) + 1;
-  if (key === 'mode') return api.WRITE_MODES.indexOf(value as never) + 1;
-  if (key === 'kind') return ['applied', 'not-applied', 'unknown'].indexOf(String(value)) + 1;
+  const words = ENUMS[key];
+  if (words !== undefined) return Math.max(0, words.indexOf(value));
   if (Array.isArray(value)) {
     return key === 'results'
       ? value.map((hits) => ({ hits: stockForm(hits) }))
@@ -284,9 +311,11 @@ const cases = [
         metadata: fc.oneof(metadata, fc.constant(NO_BYTES)),
         ifVersion,
         ttlMs: maybe(large),
+        shardKey: someText,
       }),
       { maxLength: 4 },
     ),
+    ...writeTenant,
     idempotencyKey: maybe(requestKey),
     mode: maybe(fc.constantFrom(...api.WRITE_MODES)),
   } satisfies Fields<api.UpsertRequest>),
@@ -299,14 +328,22 @@ const cases = [
   request('PatchRequest', API.patch, {
     collection: text,
     patches: fc.array(
-      fc.record({ id: text, metadata: fc.oneof(metadata, fc.constant(NO_BYTES)), ifVersion }),
+      fc.record({
+        id: text,
+        metadata: fc.oneof(metadata, fc.constant(NO_BYTES)),
+        ifVersion,
+        shardKey: someText,
+      }),
       { maxLength: 4 },
     ),
+    ...writeTenant,
     idempotencyKey: maybe(requestKey),
   }),
   response('PatchResponse', API.patch, { outcomes: fc.array(outcome, { maxLength: 5 }) }, addCount),
   request('DeleteRequest', API.delete, {
     collection: text,
+    ...writeTenant,
+    shardKeys,
     ids: fc.array(text, { maxLength: 5 }),
     idempotencyKey: maybe(requestKey),
     ifVersions: fc.array(fc.oneof(fc.constant(''), fc.constant('12')), { maxLength: 5 }),
@@ -319,6 +356,8 @@ const cases = [
   ),
   request('FetchRequest', API.fetch, {
     collection: text,
+    ...writeTenant,
+    shardKeys,
     ids: fc.array(text, { maxLength: 5 }),
     includeValues: maybe(fc.boolean()),
     includeMetadata: maybe(fc.boolean()),
@@ -327,6 +366,7 @@ const cases = [
   response('FetchResponse', API.fetch, { records: fc.array(stored, { maxLength: 4 }) }),
   request('SearchRequest', API.search, {
     collection: text,
+    ...tenantFields,
     query: maybe(query),
     allowPartial: fc.boolean(),
     consistency,
@@ -334,6 +374,7 @@ const cases = [
   response('SearchResponse', API.search, { hits: fc.array(hit, { maxLength: 5 }), ...provenance }),
   request('SearchBatchRequest', API.searchBatch, {
     collection: text,
+    ...tenantFields,
     queries: fc.array(query, { maxLength: 4 }),
     allowPartial: fc.boolean(),
     consistency,
@@ -342,10 +383,16 @@ const cases = [
     results: fc.array(fc.array(hit, { maxLength: 4 }), { maxLength: 4 }),
     ...provenance,
   }),
-  request('CountRequest', API.count, { collection: text, consistency, filter: maybe(metadata) }),
+  request('CountRequest', API.count, {
+    collection: text,
+    ...tenantFields,
+    consistency,
+    filter: maybe(metadata),
+  }),
   response('CountResponse', API.count, { count: large }),
   request('ScrollRequest', API.scroll, {
     collection: text,
+    ...tenantFields,
     filter: maybe(metadata),
     limit: count,
     cursor: text,
@@ -360,6 +407,7 @@ const cases = [
   }),
   request('DeleteByFilterRequest', API.deleteByFilter, {
     collection: text,
+    ...writeTenant,
     filter: maybe(metadata),
     cursor: text,
   }),
@@ -369,6 +417,21 @@ const cases = [
     epoch: large,
     failed: fc.array(count, { maxLength: 5 }),
     degraded: fc.boolean(),
+  }),
+  request('GetRoutesRequest', API.getRoutes, { collection: text, tenant: text }),
+  response('GetRoutesResponse', API.getRoutes, {
+    clusterId: text,
+    epoch: large,
+    answeredBy: count,
+    nodes: fc.array(fc.record({ nodeId: count, clientAddress: text }), { maxLength: 3 }),
+    shards: fc.array(fc.record({ shardId: count, leaderNodeId: count }), { maxLength: 3 }),
+    collection: maybe(
+      fc.record({
+        routedBy: fc.constantFrom(...ROUTINGS),
+        slotTable: fc.array(count, { maxLength: 9 }),
+        tenantShardId: maybe(count),
+      }),
+    ),
   }),
   request('VerifyRequest', API.verify, { collection: text, deep: fc.boolean() }),
   response('VerifyResponse', API.verify, { shards: fc.array(verification, { maxLength: 3 }) }),
@@ -404,6 +467,41 @@ const cases = [
   response('ReplicaResponse', API.addReplica, { change: maybe(change), epoch: large }),
   request('LeaderRequest', API.elect, { ...groupRequest, changeId: fc.constant(0) }),
   response('LeaderResponse', API.stepDown, { leaderNodeId: count }),
+  request('TenantChangeRequest', API.assignTenant, tenantChange),
+  response('TenantChangeResponse', API.dedicateShard, { changed: fc.boolean(), epoch: large }),
+  response('DescribeTenantsResponse', API.describeTenants, {
+    assignments: fc.array(fc.record({ tenant: text, shardId: count }), { maxLength: 3 }),
+    dedicatedShards: fc.array(count, { maxLength: 3 }),
+    shards: fc.array(fc.record({ shardId: count, tenants: large, vectors: large }), {
+      maxLength: 3,
+    }),
+    findings: fc.array(
+      fc.record({ shardId: count, what: text, level: text, count: large, max: large }),
+      { maxLength: 3 },
+    ),
+    audit: fc.array(
+      fc.record({
+        changeId: large,
+        action: text,
+        tenant: text,
+        shardId: maybe(count),
+        fromShardId: maybe(count),
+        by: text,
+        atMs: large,
+        refused: text,
+      }),
+      { maxLength: 3 },
+    ),
+  }),
+  request('CountTenantsRequest', API.countTenants, {
+    collection: text,
+    after: maybe(text),
+    limit: count,
+  }),
+  response('CountTenantsResponse', API.countTenants, {
+    counts: fc.array(fc.record({ tenant: text, shardId: count, records: large }), { maxLength: 3 }),
+    hasMore: fc.boolean(),
+  }),
   requestOf('ReadmitNodeRequest', count, API.readmitNode, (nodeId) => ({ nodeId })),
   response('ReadmitNodeResponse', API.readmitNode, { storeId: text, replicas: count }),
 ];

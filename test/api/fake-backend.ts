@@ -4,6 +4,7 @@ import type {
   BackendScroll,
   CallOptions,
   ClusterAdmin,
+  CountAnswer,
   DeleteByFilterAnswer,
   GroupName,
   LeaderAction,
@@ -15,6 +16,8 @@ import type {
   SearchAnswer,
   SearchOptions,
   StoredRecord,
+  TenantAction,
+  TenantPage,
   WriteOptions,
 } from '../../src/server/backend.js';
 import { floatsOf } from '../../src/shared/bytes.js';
@@ -27,9 +30,16 @@ import type {
   ReplicaChangeStatus,
   ReplicaResponse,
 } from '../../src/shared/codec/replica-messages.js';
+import type { Routes, RoutesRequest } from '../../src/shared/codec/routes-messages.js';
 import type { HitMessage } from '../../src/shared/codec/search-messages.js';
 import { decodeStruct } from '../../src/shared/codec/struct.js';
+import type {
+  CountTenantsResponse,
+  TenantChangeResponse,
+  TenantsDescription,
+} from '../../src/shared/codec/tenant-messages.js';
 import type { ShardVerification, VerifyResponse } from '../../src/shared/codec/verify-messages.js';
+import type { SeenShard, ServedShard } from '../../src/shared/consistency.js';
 import { FlotillaError } from '../../src/shared/errors.js';
 import { matches } from '../../src/shared/filter.js';
 import type { ScrollPosition } from '../../src/shared/scroll-position.js';
@@ -64,6 +74,15 @@ export const EXPLANATION: ShardExplanation = {
 /** When the backend takes all of its records to have been written. */
 export const WRITTEN_AT_MS = Date.UTC(2026, 0, 31);
 
+/** What each answer says of where it comes from, and of what was written. */
+export const SERVED: readonly ServedShard[] = [
+  { shardId: 0, nodeId: 2, ownershipVersion: 1, appliedIndex: 70, ageMs: 12 },
+  { shardId: 1, nodeId: 3, ownershipVersion: 1, appliedIndex: 9 },
+];
+export const WRITTEN: readonly SeenShard[] = [
+  { shardId: 1, ownershipVersion: 1, appliedIndex: 300 },
+];
+
 const ALL_SHARDS = { total: 2, ok: 2, failed: [] };
 
 export const CHANGE: ReplicaChangeStatus = {
@@ -79,6 +98,17 @@ export const CHANGE: ReplicaChangeStatus = {
   leftMs: 6_000,
   problem: '',
   id: 4,
+};
+
+export const ROUTES: Routes = {
+  clusterId: 'c1',
+  epoch: 7,
+  answeredBy: 1,
+  nodes: [{ nodeId: 1, clientAddress: 'node-1' }],
+  shards: [
+    { shardId: 0, leaderNodeId: 1 },
+    { shardId: 1, leaderNodeId: 0 },
+  ],
 };
 
 type VerifyScope = Parameters<ClusterAdmin['verify']>[0];
@@ -155,7 +185,7 @@ export class FakeBackend implements RecordsBackend, ClusterAdmin {
       });
       return { kind: 'applied', version, existed };
     });
-    return { outcomes: this.outcomes(outcomes) };
+    return { outcomes: this.outcomes(outcomes), written: WRITTEN };
   }
 
   readonly patches: RecordPatch[] = [];
@@ -167,7 +197,7 @@ export class FakeBackend implements RecordsBackend, ClusterAdmin {
     const outcomes = patches.map((): WriteOutcome => {
       return { kind: 'applied', version: ++this.#version, existed: true };
     });
-    return { outcomes: this.outcomes(outcomes) };
+    return { outcomes: this.outcomes(outcomes), written: WRITTEN };
   }
 
   async verify(scope: VerifyScope): Promise<VerifyResponse> {
@@ -181,7 +211,7 @@ export class FakeBackend implements RecordsBackend, ClusterAdmin {
     const outcomes = ids.map((id): WriteOutcome => {
       return { kind: 'applied', version: ++this.#version, existed: this.records.delete(id) };
     });
-    return { outcomes: this.outcomes(outcomes) };
+    return { outcomes: this.outcomes(outcomes), written: WRITTEN };
   }
 
   async fetch(
@@ -191,10 +221,11 @@ export class FakeBackend implements RecordsBackend, ClusterAdmin {
     options: CallOptions,
   ) {
     await this.#enter('fetch', options);
-    return ids.map((id) => {
+    const records = ids.map((id) => {
       const record = this.records.get(id);
       return record && selected(record, include);
     });
+    return { records, served: SERVED };
   }
 
   async search(
@@ -205,16 +236,16 @@ export class FakeBackend implements RecordsBackend, ClusterAdmin {
     await this.#enter('search', options);
     const shards = this.degraded ? { total: 2, ok: 1, failed: [1] } : ALL_SHARDS;
     const results = queries.map((query) => this.#hits(query));
-    return { results, shards, degraded: this.degraded, epoch: 7 };
+    return { results, shards, degraded: this.degraded, epoch: 7, served: SERVED };
   }
 
   async count(
     collection: string,
     filter: Uint8Array | undefined,
     options: CallOptions,
-  ): Promise<number> {
+  ): Promise<CountAnswer> {
     await this.#enter('count', options);
-    return this.#matching(collection, filter).length;
+    return { count: this.#matching(collection, filter).length, served: SERVED };
   }
 
   async scroll(
@@ -230,7 +261,8 @@ export class FakeBackend implements RecordsBackend, ClusterAdmin {
     const records = rest.slice(0, limit).map((record) => selected(record, { values, metadata }));
     const last = records.at(-1);
     const isEnd = last === undefined || rest.length <= limit;
-    return { records, ...(!isEnd && { next: { id: last.id, tenant: '' } }), epoch: 7 };
+    const next = isEnd ? undefined : { id: last.id, tenant: '' };
+    return { records, ...(next !== undefined && { next }), epoch: 7, served: SERVED };
   }
 
   /** Deletes two records a call. */
@@ -249,6 +281,7 @@ export class FakeBackend implements RecordsBackend, ClusterAdmin {
     const isEnd = last === undefined || rest.length <= 2;
     return {
       deletedCount: deleted.length,
+      written: WRITTEN,
       ...(!isEnd && { next: { id: last.id, tenant: '' } }),
     };
   }
@@ -261,7 +294,8 @@ export class FakeBackend implements RecordsBackend, ClusterAdmin {
     await this.#enter('explain', options);
     this.#hits(query);
     const degraded = this.degraded && options.allowPartial;
-    return { shards: [EXPLANATION], epoch: 7, failed: degraded ? [0] : [], degraded };
+    const failed = degraded ? [0] : [];
+    return { shards: [EXPLANATION], epoch: 7, failed, degraded, served: SERVED };
   }
 
   async createCollection(config: CollectionConfig, options: CallOptions): Promise<CollectionInfo> {
@@ -291,6 +325,13 @@ export class FakeBackend implements RecordsBackend, ClusterAdmin {
     return STATUS;
   }
 
+  /** What `routes` answers. */
+  routesOf: (request: RoutesRequest) => Routes = () => ROUTES;
+
+  routes(request: RoutesRequest): Routes {
+    return this.routesOf(request);
+  }
+
   async changeReplicas(
     action: ReplicaAction,
     group: GroupName,
@@ -318,6 +359,29 @@ export class FakeBackend implements RecordsBackend, ClusterAdmin {
   ): Promise<LeaderResponse> {
     await this.#enter(`${action} ${JSON.stringify(group)} ${nodeId}`, options);
     return { leaderNodeId: 3 };
+  }
+
+  async changeTenants(
+    action: TenantAction,
+    by: string,
+    options: CallOptions,
+  ): Promise<TenantChangeResponse> {
+    await this.#enter(`${action.kind} by ${by}`, options);
+    return { changed: true, epoch: 7 };
+  }
+
+  async describeTenants(options: CallOptions): Promise<TenantsDescription> {
+    await this.#enter('describe tenants', options);
+    return { assignments: [], dedicatedShards: [], shards: [], findings: [], audit: [] };
+  }
+
+  async countTenants(
+    collection: string,
+    page: TenantPage,
+    options: CallOptions,
+  ): Promise<CountTenantsResponse> {
+    await this.#enter(`count tenants of ${collection}, ${page.limit}`, options);
+    return { counts: [{ tenant: 'acme', shardId: 1, records: 3 }], hasMore: false };
   }
 
   async readmitNode(nodeId: number, options: CallOptions): Promise<ReadmitNodeResponse> {

@@ -4,7 +4,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Collection, Query, Where } from '../../src/client/index.js';
 import { encodeCursor } from '../../src/shared/codec/scroll-cursor.js';
 import { FlotillaError } from '../../src/shared/errors.js';
-import { COLLECTION, EXPLANATION } from './fake-backend.js';
+import { COLLECTION, EXPLANATION, SERVED } from './fake-backend.js';
 import { failureOf, type Harness, startHarness } from './harness.js';
 
 type Note = { year: number; topic?: string; colour?: string };
@@ -158,7 +158,8 @@ describe('explain', () => {
   it('tells how each shard carries a search out', async () => {
     const filter: Where<Note> = { year: 2020, colour: 'red' };
     const answer = await notes.explain({ vector: [0, 1, 0, 0], k: 1, filter });
-    expect(answer).toEqual({ shards: [EXPLANATION], epoch: 7, failed: [], degraded: false });
+    const found = { shards: [EXPLANATION], epoch: 7, failed: [], degraded: false };
+    expect(answer).toEqual({ ...found, served: SERVED });
   });
 
   it('leaves out shards only where the caller allows it, and says which', async () => {

@@ -227,7 +227,7 @@ describe('credentials', () => {
       );
     });
     client.close();
-    expect(answer).toEqual({ count: 0 });
+    expect(answer).toMatchObject({ count: 0 });
     expect(paths).toEqual([path, path]);
     expect(guarded.backend.calls).toEqual(['count']);
   });

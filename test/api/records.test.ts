@@ -2,7 +2,7 @@
 // Method: client -> gRPC on loopback -> server -> backend in memory.
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { FlotillaError } from '../../src/shared/errors.js';
-import { CHANGE, COLLECTION, STATUS } from './fake-backend.js';
+import { CHANGE, COLLECTION, SERVED, STATUS } from './fake-backend.js';
 import { failureOf, type Harness, startHarness } from './harness.js';
 
 let harness: Harness;
@@ -55,6 +55,7 @@ describe('records', () => {
       shards: { total: 2, ok: 2, failed: [] },
       degraded: false,
       epoch: 7,
+      served: SERVED,
     });
     const byId = await notes.search({
       id: 'r4',

@@ -142,7 +142,7 @@ describe('a stock client', () => {
       collection: 'notes',
       filter,
     });
-    expect(deleted).toEqual({ deletedCount: '2' });
+    expect(deleted).toMatchObject({ deletedCount: '2' });
   });
 
   it('is told what is wrong with a filter, and where', async () => {
@@ -328,9 +328,11 @@ describe('health and reflection', () => {
     const { service } = (answers[0] as { listServicesResponse: { service: { name: string }[] } })
       .listServicesResponse;
     expect(service.map(({ name }) => name).sort()).toEqual([
+      'flotilla.v1.Calls',
       'flotilla.v1.Cluster',
       'flotilla.v1.Collections',
       'flotilla.v1.Records',
+      'flotilla.v1.Tenants',
     ]);
   });
 });

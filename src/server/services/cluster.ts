@@ -22,6 +22,7 @@ export function clusterService(
     );
   return {
     GetStatus: calls.endpoint(API.getStatus, async (_request, options) => admin.status(options)),
+    GetRoutes: calls.endpoint(API.getRoutes, async (request) => admin.routes(request)),
     Verify: calls.endpoint(API.verify, async ({ collection, deep }, options) => {
       if (collection === '') return admin.verify({ deep }, options);
       checkCollectionName(collection, 'collection');

@@ -1,19 +1,20 @@
 /** The public Records service over a backend. */
 import type { Metadata } from '@grpc/grpc-js';
-import type { RequestedConsistency, WriteResponse } from '../../shared/codec/api-messages.js';
+import type { WriteResponse } from '../../shared/codec/api-messages.js';
 import type { RequestKey } from '../../shared/codec/command.js';
 import { API, RETRIES_HEADER } from '../../shared/codec/public-api.js';
 import { encodeCursor } from '../../shared/codec/scroll-cursor.js';
+import type { TenantFields } from '../../shared/codec/tenant-fields.js';
 import type { Clock } from '../../shared/environment.js';
 import { FlotillaError, isFlotillaError } from '../../shared/errors.js';
 import type { ScrollPosition } from '../../shared/scroll-position.js';
-import type { WriteOutcome } from '../../shared/types.js';
 import { errorOfOutcomes } from '../../shared/write-outcomes.js';
 import type {
   CallOptions,
   ReadOptions,
   RecordsBackend,
   StoredRecord,
+  WriteAnswer,
   WriteOptions,
 } from '../backend.js';
 import { KnownCollections } from '../known-collections.js';
@@ -26,8 +27,10 @@ import {
   checkIdsToFetch,
   checkQuery,
   checkScroll,
+  type FreshnessRequest,
   filterOf,
 } from '../validate.js';
+import { checkShardKeys, checkTenant } from '../validate-tenants.js';
 import { checkDelete, checkPatches, checkUpsert } from '../validate-writes.js';
 
 /** Handlers by the method names of the .proto file. `onDegraded` is told of partial answers. */
@@ -46,10 +49,11 @@ export function recordsService(
       const { collection, ids, includeValues, includeMetadata } = request;
       await known.settingsOf(collection, call);
       checkIdsToFetch(ids);
-      const options = readOptions(call, request.consistency, headers);
+      const keys = checkShardKeys(ids, request.shardKeys);
+      const options = { ...readOptions(call, request, headers), ...keys };
       const include = { values: includeValues ?? true, metadata: includeMetadata ?? true };
-      const found = await backend.fetch(collection, ids, include, options);
-      return { records: found.filter(isPresent) };
+      const { records, served } = await backend.fetch(collection, ids, include, options);
+      return { records: records.filter(isPresent), served };
     }),
 
     Search: calls.endpoint(API.search, async (request, call, headers) => {
@@ -57,11 +61,11 @@ export function recordsService(
       const query = await known.check(collection, call, (config) =>
         checkQuery(request.query, config, 'query'),
       );
-      const options = { ...readOptions(call, request.consistency, headers), allowPartial };
+      const options = { ...readOptions(call, request, headers), allowPartial };
       const answer = await backend.search(collection, [query], options).catch(refuseSingle);
       if (answer.degraded) onDegraded();
-      const { shards, degraded, epoch } = answer;
-      return { hits: answer.results[0] ?? [], shards, degraded, epoch };
+      const { shards, degraded, epoch, served } = answer;
+      return { hits: answer.results[0] ?? [], shards, degraded, epoch, served };
     }),
 
     SearchBatch: calls.endpoint(API.searchBatch, async (request, call, headers) => {
@@ -72,7 +76,7 @@ export function recordsService(
           checkQuery(query, config, `queries[${index}]`),
         );
       });
-      const options = { ...readOptions(call, request.consistency, headers), allowPartial };
+      const options = { ...readOptions(call, request, headers), allowPartial };
       const answer = await backend.search(collection, queries, options);
       if (answer.degraded) onDegraded();
       return answer;
@@ -83,7 +87,7 @@ export function recordsService(
       const query = await known.check(collection, call, (config) =>
         checkQuery(request.query, config, 'query'),
       );
-      const options = { ...readOptions(call, request.consistency, headers), allowPartial };
+      const options = { ...readOptions(call, request, headers), allowPartial };
       const answer = await backend.explain(collection, query, options).catch(refuseSingle);
       if (answer.degraded) onDegraded();
       return answer;
@@ -104,8 +108,8 @@ function writeEndpoints(
       const { collection, idempotencyKey } = request;
       checkIdempotencyKey(idempotencyKey, clock.wallMs());
       const records = await known.check(collection, call, (config) => checkUpsert(request, config));
-      const options = writeOptions(call, idempotencyKey, headers);
-      return writeResponse((await backend.upsert(collection, records, options)).outcomes);
+      const options = writeOptions(call, request, headers);
+      return writeResponse(await backend.upsert(collection, records, options));
     }),
 
     Patch: calls.endpoint(API.patch, async (request, call, headers) => {
@@ -113,8 +117,8 @@ function writeEndpoints(
       checkIdempotencyKey(idempotencyKey, clock.wallMs());
       await known.settingsOf(collection, call);
       const patches = checkPatches(request);
-      const options = writeOptions(call, idempotencyKey, headers);
-      return writeResponse((await backend.patch(collection, patches, options)).outcomes);
+      const options = writeOptions(call, request, headers);
+      return writeResponse(await backend.patch(collection, patches, options));
     }),
 
     Delete: calls.endpoint(API.delete, async (request, call, headers) => {
@@ -122,8 +126,9 @@ function writeEndpoints(
       checkIdempotencyKey(idempotencyKey, clock.wallMs());
       await known.settingsOf(collection, call);
       const ifVersions = checkDelete(request);
-      const options = { ...writeOptions(call, idempotencyKey, headers), ifVersions };
-      return writeResponse((await backend.delete(collection, ids, options)).outcomes);
+      const keys = checkShardKeys(ids, request.shardKeys);
+      const options = { ...writeOptions(call, request, headers), ifVersions, ...keys };
+      return writeResponse(await backend.delete(collection, ids, options));
     }),
   };
 }
@@ -136,20 +141,19 @@ function scrollEndpoints(
 ): Record<string, ReturnType<UnaryCalls['endpoint']>> {
   return {
     Count: calls.endpoint(API.count, async (request, call, headers) => {
-      const { collection, consistency } = request;
+      const { collection } = request;
       const { filter } = await known.check(collection, call, (config) =>
         filterOf(request.filter, config, 'filter'),
       );
-      const options = readOptions(call, consistency, headers);
-      return { count: await backend.count(collection, filter, options) };
+      return backend.count(collection, filter, readOptions(call, request, headers));
     }),
 
     Scroll: calls.endpoint(API.scroll, async (request, call, headers) => {
-      const { collection, consistency } = request;
+      const { collection } = request;
       const query = await known.check(collection, call, (config) => checkScroll(request, config));
-      const options = readOptions(call, consistency, headers);
-      const { records, next, epoch } = await backend.scroll(collection, query, options);
-      return { records, cursor: cursorOf(next), epoch };
+      const options = readOptions(call, request, headers);
+      const { records, next, epoch, served } = await backend.scroll(collection, query, options);
+      return { records, cursor: cursorOf(next), epoch, served };
     }),
 
     DeleteByFilter: calls.endpoint(API.deleteByFilter, async (request, call) => {
@@ -158,8 +162,11 @@ function scrollEndpoints(
         checkDeleteByFilter(request, config),
       );
       const { timeoutMs, signal } = call;
-      const answer = await backend.deleteByFilter(collection, selection, { timeoutMs, signal });
-      return { deletedCount: answer.deletedCount, cursor: cursorOf(answer.next) };
+      const { tenant } = checkTenant(request);
+      const options = { timeoutMs, signal, tenant };
+      const answer = await backend.deleteByFilter(collection, selection, options);
+      const { deletedCount, written, next } = answer;
+      return { deletedCount, cursor: cursorOf(next), written };
     }),
   };
 }
@@ -170,20 +177,28 @@ function cursorOf(next: ScrollPosition | undefined): string {
 
 function readOptions(
   { timeoutMs, signal }: CallOptions,
-  consistency: RequestedConsistency,
+  request: FreshnessRequest & TenantFields,
   headers: Metadata,
 ): ReadOptions {
   const retry = isRetriedByClient(headers) ? 'client' : 'router';
-  return { timeoutMs, signal, consistency: checkConsistency(consistency), retry };
+  return {
+    timeoutMs,
+    signal,
+    consistency: checkConsistency(request),
+    retry,
+    ...checkTenant(request),
+  };
 }
 
 function writeOptions(
   { timeoutMs, signal }: CallOptions,
-  idempotencyKey: RequestKey | undefined,
+  request: TenantFields & { readonly idempotencyKey?: RequestKey | undefined },
   headers: Metadata,
 ): WriteOptions {
+  const { idempotencyKey } = request;
+  const { tenant } = checkTenant(request);
   const byClient = idempotencyKey !== undefined && isRetriedByClient(headers);
-  return { timeoutMs, signal, idempotencyKey, retry: byClient ? 'client' : 'router' };
+  return { timeoutMs, signal, idempotencyKey, retry: byClient ? 'client' : 'router', tenant };
 }
 
 function isRetriedByClient(headers: Metadata): boolean {
@@ -191,8 +206,8 @@ function isRetriedByClient(headers: Metadata): boolean {
   return retries === RETRIES_HEADER.value;
 }
 
-function writeResponse(outcomes: readonly WriteOutcome[]): WriteResponse {
-  if (outcomes.some((outcome) => outcome.kind === 'applied')) return { outcomes };
+function writeResponse({ outcomes, written }: WriteAnswer): WriteResponse {
+  if (outcomes.some((outcome) => outcome.kind === 'applied')) return { outcomes, written };
   throw errorOfOutcomes(outcomes);
 }
 

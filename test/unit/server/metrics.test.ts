@@ -53,10 +53,13 @@ describe('/metrics', () => {
     metrics.callFinished('Records/Upsert', 'OK', 0.01);
     metrics.fanOutFinished(0.002);
     metrics.mergeFinished(0.000_03);
+    for (const place of ['local', 'remote', 'remote'] as const) metrics.shardAsked('search', place);
     metrics.describeEngine('avx2');
     const text = await scrape();
     const { series } = parseMetrics(text);
     expect(Object.fromEntries(series)).toMatchObject({
+      'flotilla_shard_calls_total{operation="search",place="local"}': 1,
+      'flotilla_shard_calls_total{operation="search",place="remote"}': 2,
       'raft_term{shard="1"}': 4,
       'raft_commit_index{shard="1"}': 20,
       'raft_apply_index{shard="1"}': 19,

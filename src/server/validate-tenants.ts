@@ -1,0 +1,86 @@
+/** The door for what says whose a record is: tenants, shard keys, and changes of who is where. */
+import { utf8Length } from '../shared/bytes.js';
+import { checkAtMost, invalidField } from '../shared/checks.js';
+import type { TenantFields } from '../shared/codec/tenant-fields.js';
+import type { CountTenantsRequest, TenantChangeRequest } from '../shared/codec/tenant-messages.js';
+import { LIMITS } from '../shared/limits.js';
+import type { TenantAction, TenantPage } from './backend.js';
+
+const DEFAULT_TENANTS_LIMIT = 100;
+
+/** Whose records a request is about. What the collection demands, who routes it says. */
+export function checkTenant({ tenant = '', allTenants = false }: TenantFields): {
+  readonly tenant: string;
+  readonly allTenants: boolean;
+} {
+  checkRoutingKey(tenant, 'tenant');
+  return { tenant, allTenants };
+}
+
+/** The shard key of a record, where it has one. */
+export function checkShardKey(
+  shardKey: string | undefined,
+  field: string,
+): { readonly shardKey?: string } {
+  if (shardKey === undefined || shardKey === '') return {};
+  checkRoutingKey(shardKey, field);
+  return { shardKey };
+}
+
+/** One shard key per id, or none. */
+export function checkShardKeys(
+  ids: readonly string[],
+  shardKeys: readonly string[] = [],
+): { readonly shardKeys?: readonly string[] } {
+  if (shardKeys.length === 0) return {};
+  if (shardKeys.length !== ids.length) {
+    const counts = `are ${shardKeys.length} for ${ids.length} ids, send one for each`;
+    throw invalidField('shardKeys', counts);
+  }
+  for (const [index, key] of shardKeys.entries()) checkRoutingKey(key, `shardKeys[${index}]`);
+  return { shardKeys };
+}
+
+/** What is to be done to the tenant directory. Whether the shard exists, the topology knows. */
+export function checkTenantChange(
+  kind: TenantAction['kind'],
+  { tenant, shardId, by }: TenantChangeRequest,
+): { readonly action: TenantAction; readonly by: string } {
+  checkAtMost('tenantAuthorBytesMax', utf8Length(by), 'by');
+  switch (kind) {
+    case 'assignTenant':
+      checkNamed(tenant);
+      return { action: { kind, tenant, shardId: named(shardId) }, by };
+    case 'releaseTenant':
+      checkNamed(tenant);
+      return { action: { kind, tenant }, by };
+    default:
+      return { action: { kind, shardId: named(shardId) }, by };
+  }
+}
+
+/** A page of counts, defaults filled in. */
+export function checkTenantPage({ after, limit }: CountTenantsRequest): TenantPage {
+  checkAtMost('tenantsListMax', limit, 'limit');
+  if (after !== undefined) checkRoutingKey(after, 'after');
+  return {
+    ...(after !== undefined && { after }),
+    limit: limit === 0 ? DEFAULT_TENANTS_LIMIT : limit,
+  };
+}
+
+function checkNamed(tenant: string): void {
+  if (tenant === '') throw invalidField('tenant', 'is empty, which no tenant of a directory is');
+  checkRoutingKey(tenant, 'tenant');
+}
+
+function named(shardId: number | undefined): number {
+  if (shardId !== undefined) return shardId;
+  throw invalidField('shardId', 'is missing');
+}
+
+function checkRoutingKey(key: string, field: string): void {
+  // Three bytes a UTF-16 unit at most: most keys need no counting.
+  if (3 * key.length <= LIMITS.routingKeyBytesMax.value) return;
+  checkAtMost('routingKeyBytesMax', utf8Length(key), field);
+}
