@@ -1,20 +1,25 @@
 /** Every call of the client goes through here: deadline, retries, idempotency keys. */
-import { Metadata } from '@grpc/grpc-js';
 import type { WriteResponse } from '../shared/codec/api-messages.js';
+import type { CallHeaders } from '../shared/codec/call-stream-messages.js';
 import type { RequestKey } from '../shared/codec/command.js';
-import { type ApiMethod, RETRIES_HEADER } from '../shared/codec/public-api.js';
+import { API, type ApiMethod, RETRIES_HEADER } from '../shared/codec/public-api.js';
 import { ERRORS, isConditionReason } from '../shared/error-codes.js';
 import { FlotillaError, isFlotillaError } from '../shared/errors.js';
+import { type Logger, silentLogger } from '../shared/logger.js';
 import type { WriteOutcome } from '../shared/types.js';
-import type { Connections } from './connections.js';
+import type { AttemptOptions, Connections } from './connections.js';
 import {
+  CALL_ROUTINGS,
   type CallOptions,
+  type CallRouting,
   DEFAULT_TIMEOUT_MS,
   type FlotillaOptions,
   type RetryOptions,
   TIMEOUT_MAX_MS,
 } from './options.js';
+import { ReadSession } from './read-session.js';
 import { attemptDeadlineMs, DEFAULT_RETRY, type RetryBudget, withRetries } from './retry.js';
+import { type Destination, type RouteSource, Routing } from './routing.js';
 import { Session } from './session.js';
 
 /** What a call does decides when it may be sent again. */
@@ -24,16 +29,35 @@ export type CallKind =
   /** Sent again only while it certainly has not happened. */
   | 'once';
 
+export interface CallManner {
+  readonly kind: CallKind;
+  readonly writes: boolean;
+  /** What the call is about, where that matters to where it goes. @default any node will do */
+  readonly destination?: Destination | undefined;
+}
+
+/** How long a node may take to say where shards are led. */
+const ROUTES_TIMEOUT_MS = 2_000;
+
+const RETRY_HEADERS: CallHeaders = [[RETRIES_HEADER.name, RETRIES_HEADER.value]];
+
 export class Caller {
   readonly #connections: Connections;
   readonly #timeoutMs: number;
   readonly #retry: Required<RetryOptions>;
+  /** What all calls through here have written and read. */
+  readonly readSession = new ReadSession();
+  /** Absent where calls are to go through any node. */
+  readonly routing: Routing | undefined;
+  readonly #logger: Logger;
   #session = new Session();
 
   constructor(connections: Connections, options: FlotillaOptions) {
     this.#connections = connections;
     this.#timeoutMs = options.timeoutMs ?? DEFAULT_TIMEOUT_MS;
     this.#retry = { ...DEFAULT_RETRY, ...options.retry };
+    this.#logger = options.logger ?? silentLogger;
+    this.routing = checkedRouting(options) === 'proxy' ? undefined : this.#openRouting();
   }
 
   /** Reads and administration. */
@@ -41,12 +65,13 @@ export class Caller {
     method: ApiMethod<Request, Response>,
     request: Request,
     options: CallOptions,
-    { kind, writes }: { readonly kind: CallKind; readonly writes: boolean },
+    { kind, writes, destination }: CallManner,
   ): Promise<Response> {
     const budget = this.#budget(options);
     return withRetries(
       budget,
       (error) => {
+        this.#logger.debug({ method: method.path, reason: error.reason }, 'a call has failed');
         if (!error.retryable) return 'give-up';
         return kind === 'repeatable' || error.outcome === 'not-applied' ? 'again' : 'give-up';
       },
@@ -54,7 +79,7 @@ export class Caller {
         // A call that must not be repeated after its deadline has only this attempt.
         const endMs = kind === 'once' ? budget.deadlineMs : attemptDeadlineMs(budget, made);
         const attempt = { ...budget, deadlineMs: endMs, writes, headers: this.#headers(kind) };
-        return this.#connections.attempt(method, request, attempt);
+        return this.#attempt(method, request, attempt, made === 1 ? destination : undefined);
       },
     );
   }
@@ -68,16 +93,20 @@ export class Caller {
     method: ApiMethod<Request, WriteResponse>,
     requestOf: (key: RequestKey) => Request,
     options: CallOptions,
+    destination: Destination,
   ): Promise<readonly WriteOutcome[]> {
     const budget = this.#budget(options);
     if (this.#session.isFull) this.#renew(this.#session);
     const session = this.#session;
     let sent = 0;
-    const send = (key: RequestKey, made: number) => {
+    const send = async (key: RequestKey, made: number): Promise<WriteResponse> => {
       sent++;
       const deadlineMs = attemptDeadlineMs(budget, made);
-      const attempt = { ...budget, deadlineMs, writes: true, headers: retryHeaders() };
-      return this.#connections.attempt(method, requestOf(key), attempt);
+      const attempt = { ...budget, deadlineMs, writes: true, headers: RETRY_HEADERS };
+      const target = made === 1 ? destination : undefined;
+      const answer = await this.#attempt(method, requestOf(key), attempt, target);
+      this.readSession.note(answer.written);
+      return answer;
     };
     try {
       const outcomes = await writeInSession(session, budget, send);
@@ -92,15 +121,52 @@ export class Caller {
     return writeInSession(this.#session, budget, send);
   }
 
+  /** Sends a call once: to where the destination says, or to the next address. */
+  async #attempt<Request, Response>(
+    method: ApiMethod<Request, Response>,
+    request: Request,
+    options: AttemptOptions,
+    destination: Destination | undefined,
+  ): Promise<Response> {
+    const prefer = destination && this.routing?.addressFor(destination);
+    try {
+      const answer = await this.#connections.attempt(method, request, { ...options, prefer });
+      this.routing?.noteAnswered();
+      return answer;
+    } catch (error) {
+      if (prefer !== undefined && isSilence(error)) this.routing?.noteFailed(prefer);
+      throw error;
+    }
+  }
+
+  #openRouting(): Routing {
+    const connections = this.#connections;
+    const source: RouteSource = {
+      given: connections.given,
+      ask: (address, request) => {
+        const deadlineMs = Date.now() + ROUTES_TIMEOUT_MS;
+        const attempt = { deadlineMs, writes: false };
+        return connections.attemptAt(address, API.getRoutes, request, attempt);
+      },
+      setFound: (addresses) => connections.setFound(addresses),
+    };
+    return new Routing({
+      source,
+      logger: this.#logger,
+      nowMs: () => performance.now(),
+      random: () => Math.random(),
+    });
+  }
+
   /** Shards have forgotten the session, or would before it ends: writes go on under a new name. */
   #renew(old: Session): void {
     if (this.#session === old) this.#session = new Session();
   }
 
   /** With one address only, the node that has it is left to try for as long as it may. */
-  #headers(kind: CallKind): Metadata {
+  #headers(kind: CallKind): CallHeaders {
     const goesElsewhere = kind === 'repeatable' && this.#connections.count > 1;
-    return goesElsewhere ? retryHeaders() : new Metadata();
+    return goesElsewhere ? RETRY_HEADERS : [];
   }
 
   #budget(options: CallOptions): RetryBudget {
@@ -113,17 +179,22 @@ export class Caller {
   }
 }
 
+/** Whether the node may be gone, paused, or cut off from its shard. */
+function isSilence(error: unknown): boolean {
+  return isFlotillaError(error) && ['UNAVAILABLE', 'DEADLINE_EXCEEDED'].includes(error.code);
+}
+
+function checkedRouting({ routing = 'direct' }: FlotillaOptions): CallRouting {
+  if (CALL_ROUTINGS.includes(routing)) return routing;
+  const message = `routing is "${routing}", it must be one of ${CALL_ROUTINGS.join(', ')}`;
+  throw new FlotillaError('INVALID_REQUEST', message, { field: 'routing' });
+}
+
 /** Longer ones would overflow a timer on the way, and end at once. */
 function checkedTimeoutMs(timeoutMs: number): number {
   if (timeoutMs > 0) return Math.min(timeoutMs, TIMEOUT_MAX_MS);
   const message = `timeoutMs is ${timeoutMs}, it must be a number above 0`;
   throw new FlotillaError('INVALID_REQUEST', message, { field: 'timeoutMs' });
-}
-
-function retryHeaders(): Metadata {
-  const headers = new Metadata();
-  headers.set(RETRIES_HEADER.name, RETRIES_HEADER.value);
-  return headers;
 }
 
 async function writeInSession(

@@ -1,25 +1,34 @@
 /** Records of one collection: write, read, search, scroll. */
-import { floatsOf } from '../shared/bytes.js';
-import { invalidField } from '../shared/checks.js';
-import type { StoredRecordMessage } from '../shared/codec/api-messages.js';
 import type { ExplainResponse } from '../shared/codec/explain-messages.js';
-import { NO_BYTES } from '../shared/codec/protobuf-wire.js';
-import { API } from '../shared/codec/public-api.js';
-import type {
-  HitMessage,
-  SearchProvenance,
-  SearchQueryMessage,
-  ShardSummary,
-} from '../shared/codec/search-messages.js';
-import { decodeStruct } from '../shared/codec/struct.js';
-import { FlotillaError } from '../shared/errors.js';
+import { API, type ApiMethod } from '../shared/codec/public-api.js';
+import type { ServedShard } from '../shared/consistency.js';
 import { LIMITS } from '../shared/limits.js';
-import { READ_CONSISTENCIES, type ReadConsistency } from '../shared/types.js';
 import type { Caller } from './caller.js';
 import type { CallOptions } from './options.js';
+
+import {
+  type CountOptions,
+  type DeleteByFilterOptions,
+  type FetchOptions,
+  hit,
+  optionalFilter,
+  optionalText,
+  type Query,
+  queryMessage,
+  type ScrollOptions,
+  type ScrollPage,
+  type SearchBatchResult,
+  type SearchOptions,
+  type SearchResult,
+  type StoredRecord,
+  sourceOf,
+  storedRecord,
+  type TenantReadOptions,
+} from './reads.js';
+import type { Destination } from './routing.js';
+import { SearchCall } from './search-call.js';
 import {
   checkedTtl,
-  type Metadata,
   metadataBytes,
   vectorBytes,
   versionText,
@@ -32,142 +41,33 @@ import {
   checkedMode,
   type MetadataPatch,
   type NewRecord,
+  type RecordName,
   type UpsertOptions,
   type VersionedId,
   type WriteResult,
   writeResult,
 } from './writes.js';
 
-export interface StoredRecord<M extends object> {
-  readonly id: string;
-  readonly version: string;
-  /**
-   * When it expires, in milliseconds since 1970; absent where it lives for ever. It is deleted, and
-   * seen until then, some seconds later.
-   */
-  readonly expiresAtMs?: number;
-  /** Absent when not asked for. */
-  readonly values?: Float32Array;
-  /** Absent when not asked for, and where there is none. */
-  readonly metadata?: M;
-}
-
-export interface Hit<M extends object> extends Omit<StoredRecord<M>, 'expiresAtMs'> {
-  /** Distance in the collection's metric. Smaller is closer. */
-  readonly distance: number;
-}
-
-interface QueryOptions<M extends object> {
-  /** How many hits to return. */
-  readonly k: number;
-  /** HNSW candidates: more finds better and takes longer. The server's default where absent. */
-  readonly ef?: number;
-  /** How many of the nearest hits to leave out first. @default 0 */
-  readonly offset?: number;
-  /** Leaves out hits at a greater distance than this. */
-  readonly scoreThreshold?: number;
-  /** Only records whose metadata match. @default all */
-  readonly filter?: Where<M>;
-  /** @default false */
-  readonly includeValues?: boolean;
-  /** @default true */
-  readonly includeMetadata?: boolean;
-}
-
-/** Near to a vector, or to the vector of a stored record. */
-export type Query<M extends object = Metadata> = QueryOptions<M> &
-  (
-    | { readonly vector: Float32Array | readonly number[]; readonly id?: never }
-    | { readonly id: string; readonly vector?: never }
-  );
-
-export interface ReadOptions extends CallOptions {
-  /**
-   * `strong` reads see every write that was acknowledged before they began; a quorum confirms the
-   * leader for each. `leased` reads see the same as long as the clocks of the nodes run equally
-   * fast (5 % apart at most), and pay where the cluster setting `leases` is on: they then take no
-   * round trip between nodes, which counts when reads are many or nodes far apart. Where the
-   * setting is off they are strong. @default 'strong'
-   */
-  readonly consistency?: ReadConsistency;
-}
-
-export interface FetchOptions extends ReadOptions {
-  /** @default true */
-  readonly includeValues?: boolean;
-  /** @default true */
-  readonly includeMetadata?: boolean;
-}
-
-export interface CountOptions<M extends object> extends ReadOptions {
-  /** Only records whose metadata match. @default all */
-  readonly filter?: Where<M>;
-}
-
-export interface ScrollOptions<M extends object> extends ReadOptions {
-  /** Only records whose metadata match. @default all */
-  readonly filter?: Where<M>;
-  /** Records of one page, up to 1,000. @default 100, and 1,000 for a whole scroll */
-  readonly limit?: number;
-  /** Where to begin: the `cursor` of a page. @default at the first record */
-  readonly cursor?: string;
-  /** @default false */
-  readonly includeValues?: boolean;
-  /** @default true */
-  readonly includeMetadata?: boolean;
-}
-
-export interface ScrollPage<M extends object> {
-  /** By id. There may be fewer than `limit`, or none, before the last page. */
-  readonly records: readonly StoredRecord<M>[];
-  /** Where the next page begins; absent after the last one. */
-  readonly cursor?: string;
-}
-
-export interface DeleteByFilterOptions {
-  /** How long one step may take, retries included; there are as many as it needs. */
-  readonly timeoutMs?: number;
-  /** Ends it after the step under way: what was deleted by then stays deleted. */
-  readonly signal?: AbortSignal;
-  /** Called after each step. */
-  readonly onProgress?: (progress: { readonly deletedCount: number }) => void;
-}
-
-export interface SearchOptions extends ReadOptions {
-  /** Answer from the shards that could be reached instead of failing. @default false */
-  readonly allowPartial?: boolean;
-}
-
-/** Where the hits come from. */
-export interface SearchSource {
-  readonly shards: ShardSummary;
-  /** True when a shard is missing; only with `allowPartial`. */
-  readonly degraded: boolean;
-  /** Version of the topology that the search was routed by. */
-  readonly epoch: number;
-}
-
-export interface SearchResult<M extends object> extends SearchSource {
-  /** Nearest first. */
-  readonly hits: readonly Hit<M>[];
-}
-
-export interface SearchBatchResult<M extends object> extends SearchSource {
-  /** The hits of each query, in order. */
-  readonly results: readonly (readonly Hit<M>[])[];
-}
-
 const READ = { kind: 'repeatable', writes: false } as const;
 const REPEATABLE = { kind: 'repeatable', writes: true } as const;
+
+/** What answers of reads tell beside what was read. */
+interface ReadAnswer {
+  readonly served?: readonly ServedShard[] | undefined;
+  readonly epoch?: number;
+}
 
 /** Get one from `Flotilla.collection`. Everything rejects with `FlotillaError`. */
 export class Collection<M extends object> {
   readonly name: string;
+  /** Whose records it reads and writes; empty for those of nobody. */
+  readonly tenant: string;
   readonly #caller: Caller;
 
   /** @internal */
-  constructor(name: string, caller: Caller) {
+  constructor(name: string, caller: Caller, tenant: string) {
     this.name = name;
+    this.tenant = tenant;
     this.#caller = caller;
   }
 
@@ -189,11 +89,13 @@ export class Collection<M extends object> {
       metadata: metadataBytes(record.metadata, `records[${index}].metadata`),
       ifVersion: versionText(record.ifVersion, `records[${index}].ifVersion`),
       ttlMs: checkedTtl(record.ttlMs, `records[${index}].ttlMs`),
+      shardKey: optionalText(record.shardKey, `records[${index}].shardKey`),
     }));
     const outcomes = await this.#caller.write(
       API.upsert,
-      (idempotencyKey) => ({ collection: this.name, records: messages, idempotencyKey, mode }),
+      (idempotencyKey) => ({ ...this.#scope, records: messages, idempotencyKey, mode }),
       options,
+      this.#destination(messages),
     );
     return writeResult(messages, outcomes);
   }
@@ -207,11 +109,13 @@ export class Collection<M extends object> {
       id: wellFormed(patch.id, `patches[${index}].id`),
       metadata: metadataBytes(patch.metadata, `patches[${index}].metadata`),
       ifVersion: versionText(patch.ifVersion, `patches[${index}].ifVersion`),
+      shardKey: optionalText(patch.shardKey, `patches[${index}].shardKey`),
     }));
     const outcomes = await this.#caller.write(
       API.patch,
-      (idempotencyKey) => ({ collection: this.name, patches: messages, idempotencyKey }),
+      (idempotencyKey) => ({ ...this.#scope, patches: messages, idempotencyKey }),
       options,
+      this.#destination(messages),
     );
     return writeResult(messages, outcomes);
   }
@@ -231,34 +135,53 @@ export class Collection<M extends object> {
     const ifVersions = targets.some(({ ifVersion }) => ifVersion !== undefined)
       ? targets.map(({ ifVersion }, index) => versionText(ifVersion, `ids[${index}].ifVersion`))
       : [];
+    const shardKeys = shardKeysOf(targets);
+    const request = { ...this.#scope, ids: checked, ifVersions, shardKeys };
     const outcomes = await this.#caller.write(
       API.delete,
-      (idempotencyKey) => ({ collection: this.name, ids: checked, idempotencyKey, ifVersions }),
+      (idempotencyKey) => ({ ...request, idempotencyKey }),
       options,
+      this.#destination(targets),
     );
     return writeResult(targets, outcomes);
   }
 
   /** The records that exist, in the order of `ids`. */
-  async fetch(ids: readonly string[], options: FetchOptions = {}): Promise<StoredRecord<M>[]> {
+  async fetch(
+    ids: readonly (string | RecordName)[],
+    options: FetchOptions = {},
+  ): Promise<StoredRecord<M>[]> {
     const { includeValues, includeMetadata } = options;
-    const consistency = checkedConsistency(options);
-    const checked = wholeList(ids, 'ids').map((id, index) => wellFormed(id, `ids[${index}]`));
+    const names = wholeList(ids, 'ids').map(
+      (one): RecordName => (typeof one === 'object' ? one : { id: one }),
+    );
+    const checked = names.map(({ id }, index) => wellFormed(id, `ids[${index}]`));
     const include = { includeValues, includeMetadata };
-    const request = { collection: this.name, ids: checked, ...include, consistency };
-    const { records } = await this.#caller.call(API.fetch, request, options, READ);
+    const request = { ...this.#scope, ids: checked, shardKeys: shardKeysOf(names), ...include };
+    const { records } = await this.#read(API.fetch, request, options, names);
     return records.map((record) => storedRecord<M>(record));
   }
 
-  /** The records nearest to a vector, or to the vector of a stored record. */
-  async search(query: Query<M>, options: SearchOptions = {}): Promise<SearchResult<M>> {
+  /**
+   * The records nearest to a vector, or to the vector of a stored record, nearest first. Awaited it
+   * is the whole answer, in a `for await` the hits; either way it is sent once, by this call.
+   *
+   * @example
+   *     const { hits } = await notes.search({ vector: [0.1, 0.2, 0.3], k: 10 });
+   *     console.log(hits.length);
+   *     for await (const hit of notes.search({ id: 'a', k: 10 })) console.log(hit.metadata?.title);
+   */
+  search(query: Query<M>, options: SearchOptions = {}): SearchCall<M> {
+    return new SearchCall(this.#search(query, options));
+  }
+
+  async #search(query: Query<M>, options: SearchOptions): Promise<SearchResult<M>> {
     const request = {
-      collection: this.name,
+      ...this.#readScope(options),
       query: queryMessage(query, 'query'),
       allowPartial: options.allowPartial ?? false,
-      consistency: checkedConsistency(options),
     };
-    const answer = await this.#caller.call(API.search, request, options, READ);
+    const answer = await this.#read(API.search, request, options, 'all');
     return { hits: answer.hits.map((found) => hit<M>(found)), ...sourceOf(answer) };
   }
 
@@ -268,14 +191,13 @@ export class Collection<M extends object> {
     options: SearchOptions = {},
   ): Promise<SearchBatchResult<M>> {
     const request = {
-      collection: this.name,
+      ...this.#readScope(options),
       queries: wholeList(queries, 'queries').map((query, index) =>
         queryMessage(query, `queries[${index}]`),
       ),
       allowPartial: options.allowPartial ?? false,
-      consistency: checkedConsistency(options),
     };
-    const answer = await this.#caller.call(API.searchBatch, request, options, READ);
+    const answer = await this.#read(API.searchBatch, request, options, 'all');
     const results = answer.results.map((hits) => hits.map((found) => hit<M>(found)));
     return { results, ...sourceOf(answer) };
   }
@@ -283,11 +205,10 @@ export class Collection<M extends object> {
   /** Number of records, or of those that match a filter. */
   async count(options: CountOptions<M> = {}): Promise<number> {
     const request = {
-      collection: this.name,
-      consistency: checkedConsistency(options),
+      ...this.#readScope(options),
       filter: optionalFilter(options.filter, 'filter'),
     };
-    return (await this.#caller.call(API.count, request, options, READ)).count;
+    return (await this.#read(API.count, request, options, 'all')).count;
   }
 
   /**
@@ -310,15 +231,14 @@ export class Collection<M extends object> {
   async scrollPage(options: ScrollOptions<M> = {}): Promise<ScrollPage<M>> {
     const { includeValues = false, includeMetadata } = options;
     const request = {
-      collection: this.name,
+      ...this.#readScope(options),
       filter: optionalFilter(options.filter, 'filter'),
       limit: wholeNumber(options.limit ?? 0, 'limit'),
       cursor: wellFormed(options.cursor ?? '', 'cursor'),
       includeValues,
       includeMetadata,
-      consistency: checkedConsistency(options),
     };
-    const { records, cursor } = await this.#caller.call(API.scroll, request, options, READ);
+    const { records, cursor } = await this.#read(API.scroll, request, options, 'all');
     return {
       records: records.map((record) => storedRecord<M>(record)),
       ...(cursor !== '' && { cursor }),
@@ -339,8 +259,10 @@ export class Collection<M extends object> {
     let deletedCount = 0;
     let cursor = '';
     do {
-      const request = { collection: this.name, filter: bytes, cursor };
-      const step = await this.#caller.call(API.deleteByFilter, request, callOptions, REPEATABLE);
+      const request = { ...this.#scope, filter: bytes, cursor };
+      const manner = { ...REPEATABLE, destination: this.#destination('all') };
+      const step = await this.#caller.call(API.deleteByFilter, request, callOptions, manner);
+      if (step.deletedCount > 0) this.#caller.readSession.note(step.written);
       deletedCount += step.deletedCount;
       cursor = step.cursor;
       onProgress?.({ deletedCount });
@@ -351,60 +273,50 @@ export class Collection<M extends object> {
   /** Carries a search out, and tells how each shard did it instead of what it found. */
   async explain(query: Query<M>, options: SearchOptions = {}): Promise<ExplainResponse> {
     const request = {
-      collection: this.name,
+      ...this.#readScope(options),
       query: queryMessage(query, 'query'),
       allowPartial: options.allowPartial ?? false,
-      consistency: checkedConsistency(options),
     };
-    return this.#caller.call(API.explain, request, options, READ);
+    return this.#read(API.explain, request, options, 'all');
+  }
+
+  /** Every read: as fresh as asked for, to where that can be had, and noted where it came from. */
+  async #read<Request extends object, Response extends ReadAnswer>(
+    method: ApiMethod<Request, Response>,
+    request: NoInfer<Request>,
+    { consistency, onServed, ...options }: TenantReadOptions,
+    records: Destination['records'],
+  ): Promise<Response> {
+    const { readSession, routing } = this.#caller;
+    const fields = readSession.fieldsOf(consistency);
+    // Any replica may serve what is not asked of leaders, so that any node is as good.
+    const isOfLeaders = fields.freshness === undefined;
+    const destination = isOfLeaders ? this.#destination(records) : undefined;
+    const manner = { ...READ, destination };
+    const answer = await this.#caller.call(method, { ...request, ...fields }, options, manner);
+    const { served = [], epoch = 0 } = answer;
+    readSession.note(served);
+    routing?.noteEpoch(epoch);
+    if (isOfLeaders) routing?.noteLeaders(served);
+    onServed?.(served);
+    return answer;
+  }
+
+  #destination(records: Destination['records']): Destination {
+    return { collection: this.name, tenant: this.tenant, records };
+  }
+
+  get #scope(): { readonly collection: string; readonly tenant: string } {
+    return { collection: this.name, tenant: this.tenant };
+  }
+
+  #readScope({ allTenants = false }: TenantReadOptions) {
+    return { ...this.#scope, allTenants };
   }
 }
 
-/** On the wire a word that is not known would look like the default. */
-function checkedConsistency({ consistency }: ReadOptions): ReadConsistency | undefined {
-  if (consistency === undefined || READ_CONSISTENCIES.includes(consistency)) return consistency;
-  const words = READ_CONSISTENCIES.join(', ');
-  const message = `consistency is "${consistency}", it must be one of ${words}`;
-  throw new FlotillaError('INVALID_REQUEST', message, { field: 'consistency' });
-}
-
-function optionalFilter<M>(filter: Where<M> | undefined, field: string): Uint8Array | undefined {
-  return filter === undefined ? undefined : filterBytes<M>(filter, field);
-}
-
-function queryMessage<M extends object>(query: Query<M>, field: string): SearchQueryMessage {
-  if (typeof query !== 'object' || query === null) {
-    throw invalidField(field, 'is no object, send { vector, k }');
-  }
-  return {
-    vector: query.vector === undefined ? NO_BYTES : vectorBytes(query.vector, `${field}.vector`),
-    id: query.id === undefined ? undefined : wellFormed(query.id, `${field}.id`),
-    k: wholeNumber(query.k, `${field}.k`),
-    offset: wholeNumber(query.offset ?? 0, `${field}.offset`),
-    ef: wholeNumber(query.ef ?? 0, `${field}.ef`),
-    scoreThreshold: query.scoreThreshold,
-    filter: optionalFilter(query.filter, `${field}.filter`),
-    includeValues: query.includeValues ?? false,
-    includeMetadata: query.includeMetadata,
-  };
-}
-
-function storedRecord<M extends object>(message: StoredRecordMessage): StoredRecord<M> {
-  const { id, version, expiresAtMs, values, metadata } = message;
-  return {
-    id,
-    version: String(version),
-    ...(expiresAtMs !== undefined && { expiresAtMs }),
-    ...(values !== undefined && { values: floatsOf(values) }),
-    // The type is the caller's promise about what the collection holds.
-    ...(metadata !== undefined && { metadata: decodeStruct(metadata) as M }),
-  };
-}
-
-function hit<M extends object>(message: HitMessage): Hit<M> {
-  return { ...storedRecord<M>(message), distance: message.distance };
-}
-
-function sourceOf({ shards, degraded, epoch }: SearchProvenance): SearchSource {
-  return { shards, degraded, epoch };
+/** One per record; none at all where no record has one. */
+function shardKeysOf(names: readonly RecordName[]): readonly string[] {
+  if (names.every(({ shardKey }) => shardKey === undefined)) return [];
+  return names.map(({ shardKey }, index) => wellFormed(shardKey ?? '', `ids[${index}].shardKey`));
 }

@@ -1,12 +1,14 @@
-/** One gRPC channel per address; calls go round robin, and fail over to the next. */
+/** One channel per address; calls go round robin, and fail over to the next. */
 import { setMaxListeners } from 'node:events';
-import { Client, connectivityState, credentials, Metadata, status } from '@grpc/grpc-js';
+import { type Client, connectivityState } from '@grpc/grpc-js';
 import { defined } from '../shared/assert.js';
 import { invalidField } from '../shared/checks.js';
+import type { CallHeaders } from '../shared/codec/call-stream-messages.js';
 import type { ApiMethod } from '../shared/codec/public-api.js';
-import { FlotillaError } from '../shared/errors.js';
-import { channelOptions } from '../shared/grpc/channel-options.js';
+import { FlotillaError, toFlotillaError } from '../shared/errors.js';
+import { Address } from './address.js';
 import { fromServiceError } from './errors.js';
+import type { CallTransport } from './options.js';
 import { wellFormed, wholeList } from './values.js';
 
 export interface AttemptOptions {
@@ -16,23 +18,13 @@ export interface AttemptOptions {
   /** Whether the call can change anything; decides what a lost answer means. */
   readonly writes: boolean;
   /** @default none */
-  readonly headers?: Metadata;
+  readonly headers?: CallHeaders;
+  /** The address to take if it is reached now and answers. @default the next in turn */
+  readonly prefer?: string | undefined;
 }
-
-/**
- * How long an address may owe an answer before other calls pass it by: a node that stands still
- * keeps its connection for seconds. One that is only busy loses nothing by it.
- */
-const QUIET_MS = 1_000;
 
 /** How long a call waits for one address before it asks the next. A lone one has all the time. */
 const CONNECT_TIMEOUT_MS = 1_000;
-
-/**
- * With the time that a probe may take, a node that has stopped is found out before calls to it have
- * used up the default time, and they go to another one. A node that is only busy still answers.
- */
-const PROBES = { 'grpc.keepalive_time_ms': 2_000 };
 
 /** A port that is left out, or a scheme, would end in calls that wait for nobody. */
 const ADDRESS_FORM = /^(?!https?:).+:\d{1,5}$/;
@@ -47,25 +39,65 @@ function checkAddresses(addresses: readonly string[]): void {
 }
 
 export class Connections {
-  readonly #addresses: readonly Address[];
+  readonly #transport: CallTransport;
+  readonly #given: readonly Address[];
+  /** Beside the given ones: in turn too, or only asked who they are. */
+  readonly #found = new Map<string, Address>();
+  /** Those that calls go to in turn. */
+  #addresses: readonly Address[];
   #next = 0;
   readonly #closing = new AbortController();
 
   /** `addresses` are "host:port". Connects when the first call needs it. */
-  constructor(addresses: readonly string[]) {
+  constructor(addresses: readonly string[], transport: CallTransport = 'stream') {
     checkAddresses(addresses);
     // One listener for each call that waits for a connection: as many as there are, and no leak.
     setMaxListeners(0, this.#closing.signal);
-    this.#addresses = addresses.map((address) => new Address(address));
+    this.#transport = transport;
+    this.#given = addresses.map((address) => new Address(address, transport));
+    this.#addresses = this.#given;
   }
 
   get count(): number {
     return this.#addresses.length;
   }
 
+  /** What the constructor was given. */
+  get given(): readonly string[] {
+    return this.#given.map(({ name }) => name);
+  }
+
+  /** Takes addresses into the turn, beside the given ones; lets go of all other ones. */
+  setFound(names: readonly string[]): void {
+    if (this.#closing.signal.aborted) return;
+    const given = this.given;
+    const found = names.filter((name) => !given.includes(name)).map((name) => this.#find(name));
+    for (const [name, address] of this.#found) {
+      if (found.includes(address)) continue;
+      this.#found.delete(name);
+      address.close();
+    }
+    this.#addresses = [...this.#given, ...found];
+    this.#next %= this.#addresses.length;
+  }
+
   /**
-   * Sends the call once, to the next address. Rejects with `FlotillaError`: NODE_NOT_READY where
-   * the address cannot be reached, so that nothing was sent.
+   * Sends the call once, to this address, which may be one that was not used before. Rejects as
+   * `attempt` does, and with INVALID_REQUEST for what is no address.
+   */
+  async attemptAt<Request, Response>(
+    name: string,
+    method: ApiMethod<Request, Response>,
+    request: Request,
+    options: AttemptOptions,
+  ): Promise<Response> {
+    this.#assertUsable(options.signal);
+    return this.#attempt(this.#find(name), method, request, options);
+  }
+
+  /**
+   * Sends the call once, to the preferred or the next address. Rejects with `FlotillaError`:
+   * NODE_NOT_READY where the address cannot be reached, so that nothing was sent.
    */
   async attempt<Request, Response>(
     method: ApiMethod<Request, Response>,
@@ -73,17 +105,41 @@ export class Connections {
     options: AttemptOptions,
   ): Promise<Response> {
     this.#assertUsable(options.signal);
-    const address = this.#take();
+    const address = this.#preferred(options.prefer) ?? this.#take();
+    return this.#attempt(address, method, request, options);
+  }
+
+  /** Closes all channels. Calls under way end with CANCELLED or an answer. Idempotent. */
+  close(): void {
+    this.#closing.abort();
+    for (const address of [...this.#given, ...this.#found.values()]) address.close();
+  }
+
+  async #attempt<Request, Response>(
+    address: Address,
+    method: ApiMethod<Request, Response>,
+    request: Request,
+    options: AttemptOptions,
+  ): Promise<Response> {
     const { client } = address;
     if (stateOf(client) !== connectivityState.READY) await this.#connect(address, options);
     this.#assertUsable(options.signal);
     return send(address, method, request, options);
   }
 
-  /** Closes all channels. Calls under way end with CANCELLED or an answer. Idempotent. */
-  close(): void {
-    this.#closing.abort();
-    for (const { client } of this.#addresses) client.close();
+  #find(name: string): Address {
+    const known = this.#given.find((one) => one.name === name) ?? this.#found.get(name);
+    if (known !== undefined) return known;
+    checkAddresses([name]);
+    const address = new Address(name, this.#transport);
+    this.#found.set(name, address);
+    return address;
+  }
+
+  #preferred(name: string | undefined): Address | undefined {
+    if (name === undefined) return undefined;
+    const address = this.#addresses.find((one) => one.name === name);
+    return address?.isPromising === true && !address.isQuiet ? address : undefined;
   }
 
   #assertUsable(signal: AbortSignal | undefined): void {
@@ -106,7 +162,9 @@ export class Connections {
   }
 
   /** Waits until the address was reached, or refused the connection: then a call tells why. */
-  #connect({ name, client }: Address, { deadlineMs, signal }: AttemptOptions): Promise<void> {
+  #connect(address: Address, { deadlineMs, signal }: AttemptOptions): Promise<void> {
+    const { name, client } = address;
+    address.noteConnecting();
     const patienceMs = this.#addresses.length > 1 ? CONNECT_TIMEOUT_MS : Number.POSITIVE_INFINITY;
     const endMs = Math.min(deadlineMs, Date.now() + patienceMs);
     const closing = this.#closing.signal;
@@ -133,54 +191,6 @@ export class Connections {
   }
 }
 
-/** The channel to one address, and whether it owes an answer. */
-class Address {
-  /** "host:port" */
-  readonly name: string;
-  readonly client: Client;
-  #inflight = 0;
-  /** Since when nothing has come although something was asked. */
-  #silentSinceMs: number | undefined;
-  /** When a call last ended there without a word. */
-  #lastInVainMs = Number.NEGATIVE_INFINITY;
-
-  constructor(address: string) {
-    this.name = address;
-    this.client = new Client(address, credentials.createInsecure(), {
-      ...channelOptions(),
-      ...PROBES,
-    });
-  }
-
-  get isPromising(): boolean {
-    const state = this.client.getChannel().getConnectivityState(false);
-    return state === connectivityState.READY || state === connectivityState.IDLE;
-  }
-
-  /** While a call waits there in vain, and for a while after, no others have to join it. */
-  get isQuiet(): boolean {
-    const sinceMs = this.#silentSinceMs;
-    const nowMs = Date.now();
-    const isTried = this.#inflight > 0 || nowMs - this.#lastInVainMs < QUIET_MS;
-    return isTried && sinceMs !== undefined && nowMs - sinceMs > QUIET_MS;
-  }
-
-  noteSent(): void {
-    this.#inflight++;
-    this.#silentSinceMs ??= Date.now();
-  }
-
-  /** A deadline or the caller can end a call without a word from the address. */
-  noteEnded(code: status | undefined): void {
-    this.#inflight--;
-    if (code === status.DEADLINE_EXCEEDED || code === status.CANCELLED) {
-      this.#lastInVainMs = Date.now();
-      return;
-    }
-    this.#silentSinceMs = this.#inflight > 0 ? Date.now() : undefined;
-  }
-}
-
 /** What the channel is doing; one that does nothing begins to connect. */
 function stateOf(client: Client): connectivityState {
   return client.getChannel().getConnectivityState(true);
@@ -194,25 +204,43 @@ function send<Request, Response>(
   address: Address,
   method: ApiMethod<Request, Response>,
   request: Request,
-  { deadlineMs, signal, writes, headers }: AttemptOptions,
+  { deadlineMs, signal, writes, headers = [] }: AttemptOptions,
 ): Promise<Response> {
   return new Promise((resolve, reject) => {
-    const cancel = (): void => call.cancel();
-    address.noteSent();
-    const call = address.client.makeUnaryRequest(
-      method.path,
-      method.encodeRequest,
-      method.decodeResponse,
-      request,
-      headers ?? new Metadata(),
-      { deadline: deadlineMs },
-      (error, response) => {
+    const body = encoded(method, request);
+    const cancel = address.send(
+      { path: method.path, headers, body, deadlineMs },
+      (error, answer) => {
         signal?.removeEventListener('abort', cancel);
-        address.noteEnded(error?.code);
-        if (error !== null) reject(fromServiceError(error, writes, address.name));
-        else resolve(response as Response);
+        if (error !== null) {
+          const isUndecided = writes && error.notBegun !== true;
+          reject(fromServiceError(error, isUndecided, address.name));
+          return;
+        }
+        try {
+          resolve(method.decodeResponse(defined(answer, 'the answer')));
+        } catch (thrown) {
+          reject(unreadable(thrown));
+        }
       },
     );
     signal?.addEventListener('abort', cancel, { once: true });
   });
+}
+
+function encoded<Request, Response>(
+  { encodeRequest }: ApiMethod<Request, Response>,
+  request: Request,
+): Buffer {
+  try {
+    return encodeRequest(request);
+  } catch (thrown) {
+    throw toFlotillaError(thrown);
+  }
+}
+
+/** Nobody can say what the node has done. */
+function unreadable(thrown: unknown): FlotillaError {
+  const message = `The answer cannot be read: ${(thrown as Error).message}`;
+  return new FlotillaError('INTERNAL', message, { cause: thrown });
 }

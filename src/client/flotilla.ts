@@ -12,8 +12,22 @@ import type {
   ReadmitNodeResponse,
   ReplicaResponse,
 } from '../shared/codec/replica-messages.js';
+import type {
+  CountTenantsResponse,
+  TenantChangeResponse,
+  TenantsDescription,
+} from '../shared/codec/tenant-messages.js';
 import type { ShardVerification } from '../shared/codec/verify-messages.js';
-import { FIELD_TYPES, type IndexedField, METRICS, type Metric } from '../shared/types.js';
+import {
+  FIELD_TYPES,
+  type IndexedField,
+  METRICS,
+  type Metric,
+  PLACEMENT_NAMES,
+  type PlacementName,
+  ROUTINGS,
+  type RoutedBy,
+} from '../shared/types.js';
 import { Caller } from './caller.js';
 import { Collection } from './collection.js';
 import { Connections } from './connections.js';
@@ -49,6 +63,39 @@ export interface NewCollection {
   readonly indexedFields?: readonly IndexedField[];
   /** How long records live that do not say it themselves, in milliseconds. @default for ever */
   readonly ttlMs?: number;
+  /**
+   * What decides on the shard of a record: its `id`, its `shardKey` (records of one key stay
+   * together), or its `tenant` (all of them are on one shard, so are its queries). @default 'id'
+   */
+  readonly routing?: RoutedBy;
+  /** How that is spread over shards; docs/placement.md compares them. @default 'ring' */
+  readonly placement?: PlacementName;
+  /** With the placement `range`: the first keys of all ranges but the first. */
+  readonly splitPoints?: readonly string[];
+}
+
+/** Whose records a collection is to read and write. */
+export interface TenantOptions {
+  /** Up to 512 bytes of UTF-8. @default '' for those of nobody */
+  readonly tenant?: string;
+}
+
+/** A change of the tenant directory. */
+export interface TenantChangeOptions extends CallOptions {
+  /** Who asks for it, for the audit log; nobody checks it. @default '' */
+  readonly by?: string;
+}
+
+export interface TenantCountOptions extends CallOptions {
+  /** Only tenants after this one, in the order of their UTF-8 bytes. @default from the first on */
+  readonly after?: string;
+  /** Tenants of the page, up to 1,000. @default 100 */
+  readonly limit?: number;
+}
+
+export interface TenantAssignment {
+  readonly tenant: string;
+  readonly shardId: number;
 }
 
 /** A Raft group: a shard by its number, or the topology's. */
@@ -96,6 +143,17 @@ function collectionRequest(collection: NewCollection): CollectionRequest {
       `is "${type}", it must be one of ${FIELD_TYPES.join(', ')}`,
     );
   }
+  const { routing, placement, splitPoints } = collection;
+  if (routing !== undefined && !ROUTINGS.includes(routing)) {
+    throw invalidField(
+      'config.routing',
+      `is "${routing}", it must be one of ${ROUTINGS.join(', ')}`,
+    );
+  }
+  if (placement !== undefined && !PLACEMENT_NAMES.includes(placement)) {
+    const names = PLACEMENT_NAMES.join(', ');
+    throw invalidField('config.placement', `is "${placement}", it must be one of ${names}`);
+  }
   return {
     name: wellFormed(name, 'config.name'),
     dimension: wholeNumber(dimension, 'config.dimension'),
@@ -104,30 +162,45 @@ function collectionRequest(collection: NewCollection): CollectionRequest {
     efConstruction: wholeNumber(efConstruction, 'config.efConstruction'),
     indexedFields,
     ttlMs: checkedTtl(ttlMs, 'config.ttlMs'),
+    routing,
+    placement,
+    splitPoints: splitPoints?.map((one, at) => wellFormed(one, `config.splitPoints[${at}]`)),
   };
+}
+
+/** Where the cluster is; the environment knows where the code does not. */
+function addressesOf(given: string | readonly string[] | undefined): readonly string[] {
+  const addresses = given ?? process.env.FLOTILLA_URL;
+  if (addresses === undefined) {
+    throw invalidField('addresses', 'is missing, give "host:port" or set FLOTILLA_URL');
+  }
+  return typeof addresses === 'string' ? addresses.split(',').map((one) => one.trim()) : addresses;
 }
 
 /**
  * Talks to any node of the cluster; with several addresses round robin, failing over to the next
- * when one does not answer. Everything rejects with `FlotillaError`.
+ * when one does not answer, and directly to the leaders of shards as soon as it knows them.
+ * Everything rejects with `FlotillaError`.
  *
  * @example
  *     await using flotilla = new Flotilla('localhost:7700');
- *     await flotilla.createCollection({ name: 'notes', dimension: 3 });
- *     const notes = flotilla.collection<{ title: string }>('notes');
+ *     const settings = { name: 'notes', dimension: 3 };
+ *     const notes = await flotilla.openCollection<{ title: string }>(settings);
  *     await notes.upsert([{ id: 'a', values: [0.1, 0.2, 0.3], metadata: { title: 'One' } }]);
  *     const { hits } = await notes.search({ vector: [0.1, 0.2, 0.3], k: 10 });
+ *     console.log(hits[0]?.metadata?.title);
  */
 export class Flotilla {
   readonly #connections: Connections;
   readonly #caller: Caller;
 
   /**
-   * Each address is "host:port"; throws INVALID_REQUEST for one that is not. Connects when the
-   * first call needs it.
+   * Each address is "host:port"; throws INVALID_REQUEST for one that is not. A string may hold
+   * several, separated by commas, as FLOTILLA_URL does, which is taken where none are given.
+   * Connects when the first call needs it.
    */
-  constructor(addresses: string | readonly string[], options: FlotillaOptions = {}) {
-    this.#connections = new Connections(typeof addresses === 'string' ? [addresses] : addresses);
+  constructor(addresses?: string | readonly string[], options: FlotillaOptions = {}) {
+    this.#connections = new Connections(addressesOf(addresses), options.transport);
     this.#caller = new Caller(this.#connections, options);
   }
 
@@ -139,6 +212,40 @@ export class Flotilla {
     const request = collectionRequest(collection);
     const manner = { kind: 'repeatable', writes: true } as const;
     return this.#caller.call(API.createCollection, request, options, manner);
+  }
+
+  /**
+   * Creates a collection where there is none of its name, and opens it. Rejects with
+   * COLLECTION_EXISTS where there is one with other settings.
+   *
+   * @example
+   *     interface Note {
+   *       title: string;
+   *       year: number;
+   *     }
+   *     const opened = await flotilla.openCollection<Note>({
+   *       name: 'typed-notes',
+   *       dimension: 3,
+   *       indexedFields: [{ path: 'year', type: 'integer' }],
+   *     });
+   *     console.log(await opened.count({ filter: { year: { $gte: 2020 } } }));
+   */
+  openCollection<M extends Metadata = Metadata>(
+    collection: NewCollection,
+    options?: CallOptions & TenantOptions,
+  ): Promise<Collection<M>>;
+  openCollection<M extends object & MetadataShape<M>>(
+    collection: NewCollection,
+    options?: CallOptions & TenantOptions,
+  ): Promise<Collection<M>>;
+  async openCollection<M extends object>(
+    collection: NewCollection,
+    options: CallOptions & TenantOptions = {},
+  ): Promise<Collection<M>> {
+    const { tenant = '', ...callOptions } = options;
+    const opened = new Collection<M>(collection.name, this.#caller, wellFormed(tenant, 'tenant'));
+    await this.createCollection(collection, callOptions);
+    return opened;
   }
 
   /** Settings, state and number of records. */
@@ -163,11 +270,26 @@ export class Flotilla {
    * The records of a collection. `M` is the type of their metadata, as the caller knows it: an
    * interface or a type of what JSON can hold. What was stored is not checked against it. Throws
    * INVALID_REQUEST for a name that is no string.
+   *
+   * With a `tenant` all that it reads and writes are that tenant's records, and without one those
+   * of nobody: a tenant never sees, counts or deletes what another has.
    */
-  collection<M extends Metadata = Metadata>(name: string): Collection<M>;
-  collection<M extends object & MetadataShape<M>>(name: string): Collection<M>;
-  collection<M extends object>(name: string): Collection<M> {
-    return new Collection<M>(wellFormed(name, 'collection'), this.#caller);
+  collection<M extends Metadata = Metadata>(name: string, options?: TenantOptions): Collection<M>;
+  collection<M extends object & MetadataShape<M>>(
+    name: string,
+    options?: TenantOptions,
+  ): Collection<M>;
+  collection<M extends object>(name: string, { tenant = '' }: TenantOptions = {}): Collection<M> {
+    const checked = wellFormed(tenant, 'tenant');
+    return new Collection<M>(wellFormed(name, 'collection'), this.#caller, checked);
+  }
+
+  /**
+   * What this client has written and read so far, for another one to read at least as fresh:
+   * `{ consistency: { session: token } }`. Text of at most 8 KiB that means nothing to callers.
+   */
+  get sessionToken(): string {
+    return this.#caller.readSession.token;
   }
 
   /** Nodes, shards and replicas as the node that answers sees them. */
@@ -226,6 +348,62 @@ export class Flotilla {
   /** Makes the replica on `nodeId`, or any, seek the leadership. A majority has to agree. */
   elect(where: LeaderPlace, options: CallOptions = {}): Promise<LeaderResponse> {
     return this.#caller.call(API.elect, groupRequest(where), options, CHANGE);
+  }
+
+  /**
+   * Assigns a tenant to a shard, in all collections that are routed by tenant; resolves when that
+   * holds. Rejects with TENANT_HAS_DATA where it has records on another shard.
+   */
+  assignTenant(
+    { tenant, shardId }: TenantAssignment,
+    options: TenantChangeOptions = {},
+  ): Promise<TenantChangeResponse> {
+    const where = wholeNumber(shardId, 'shardId');
+    return this.#changeTenants(API.assignTenant, { tenant, shardId: where }, options);
+  }
+
+  /** Lets a tenant be spread by its hash again, which must be where it is. */
+  releaseTenant(tenant: string, options: TenantChangeOptions = {}): Promise<TenantChangeResponse> {
+    return this.#changeTenants(API.releaseTenant, { tenant }, options);
+  }
+
+  /** From now on the shard takes assigned tenants only. Rejects with TENANT_HAS_DATA. */
+  dedicateShard(shardId: number, options: TenantChangeOptions = {}): Promise<TenantChangeResponse> {
+    const where = { tenant: '', shardId: wholeNumber(shardId, 'shardId') };
+    return this.#changeTenants(API.dedicateShard, where, options);
+  }
+
+  /** The shard may take tenants that are not assigned again; none moves by this. */
+  shareShard(shardId: number, options: TenantChangeOptions = {}): Promise<TenantChangeResponse> {
+    const where = { tenant: '', shardId: wholeNumber(shardId, 'shardId') };
+    return this.#changeTenants(API.shareShard, where, options);
+  }
+
+  /** The tenant directory: assignments, what each shard holds, limits that are near, the log. */
+  describeTenants(options: CallOptions = {}): Promise<TenantsDescription> {
+    return this.#caller.call(API.describeTenants, undefined, options, READ);
+  }
+
+  /** One page of how many records each tenant of a collection has, by tenant and shard. */
+  countTenants(name: string, options: TenantCountOptions = {}): Promise<CountTenantsResponse> {
+    const { after, limit = 0, ...callOptions } = options;
+    const request = {
+      collection: wellFormed(name, 'collection'),
+      after: after === undefined ? undefined : wellFormed(after, 'after'),
+      limit: wholeNumber(limit, 'limit'),
+    };
+    return this.#caller.call(API.countTenants, request, callOptions, READ);
+  }
+
+  /** Sent twice a change finds itself done. */
+  #changeTenants(
+    method: typeof API.assignTenant,
+    { tenant, shardId }: { readonly tenant: string; readonly shardId?: number },
+    { by = '', ...options }: TenantChangeOptions,
+  ): Promise<TenantChangeResponse> {
+    const manner = { kind: 'repeatable', writes: true } as const;
+    const request = { tenant: wellFormed(tenant, 'tenant'), shardId, by: wellFormed(by, 'by') };
+    return this.#caller.call(method, request, options, manner);
   }
 
   /** Takes a node in again that has lost its data directory, under its old id and with new ones. */

@@ -16,37 +16,31 @@ export type {
 } from '../shared/codec/replica-messages.js';
 export type { ShardSummary } from '../shared/codec/search-messages.js';
 export type {
+  CountTenantsResponse,
+  TenantChangeResponse,
+  TenantsDescription,
+} from '../shared/codec/tenant-messages.js';
+export type {
   ShardVerification,
   SlotDamage,
   SlotDifference,
   SlotHolding,
   VerifiedReplica,
 } from '../shared/codec/verify-messages.js';
+export type { ServedShard } from '../shared/consistency.js';
 export type { ErrorCode, ErrorOutcome, ErrorReason } from '../shared/error-codes.js';
 export { FlotillaError, isFlotillaError } from '../shared/errors.js';
+export type { Logger } from '../shared/logger.js';
 export type {
   CollectionConfig,
   FieldType,
   IndexedField,
   Metric,
+  PlacementName,
   ReadConsistency,
+  RoutedBy,
 } from '../shared/types.js';
-export {
-  Collection,
-  type CountOptions,
-  type DeleteByFilterOptions,
-  type FetchOptions,
-  type Hit,
-  type Query,
-  type ReadOptions,
-  type ScrollOptions,
-  type ScrollPage,
-  type SearchBatchResult,
-  type SearchOptions,
-  type SearchResult,
-  type SearchSource,
-  type StoredRecord,
-} from './collection.js';
+export { Collection } from './collection.js';
 export {
   type ChangePlace,
   Flotilla,
@@ -54,14 +48,43 @@ export {
   type LeaderPlace,
   type NewCollection,
   type ReplicaPlace,
+  type TenantAssignment,
+  type TenantChangeOptions,
+  type TenantCountOptions,
+  type TenantOptions,
   type VerifyOptions,
 } from './flotilla.js';
-export type { CallOptions, FlotillaOptions, RetryOptions } from './options.js';
+export type {
+  CallOptions,
+  CallRouting,
+  CallTransport,
+  FlotillaOptions,
+  RetryOptions,
+} from './options.js';
+export type { Consistency } from './read-session.js';
+export type {
+  CountOptions,
+  DeleteByFilterOptions,
+  FetchOptions,
+  Hit,
+  Query,
+  ReadOptions,
+  ScrollOptions,
+  ScrollPage,
+  SearchBatchResult,
+  SearchOptions,
+  SearchResult,
+  SearchSource,
+  StoredRecord,
+  TenantReadOptions,
+} from './reads.js';
+export type { SearchCall } from './search-call.js';
 export type { Metadata, MetadataShape } from './values.js';
 export type { Where, WhereOperators } from './where.js';
 export type {
   MetadataPatch,
   NewRecord,
+  RecordName,
   RecordOutcome,
   UpsertOptions,
   VersionedId,

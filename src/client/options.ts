@@ -1,4 +1,5 @@
 /** What every call of the client can be told. */
+import type { Logger } from '../shared/logger.js';
 
 export interface CallOptions {
   /** The whole time that the call may take, retries included; at most 7 days. @default 10,000 */
@@ -17,7 +18,30 @@ export interface RetryOptions {
   readonly waitMaxMs?: number;
 }
 
+/**
+ * How calls reach a node. 'stream': many calls share one long-lived stream per address, which costs
+ * a fraction of the processor's time; nodes that know no streams get unary calls. 'unary': each
+ * call is an HTTP/2 request of its own, for proxies that balance or log requests.
+ */
+export type CallTransport = 'stream' | 'unary';
+
+/**
+ * Where calls go. 'direct': a call goes to the node that leads the shard it is about, as soon as
+ * the client has learnt which that is, so that no other node has to pass it on; the client then
+ * connects to the addresses that nodes advertise too, where it reaches them. 'proxy': calls go to
+ * the given addresses in turn, and nowhere else, for networks that show clients some nodes only.
+ */
+export type CallRouting = 'direct' | 'proxy';
+
+export const CALL_ROUTINGS: readonly CallRouting[] = ['direct', 'proxy'];
+
 export interface FlotillaOptions {
+  /** @default 'direct' */
+  readonly routing?: CallRouting;
+  /** Told of failed attempts and of routing, at level debug. @default nothing is logged */
+  readonly logger?: Logger;
+  /** @default 'stream' */
+  readonly transport?: CallTransport;
   /** For calls that do not say otherwise. @default 10,000 */
   readonly timeoutMs?: number;
   readonly retry?: RetryOptions;

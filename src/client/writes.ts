@@ -19,6 +19,8 @@ export interface NewRecord<M extends object> {
    * some seconds after its time. @default what the collection says
    */
   readonly ttlMs?: number;
+  /** As in `RecordName`. */
+  readonly shardKey?: string;
 }
 
 export interface UpsertOptions extends CallOptions {
@@ -35,11 +37,22 @@ export interface MetadataPatch {
   readonly metadata: Metadata;
   /** As in `NewRecord`. */
   readonly ifVersion?: string;
+  /** As in `RecordName`. */
+  readonly shardKey?: string;
+}
+
+/** What names a record of a tenant within its collection. */
+export interface RecordName {
+  readonly id: string;
+  /**
+   * In collections that are routed by shard key, and in no others: 1 to 512 bytes of UTF-8. Records
+   * of one key are on one shard.
+   */
+  readonly shardKey?: string;
 }
 
 /** A record to delete, if it has this version. */
-export interface VersionedId {
-  readonly id: string;
+export interface VersionedId extends RecordName {
   readonly ifVersion?: string;
 }
 

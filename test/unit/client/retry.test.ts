@@ -284,7 +284,7 @@ async function firstStandsStill() {
 describe('several addresses', () => {
   it('take turns, and a node that is gone does not matter', async () => {
     await using other = await startHarness();
-    await using both = new Flotilla([harness.address, other.address], { retry });
+    await using both = new Flotilla([harness.address, other.address], { retry, routing: 'proxy' });
     const records = both.collection('notes');
     for (let i = 0; i < 6; i++) await records.count();
     expect([harness.backend.calls.length, other.backend.calls.length]).toEqual([3, 3]);
@@ -334,7 +334,7 @@ describe('several addresses', () => {
 
   it('are named as a way out to the nodes, for reads too', async () => {
     await using other = await startHarness();
-    await using both = new Flotilla([harness.address, other.address], { retry });
+    await using both = new Flotilla([harness.address, other.address], { retry, routing: 'proxy' });
     await both.collection('notes').count();
     expect(harness.backend.lastOptions).toMatchObject({ retry: 'client' });
     await notes().count();

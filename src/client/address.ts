@@ -1,0 +1,145 @@
+/** What the client has of one address: a channel, a stream of calls, and what it may expect. */
+import { Client, connectivityState, credentials, Metadata, status } from '@grpc/grpc-js';
+import { channelOptions } from '../shared/grpc/channel-options.js';
+import {
+  type CallError,
+  CallStream,
+  closedError,
+  type Done,
+  type OutgoingCall,
+} from './call-stream.js';
+import type { CallTransport } from './options.js';
+
+/**
+ * How long an address may owe an answer before other calls pass it by: a node that stands still
+ * keeps its connection for seconds. One that is only busy loses nothing by it.
+ */
+const QUIET_MS = 1_000;
+
+/**
+ * With the time that a probe may take, a node that has stopped is found out before calls to it have
+ * used up the default time, and they go to another one. A node that is only busy still answers.
+ */
+const PROBES = { 'grpc.keepalive_time_ms': 2_000 };
+
+/** Larger requests go as calls of their own: they gain little and would hold small ones up. */
+export const STREAMED_REQUEST_BYTES_MAX = 128 * 1024;
+
+export class Address {
+  /** "host:port" */
+  readonly name: string;
+  readonly client: Client;
+  readonly #transport: CallTransport;
+  #stream: CallStream | undefined;
+  /** Whether the node has turned out to know no streams, as those of older versions. */
+  #isWithoutStreams = false;
+  #isClosed = false;
+  #inflight = 0;
+  /** Since when nothing has come although something was asked. */
+  #silentSinceMs: number | undefined;
+  /** When a call last ended there without a word. */
+  #lastInVainMs = Number.NEGATIVE_INFINITY;
+
+  constructor(address: string, transport: CallTransport) {
+    this.name = address;
+    this.#transport = transport;
+    this.client = new Client(address, credentials.createInsecure(), {
+      ...channelOptions(),
+      ...PROBES,
+    });
+  }
+
+  get isPromising(): boolean {
+    const state = this.client.getChannel().getConnectivityState(false);
+    return state === connectivityState.READY || state === connectivityState.IDLE;
+  }
+
+  /** While a call waits there in vain, and for a while after, no others have to join it. */
+  get isQuiet(): boolean {
+    const sinceMs = this.#silentSinceMs;
+    const nowMs = Date.now();
+    const isTried = this.#inflight > 0 || nowMs - this.#lastInVainMs < QUIET_MS;
+    return isTried && sinceMs !== undefined && nowMs - sinceMs > QUIET_MS;
+  }
+
+  /** A new connection: whoever it reaches may be of another version. */
+  noteConnecting(): void {
+    this.#isWithoutStreams = false;
+  }
+
+  /** Sends the call once. Calls `done` once, later. Returns what gives the call up. */
+  send(call: OutgoingCall, done: Done): () => void {
+    if (this.#isClosed) {
+      queueMicrotask(() => done(closedError()));
+      return () => undefined;
+    }
+    this.#noteSent();
+    const end: Done = (error, response) => {
+      this.#noteEnded(error?.code);
+      done(error, response);
+    };
+    const fits = call.body.length <= STREAMED_REQUEST_BYTES_MAX;
+    if (this.#transport === 'unary' || this.#isWithoutStreams || !fits) {
+      return this.#sendAlone(call, end);
+    }
+    let cancel = this.#openStream().call(call, (error, response) => {
+      if (!isUnknownToNode(error) || this.#isClosed) return end(error, response);
+      this.#isWithoutStreams = true;
+      cancel = this.#sendAlone(call, end);
+    });
+    return () => cancel();
+  }
+
+  /** Calls under way end with an answer or an error. Idempotent. */
+  close(): void {
+    this.#isClosed = true;
+    this.#stream?.close();
+    this.client.close();
+  }
+
+  #openStream(): CallStream {
+    if (this.#stream?.isOpen !== true) {
+      this.#stream?.close();
+      this.#stream = new CallStream(this.client);
+    }
+    return this.#stream;
+  }
+
+  #sendAlone({ path, headers, body, deadlineMs }: OutgoingCall, done: Done): () => void {
+    const metadata = new Metadata();
+    for (const [name, value] of headers) metadata.set(name, value);
+    const call = this.client.makeUnaryRequest(
+      path,
+      asIs,
+      asIs,
+      body,
+      metadata,
+      { deadline: deadlineMs },
+      done,
+    );
+    return () => call.cancel();
+  }
+
+  #noteSent(): void {
+    this.#inflight++;
+    this.#silentSinceMs ??= Date.now();
+  }
+
+  /** A deadline or the caller can end a call without a word from the address. */
+  #noteEnded(code: status | undefined): void {
+    this.#inflight--;
+    if (code === status.DEADLINE_EXCEEDED || code === status.CANCELLED) {
+      this.#lastInVainMs = Date.now();
+      return;
+    }
+    this.#silentSinceMs = this.#inflight > 0 ? Date.now() : undefined;
+  }
+}
+
+function asIs(bytes: Buffer): Buffer {
+  return bytes;
+}
+
+function isUnknownToNode(error: CallError | null): boolean {
+  return error?.code === status.UNIMPLEMENTED && error.notBegun === true;
+}

@@ -1,0 +1,339 @@
+// Goal: calls go to the node that leads the shard they are about, and soon after it has changed.
+// Method: the routing alone over nodes made of tables, with a clock that the test moves.
+import { describe, expect, it } from 'vitest';
+import {
+  type Destination,
+  ROUTES_AGE_MAX_MS,
+  ROUTES_RETRY_MS,
+  Routing,
+} from '../../../src/client/routing.js';
+import type {
+  CollectionRoutes,
+  Routes,
+  RoutesRequest,
+} from '../../../src/shared/codec/routes-messages.js';
+import { FlotillaError } from '../../../src/shared/errors.js';
+import { LIMITS } from '../../../src/shared/limits.js';
+import { type Logger, silentLogger } from '../../../src/shared/logger.js';
+import { slotOfKey } from '../../../src/shared/slot.js';
+
+const NODES = [1, 2, 3].map((nodeId) => ({ nodeId, clientAddress: addressOf(nodeId) }));
+/** Slots go round over four shards. */
+const SLOT_TABLE = Array.from({ length: LIMITS.slots.value }, (_, slot) => slot % 4);
+
+function addressOf(nodeId: number): string {
+  return `host-${nodeId}:7700`;
+}
+
+/** Three nodes; shard 0 and 3 are led by node 1, shard 1 by node 2, shard 2 by node 3. */
+class Scene {
+  leaders = [1, 2, 3, 1];
+  epoch = 4;
+  nowMs = 1_000;
+  found: readonly string[] = [];
+  readonly asked: string[] = [];
+  readonly gone = new Set<string>();
+  readonly clusterIds = new Map<string, string>();
+  readonly tenants = new Map<string, number>();
+  collection: CollectionRoutes | undefined = { routedBy: 'id', slotTable: SLOT_TABLE };
+  nodes = NODES;
+  busy = false;
+  /** What answers wait for. */
+  delay: Promise<void> | undefined;
+  /** Which node answers at an address, where it is not the one of its name. */
+  readonly moved = new Map<string, number>();
+  readonly logger: Logger = { ...silentLogger };
+  readonly routing: Routing;
+
+  constructor(given = [addressOf(1)]) {
+    const source = {
+      given,
+      ask: async (address: string, request: RoutesRequest) => {
+        this.asked.push(address);
+        await this.delay;
+        return this.#answer(address, request);
+      },
+      setFound: (addresses: readonly string[]) => {
+        this.found = addresses;
+      },
+    };
+    // Goes round in quarters: whatever is chosen among four gets its share.
+    let lots = 0;
+    this.routing = new Routing({
+      source,
+      logger: this.logger,
+      nowMs: () => this.nowMs,
+      random: () => (lots++ % 4) / 4,
+    });
+  }
+
+  /** A call is answered, and what it has set off is over. */
+  async call(destination: Destination = all()): Promise<string | undefined> {
+    const address = this.routing.addressFor(destination);
+    this.routing.noteAnswered();
+    for (let turn = 0; turn < 20; turn++) await Promise.resolve();
+    return address;
+  }
+
+  async learn(): Promise<void> {
+    await this.call();
+    await this.call();
+    this.asked.length = 0;
+  }
+
+  #answer(address: string, { tenant }: RoutesRequest): Routes {
+    if (this.gone.has(address)) throw new FlotillaError('NODE_NOT_READY', 'it is gone');
+    if (this.busy) throw new FlotillaError('DEADLINE_EXCEEDED', 'it is busy');
+    const answeredBy = this.moved.get(address) ?? Number(/^host-(\d)/.exec(address)?.[1]);
+    const tenantShardId = this.tenants.get(tenant);
+    return {
+      clusterId: this.clusterIds.get(address) ?? 'c1',
+      epoch: this.epoch,
+      answeredBy,
+      nodes: this.nodes,
+      shards: this.leaders.map((leaderNodeId, shardId) => ({ shardId, leaderNodeId })),
+      collection: this.collection && {
+        ...this.collection,
+        ...(tenantShardId !== undefined && { tenantShardId }),
+      },
+    };
+  }
+}
+
+function all(collection = 'notes', tenant = ''): Destination {
+  return { collection, tenant, records: 'all' };
+}
+
+/** Ids of records of these shards, one each. */
+function ids(...shardIds: number[]): Destination {
+  const found = shardIds.map((shardId) => {
+    for (let at = 0; ; at++) if (slotOfKey(`id-${at}`) % 4 === shardId) return { id: `id-${at}` };
+  });
+  return { collection: 'notes', tenant: '', records: found };
+}
+
+describe('routing', () => {
+  it('asks nobody before the first call is answered, and nothing waits for it (K1)', async () => {
+    const scene = new Scene();
+    expect(await scene.call()).toBeUndefined();
+    expect(scene.asked).toEqual([]);
+    expect(await scene.call()).toBeUndefined();
+    expect(scene.asked).toEqual([addressOf(1), addressOf(2), addressOf(3)]);
+    expect(scene.found).toEqual([addressOf(1), addressOf(2), addressOf(3)]);
+  });
+
+  it('sends a call about one shard to the node that leads it', async () => {
+    const scene = new Scene();
+    await scene.learn();
+    for (const [shardId, nodeId] of scene.leaders.entries()) {
+      expect(await scene.call(ids(shardId))).toBe(addressOf(nodeId));
+    }
+    expect(scene.asked).toEqual([]);
+  });
+
+  it('sends a call about some shards to the node that leads most of them', async () => {
+    const scene = new Scene();
+    await scene.learn();
+    expect(await scene.call(ids(0, 1, 3))).toBe(addressOf(1));
+    const equals = new Set<string | undefined>();
+    for (let at = 0; at < 4; at++) equals.add(await scene.call(ids(1, 2)));
+    expect(equals).toEqual(new Set([addressOf(2), addressOf(3)]));
+  });
+
+  it('deals calls about all shards out to the nodes as they lead shards', async () => {
+    const scene = new Scene();
+    await scene.learn();
+    const counts = new Map<string | undefined, number>();
+    for (let at = 0; at < 40; at++) {
+      const address = await scene.call(at < 20 ? all() : ids(0, 1, 2, 3));
+      counts.set(address, (counts.get(address) ?? 0) + 1);
+    }
+    expect(counts).toEqual(
+      new Map([
+        [addressOf(1), 20],
+        [addressOf(2), 10],
+        [addressOf(3), 10],
+      ]),
+    );
+  });
+
+  it("sends a tenant's calls to the one shard that has them, where tenants decide", async () => {
+    const scene = new Scene();
+    scene.collection = { routedBy: 'tenant', slotTable: [] };
+    scene.tenants.set('A', 1).set('B', 2);
+    await scene.learn();
+    for (const [tenant, nodeId] of [
+      ['A', 2],
+      ['B', 3],
+    ] as const) {
+      await scene.call(all('notes', tenant));
+      expect(await scene.call(all('notes', tenant))).toBe(addressOf(nodeId));
+      expect(await scene.call({ ...ids(0), tenant })).toBe(addressOf(nodeId));
+    }
+  });
+
+  it('goes by the shard key where that decides', async () => {
+    const scene = new Scene();
+    scene.collection = { routedBy: 'shardKey', slotTable: SLOT_TABLE };
+    await scene.learn();
+    const { records } = ids(1, 2);
+    if (records === 'all') throw new Error('these are two');
+    const [ofShard1 = { id: '' }, ofShard2 = { id: '' }] = records;
+    const record = { id: ofShard1.id, shardKey: ofShard2.id };
+    expect(await scene.call({ ...all(), records: [record] })).toBe(addressOf(3));
+  });
+
+  it.each([
+    ['where records are not spread by slots', { routedBy: 'id', slotTable: [] } as const],
+    ['where something else decides', { routedBy: undefined, slotTable: SLOT_TABLE }],
+    ['of a collection that nobody knows', undefined],
+  ])('goes to any leader %s', async (_, collection) => {
+    const scene = new Scene();
+    scene.collection = collection;
+    await scene.learn();
+    const seen = new Set<string | undefined>();
+    for (let at = 0; at < 12; at++) seen.add(await scene.call(ids(1)));
+    expect(seen).toEqual(new Set(scene.found));
+    expect(scene.asked).toEqual([]);
+  });
+
+  it('learns from answers who leads now', async () => {
+    const scene = new Scene();
+    await scene.learn();
+    const served = { shardId: 1, nodeId: 3, ownershipVersion: 1, appliedIndex: 5 };
+    scene.routing.noteLeaders([served, { ...served, shardId: 77 }, { ...served, nodeId: 0 }]);
+    expect(await scene.call(ids(1))).toBe(addressOf(3));
+    expect(scene.asked).toEqual([]);
+  });
+
+  it('looks up again when a node is gone, and prefers no node meanwhile', async () => {
+    const scene = new Scene();
+    await scene.learn();
+    scene.gone.add(addressOf(2));
+    scene.leaders = [1, 3, 3, 1];
+    scene.routing.noteFailed(addressOf(2));
+    expect(scene.routing.addressFor(ids(1))).toBeUndefined();
+    await scene.call();
+    expect(await scene.call(ids(1))).toBe(addressOf(3));
+  });
+
+  it('looks up again when an answer tells of a newer topology, once', async () => {
+    const scene = new Scene();
+    await scene.learn();
+    scene.routing.noteEpoch(4);
+    await scene.call();
+    expect(scene.asked).toEqual([]);
+    scene.routing.noteEpoch(5);
+    await scene.call();
+    scene.routing.noteEpoch(5);
+    await scene.call();
+    expect(scene.asked).toHaveLength(1);
+  });
+
+  it('looks up again after a time, and what fails only after another', async () => {
+    const scene = new Scene();
+    await scene.learn();
+    scene.nowMs += ROUTES_AGE_MAX_MS - 1;
+    await scene.call();
+    expect(scene.asked).toEqual([]);
+    scene.nowMs += 1;
+    for (const { clientAddress } of NODES) scene.gone.add(clientAddress);
+    await scene.call();
+    const askedOnce = scene.asked.length;
+    expect(askedOnce).toBeGreaterThan(0);
+    for (let at = 0; at < 5; at++) await scene.call();
+    expect(scene.asked).toHaveLength(askedOnce);
+    scene.nowMs += ROUTES_RETRY_MS;
+    await scene.call();
+    expect(scene.asked.length).toBeGreaterThan(askedOnce);
+  });
+
+  it('leaves alone addresses that no node of the cluster answers at (K2)', async () => {
+    const scene = new Scene();
+    scene.gone.add(addressOf(2));
+    scene.clusterIds.set(addressOf(3), 'another cluster on this machine');
+    await scene.learn();
+    expect(scene.found).toEqual([addressOf(1)]);
+    expect(await scene.call(ids(0))).toBe(addressOf(1));
+    expect(await scene.call(ids(1))).toBeUndefined();
+  });
+
+  it('looks up once at a time, however many calls fail meanwhile', async () => {
+    const scene = new Scene();
+    await scene.learn();
+    let answer = (): void => undefined;
+    scene.delay = new Promise((resolve) => {
+      answer = resolve;
+    });
+    for (let at = 0; at < 50; at++) {
+      scene.routing.noteFailed(addressOf(1 + (at % 3)));
+      await scene.call();
+    }
+    expect(scene.asked).toHaveLength(1);
+    answer();
+    for (let at = 0; at < 60; at++) await scene.call();
+    expect(await scene.call(ids(1))).toBe(addressOf(2));
+    expect(scene.asked).toHaveLength(1);
+  });
+
+  it('outlives a logger that throws', async () => {
+    const scene = new Scene();
+    scene.logger.debug = () => {
+      throw new Error('the disk of the log is full');
+    };
+    await scene.learn();
+    expect(await scene.call(ids(1))).toBe(addressOf(2));
+  });
+
+  it('keeps a node that is only too busy to say where shards are', async () => {
+    const scene = new Scene();
+    await scene.learn();
+    scene.busy = true;
+    scene.nowMs += ROUTES_AGE_MAX_MS;
+    await scene.call();
+    expect(scene.asked.length).toBeGreaterThan(0);
+    expect(await scene.call(ids(1))).toBe(addressOf(2));
+  });
+
+  it('notices that an address belongs to another node now', async () => {
+    const scene = new Scene([addressOf(1), addressOf(2), addressOf(3)]);
+    await scene.learn();
+    scene.moved.set(addressOf(2), 3).set(addressOf(3), 2);
+    for (let at = 0; at < 12; at++) {
+      scene.nowMs += ROUTES_AGE_MAX_MS;
+      await scene.call();
+    }
+    expect(await scene.call(ids(1))).toBe(addressOf(3));
+    expect(await scene.call(ids(2))).toBe(addressOf(2));
+  });
+
+  it('lets go of nodes that have left the cluster', async () => {
+    const scene = new Scene();
+    await scene.learn();
+    scene.nodes = NODES.slice(0, 2);
+    scene.epoch = 5;
+    scene.nowMs += ROUTES_AGE_MAX_MS;
+    await scene.call();
+    expect(scene.found).toEqual([addressOf(1), addressOf(2)]);
+  });
+
+  it('keeps the addresses of the user where nodes advertise others', async () => {
+    const scene = new Scene(['host-1:1', 'host-2:1', 'host-3:1']);
+    await scene.learn();
+    expect(scene.found).toEqual(['host-1:1', 'host-2:1', 'host-3:1']);
+    expect(await scene.call(ids(1))).toBe('host-2:1');
+  });
+
+  it('remembers a bounded number of tenants', async () => {
+    const scene = new Scene();
+    scene.collection = { routedBy: 'tenant', slotTable: [] };
+    scene.tenants.set('t-0', 1);
+    await scene.learn();
+    await scene.call(all('notes', 't-0'));
+    expect(await scene.call(all('notes', 't-0'))).toBe(addressOf(2));
+    for (let at = 1; at <= 1_001; at++) scene.routing.addressFor(all('notes', `t-${at}`));
+    scene.asked.length = 0;
+    await scene.call(all('notes', 't-0'));
+    expect(scene.asked.length).toBeGreaterThan(0);
+  });
+});
