@@ -61,7 +61,8 @@ const context: CliContext = {
   sleep,
   async connect(addresses) {
     const { Flotilla } = await import('../client/index.js');
-    return new Flotilla(addresses);
+    // A command makes a call or two, to the nodes that it was given.
+    return new Flotilla(addresses, { routing: 'proxy' });
   },
   onStopSignal,
 };

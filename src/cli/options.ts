@@ -1,7 +1,7 @@
 /** Options that several commands share, and how option values are read. */
 import { readFile } from 'node:fs/promises';
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import type { Flotilla, Metadata, Where } from '../client/index.js';
+import type { Collection, Consistency, Flotilla, Metadata, Where } from '../client/index.js';
 import { parseAddress } from '../node/address.js';
 import { ConfigError, type ConfigSources } from '../node/config.js';
 import {
@@ -12,10 +12,12 @@ import {
   type SettingKey,
   settingOf,
 } from '../node/settings.js';
+import { LIMITS } from '../shared/limits.js';
 import type { CliContext } from './context.js';
 import { UsageError } from './exit-codes.js';
 
 export const DEFAULT_ADDRESS = '127.0.0.1:7700';
+const BOUND_MS_MAX = LIMITS.boundedMsMax.value;
 
 /** Options of every command that asks a cluster. */
 export interface ClientOptions {
@@ -38,6 +40,29 @@ export function addClientOptions(command: Command, timeoutMs = 10_000): Command 
       timeoutMs,
     )
     .option('--json', 'print JSON for scripts', false);
+}
+
+/** Options of every command about records. */
+export interface RecordOptions extends ClientOptions {
+  readonly tenant?: string;
+}
+
+export function addRecordOptions(command: Command): Command {
+  return addClientOptions(command).option(
+    '--tenant <name>',
+    'whose records (default: those of nobody, docs/tenants.md)',
+  );
+}
+
+/** The records that a command is about. */
+export function recordsOf(
+  client: Flotilla,
+  collection: string,
+  { tenant }: RecordOptions,
+): Collection<Metadata> {
+  return tenant === undefined
+    ? client.collection(collection)
+    : client.collection(collection, { tenant });
 }
 
 /** Runs `action` with a client that is closed afterwards. */
@@ -113,6 +138,24 @@ export function numberOption(text: string): number {
     throw new InvalidArgumentError('It must be a number.');
   }
   return value;
+}
+
+/** `--consistency`, of all commands that read. */
+export function consistencyOption(): Option {
+  return new Option(
+    '--consistency <level>',
+    'strong, leased, eventual, bounded:<ms> or session:<token>: docs/consistency.md ' +
+      '(default: strong)',
+  ).argParser(parseConsistency);
+}
+
+/** What is wrong with a token the client says. */
+function parseConsistency(text: string): Consistency {
+  if (text === 'strong' || text === 'leased' || text === 'eventual') return text;
+  const [, level, detail = ''] = /^(bounded|session):(.+)$/.exec(text) ?? [];
+  if (level === 'bounded') return { boundedMs: integerOption(1, BOUND_MS_MAX)(detail) };
+  if (level === 'session') return { session: detail };
+  throw new InvalidArgumentError('It must be one of the levels, such as bounded:500.');
 }
 
 /** `--filter`, of all commands that take one. */

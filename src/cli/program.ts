@@ -16,6 +16,7 @@ import { addReplicaCommand } from './commands/replica.js';
 import { addRingCommand } from './commands/ring.js';
 import { addSearchCommand } from './commands/search.js';
 import { addStatusCommand } from './commands/status.js';
+import { addTenantCommand } from './commands/tenant.js';
 import { addVerifyCommand } from './commands/verify.js';
 import type { CliContext } from './context.js';
 import { EXIT, EXIT_CODES_HELP, type ExitCode, exitCodeOf } from './exit-codes.js';
@@ -68,6 +69,7 @@ export function createProgram(context: CliContext, finish: (code: ExitCode) => v
   addReplicaCommand(program, context, finish);
   addLeaderCommand(program, context, finish);
   addCollectionCommand(program, context, finish);
+  addTenantCommand(program, context, finish);
   addImportCommand(program, context, finish);
   addSearchCommand(program, context, finish);
   addRecordCommands(program, context, finish);

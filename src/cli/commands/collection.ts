@@ -1,6 +1,6 @@
 /** `flotilla collection`: create, describe, list and drop collections. */
 import { Argument, type Command, InvalidArgumentError, Option } from 'commander';
-import type { CollectionInfo } from '../../client/index.js';
+import type { CollectionInfo, NewCollection } from '../../client/index.js';
 import { LIMITS } from '../../shared/limits.js';
 import {
   FIELD_TYPES,
@@ -8,6 +8,10 @@ import {
   type IndexedField,
   METRICS,
   type Metric,
+  PLACEMENT_NAMES,
+  type PlacementName,
+  ROUTINGS,
+  type RoutedBy,
 } from '../../shared/types.js';
 import type { CliContext } from '../context.js';
 import { EXIT, EXIT_CODES_HELP, type ExitCode } from '../exit-codes.js';
@@ -22,6 +26,9 @@ interface CreateOptions extends ClientOptions {
   readonly efConstruction?: number;
   readonly ttlMs?: number;
   readonly indexField: readonly IndexedField[];
+  readonly routing?: RoutedBy;
+  readonly placement?: PlacementName;
+  readonly splitPoint: readonly string[];
 }
 
 export function addCollectionCommand(
@@ -76,27 +83,55 @@ Examples:
   flotilla collection create docs --dimension 768
   flotilla collection create sessions --dimension 256 --ttl-ms 86400000
   flotilla collection create faces --dimension 128 --metric l2 --index-field year:integer
+  flotilla collection create notes --dimension 768 --routing tenant
 ${EXIT_CODES_HELP}`,
     );
-  addClientOptions(create).action(async (name: string, options: CreateOptions) => {
-    const { dimension, metric, m, efConstruction, indexField, ttlMs, timeoutMs } = options;
-    const info = await withClient(context, options, (client) =>
-      client.createCollection(
-        {
-          name,
-          dimension,
-          metric,
-          ...(m !== undefined && { m }),
-          ...(efConstruction !== undefined && { efConstruction }),
-          ...(indexField.length > 0 && { indexedFields: indexField }),
-          ...(ttlMs !== undefined && { ttlMs }),
-        },
-        { timeoutMs },
-      ),
+  addClientOptions(addPlacementOptions(create)).action(
+    async (name: string, options: CreateOptions) => {
+      const { dimension, metric, m, efConstruction, indexField, ttlMs, timeoutMs } = options;
+      const { routing, placement, splitPoint } = options;
+      const collectionToMake: NewCollection = {
+        name,
+        dimension,
+        metric,
+        ...(m !== undefined && { m }),
+        ...(efConstruction !== undefined && { efConstruction }),
+        ...(indexField.length > 0 && { indexedFields: indexField }),
+        ...(ttlMs !== undefined && { ttlMs }),
+        ...(routing !== undefined && { routing }),
+        ...(placement !== undefined && { placement }),
+        ...(splitPoint.length > 0 && { splitPoints: splitPoint }),
+      };
+      const info = await withClient(context, options, (client) =>
+        client.createCollection(collectionToMake, { timeoutMs }),
+      );
+      showOne(info, options.json, context);
+      finish(EXIT.ok);
+    },
+  );
+}
+
+/** Where its records will be. */
+function addPlacementOptions(create: Command): Command {
+  return create
+    .addOption(
+      new Option(
+        '--routing <part>',
+        'part of a record that decides on its shard (default: id)',
+      ).choices([...ROUTINGS]),
+    )
+    .addOption(
+      new Option(
+        '--placement <name>',
+        'how that is spread over shards, see docs/placement.md (default: ring)',
+      ).choices([...PLACEMENT_NAMES]),
+    )
+    .option(
+      '--split-point <key>',
+      'first key of a range but the first, may be repeated, ascending (placement range)',
+      (key: string, before: readonly string[]) => [...before, key],
+      [],
     );
-    showOne(info, options.json, context);
-    finish(EXIT.ok);
-  });
 }
 
 function addDescribe(
@@ -209,6 +244,8 @@ function showOne(info: CollectionInfo, json: boolean, context: CliContext): void
         ['m', String(config.m)],
         ['ef construction', String(config.efConstruction)],
         ['indexed fields', fields === '' ? 'none' : fields],
+        ['routing', config.routing ?? 'id'],
+        ['placement', config.placement ?? 'ring'],
         ['ttl', config.ttlMs === undefined ? 'none' : formatDuration(config.ttlMs)],
       ],
     ),

@@ -10,23 +10,24 @@ import type {
 import type { CliContext } from '../context.js';
 import { EXIT, EXIT_CODES_HELP, type ExitCode, UsageError } from '../exit-codes.js';
 import {
-  addClientOptions,
-  type ClientOptions,
+  addRecordOptions,
   filterOption,
   jsonObjectOption,
+  type RecordOptions,
+  recordsOf,
   withClient,
 } from '../options.js';
 import { formatCount } from '../render/format.js';
 
 type Finish = (code: ExitCode) => void;
 
-interface PatchOptions extends ClientOptions {
+interface PatchOptions extends RecordOptions {
   readonly id: readonly string[];
   readonly metadata: Metadata;
   readonly ifVersion?: string;
 }
 
-interface DeleteOptions extends ClientOptions {
+interface DeleteOptions extends RecordOptions {
   readonly id?: readonly string[];
   readonly filter?: Where<Metadata>;
 }
@@ -62,14 +63,14 @@ Examples:
   flotilla patch docs --id report-7 --metadata '{"draft": null}' --if-version 117655329490403328
 ${EXIT_CODES_HELP}`,
     );
-  addClientOptions(patch).action(async (collection: string, options: PatchOptions) => {
+  addRecordOptions(patch).action(async (collection: string, options: PatchOptions) => {
     const { id: ids, metadata, ifVersion, timeoutMs, json } = options;
     if (ifVersion !== undefined && ids.length > 1) {
       throw new UsageError('--if-version is the version of one record: give one --id');
     }
     const condition = ifVersion === undefined ? {} : { ifVersion };
     const result = await withClient(context, options, (client) =>
-      client.collection(collection).patch(
+      recordsOf(client, collection, options).patch(
         ids.map((id) => ({ id, metadata, ...condition })),
         { timeoutMs },
       ),
@@ -114,9 +115,9 @@ Examples:
   flotilla delete docs --filter '{"expires": {"$lt": "2026-01-01T00:00:00Z"}}'
 ${EXIT_CODES_HELP}`,
     );
-  addClientOptions(remove).action(async (collection: string, options: DeleteOptions) => {
+  addRecordOptions(remove).action(async (collection: string, options: DeleteOptions) => {
     const deletedCount = await withClient(context, options, (client) =>
-      deleteRecords(client.collection(collection), options, context),
+      deleteRecords(recordsOf(client, collection, options), options, context),
     );
     context.stdout.write(
       options.json

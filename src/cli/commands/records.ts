@@ -1,14 +1,16 @@
 /** `flotilla count`, `fetch` and `scroll`: records by what they hold, or by id. */
 import { type Command, InvalidArgumentError } from 'commander';
-import type { Collection, Metadata, StoredRecord, Where } from '../../client/index.js';
+import type { Collection, Consistency, Metadata, StoredRecord, Where } from '../../client/index.js';
 import { LIMITS } from '../../shared/limits.js';
 import type { CliContext } from '../context.js';
 import { EXIT, EXIT_CODES_HELP, type ExitCode, UsageError } from '../exit-codes.js';
 import {
-  addClientOptions,
-  type ClientOptions,
+  addRecordOptions,
+  consistencyOption,
   filterOption,
   integerOption,
+  type RecordOptions,
+  recordsOf,
   withClient,
 } from '../options.js';
 import { formatCount, formatInstant, formatMetadata } from '../render/format.js';
@@ -16,16 +18,20 @@ import { type Column, renderTable } from '../render/table.js';
 
 type Finish = (code: ExitCode) => void;
 
-interface CountOptions extends ClientOptions {
+interface Freshness {
+  readonly consistency?: Consistency;
+}
+
+interface CountOptions extends RecordOptions, Freshness {
   readonly filter?: Where<Metadata>;
 }
 
-interface FetchOptions extends ClientOptions {
+interface FetchOptions extends RecordOptions, Freshness {
   readonly id: readonly string[];
   readonly values: boolean;
 }
 
-interface ScrollOptions extends ClientOptions {
+interface ScrollOptions extends RecordOptions, Freshness {
   readonly filter?: Where<Metadata>;
   readonly cursor?: string;
   readonly limit: number;
@@ -45,6 +51,7 @@ function addCount(program: Command, context: CliContext, finish: Finish): void {
     .description('count the records of a collection, or those that match a filter')
     .argument('<collection>', 'name of the collection')
     .addOption(filterOption())
+    .addOption(consistencyOption())
     .addHelpText(
       'after',
       `
@@ -53,14 +60,22 @@ Examples:
   flotilla count docs --filter '{"lang": {"$in": ["en", "fr"]}}'
 ${EXIT_CODES_HELP}`,
     );
-  addClientOptions(count).action(async (collection: string, options: CountOptions) => {
+  addRecordOptions(count).action(async (collection: string, options: CountOptions) => {
     const { filter, timeoutMs, json } = options;
+    const manner = { timeoutMs, ...freshnessOf(options) };
     const found = await withClient(context, options, (client) =>
-      client.collection(collection).count({ timeoutMs, ...(filter !== undefined && { filter }) }),
+      recordsOf(client, collection, options).count({
+        ...manner,
+        ...(filter !== undefined && { filter }),
+      }),
     );
     context.stdout.write(json ? `${JSON.stringify({ count: found })}\n` : `${found}\n`);
     finish(EXIT.ok);
   });
+}
+
+function freshnessOf({ consistency }: Freshness): Freshness {
+  return consistency === undefined ? {} : { consistency };
 }
 
 function addFetch(program: Command, context: CliContext, finish: Finish): void {
@@ -70,6 +85,7 @@ function addFetch(program: Command, context: CliContext, finish: Finish): void {
     .argument('<collection>', 'name of the collection')
     .requiredOption('--id <ids...>', 'ids of the records')
     .option('--values', 'show the vectors too (with --json)', false)
+    .addOption(consistencyOption())
     .addHelpText(
       'after',
       `
@@ -81,10 +97,14 @@ Examples:
   flotilla fetch docs --id report-7 --json | jq -r .version
 ${EXIT_CODES_HELP}`,
     );
-  addClientOptions(fetch).action(async (collection: string, options: FetchOptions) => {
+  addRecordOptions(fetch).action(async (collection: string, options: FetchOptions) => {
     const { id: ids, values, timeoutMs, json } = options;
     const records = await withClient(context, options, (client) =>
-      client.collection(collection).fetch(ids, { timeoutMs, includeValues: values && json }),
+      recordsOf(client, collection, options).fetch(ids, {
+        timeoutMs,
+        ...freshnessOf(options),
+        includeValues: values && json,
+      }),
     );
     showRecords(records, json, context);
     const found = new Set(records.map(({ id }) => id));
@@ -110,6 +130,7 @@ function addScroll(program: Command, context: CliContext, finish: Finish): void 
     .option('--cursor <text>', 'go on where an earlier scroll stopped, as it said', cursorOption)
     .option('--all', 'list all of them (with --json)', false)
     .option('--values', 'list the vectors too (with --json)', false)
+    .addOption(consistencyOption())
     .addHelpText(
       'after',
       `
@@ -122,10 +143,10 @@ Examples:
   flotilla scroll docs --all --values --json > docs.jsonl
 ${EXIT_CODES_HELP}`,
     );
-  addClientOptions(scroll).action(async (collection: string, options: ScrollOptions) => {
+  addRecordOptions(scroll).action(async (collection: string, options: ScrollOptions) => {
     if (options.all && !options.json) throw new UsageError('--all needs --json');
     await withClient(context, options, (client) =>
-      listRecords(client.collection(collection), options, context),
+      listRecords(recordsOf(client, collection, options), options, context),
     );
     finish(EXIT.ok);
   });
@@ -145,6 +166,7 @@ async function listRecords(
   do {
     const page = await records.scrollPage({
       timeoutMs,
+      ...freshnessOf(options),
       limit: Math.min(wanted - count, LIMITS.scrollLimitMax.value),
       includeValues: values && json,
       ...(filter !== undefined && { filter }),

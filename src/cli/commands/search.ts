@@ -2,6 +2,7 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import type {
   Collection,
+  Consistency,
   ExplainResponse,
   Metadata,
   Query,
@@ -12,18 +13,20 @@ import { LIMITS } from '../../shared/limits.js';
 import type { CliContext } from '../context.js';
 import { EXIT, EXIT_CODES_HELP, type ExitCode, UsageError } from '../exit-codes.js';
 import {
-  addClientOptions,
-  type ClientOptions,
+  addRecordOptions,
+  consistencyOption,
   filterOption,
   integerOption,
   jsonOption,
   numberOption,
+  type RecordOptions,
+  recordsOf,
   withClient,
 } from '../options.js';
 import { formatCount, formatDistance, formatMetadata } from '../render/format.js';
 import { renderTable } from '../render/table.js';
 
-interface SearchOptions extends ClientOptions {
+interface SearchOptions extends RecordOptions {
   readonly vector?: readonly number[];
   readonly id?: string;
   readonly k: number;
@@ -32,6 +35,7 @@ interface SearchOptions extends ClientOptions {
   readonly maxDistance?: number;
   readonly filter?: Where<Metadata>;
   readonly values: boolean;
+  readonly consistency?: Consistency;
   readonly allowPartial: boolean;
   readonly explain: boolean;
 }
@@ -62,6 +66,7 @@ export function addSearchCommand(
     .option('--max-distance <distance>', 'leave out hits that are farther away', numberOption)
     .addOption(filterOption())
     .option('--values', 'return the vectors too (with --json)', false)
+    .addOption(consistencyOption())
     .option('--allow-partial', 'answer from the shards that can be reached', false)
     .option('--explain', 'show how each shard searches instead of the hits', false)
     .addHelpText(
@@ -73,12 +78,12 @@ Examples:
   flotilla search docs --id report-7 --filter '{"year": {"$gte": 2020}, "lang": "en"}'
 ${EXIT_CODES_HELP}`,
     );
-  addClientOptions(search).action(async (collection: string, options: SearchOptions) => {
+  addRecordOptions(search).action(async (collection: string, options: SearchOptions) => {
     const query = queryOf(options);
-    const { timeoutMs, allowPartial, json } = options;
+    const { timeoutMs, allowPartial, consistency, json } = options;
     const ask = <T>(call: (records: Collection<Metadata>) => Promise<T>): Promise<T> =>
-      withClient(context, options, (client) => call(client.collection(collection)));
-    const manner = { timeoutMs, allowPartial };
+      withClient(context, options, (client) => call(recordsOf(client, collection, options)));
+    const manner = { timeoutMs, allowPartial, ...(consistency !== undefined && { consistency }) };
     if (options.explain) {
       showExplanation(await ask((records) => records.explain(query, manner)), json, context);
     } else {

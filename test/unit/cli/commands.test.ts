@@ -76,6 +76,8 @@ const CALL = { timeoutMs: 10_000 };
 class FakeCluster {
   readonly calls: unknown[][] = [];
   readonly addresses: (readonly string[])[] = [];
+  /** Of the collections that were opened. */
+  readonly tenants: string[] = [];
   closed = 0;
   answers: Record<string, unknown> = {};
 
@@ -86,7 +88,12 @@ class FakeCluster {
         // A client is no promise: `await` must not take it for one.
         if (method === 'then') return undefined;
         if (method === 'close') return () => this.#close();
-        if (method === 'collection') return (name: string) => this.#collection(name);
+        if (method === 'collection') {
+          return (name: string, { tenant = '' } = {}) => {
+            this.tenants.push(tenant);
+            return this.#collection(name);
+          };
+        }
         return (...args: unknown[]) => this.#answer(String(method), args);
       },
     },
@@ -173,6 +180,12 @@ describe('help and usage', () => {
     'leader step-down',
     'leader elect',
     'node readmit',
+    'tenant assign',
+    'tenant release',
+    'tenant dedicate',
+    'tenant share',
+    'tenant stats',
+    'tenant audit',
   ];
   it.each(commands)('"%s" has help with an example and the exit codes', async (command) => {
     const { code, out, err } = await run(`${command} --help`);
@@ -328,6 +341,19 @@ describe('collection', () => {
     ]);
     expect(out).toMatch(/records +1,234\n/);
     expect(out).toMatch(/indexed fields +year:integer\n/);
+  });
+
+  it('create passes on what decides on the shard of a record (M-9)', async () => {
+    const cluster = clusterThatAnswers({ createCollection: INFO });
+    const range = '--routing shardKey --placement range --split-point g --split-point t';
+    const { out } = await run(`collection create docs --dimension 3 ${range}`, cluster);
+    expect(cluster.calls[0]?.[1]).toMatchObject({
+      routing: 'shardKey',
+      placement: 'range',
+      splitPoints: ['g', 't'],
+    });
+    expect(out).toMatch(/routing +id\nplacement +ring\n/);
+    expect((await run('collection create docs --dimension 3 --placement heap')).code).toBe(2);
   });
 
   it('list prints a table, or the whole answer as JSON', async () => {
@@ -920,5 +946,135 @@ describe('config print', () => {
     const { code, err } = await run(`config print --config ${folder}/none.json`);
     expect(code).toBe(2);
     expect(err).toContain('the file of settings cannot be read');
+  });
+});
+
+describe('tenant', () => {
+  const AUDIT = { changeId: 1, action: 'assignTenant', tenant: 'acme', by: 'ops', atMs: 0 };
+  const DESCRIPTION = {
+    assignments: [{ tenant: 'acme', shardId: 1 }],
+    dedicatedShards: [1],
+    shards: [
+      { shardId: 0, tenants: 18, vectors: 300_001 },
+      { shardId: 1, tenants: 1, vectors: 5 },
+    ],
+    findings: [
+      { shardId: 0, what: 'tenants', level: 'warning', count: 18, max: 20 },
+      { shardId: 0, what: 'vectors', level: 'exceeded', count: 300_001, max: 300_000 },
+    ],
+    audit: [
+      { ...AUDIT, shardId: 1, fromShardId: 0, refused: 'TENANT_HAS_DATA' },
+      { ...AUDIT, changeId: 2, shardId: 1, fromShardId: 0, refused: '' },
+    ],
+  };
+
+  it('assign, release, dedicate and share say what they did (M-18, M-19)', async () => {
+    const done = { changed: true, epoch: 5 };
+    const cluster = clusterThatAnswers({
+      assignTenant: done,
+      releaseTenant: { ...done, changed: false },
+      dedicateShard: done,
+      shareShard: done,
+    });
+    const told: string[] = [];
+    for (const words of [
+      'assign acme --shard 3 --by ops',
+      'release acme',
+      'dedicate --shard 3',
+      'share --shard 3',
+    ]) {
+      told.push((await run(`tenant ${words}`, cluster, { environment: { USER: 'me' } })).out);
+    }
+    expect(told).toEqual([
+      'tenant acme is on shard 3\n',
+      'tenant acme is spread by hash already\n',
+      'shard 3 is dedicated\n',
+      'shard 3 is shared\n',
+    ]);
+    expect(cluster.calls).toEqual([
+      ['assignTenant', { tenant: 'acme', shardId: 3 }, { ...CALL, by: 'ops' }],
+      ['releaseTenant', 'acme', { ...CALL, by: 'me' }],
+      ['dedicateShard', 3, { ...CALL, by: 'me' }],
+      ['shareShard', 3, { ...CALL, by: 'me' }],
+    ]);
+    expect((await run('tenant assign acme')).code).toBe(2);
+  });
+
+  it('assign ends with an error where the tenant has records', async () => {
+    const error = new FlotillaError('TENANT_HAS_DATA', 'it has');
+    const { code, err } = await run(
+      'tenant assign acme --shard 3',
+      clusterThatAnswers({ assignTenant: error }),
+    );
+    expect(code).toBe(1);
+    expect(err).toContain('TENANT_HAS_DATA');
+  });
+
+  it('stats shows what shards hold, and warns of limits (M-21)', async () => {
+    const cluster = clusterThatAnswers({ describeTenants: DESCRIPTION });
+    const { out, err } = await run('tenant stats', cluster);
+    expect(out).toBe(
+      'SHARD  TENANTS  VECTORS  ASSIGNED  KIND\n' +
+        '    0       18  300,001         0  shared\n' +
+        '    1        1        5         1  dedicated\n',
+    );
+    expect(err).toBe(
+      'warning: shard 0 holds 18 tenants, the limit is 20\n' +
+        'too much: shard 0 holds 300,001 vectors, the limit is 300,000\n',
+    );
+    const { audit: _, ...shown } = DESCRIPTION;
+    expect(JSON.parse((await run('tenant stats --json', cluster)).out)).toEqual(shown);
+  });
+
+  it('stats of a collection shows its tenants, and where to go on', async () => {
+    const counts = [
+      { tenant: '', shardId: 0, records: 1 },
+      { tenant: 'acme', shardId: 1, records: 1_234 },
+    ];
+    const cluster = clusterThatAnswers({ countTenants: { counts, hasMore: true } });
+    const { out, err } = await run('tenant stats --collection notes --limit 2 --after A', cluster);
+    expect(out).toBe(
+      'TENANT    SHARD  RECORDS\n(nobody)      0        1\nacme          1    1,234\n',
+    );
+    expect(err).toBe('there are more: --after "acme"\n');
+    expect(cluster.calls).toEqual([['countTenants', 'notes', { ...CALL, limit: 2, after: 'A' }]]);
+  });
+
+  it('audit shows the newest changes last (M-18)', async () => {
+    const cluster = clusterThatAnswers({ describeTenants: DESCRIPTION });
+    const { out } = await run('tenant audit', cluster);
+    const [, first, second] = out.split('\n');
+    expect(first).toMatch(/^ +1 +1970-01-01T00:00:00.000Z +assignTenant +acme +0 +1 +ops +TENANT/);
+    expect(second).toMatch(/done$/);
+    const last = await run('tenant audit --limit 1 --json', cluster);
+    expect(JSON.parse(last.out)).toMatchObject([{ changeId: 2 }]);
+  });
+});
+
+describe('commands about records', () => {
+  it('are about those of the tenant that they name, or of nobody (U1)', async () => {
+    const record = { id: 'a', version: '1' };
+    const cluster = clusterThatAnswers({
+      count: 1,
+      fetch: [record],
+      scrollPage: { records: [record] },
+      search: { hits: [], shards: { total: 1, ok: 1, failed: [] }, degraded: false, epoch: 1 },
+      patch: { outcomes: [], appliedCount: 1 },
+      delete: { outcomes: [], appliedCount: 1 },
+    });
+    const commands = [
+      'count docs',
+      'fetch docs --id a',
+      'scroll docs',
+      "search docs --vector '[1]'",
+      "patch docs --id a --metadata '{}'",
+      'delete docs --id a',
+    ];
+    for (const command of commands) {
+      cluster.tenants.length = 0;
+      await run(command, cluster);
+      await run(`${command} --tenant acme`, cluster);
+      expect([command, ...cluster.tenants]).toEqual([command, '', 'acme']);
+    }
   });
 });
