@@ -10,7 +10,10 @@ export const FAST = { electionTimeoutMs: 300 } as const;
 /** A client that knows this node only. Close it. */
 export function clientOf(cluster: Cluster, nodeId: number, options?: FlotillaOptions): Flotilla {
   const node = cluster.addresses.find((one) => one.nodeId === nodeId);
-  return new Flotilla(defined(node, `running node ${nodeId}`).client, options);
+  return new Flotilla(defined(node, `running node ${nodeId}`).client, {
+    routing: 'proxy',
+    ...options,
+  });
 }
 
 /** The node that leads a shard, as soon as the one asked knows. */

@@ -70,7 +70,10 @@ it('names the damage, serves without the node, and fills its replica anew (F-11)
     return /corruption|damage/i.test((await faultsOfDamaged()).join());
   });
   // Also where the node itself is asked: it must not take what it does not know for gone (P-2).
-  const damaged = new Flotilla(cluster.clientAddress(DAMAGED), { retry: { attemptsMax: 50 } });
+  const damaged = new Flotilla(cluster.clientAddress(DAMAGED), {
+    routing: 'proxy',
+    retry: { attemptsMax: 50 },
+  });
   await damaged.collection(NAME).count();
   const unknown = await damaged.collection('unknown').count().catch(toFlotillaError);
   expect(unknown).toMatchObject({ reason: 'NODE_NOT_READY', retryable: true });

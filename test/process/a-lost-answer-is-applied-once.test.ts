@@ -26,7 +26,10 @@ beforeAll(async () => {
     cluster.addresses.map((target) => FaultProxy.open({ target, onConnection })),
   );
   direct = new Flotilla(cluster.addresses);
-  through = new Flotilla(proxies.map(({ address }) => address));
+  through = new Flotilla(
+    proxies.map(({ address }) => address),
+    { routing: 'proxy' },
+  );
   await direct.createCollection({ name: NAME, dimension: 1, metric: 'l2' });
 });
 

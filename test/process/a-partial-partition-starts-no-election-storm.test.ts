@@ -29,7 +29,7 @@ beforeAll(async () => {
   cluster = await ProcessCluster.start({ shards: SHARDS, network: openPartitionableNetwork });
   view = new ClusterView(cluster);
   client = new Flotilla(cluster.addresses);
-  farClient = new Flotilla(cluster.clientAddress(FAR));
+  farClient = new Flotilla(cluster.clientAddress(FAR), { routing: 'proxy' });
   await client.createCollection({ name: NAME, dimension: 1, metric: 'l2' });
 });
 

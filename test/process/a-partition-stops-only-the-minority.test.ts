@@ -59,8 +59,14 @@ it('and heals without a trace of what was refused (F-6)', async () => {
     await acknowledged(everyone.collection(NAME).upsert([{ id: 'shared', values: [round] }]));
     const leader = await view.leaderOf(0);
     const others = cutOff(leader);
-    const minority = new Flotilla(cluster.clientAddress(leader), { timeoutMs: 3_000 });
-    const majority = new Flotilla(others.map((other) => cluster.clientAddress(other)));
+    const minority = new Flotilla(cluster.clientAddress(leader), {
+      routing: 'proxy',
+      timeoutMs: 3_000,
+    });
+    const majority = new Flotilla(
+      others.map((other) => cluster.clientAddress(other)),
+      { routing: 'proxy' },
+    );
     const lonely = minority.collection(NAME);
     const write = outcomeOf(lonely.upsert([{ id: `lonely-${round}`, values: [round] }]));
 
@@ -76,7 +82,7 @@ it('and heals without a trace of what was refused (F-6)', async () => {
 
     cluster.network.heal();
     await view.level();
-    const healed = new Flotilla(cluster.clientAddress(leader));
+    const healed = new Flotilla(cluster.clientAddress(leader), { routing: 'proxy' });
     expect(await storedValue(healed, 'shared')).toBe(-round);
     if (outcome === 'not-applied') {
       expect(await storedValue(healed, `lonely-${round}`)).toBeUndefined();

@@ -50,7 +50,7 @@ describe.skipIf(!isMountable)('a node with a full disk', () => {
     await run.run();
     expect([...run.failures.keys()].filter((reason) => !isFromOutage(reason))).toEqual([]);
     expect(run.acknowledged.size).toBeGreaterThan(vectors.length / 2);
-    const others = new Flotilla(healthy, { timeoutMs: 60_000 });
+    const others = new Flotilla(healthy, { routing: 'proxy', timeoutMs: 60_000 });
     // The log ends the node, a point store its replica: whichever meets the end of the disk first.
     await waitUntil('the full node takes no part any more', async () => {
       if (!nodes.isRunning(SMALL)) return true;

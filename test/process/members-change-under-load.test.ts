@@ -43,7 +43,10 @@ it('acknowledges nothing with two of four voters (F-14, M1)', async () => {
     const [left = 0, ...killed] = cluster.nodeIds.filter((nodeId) => nodeId !== leader);
     await Promise.all(killed.map((nodeId) => cluster.kill(nodeId)));
 
-    const survivors = new Flotilla([leader, left].map((nodeId) => cluster.clientAddress(nodeId)));
+    const survivors = new Flotilla(
+      [leader, left].map((nodeId) => cluster.clientAddress(nodeId)),
+      { routing: 'proxy' },
+    );
     const write = (value: number) =>
       survivors.collection('records').upsert([{ id: 'a', values: [value] }], { timeoutMs: 3_000 });
     // A quorum of two would take these at once, from a leader and a follower that see one another.

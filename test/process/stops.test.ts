@@ -109,7 +109,10 @@ describe('SIGKILL of a node while nothing goes on', () => {
         await waitUntil('the link breaks', () => broken() !== undefined);
         expect(broken()).toMatchObject({ msg: 'link to peer broke', evidence: 'reset' });
       }
-      const through = new Flotilla(others.map((other) => cluster.clientAddress(other)));
+      const through = new Flotilla(
+        others.map((other) => cluster.clientAddress(other)),
+        { routing: 'proxy' },
+      );
       const records = [{ id: `after ${nodeId}`, values: [nodeId] }];
       const { appliedCount } = await through.collection('idle').upsert(records);
       expect(appliedCount).toBe(1);
@@ -155,9 +158,12 @@ describe('SIGSTOP of a leader', () => {
     const awake = NODE_IDS.filter((nodeId) => nodeId !== leader);
     const others = new Flotilla(
       awake.map((nodeId) => cluster.clientAddress(nodeId)),
-      { timeoutMs: 60_000 },
+      { routing: 'proxy', timeoutMs: 60_000 },
     );
-    const sleeper = new Flotilla(cluster.clientAddress(leader), { timeoutMs: 30_000 });
+    const sleeper = new Flotilla(cluster.clientAddress(leader), {
+      routing: 'proxy',
+      timeoutMs: 30_000,
+    });
     await sleeper.collection('paused').count();
 
     cluster.pause(leader);

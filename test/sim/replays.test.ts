@@ -30,10 +30,14 @@ const LONG_LOGS: Partial<StackParameters> = {
   compaction: { ...COMPACTION_DEFAULTS, thresholdEntries: 10_000 },
 };
 
-/** What the seed draws, as it was before disks failed and were damaged. */
+/** What the seed draws, as it was before disks failed and reads were relaxed. */
 function withSoundDisks(seed: number): Partial<StackParameters> {
-  const { faults } = drawParameters(new World(seed).fork('parameters'));
-  return { faults: { ...faults, weights: { ...faults.weights, 'io-error': 0, damage: 0 } } };
+  const { faults, workload } = drawParameters(new World(seed).fork('parameters'));
+  const reads = { workload: { ...workload, relaxed: 0 }, readDelayMaxMs: 0 };
+  return {
+    ...reads,
+    faults: { ...faults, weights: { ...faults.weights, 'io-error': 0, damage: 0 } },
+  };
 }
 
 /** Leaders of shard 0 come and go: each begins with an entry that carries no command. */

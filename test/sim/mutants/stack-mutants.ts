@@ -90,8 +90,8 @@ export const STACK_MUTANTS: readonly Mutant[] = [
     id: 'X-31',
     name: 'sweeps what was written again since it was found to match',
     file: 'src/router/router.ts',
-    find: 'deleteOperation(at, id, version)',
-    replace: 'deleteOperation(at, id)',
+    find: 'deleteOperation(place(at, id, shardKey), version)',
+    replace: 'deleteOperation(place(at, id, shardKey), undefined)',
     kind: 'safety',
     simulator: 'full',
   },
@@ -119,6 +119,38 @@ export const STACK_MUTANTS: readonly Mutant[] = [
     file: 'src/engine/index/saved-file.ts',
     find: 'if (reader.crc32c !== saved.crc32c) {',
     replace: 'if (saved.crc32c === undefined) {',
+    kind: 'safety',
+    simulator: 'full',
+  },
+  {
+    id: 'X-35',
+    name: 'looks at the age of a bounded read only before it is read (R12)',
+    file: 'src/replica/consistent-reads.ts',
+    find: '      if (this.#mark.ageMs(complete) <= boundedMs) return answer;',
+    replace: '      return answer;',
+    kind: 'safety',
+    simulator: 'full',
+  },
+  {
+    id: 'X-36',
+    name: 'counts the age of its state from the answer of its leader (R11)',
+    file: 'src/replica/consistent-reads.ts',
+    find: `    this.#mark.note(asked);
+    return asked;
+`,
+    replace: `    const answered = this.#mark.now();
+    this.#mark.note(answered);
+    return answered;
+`,
+    kind: 'safety',
+    simulator: 'full',
+  },
+  {
+    id: 'X-37',
+    name: 'serves a session whatever it has seen (R13)',
+    file: 'src/replica/consistent-reads.ts',
+    find: '    if (this.#group.appliedIndex < minIndex) {',
+    replace: '    if (this.#group.appliedIndex < 0) {',
     kind: 'safety',
     simulator: 'full',
   },

@@ -2,8 +2,14 @@
  * Goal: bring a client's calls to an end as the SDK does. Method: any node is asked, and another
  * after it; a write goes out again under the key that it had, or not at all.
  */
-import type { CallOptions, RecordsBackend, WriteOptions } from '../../../src/server/backend.js';
+import type {
+  CallOptions,
+  RecordsBackend,
+  WriteAnswer,
+  WriteOptions,
+} from '../../../src/server/backend.js';
 import type { RequestKey } from '../../../src/shared/codec/command.js';
+import type { SeenShard } from '../../../src/shared/consistency.js';
 import { type Scheduler, sleep } from '../../../src/shared/environment.js';
 import type { WriteOutcome } from '../../../src/shared/types.js';
 import type { SimRandom } from '../kit/sim-random.js';
@@ -19,6 +25,8 @@ export interface CallerOptions {
   readonly wire: ClientWire;
   readonly workload: Pick<Workload, 'patienceMs' | 'attemptMs'>;
   readonly findings: Findings;
+  /** Told what an answer to a write says of shards. */
+  readonly onWritten: (written: readonly SeenShard[]) => void;
   /** Nodes whose process runs; some of them may be paused, cut off or not ready. */
   readonly nodes: () => readonly Callee[];
 }
@@ -26,12 +34,14 @@ export interface CallerOptions {
 type Keyed = Pick<WriteOptions, 'idempotencyKey' | 'retry'>;
 
 /** Sends one attempt at a write. */
-export type SendWrite = (
-  records: RecordsBackend,
-  options: WriteOptions,
-) => Promise<{ readonly outcomes: readonly WriteOutcome[] }>;
+export type SendWrite = (records: RecordsBackend, options: WriteOptions) => Promise<WriteAnswer>;
 
-export type SendRead<T> = (records: RecordsBackend, options: CallOptions) => Promise<T>;
+/** Sends a read to the node of that id. */
+export type SendRead<T> = (
+  records: RecordsBackend,
+  options: CallOptions,
+  nodeId: number,
+) => Promise<T>;
 
 const RETRY_MS = 40;
 
@@ -86,7 +96,9 @@ export class Caller {
       if (node !== undefined) {
         try {
           const timeoutMs = Math.min(workload.attemptMs, endMs - nowMs());
-          return await wire.call(node, timeoutMs, ({ records }, options) => send(records, options));
+          return await wire.call(node, timeoutMs, ({ records }, options) =>
+            send(records, options, node.nodeId),
+          );
         } catch (thrown) {
           if (!isRetryable(thrown, this.#options.findings)) break;
         }
@@ -108,9 +120,12 @@ export class Caller {
     const node = this.#someNode();
     if (node === undefined) return { outcomes: [], isLost: false };
     try {
-      const { outcomes } = await wire.call(node, timeoutMs, ({ records: backend }, options) =>
-        send(backend, { ...options, ...keyed }),
+      const { outcomes, written } = await wire.call(
+        node,
+        timeoutMs,
+        ({ records: backend }, options) => send(backend, { ...options, ...keyed }),
       );
+      this.#options.onWritten(written);
       return { outcomes, isLost: false };
     } catch (thrown) {
       const outcomes = failedOutcomes(thrown, records, findings);

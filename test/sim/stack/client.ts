@@ -5,12 +5,14 @@
  */
 
 import { Session } from '../../../src/client/session.js';
-import type { NewRecord } from '../../../src/server/backend.js';
+import type { CallOptions, NewRecord, RecordsBackend } from '../../../src/server/backend.js';
 import { unreachable } from '../../../src/shared/assert.js';
+import type { ServedShard } from '../../../src/shared/consistency.js';
 import { sleep } from '../../../src/shared/environment.js';
-import type { ReadConsistency, Version, WriteCondition } from '../../../src/shared/types.js';
+import type { Version, WriteCondition } from '../../../src/shared/types.js';
 import type { SimRandom } from '../kit/sim-random.js';
 import { Caller, type CallerOptions, type SendWrite } from './caller.js';
+import { type FreshRead, FreshReads, type NodeAnswer } from './fresh-reads.js';
 import type { StackHistory } from './history.js';
 import { endOf, existedOf, UNKNOWN } from './outcomes.js';
 import {
@@ -31,7 +33,7 @@ import type {
 } from './register-oracle.js';
 import { COLLECTION, type Workload } from './workload.js';
 
-export interface ClientOptions extends CallerOptions {
+export interface ClientOptions extends Omit<CallerOptions, 'onWritten'> {
   readonly name: string;
   readonly workload: Workload;
   readonly oracle: RegisterOracle;
@@ -63,13 +65,17 @@ export class SimulatedClient {
   readonly #options: ClientOptions;
   readonly #session: Session;
   readonly #caller: Caller;
+  readonly #reads: FreshReads;
   /** The newest that it knows of each key. */
   readonly #known = new Map<string, { readonly serial: number; readonly version: Version }>();
   readonly counts: ClientCounts = { ok: 0, failed: 0, unknown: 0, conflicts: 0, swaps: 0 };
 
   constructor(options: ClientOptions) {
     this.#options = options;
-    this.#caller = new Caller(options);
+    const { oracle, random, workload, nowMs } = options;
+    this.#reads = new FreshReads({ oracle, random: random.fork('freshness'), workload, nowMs });
+    const { session } = this.#reads;
+    this.#caller = new Caller({ ...options, onWritten: (written) => session.note(written) });
     this.#session = new Session(options.name, 1_700_000_000_000);
   }
 
@@ -113,34 +119,28 @@ export class SimulatedClient {
   }
 
   async fetch(keys: readonly string[]): Promise<void> {
-    const { oracle, history, name } = this.#options;
-    const floors = keys.map((key) => oracle.beginRead(key));
-    const consistency = this.#consistency();
+    const { history, name } = this.#options;
+    const read = this.#reads.begin(keys, this.#isLeased());
     const start = history.now();
-    const records = await this.#caller.read((backend, options) =>
-      backend.fetch(COLLECTION, keys, EVERYTHING, { ...options, consistency }),
+    const answer = await this.#read((backend, options) =>
+      backend.fetch(COLLECTION, keys, EVERYTHING, { ...options, consistency: read.consistency }),
     );
-    if (records === undefined) return this.#count('not-applied');
+    if (answer === undefined) return this.#count('not-applied');
     keys.forEach((key, at) => {
-      const observed = observedOf(records[at]);
-      oracle.endRead(key, floors[at], observed);
-      history.read({ client: name, start, key, serial: observed?.serial });
-      this.#learn(key, observed);
+      const observed = observedOf(answer.value.records[at]);
+      this.#judge(read, key, observed, answer);
+      if (read.isLinearizable) history.read({ client: name, start, key, serial: observed?.serial });
     });
     this.#count('applied');
   }
 
   /** Finds all records there are: each must be fresh, and those that must exist must be there. */
   async search(): Promise<void> {
-    const { oracle } = this.#options;
-    const floors = new Map(oracle.keys.map((key) => [key, oracle.beginRead(key)]));
-    const found = await this.#found();
-    if (found === undefined) return;
-    for (const [key, floor] of floors) {
-      const observed = found.get(key);
-      oracle.endRead(key, floor, observed);
-      this.#learn(key, observed);
-    }
+    const { keys } = this.#options.oracle;
+    const read = this.#reads.begin(keys, this.#isLeased());
+    const answer = await this.#found(read);
+    if (answer === undefined) return;
+    for (const key of keys) this.#judge(read, key, answer.value.get(key), answer);
   }
 
   /** Deletes all records of a group. */
@@ -159,16 +159,26 @@ export class SimulatedClient {
   async #searchGroup(): Promise<void> {
     const { oracle, random } = this.#options;
     const group = random.integer(0, GROUPS - 1);
-    const floors = new Map(oracle.keys.map((key) => [key, oracle.beginRead(key)]));
-    const found = await this.#found(groupFilter(group));
-    if (found === undefined) return;
-    for (const [key, floor] of floors) oracle.endGroupRead(group, key, floor, found.get(key));
+    const { keys } = oracle;
+    const read = this.#reads.begin(keys, this.#isLeased());
+    const answer = await this.#found(read, groupFilter(group));
+    if (answer === undefined) return;
+    for (const key of keys) {
+      const observed = answer.value.get(key);
+      for (const floor of read.floorsOf(key, answer)) {
+        oracle.endGroupRead(group, key, floor, observed);
+      }
+      // A key that is not found may be in another group.
+      if (observed !== undefined) this.#reads.saw(read, key, observed);
+    }
   }
 
   /** What a search finds, by key; undefined where no answer came. */
-  async #found(filter?: Uint8Array): Promise<ReadonlyMap<string, Observed> | undefined> {
+  async #found(
+    { consistency }: FreshRead,
+    filter?: Uint8Array,
+  ): Promise<NodeAnswer<ReadonlyMap<string, Observed>> | undefined> {
     const { findings, random } = this.#options;
-    const consistency = this.#consistency();
     const query = {
       vector: valuesOf(random.integer(0, 1_000), ''),
       k: SEARCH_LIMIT,
@@ -178,14 +188,14 @@ export class SimulatedClient {
       includeMetadata: true,
       ...(filter !== undefined && { filter }),
     };
-    const answer = await this.#caller.read((backend, options) =>
+    const answer = await this.#read((backend, options) =>
       backend.search(COLLECTION, [query], { ...options, consistency, allowPartial: false }),
     );
     if (answer === undefined) {
       this.#count('not-applied');
       return undefined;
     }
-    const hits = answer.results[0] ?? [];
+    const hits = answer.value.results[0] ?? [];
     const distances = hits.map(({ distance }) => distance);
     if (distances.some((distance, at) => distance < (distances[at - 1] ?? 0))) {
       findings.report('search order', `distances ${distances.join(', ')}`);
@@ -197,7 +207,32 @@ export class SimulatedClient {
     }
     if (found.size !== hits.length) findings.report('no duplicates', 'a search finds an id twice');
     this.#count('applied');
-    return found;
+    return { ...answer, value: found };
+  }
+
+  /** The answer, and what is known of it at the node; `undefined` when none came in time. */
+  async #read<T extends { readonly served: readonly ServedShard[] }>(
+    send: (backend: RecordsBackend, options: CallOptions) => Promise<T>,
+  ): Promise<NodeAnswer<T> | undefined> {
+    const { nowMs } = this.#options;
+    const answer = await this.#caller.read(async (backend, options, nodeId) => {
+      const value = await send(backend, options);
+      return { value, served: value.served, nodeId, answeredMs: nowMs() };
+    });
+    if (answer !== undefined) this.#reads.session.note(answer.served);
+    return answer;
+  }
+
+  #judge(
+    read: FreshRead,
+    key: string,
+    observed: Observed | undefined,
+    answer: NodeAnswer<unknown>,
+  ): void {
+    const { oracle } = this.#options;
+    for (const floor of read.floorsOf(key, answer)) oracle.endRead(key, floor, observed);
+    this.#reads.saw(read, key, observed);
+    this.#learn(key, observed);
   }
 
   async #write(kind: WriteKind, intents: readonly Intent[]): Promise<void> {
@@ -267,9 +302,11 @@ export class SimulatedClient {
     return met?.kind === 'record' ? this.#options.oracle.serialAt(key, met.version) : undefined;
   }
 
-  #note({ key, kind, serial, demand }: Write, end: WriteEnd): void {
+  #note(write: Write, end: WriteEnd): void {
+    const { key, kind, serial, demand } = write;
     if (end.kind === 'applied') {
       if (demand !== undefined) this.counts.swaps++;
+      this.#reads.wrote(write, end.version);
       if (kind === 'delete') this.#known.delete(key);
       else this.#known.set(key, { serial, version: end.version });
     }
@@ -282,9 +319,9 @@ export class SimulatedClient {
     if (observed !== undefined) this.#known.set(key, observed);
   }
 
-  /** Both are linearizable; where leases are off they are the same. */
-  #consistency(): ReadConsistency {
-    return this.#options.random.chance(0.5) ? 'leased' : 'strong';
+  /** Or strong: both are linearizable, and where leases are off the same. */
+  #isLeased(): boolean {
+    return this.#options.random.chance(0.5);
   }
 
   #someIntents(kind: WriteKind): Intent[] {

@@ -3,7 +3,7 @@
  * `Node` over a simulated environment; a supervisor starts it again whenever it ends by itself.
  */
 import type { CheckpointPolicy } from '../../../src/engine/checkpoint/checkpoint-policy.js';
-import type { ShardGenesis } from '../../../src/engine/engine.js';
+import type { Engine, ShardGenesis } from '../../../src/engine/engine.js';
 import type { NodeConfig } from '../../../src/node/config.js';
 import type { EndpointsOptions } from '../../../src/node/endpoints.js';
 import { Node } from '../../../src/node/node.js';
@@ -17,6 +17,7 @@ import type { SimNetwork } from '../kit/sim-network.js';
 import type { World } from '../kit/world.js';
 import type { Callee } from './client-wire.js';
 import type { ShardWatch } from './shard-watch.js';
+import { withSlowReads } from './slow-reads.js';
 import type { StackWatch } from './watch.js';
 import { WatchedEngine } from './watched-engine.js';
 
@@ -28,6 +29,8 @@ export interface MachineOptions {
   readonly clock: SimClockOptions;
   readonly compaction: CompactionPolicy;
   readonly checkpoints: CheckpointPolicy;
+  /** How long what an engine has read may take from its thread. */
+  readonly readDelayMaxMs: number;
   readonly watch: StackWatch;
   readonly shards: ShardWatch;
 }
@@ -231,11 +234,12 @@ export class Process implements Callee {
     return this.#options.watch.logger(this.nodeId, () => !this.#isGone);
   }
 
-  #createEngine(genesis: ShardGenesis, path: string): WatchedEngine {
-    const { config, checkpoints, watch, shards, disk } = this.#options;
+  #createEngine(genesis: ShardGenesis, path: string): Engine {
+    const { config, checkpoints, watch, shards, disk, readDelayMaxMs: delayMaxMs } = this.#options;
     const { environment, nodeId } = this;
+    const { scheduler, random } = environment;
     const logger = this.#logger;
-    return new WatchedEngine(
+    const engine = new WatchedEngine(
       { environment, genesis, path, checkpoints, logger, ...config.engine },
       {
         nodeId,
@@ -245,6 +249,7 @@ export class Process implements Callee {
         canRead: () => !disk.isToFail('read'),
       },
     );
+    return withSlowReads(engine, { scheduler, random, delayMaxMs });
   }
 
   #gone(): void {

@@ -60,8 +60,8 @@ export class Operator {
     const count = await this.#once(({ records }, options) =>
       records.count(name, undefined, { ...options, consistency: 'strong' }),
     );
-    if (count.kind === 'answer' && count.value !== 0) {
-      findings.report('collections begin empty', `${name} has ${count.value} records`);
+    if (count.kind === 'answer' && count.value.count !== 0) {
+      findings.report('collections begin empty', `${name} has ${count.value.count} records`);
     }
     this.#assertThere(name, count);
     this.#assertThere(

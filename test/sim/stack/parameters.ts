@@ -26,6 +26,8 @@ export interface StackParameters {
   readonly answerLoss: number;
   readonly engine: EngineConfig;
   readonly checkpoints: CheckpointPolicy;
+  /** How long what an engine has read may take from its thread. */
+  readonly readDelayMaxMs: number;
   readonly workload: Workload;
   readonly faults: FaultProfile;
 }
@@ -76,6 +78,7 @@ export function drawParameters(random: SimRandom): StackParameters {
     faults: takesReplicasAway(workload) ? withoutDamage(faults) : faults,
     engine: drawEngine(random.fork('engine')),
     checkpoints: drawCheckpoints(random.fork('checkpoints')),
+    readDelayMaxMs: random.fork('reads').pick([0, 1, 30, 100]),
   };
 }
 

@@ -9,7 +9,7 @@ const KEY = 'key';
 
 function harness() {
   const findings = new Findings(() => 0);
-  const oracle = new RegisterOracle(findings);
+  const oracle = new RegisterOracle(findings, () => 0);
   const logged = (write: Write, version: bigint): void => {
     oracle.logged(KEY, version, write.kind === 'delete' ? undefined : write.serial);
   };

@@ -63,6 +63,8 @@ export interface Observed extends Authors {
 
 interface KeyState {
   floor: Floor | undefined;
+  /** All floors that there were, and since when, in order. */
+  readonly floors: { readonly sinceMs: number; readonly floor: Floor }[];
   /** What the log has done to the key, by version: whose record it was then, if it was one. */
   readonly log: Map<Version, number | undefined>;
   lastChange: Version;
@@ -75,10 +77,13 @@ export class RegisterOracle {
   readonly #writes = new Map<number, Write>();
   /** By group. */
   readonly #openSweeps: number[] = [];
+  readonly #nowMs: () => number;
   #lastSerial = 0;
 
-  constructor(findings: Findings) {
+  /** `nowMs` is the true time. */
+  constructor(findings: Findings, nowMs: () => number) {
     this.#findings = findings;
+    this.#nowMs = nowMs;
   }
 
   get keys(): readonly string[] {
@@ -126,6 +131,20 @@ export class RegisterOracle {
   /** Call before the read is sent; the answer goes to `endRead`. */
   beginRead(key: string): Floor | undefined {
     return this.#state(key).floor;
+  }
+
+  /** What was complete at a time that is over: no read that is fresh as of then may be older. */
+  floorAt(key: string, atMs: number): Floor | undefined {
+    return this.#state(key).floors.findLast(({ sinceMs }) => sinceMs <= atMs)?.floor;
+  }
+
+  /** What a read shows that may be of any age: it was committed once all the same. */
+  assertCommitted(key: string, observed: Observed | undefined): void {
+    if (observed === undefined) return;
+    const { serial, version } = observed;
+    if (this.#state(key).log.get(version) === serial) return;
+    const message = `${key} shows ${serial} as version ${version}, which is not in the log`;
+    this.#findings.report('reads are of committed states', message);
   }
 
   endRead(key: string, floor: Floor | undefined, observed: Observed | undefined): void {
@@ -291,13 +310,15 @@ export class RegisterOracle {
   #raise(state: KeyState, floor: Floor): void {
     const known = state.floor?.version ?? 0n;
     const isNewer = floor.version > known || (floor.version === known && floor.kind === 'nothing');
-    if (isNewer) state.floor = floor;
+    if (!isNewer) return;
+    state.floor = floor;
+    state.floors.push({ sinceMs: this.#nowMs(), floor });
   }
 
   #state(key: string): KeyState {
     if (!this.#keys.has(key)) {
       const none = { floor: undefined, lastChange: 0n, lastRemoval: 0n };
-      this.#keys.set(key, { ...none, log: new Map() });
+      this.#keys.set(key, { ...none, floors: [], log: new Map() });
     }
     return defined(this.#keys.get(key), `key ${key}`);
   }

@@ -108,7 +108,7 @@ export class ShardReplay {
 
   /** The collections that the command is not about are the same objects as before. */
   #stateAfter(before: ShardState, command: Command): ShardState {
-    if (command.kind === 'mark') return before;
+    if (!('collectionId' in command)) return before;
     const { collectionId } = command;
     const state = new Map(before);
     const collection = this.#model.collections.get(collectionId);

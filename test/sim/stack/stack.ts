@@ -18,7 +18,7 @@ import { Repairs } from './repairs.js';
 import type { RecordChange } from './shard-replay.js';
 import { ShardWatch } from './shard-watch.js';
 import { StackWatch } from './watch.js';
-import { COLLECTION } from './workload.js';
+import { COLLECTION, onOneRecord } from './workload.js';
 
 export interface StackParts {
   readonly seed: number;
@@ -27,6 +27,9 @@ export interface StackParts {
   /** Takes the place of what the seed draws. */
   readonly parameters: Partial<StackParameters>;
 }
+
+/** Clients that look at one record, where reads are relaxed. */
+const WATCHERS: readonly string[] = ['watcher-1', 'watcher-2'];
 
 /** How far back a loss in the middle of a database's write-ahead log goes. */
 const JOURNAL_BATCHES = 64;
@@ -57,11 +60,11 @@ export class Stack {
     const nowMs = (): number => world.nowMs;
     this.parameters = { ...drawParameters(world.fork('parameters')), ...parameters };
     const { nodes, network, disk, clocks, faults, settings } = this.parameters;
-    const { compaction, checkpoints } = this.parameters;
+    const { compaction, checkpoints, readDelayMaxMs } = this.parameters;
     const journalBatches = faults.weights.damage > 0 ? JOURNAL_BATCHES : 0;
     this.findings = new Findings(nowMs);
     this.watch = new StackWatch(this.findings, nowMs);
-    this.oracle = new RegisterOracle(this.findings);
+    this.oracle = new RegisterOracle(this.findings, nowMs);
     this.shards = new ShardWatch(this.findings, (change) => this.#changed(change));
     this.network = new SimNetwork(world, network);
     this.machines = Array.from(
@@ -75,6 +78,7 @@ export class Stack {
           clock: clocks[at] ?? {},
           compaction,
           checkpoints,
+          readDelayMaxMs,
           watch: this.watch,
           shards: this.shards,
         }),
@@ -86,9 +90,13 @@ export class Stack {
       delayMaxMs: this.parameters.clientDelayMs,
       answerLoss: this.parameters.answerLoss,
     });
-    this.clients = Array.from({ length: this.parameters.workload.clients }, (_, at) =>
+    const { workload } = this.parameters;
+    const drawn = Array.from({ length: workload.clients }, (_, at) =>
       this.client(`client-${at + 1}`),
     );
+    const watchers = workload.relaxed > 0 ? WATCHERS : [];
+    const watching = watchers.map((name) => this.client(name, onOneRecord(workload)));
+    this.clients = [...drawn, ...watching];
     const { operatorPauseMs } = this.parameters.workload;
     if (operatorPauseMs !== undefined) {
       this.operator = new Operator({

@@ -24,6 +24,10 @@ export interface Workload {
     /** Deletes of all records of a group. */
     readonly sweep: number;
   };
+  /** Share of the reads that any replica may serve. */
+  readonly relaxed: number;
+  /** Ages that bounded ones allow: also some that nothing on the network is young enough for. */
+  readonly boundsMs: readonly number[];
   /** Length of a field of the metadata that is only there to fill it. */
   readonly metadataBytes: number;
   /** Share of the writes that demand something of their record. */
@@ -44,6 +48,7 @@ export const COLLECTION = 'main';
 export function drawWorkload(random: SimRandom): Workload {
   // From a source of its own: the other numbers of a seed are what they were before.
   const writes = random.fork('writes');
+  const freshness = random.fork('freshness');
   return {
     clients: random.integer(2, 6),
     keys: random.pick([3, 10, 40]),
@@ -59,6 +64,8 @@ export function drawWorkload(random: SimRandom): Workload {
       patch: writes.pick([0, 2, 5]),
       sweep: writes.pick([0, 0, 0.1, 0.5]),
     },
+    relaxed: freshness.pick([0, 0.3, 0.7]),
+    boundsMs: freshness.pick([[5, 50, 400, 3_000], [20, 60], [150]]),
     metadataBytes: random.pick([0, 0, 40, 2_000]),
     conditional: writes.pick([0, 0.3, 0.8]),
     expiring: { share: writes.pick([0, 0, 0.3, 0.7]), ttlMs: writes.pick([1, 400, 3_000]) },
@@ -69,6 +76,22 @@ export function drawWorkload(random: SimRandom): Workload {
     operatorPauseMs: random.pick([undefined, undefined, 100, 1_000]),
     churn: random.pick(['none', 'none', 'leaders', 'members', 'members', 'wipe']),
     churnPauseMs: random.pick([100, 500, 2_000]),
+  };
+}
+
+/**
+ * Of clients that write one record and look at it all the time: what is only stale for a moment has
+ * to be met by a read of just that moment.
+ */
+export function onOneRecord(workload: Workload): Workload {
+  return {
+    ...workload,
+    keys: 1,
+    batchMax: 1,
+    pauseMs: 10,
+    shares: { upsert: 1, delete: 0, fetch: 2, search: 0, patch: 0, sweep: 0 },
+    conditional: 0,
+    expiring: { ...workload.expiring, share: 0 },
   };
 }
 

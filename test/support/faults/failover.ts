@@ -60,7 +60,10 @@ export async function measureFailovers(
     await view.level();
     const leader = await view.leaderOf(0);
     const others = cluster.nodeIds.filter((nodeId) => nodeId !== leader);
-    const client = new Flotilla(others.map((nodeId) => cluster.clientAddress(nodeId)));
+    const client = new Flotilla(
+      others.map((nodeId) => cluster.clientAddress(nodeId)),
+      { routing: 'proxy' },
+    );
     const writing = new ContinuousWrites(client, probe);
     await writing.firstAfter(performance.now());
     const startMs = performance.now();
