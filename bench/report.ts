@@ -24,6 +24,7 @@ const REGIONS: readonly Region[] = [
     name: 'bench',
     draw: () => ['cluster', 'unary-ceiling'].map(drawScenario).join('\n\n'),
   },
+  { path: 'bench/README.md', name: 'router', draw: () => drawScenario('router') },
   { path: 'bench/README.md', name: 'engine', draw: () => drawScenario('engine') },
   {
     path: 'bench/README.md',

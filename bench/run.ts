@@ -12,6 +12,7 @@ import { consensus } from './scenarios/consensus.js';
 import { engine } from './scenarios/engine.js';
 import { failoverVirtual } from './scenarios/failover-virtual.js';
 import { micro } from './scenarios/micro.js';
+import { router } from './scenarios/router.js';
 import { snapshot } from './scenarios/snapshot.js';
 import { unaryCeiling } from './scenarios/unary-ceiling.js';
 
@@ -19,6 +20,7 @@ const SCENARIOS: readonly Scenario[] = [
   cluster,
   unaryCeiling,
   engine,
+  router,
   consensus,
   snapshot,
   failoverVirtual,

@@ -7,6 +7,7 @@ import { NO_NETWORK, realEnvironment } from '../../src/node/real-environment.js'
 import type { ClusterAdmin, RecordsBackend, SearchAnswer } from '../../src/server/backend.js';
 import { GrpcServer } from '../../src/server/grpc-server.js';
 import { ServerMetrics } from '../../src/server/metrics.js';
+import { FlotillaError } from '../../src/shared/errors.js';
 import { silentLogger } from '../../src/shared/logger.js';
 import { idOfRow, NEIGHBOURS } from './dataset.js';
 
@@ -23,6 +24,7 @@ const answer: SearchAnswer = {
   shards: { total: 1, ok: 1, failed: [] },
   degraded: false,
   epoch: 1,
+  served: [],
 };
 
 const config = { dimension: DIMENSION, metric: 'l2', m: 16, efConstruction: 200 } as const;
@@ -50,7 +52,13 @@ const admin: ClusterAdmin = {
   changeLeader: refuse,
   readmitNode: refuse,
   status: refuse,
+  routes: () => {
+    throw new FlotillaError('UNIMPLEMENTED', 'the stub knows no routes');
+  },
   verify: refuse,
+  changeTenants: refuse,
+  describeTenants: refuse,
+  countTenants: refuse,
 };
 
 const server = await GrpcServer.start({

@@ -91,7 +91,8 @@ class FilterBench {
     const index = new CollectionIndex(CONFIG, settings);
     const payload = new PayloadIndex(CONFIG.indexedFields);
     const [contents, expiries] = [new ContentHash(), new ExpiryQueue()];
-    const collection = { collectionId: 1, config: CONFIG, index, payload, contents, expiries };
+    const place = { collectionId: 1, placementId: 0 };
+    const collection = { ...place, config: CONFIG, index, payload, contents, expiries };
     const all = clusteredVectors({ count: RECORDS + QUERIES, dimension: DIMENSION, seed: 11 });
     const random = seededRandom(5);
     let batch = new WriteBatch();

@@ -25,12 +25,18 @@ const ENTRY_BYTES = 100;
 const COLLECTION = 'consensus';
 const KEYS = 1_000;
 const TIMEOUT_MS = 60_000;
+/** Reads that the replica on the asked node serves, whichever leads. */
+const RELAXED = [
+  ['bounded (500 ms)', { boundedMs: 500 }],
+  ['session', 'session'],
+  ['eventual', 'eventual'],
+] as const;
 
 export const consensus: Scenario = {
   name: 'consensus',
   description:
-    `writes through 1 and ${MANY_GROUPS} Raft groups beside synced LevelDB batches, strong and ` +
-    'leased reads, the same work done by three etcd processes',
+    `writes through 1 and ${MANY_GROUPS} Raft groups beside synced LevelDB batches, strong, ` +
+    'leased, bounded, session and eventual reads, the same work done by three etcd processes',
   run: runConsensus,
 };
 
@@ -183,6 +189,12 @@ function readLoads(one: Flotilla, etcd: EtcdCluster | undefined): Load[] {
         ratiosOf: etcd === undefined ? [strong] : [strong, byEtcd],
         call: (sequence) => collection.fetch([`r${sequence % KEYS}`], { consistency: 'leased' }),
       },
+      ...RELAXED.map(([name, consistency]) => ({
+        name: `${name} fetch, ${readers} readers`,
+        inflight: readers,
+        ratiosOf: [strong],
+        call: (sequence: number) => collection.fetch([`r${sequence % KEYS}`], { consistency }),
+      })),
       ...(etcd === undefined
         ? []
         : [

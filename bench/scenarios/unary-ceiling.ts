@@ -3,22 +3,11 @@
  * in turns: a search on a node, an empty call of the same node, and a search on a server of the
  * same code with nothing behind it.
  */
-import { fork } from 'node:child_process';
-import { once } from 'node:events';
-import { fileURLToPath } from 'node:url';
 import { Connections } from '../../src/client/connections.js';
 import { Flotilla } from '../../src/client/index.js';
-import { floatBytes } from '../../src/shared/bytes.js';
-import { API, type ApiMethod } from '../../src/shared/codec/public-api.js';
 import { ProcessCluster } from '../../test/support/process-cluster.js';
-import {
-  clusteredDataset,
-  type Dataset,
-  idOfRow,
-  inTurn,
-  NEIGHBOURS,
-  rowOfId,
-} from '../harness/dataset.js';
+import { bareSearch, emptyCall } from '../harness/api-calls.js';
+import { clusteredDataset, type Dataset, idOfRow, inTurn, NEIGHBOURS } from '../harness/dataset.js';
 import { type Load, runInTurns, type Turns } from '../harness/load.js';
 import {
   costsOf,
@@ -29,13 +18,13 @@ import {
 } from '../harness/profiled-phase.js';
 import type { BenchContext, Measurement, Scenario } from '../harness/scenario.js';
 import { recallOf, round } from '../harness/statistics.js';
+import { startStub } from '../harness/stub-process.js';
 
 const DIMENSION = 128;
 const INFLIGHT = 16;
 const EF = 32;
 const BATCH = 500;
 const COLLECTION = 'ceiling';
-const CALL_TIMEOUT_MS = 10_000;
 const PROFILED_TURNS: Turns = { slices: 5, sliceMs: 1_000, warmUpSlices: 0 };
 
 const SEARCH = 'search';
@@ -48,15 +37,6 @@ export const unaryCeiling: Scenario = {
   run: runUnaryCeiling,
 };
 
-/** The standard health check in the form of our own methods: no message of its own, either way. */
-const CHECK: ApiMethod<void, void> = {
-  path: '/grpc.health.v1.Health/Check',
-  encodeRequest: () => Buffer.alloc(0),
-  decodeRequest: () => undefined,
-  encodeResponse: () => Buffer.alloc(0),
-  decodeResponse: () => undefined,
-};
-
 async function runUnaryCeiling(context: BenchContext): Promise<Measurement> {
   const { quick, profileDirectory, progress } = context;
   const turns: Turns = quick
@@ -67,8 +47,8 @@ async function runUnaryCeiling(context: BenchContext): Promise<Measurement> {
   progress('starting one node and a stub');
   const node = await ProcessCluster.start({ nodes: 1, shards: 1, replicationFactor: 1 });
   const stub = await startStub();
-  const nodeCalls = new Connections(node.addresses);
-  const stubCalls = new Connections([stub.address]);
+  const nodeCalls = new Connections(node.addresses, 'unary');
+  const stubCalls = new Connections([stub.address], 'unary');
   try {
     progress(`writing ${dataset.base.length} records`);
     await loadAll(node.addresses, dataset);
@@ -78,7 +58,7 @@ async function runUnaryCeiling(context: BenchContext): Promise<Measurement> {
     const empty = {
       name: EMPTY,
       inflight: INFLIGHT,
-      call: () => send(nodeCalls, CHECK, undefined),
+      call: () => emptyCall(nodeCalls),
     };
     const parameters = parametersOf(dataset, turns);
     if (profileDirectory !== undefined) {
@@ -121,31 +101,8 @@ function parametersOf({ base, source }: Dataset, turns: Turns): Measurement['par
   };
 }
 
-function send<Request, Response>(
-  connections: Connections,
-  method: ApiMethod<Request, Response>,
-  request: Request,
-): Promise<Response> {
-  const deadlineMs = Date.now() + CALL_TIMEOUT_MS;
-  return connections.attempt(method, request, { deadlineMs, writes: false });
-}
-
-/** Ids and distances only: the answer of the index, without a look into the store. */
-async function search(connections: Connections, vector: Float32Array): Promise<number[]> {
-  const { hits } = await send(connections, API.search, {
-    collection: COLLECTION,
-    query: {
-      vector: floatBytes(vector),
-      k: NEIGHBOURS,
-      offset: 0,
-      ef: EF,
-      includeValues: false,
-      includeMetadata: false,
-    },
-    allowPartial: false,
-  });
-  return hits.map(({ id }) => rowOfId(id));
-}
+const search = (connections: Connections, vector: Float32Array): Promise<number[]> =>
+  bareSearch(connections, vector, { collection: COLLECTION, ef: EF });
 
 function searchLoad(name: string, connections: Connections, { queries }: Dataset): Load {
   const call = (sequence: number) => search(connections, inTurn(queries, sequence));
@@ -165,17 +122,6 @@ async function loadAll(addresses: readonly string[], { base }: Dataset): Promise
   for (let at = 0; at < records.length; at += BATCH) {
     await client.collection(COLLECTION).upsert(records.slice(at, at + BATCH));
   }
-}
-
-async function startStub(): Promise<{ readonly address: string; readonly stop: () => void }> {
-  const child = fork(fileURLToPath(new URL('../harness/stub-node.js', import.meta.url)));
-  const ended = new Promise<never>((_, reject) => {
-    child.once('error', reject);
-    child.once('exit', (code) => reject(new Error(`the stub ended with exit code ${code}`)));
-  });
-  ended.catch(() => undefined);
-  const [address] = await Promise.race([once(child, 'message'), ended]);
-  return { address: String(address), stop: () => child.disconnect() };
 }
 
 /** Self time by thread and file, in microseconds per call: a search beside an empty call. */
