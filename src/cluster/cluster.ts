@@ -15,6 +15,7 @@ import { deriveTiming } from '../replica/timing.js';
 import { FlotillaError } from '../shared/errors.js';
 import { LIMITS } from '../shared/limits.js';
 import { type Logger, silentLogger } from '../shared/logger.js';
+import { RETRY_BUDGET } from '../shared/retry-budget.js';
 import { MemoryNetwork } from '../transport/memory-network.js';
 
 export interface ClusterOptions {
@@ -30,11 +31,19 @@ export interface ClusterOptions {
   readonly electionTimeoutMs?: number;
   /** Whether reads that say `leased` need no round to a quorum. @default false */
   readonly leases?: boolean;
+  /** Whether slow reads that any replica may serve ask a second one. @default true */
+  readonly hedgedReads?: boolean;
+  /** Memory of each node for answers of bounded and eventual searches. @default 0, for none */
+  readonly searchCacheBytes?: number;
   /**
-   * Serve clients and HTTP on the well-known ports (7700 and 7702, plus 10 for each further node)
-   * instead of free ones. @default false
+   * Serve clients and HTTP on fixed ports instead of free ones: node 1 serves clients on `port` and
+   * HTTP two above, each further node 10 above the one before. @default false
    */
   readonly listen?: boolean;
+  /** With `listen`. @default 7700 */
+  readonly port?: number;
+  /** Zones of the nodes, by ascending id: replicas are spread over them. @default none */
+  readonly zones?: readonly string[];
   /** @default nothing is logged */
   readonly logger?: Logger;
 }
@@ -48,7 +57,8 @@ export interface ClusterNode {
 }
 
 const CLIENT_PORT = 7700;
-const HTTP_PORT = 7702;
+/** From the port for clients to that for HTTP. */
+const HTTP_OFFSET = 2;
 const PORTS_PER_NODE = 10;
 const VIRTUAL_NODES = 100;
 const SHUTDOWN_TIMEOUT_MS = 5_000;
@@ -193,18 +203,21 @@ export class Cluster {
       nodes = 3,
       shards = 4,
       electionTimeoutMs = DEFAULT_ELECTION_TIMEOUT_MS,
+      port: firstPort = CLIENT_PORT,
     } = this.#options;
-    const offset = PORTS_PER_NODE * (nodeId - 1);
-    const port = (base: number): string => String(this.#options.listen ? base + offset : 0);
+    const zone = this.#options.zones?.[nodeId - 1];
+    const clientPort = firstPort + PORTS_PER_NODE * (nodeId - 1);
+    const port = (wanted: number): string => String(this.#options.listen ? wanted : 0);
     const peer = peerAddress(nodeId);
     const listen = {
-      client: `127.0.0.1:${port(CLIENT_PORT)}`,
+      client: `127.0.0.1:${port(clientPort)}`,
       peer,
-      http: `127.0.0.1:${port(HTTP_PORT)}`,
+      http: `127.0.0.1:${port(clientPort + HTTP_OFFSET)}`,
     };
     return {
       nodeId,
       directory: join(this.#directory, peer),
+      ...(zone !== undefined && { zone }),
       listen,
       // Free ports are others at the next start, so that none may be written down.
       advertise: this.#options.listen ? listen : { client: peer, peer, http: peer },
@@ -225,6 +238,11 @@ export class Cluster {
       logPretty: false,
       logCacheSizeBytes: LOG_CACHE_SIZE_BYTES,
       engine: { headFloatsMax: LIMITS.headFloatsMax.value, exactCopy: true },
+      router: {
+        hedgedReads: this.#options.hedgedReads ?? true,
+        retryBudget: RETRY_BUDGET,
+        searchCacheBytes: this.#options.searchCacheBytes ?? 0,
+      },
       shutdownTimeoutMs: SHUTDOWN_TIMEOUT_MS,
     };
   }

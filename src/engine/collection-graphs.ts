@@ -66,7 +66,7 @@ export class CollectionGraphs {
 
   /** Whether it is time for `beginRenewal`. */
   get isRenewalDue(): boolean {
-    return this.#fileWork === 'none' && this.#renewal === undefined && this.isWorn;
+    return this.#isIdle && this.isWorn;
   }
 
   /** Whether no row may go into the graph now. */
@@ -117,13 +117,12 @@ export class CollectionGraphs {
 
   /** Whether `beginSave` may be called: not while the graph is loaded or about to be replaced. */
   canSave(disk: Disk): boolean {
-    const isStill = this.#fileWork === 'none' && this.#renewal === undefined;
-    return isStill && this.#serving.canSave(disk);
+    return this.#isIdle && this.#serving.canSave(disk);
   }
 
   /** Freezes the graph, to be written. */
   beginSave(): GraphToSave {
-    assert(this.#fileWork === 'none' && this.#renewal === undefined, 'the graph is in use');
+    assert(this.#isIdle, 'the graph is in use');
     this.#fileWork = 'writing';
     this.#insertsInFile = this.#unsavedInserts;
     return { graph: this.#serving, labels: this.#serving.beginSave() };
@@ -175,5 +174,10 @@ export class CollectionGraphs {
     this.#renewal = undefined;
     this.#restored?.dispose();
     this.#restored = undefined;
+  }
+
+  /** Whether the serving graph is neither written, loaded nor about to be replaced. */
+  get #isIdle(): boolean {
+    return this.#fileWork === 'none' && this.#renewal === undefined;
   }
 }

@@ -213,11 +213,11 @@ export class CollectionIndex {
 
   /**
    * The nearest `k` of the given rows, exactly, with the guarantee of `RowScan`: a distance a row,
-   * in slices. `rows` are copied, and must pass `accept`, which is asked again about those that are
-   * found. Calls `take` in the turn in which the hits are right.
+   * in slices. `rows` must be in use and stay as they are; they must pass `accept`, which is asked
+   * again about those that are found. Calls `take` in the turn in which the hits are right.
    */
   async searchRows<T>(
-    { vector, k, rows, accept }: Omit<NearQuery, 'ef'> & { readonly rows: Iterable<Row> },
+    { vector, k, rows, accept }: Omit<NearQuery, 'ef'> & { readonly rows: Uint32Array },
     means: ScanMeans,
     take: (hits: RowHit[]) => Promise<T>,
   ): Promise<T> {
@@ -225,7 +225,7 @@ export class CollectionIndex {
     const unpin = this.rows.pin();
     try {
       const { rows: table } = this;
-      let scanned = rows instanceof Uint32Array ? rows : Uint32Array.from(rows);
+      let scanned = rows;
       // More at each attempt: what is nearest may be written all the time.
       for (let spareHits = SPARE_HITS; ; spareHits *= SPARE_GROWTH) {
         const scan = new RowScan({

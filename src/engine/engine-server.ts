@@ -124,7 +124,16 @@ class EngineServer {
   /** Never rejects. */
   async #run(id: number, call: (givenUp: GivenUp) => Promise<PackAnswer>): Promise<void> {
     const givenUp = { aborted: false };
-    const ended = call(givenUp)
+    await this.#answer(id, givenUp, call(givenUp));
+  }
+
+  /** Answers a call that is under way. Never rejects. */
+  async #answer(
+    id: number,
+    givenUp: RunningCall['givenUp'],
+    call: Promise<PackAnswer>,
+  ): Promise<void> {
+    const ended = call
       .catch((error: unknown) => () => errorAnswer(error))
       .then((answer) => {
         this.#running.delete(id);
@@ -138,11 +147,11 @@ class EngineServer {
   #searchNow({ id, scope, query }: SearchFrame): readonly NamedHit[] | undefined {
     try {
       if (this.#givenUpEarly.delete(id)) throw new FlotillaError('CANCELLED', 'given up early');
-      const hits = this.#engine.searchNow(scope, query);
-      if (hits !== undefined) return hits;
-      void this.#run(id, async (givenUp) => {
-        return packHits(await this.#engine.search(scope, [query], givenUp));
-      });
+      const givenUp = { aborted: false };
+      const found = this.#engine.beginSearch(scope, query, givenUp);
+      if (!(found instanceof Promise)) return found;
+      const packed = found.then((hits) => packHits([hits]));
+      void this.#answer(id, givenUp, packed);
     } catch (error) {
       this.#outbox.add(id, () => errorAnswer(error));
     }

@@ -5,6 +5,7 @@
 
 import type { RecordVersion } from '../shared/codec/command.js';
 import type { ScrollPosition } from '../shared/scroll-position.js';
+import type { SessionReach } from '../shared/session-reach.js';
 import type { StateMachine } from '../shared/state-machine.js';
 import type { ErrorBody, Version, WriteOutcome } from '../shared/types.js';
 
@@ -27,7 +28,8 @@ export type CommandResult =
   | { readonly kind: 'refused'; readonly error: ErrorBody }
   /** How many of the records of an `expire` were there in the version that it names. */
   | { readonly kind: 'expired'; readonly removed: number }
-  | { readonly kind: 'done' };
+  /** `reach` is told by a shard that owns less now: who owns more has to know it (O5). */
+  | { readonly kind: 'done'; readonly reach?: SessionReach };
 
 export interface RecordKey {
   readonly slot: number;
@@ -59,6 +61,8 @@ export interface SearchQuery {
   readonly filter?: Uint8Array;
   /** Only records of this tenant. Absent: of all tenants. */
   readonly tenant?: string;
+  /** Only records of these shard keys, which ids begin with (`shardKeyOf`). Absent: all. */
+  readonly shardKeys?: readonly string[];
   readonly includeValues: boolean;
   readonly includeMetadata: boolean;
 }
@@ -75,6 +79,8 @@ export interface Selection {
   readonly filter?: Uint8Array;
   /** As in `SearchQuery`. */
   readonly tenant?: string;
+  /** As in `SearchQuery`. */
+  readonly shardKeys?: readonly string[];
 }
 
 export interface ScrollQuery extends Selection {
@@ -122,9 +128,9 @@ export interface Explanation {
   readonly indexedFields: readonly string[];
   /** Paths of the filter that stored metadata are read for: they are not declared. */
   readonly scannedFields: readonly string[];
-  /** Points and records that were asked whether they match, one by one. */
+  /** Points and records that were asked whether they match, one by one; 0 to a tenant (U1). */
   readonly visited: number;
-  /** Distances that were computed outside the graph. */
+  /** Distances that were computed outside the graph; 0 to a tenant. */
   readonly compared: number;
   readonly durationMs: number;
 }

@@ -6,6 +6,7 @@
  */
 import { defined } from '../shared/assert.js';
 import type { Collection } from './collection.js';
+import type { RecordName } from './record-name.js';
 import type { RecordView } from './record-view.js';
 import { type SliceEnvironment, Slices } from './slices.js';
 
@@ -124,7 +125,8 @@ export class Mover {
       const collection = this.#stopped ? undefined : this.#next();
       if (collection === undefined) return false;
       const { index } = collection;
-      if (index.missingVectors().length > 0) await this.#fetchVectors(collection);
+      const missing = index.missingVectors();
+      if (missing.length > 0) await this.#fetchVectors(collection, missing);
       else index.step();
       this.#worked.add(collection);
       this.#enqueue(collection);
@@ -149,9 +151,8 @@ export class Mover {
     return undefined;
   }
 
-  async #fetchVectors(collection: Collection): Promise<void> {
+  async #fetchVectors(collection: Collection, names: readonly RecordName[]): Promise<void> {
     const { index } = collection;
-    const names = index.missingVectors();
     const values = await this.#options.recordsOf(collection).read(names);
     for (const [at, name] of names.entries()) {
       const value = values[at];

@@ -35,7 +35,7 @@ import type {
   TenantsQuery,
 } from './engine.js';
 import { Mover } from './mover.js';
-import { type NamedHit, plainHit } from './plain-search.js';
+import type { NamedHit } from './plain-search.js';
 import type { CostModel } from './plan/cost-model.js';
 import type { SearchMeans } from './plan/planned-search.js';
 import { PointStore, putLastVersion } from './point-store.js';
@@ -43,7 +43,7 @@ import { recordName } from './record-name.js';
 import { type Include, RecordView, storedRecord } from './record-view.js';
 import { countCollection, scrollCollection } from './scroll.js';
 import { ScrollOrder } from './scroll-order.js';
-import { explainSearch, isAboutAll, searchCollection, searchNow } from './search.js';
+import { beginSearch, explainSearch, searchCollection } from './search.js';
 import { readEntry, ShardData } from './shard-data.js';
 import { type GivenUp, type SliceEnvironment, Slices } from './slices.js';
 import type { ShardState } from './state-codec.js';
@@ -188,12 +188,17 @@ export class OpenShard {
     return results;
   }
 
-  /** See `searchNow` of the collection's searches. */
-  searchNow(scope: ReadScope, query: SearchQuery): NamedHit[] | undefined {
+  /** See `beginSearch` of the collection's searches. Throws as reads reject. */
+  beginSearch(
+    scope: ReadScope,
+    query: SearchQuery,
+    givenUp?: GivenUp,
+  ): NamedHit[] | Promise<Hit[]> {
     const collection = this.#data.collectionFor(scope);
-    return searchNow(collection, query, () =>
-      this.#searchMeans(scope, new Slices(this.#environment, this.#signal)),
+    const found = beginSearch(collection, query, () =>
+      this.#searchMeans(scope, new Slices(this.#environment, this.#signal, givenUp)),
     );
+    return found instanceof Promise ? this.#use(() => found) : found;
   }
 
   search(scope: ReadScope, queries: readonly SearchQuery[], givenUp?: GivenUp): Promise<Hit[][]> {
@@ -203,10 +208,7 @@ export class OpenShard {
       for (const query of queries) {
         if (slices.isOver) await slices.pause();
         const collection = this.#data.collectionFor(scope);
-        const means = this.#searchMeans(scope, slices);
-        // Of others it would be planned twice.
-        const now = isAboutAll(query) ? searchNow(collection, query, () => means) : undefined;
-        hits.push(now?.map(plainHit) ?? (await searchCollection(collection, query, means)));
+        hits.push(await searchCollection(collection, query, this.#searchMeans(scope, slices)));
       }
       return hits;
     });

@@ -13,13 +13,14 @@ import type {
   LiftFenceCommand,
 } from '../shared/codec/command.js';
 import { FlotillaError } from '../shared/errors.js';
-import { changedOwnership, type PlacementOwnership } from '../shared/ownership.js';
+import {
+  changedOwnership,
+  DEFAULT_PLACEMENT_ID,
+  type PlacementOwnership,
+} from '../shared/ownership.js';
 import type { ErrorBody } from '../shared/types.js';
 import type { CommandResult, RecordKey } from './engine.js';
 import type { ShardState } from './state-codec.js';
-
-/** Of collections that name no other: its slots are in the shard's genesis. */
-export const DEFAULT_PLACEMENT_ID = 0;
 
 const DONE: CommandResult = { kind: 'done' };
 const NOTHING_PLACED = { placements: [], lastChangeId: 0 } as const;

@@ -3,8 +3,8 @@
  * method reads, it reads as of the turn in which it is called.
  */
 import type { StoredRecord } from './engine.js';
-import type { PointStore, StoredEntry } from './point-store.js';
-import { type RecordName, recordName, recordOfName } from './record-name.js';
+import type { PointStore } from './point-store.js';
+import { type RecordName, recordOfName } from './record-name.js';
 import type { RecordValue } from './record-value.js';
 import type { WriteBatch } from './write-batch.js';
 
@@ -47,19 +47,6 @@ export class RecordView {
     const record = this.#pending()?.records(this.#collectionId).get(name);
     if (record !== undefined) return record.kind === 'put' ? record.value : undefined;
     return this.#store.recordNow(this.#collectionId, recordOfName(name));
-  }
-
-  /** All records. Pages come in no order that can be relied on. */
-  async *all(): AsyncGenerator<StoredEntry[]> {
-    const pending = new Map(this.#pending()?.records(this.#collectionId));
-    for await (const page of this.#store.allRecords(this.#collectionId)) {
-      yield page.filter(({ key }) => !pending.has(recordName(key)));
-    }
-    const written: StoredEntry[] = [];
-    for (const [name, record] of pending) {
-      if (record.kind === 'put') written.push({ key: recordOfName(name), value: record.value });
-    }
-    yield written;
   }
 }
 

@@ -103,13 +103,6 @@ export class RowTable {
     this.#names.length = 0;
   }
 
-  /** The rows in use, ascending, as they are while it is iterated. */
-  *rows(): Generator<Row> {
-    for (let row = 0; row < this.#names.length; row++) {
-      if (this.#names[row] !== undefined) yield row;
-    }
-  }
-
   /** A copy of the rows in use, ascending. */
   toArray(): Uint32Array {
     const rows = new Uint32Array(this.size);

@@ -79,9 +79,9 @@ export class ScrollOrder {
   }
 }
 
-function keyOf({ collectionId }: Collection, { filter, tenant }: ScrollQuery): string {
+function keyOf({ collectionId }: Collection, { filter, tenant, shardKeys }: ScrollQuery): string {
   const selected = filter === undefined ? null : Buffer.from(filter).toString('latin1');
-  return JSON.stringify([collectionId, tenant ?? null, selected]);
+  return JSON.stringify([collectionId, tenant ?? null, selected, shardKeys ?? null]);
 }
 
 /** Whether the batch has what comes after the position, were it found now. */
@@ -102,7 +102,7 @@ function isStillRight(
 async function findNext(
   collection: Collection,
   after: ScrollPosition | undefined,
-  { filter, tenant }: RowSelector,
+  { filter, tenant, shardKeys }: RowSelector,
   slices: Slices,
 ): Promise<Batch> {
   const { rows: table } = collection.index;
@@ -112,7 +112,7 @@ async function findNext(
   let found = 0;
   const unpin = table.pin();
   try {
-    const rows = payload.resolve(filter, tenant).possible.rows().toRows();
+    const rows = payload.resolve(filter, tenant, shardKeys).possible.rows().toRows();
     for (let at = 0; at < rows.length; at++) {
       if (at % ROWS_PER_LOOK === 0 && slices.isOver) await slices.pause();
       const row = rows[at] as Row;

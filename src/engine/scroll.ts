@@ -17,9 +17,8 @@ import { metadataTest, RowMatcher } from './plan/row-matcher.js';
 import type { RecordValue } from './record-value.js';
 import { storedRecord } from './record-view.js';
 import type { NamedPosition, ScrollOrder } from './scroll-order.js';
-import { rowSelector } from './search.js';
+import { assertThere, includeOf, isAboutAll, rowSelector } from './search.js';
 import { ROWS_PER_LOOK } from './slices.js';
-import { collectionMissing } from './write-applier.js';
 
 /** Costs what the payload indexes take, and a read for each record of which they cannot tell. */
 export async function countCollection(
@@ -27,8 +26,8 @@ export async function countCollection(
   selection: Selection,
   means: ScanMeans,
 ): Promise<number> {
+  if (isAboutAll(selection)) return collection.index.size;
   const selector = rowSelector(collection, selection);
-  if (selector.filter === undefined && selector.tenant === undefined) return collection.index.size;
   const unpin = collection.index.rows.pin();
   try {
     const matcher = new RowMatcher(collection, means.records, selector);
@@ -97,8 +96,7 @@ class Page {
   add({ id, tenant, name }: NamedPosition, value: RecordValue | undefined): void {
     this.#last = { id, tenant };
     if (value === undefined || !this.#matches(value.metadata)) return;
-    const { includeValues, includeMetadata } = this.#query;
-    const record = storedRecord(name, value, { values: includeValues, metadata: includeMetadata });
+    const record = storedRecord(name, value, includeOf(this.#query));
     this.#records.push(record);
     this.#sizeBytes += (record.values?.length ?? 0) + (record.metadata?.length ?? 0);
   }
@@ -113,9 +111,4 @@ class Page {
 
 function isSamePosition(a: ScrollPosition, b: ScrollPosition | undefined): boolean {
   return b !== undefined && comparePositions(a, b) === 0;
-}
-
-/** The collection may have been dropped while it was read in slices. */
-function assertThere({ collectionId, index }: Collection): void {
-  if (index.disposed) throw FlotillaError.fromBody(collectionMissing(collectionId));
 }

@@ -6,7 +6,7 @@
 import type { ReadScope, SearchQuery } from './engine.js';
 import { isPlain, type NamedHit, type PlainHit } from './plain-search.js';
 import { readHits, readSearch, type SearchFrame, writeHits, writeSearch } from './search-frames.js';
-import type { SliceEnvironment } from './slices.js';
+import { SLICE_MS, type SliceEnvironment } from './slices.js';
 import { newRing, RingReader, RingWriter } from './thread-ring.js';
 
 /** Fifteen queries of the largest dimension, eighty of 768. */
@@ -21,9 +21,6 @@ const HITS_BYTES = 2 ** 17;
  */
 const ANSWERS_PER_WAKE_MAX = 8;
 const WAKE_AFTER_MS = 0.5;
-
-/** How long others wait for searches that came before them, as in `Slices`. */
-const TURN_MS = 4;
 
 /** The memory that both threads see. */
 export interface SearchLane {
@@ -52,6 +49,8 @@ export class SearchCaller {
   send(id: number, scope: ReadScope, queries: readonly SearchQuery[]): boolean {
     const [query] = queries;
     if (query === undefined || queries.length > 1 || !isPlain(query)) return false;
+    // Frames have no place for them.
+    if (query.shardKeys !== undefined) return false;
     if (!writeSearch(this.#queries, id, scope, query)) return false;
     if (this.#queries.takeWake()) this.#wakeServer();
     return true;
@@ -109,9 +108,9 @@ export class SearchServer {
     while (this.hasSearches) this.#answerAll(Number.POSITIVE_INFINITY);
   }
 
-  /** Answers what waits by now, then lets all else go first that came meanwhile. */
+  /** Answers what waits by now, for a slice, then lets all else go first that came meanwhile. */
   #turn(): void {
-    this.#answerAll(TURN_MS);
+    this.#answerAll(SLICE_MS);
     this.#isServing = !this.#queries.sleep();
     if (this.#isServing) this.#options.environment.scheduler.soon(() => this.#turn());
   }

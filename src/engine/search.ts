@@ -5,45 +5,53 @@ import type { Clock } from '../shared/environment.js';
 import { FlotillaError } from '../shared/errors.js';
 import type { Collection } from './collection.js';
 import type { CollectionIndex, NearQuery, ScanMeans } from './collection-index.js';
-import type { Explanation, Hit, SearchQuery, Selection } from './engine.js';
+import type { Explanation, Hit, ScrollQuery, SearchQuery, Selection } from './engine.js';
 import type { RowHit } from './graph.js';
 import { checkedVector } from './index/vector-math.js';
 import { isPlain, type NamedHit, plainHit } from './plain-search.js';
-import { PlannedSearch, type SearchMeans } from './plan/planned-search.js';
+import { PlannedSearch, type SearchMeans, type SearchTrace } from './plan/planned-search.js';
 import type { RowSelector } from './plan/row-matcher.js';
-import { foundRecord } from './record-view.js';
+import { foundRecord, type Include } from './record-view.js';
 import { collectionMissing } from './write-applier.js';
 
 /** Candidates where the query leaves it open: the recall that most collections want. */
 export const EF_DEFAULT = 64;
 
 /**
- * What `searchCollection` answers, at once, where it can be known in this turn: of a plain query
- * about all records, unless the graph falls short or many rows wait for it after an open; about
- * some, where indexes know which and they are few. `undefined` otherwise.
+ * What `searchCollection` answers: at once, where it can be known in this turn, and otherwise when
+ * the search ends that is under way by then. Known at once is what a plain query finds among all
+ * records, unless the graph falls short or many rows wait for it after an open; among some, where
+ * indexes know which and they are few. Throws what is wrong with the query.
  */
-export function searchNow(
+export function beginSearch(
   collection: Collection,
   query: SearchQuery,
   means: () => SearchMeans,
-): NamedHit[] | undefined {
-  if (!isPlain(query)) return undefined;
-  const { index, payload } = collection;
+): NamedHit[] | Promise<Hit[]> {
+  const { index } = collection;
   const near = nearQuery(collection, query);
   const selector = rowSelector(collection, query);
   if (near.k === 0) return [];
-  // In this turn the tenant may leave nothing out; in a later one it might.
-  const { filter, tenant } = query;
-  const isAll = filter === undefined && (tenant === undefined || payload.isOnly(tenant));
-  const hits = isAll
-    ? index.searchNearNow(near)
-    : new PlannedSearch(collection, near, selector, means()).runNow();
-  return hits && namedHits(index, hits, query);
+  const isAll = leavesNothingOut(collection, query);
+  const nearest = isPlain(query) && isAll ? index.searchNearNow(near) : undefined;
+  if (nearest !== undefined) return namedHits(index, nearest, query);
+  const known = means();
+  const search = new PlannedSearch(collection, near, selector, known);
+  const found = isPlain(query) && !isAll ? search.runNow() : undefined;
+  if (found !== undefined) return namedHits(index, found, query);
+  return search.run((hits) => attachRecords(collection, hits, query, known));
 }
 
 /** Whether a query selects nothing. */
-export function isAboutAll({ filter, tenant }: Selection): boolean {
-  return filter === undefined && tenant === undefined;
+export function isAboutAll({ filter, tenant, shardKeys }: Selection): boolean {
+  return filter === undefined && tenant === undefined && shardKeys === undefined;
+}
+
+/** Whether all records match, in this turn: the tenant may not be alone in a later one. */
+function leavesNothingOut({ payload }: Collection, selection: Selection): boolean {
+  const { filter, tenant, shardKeys } = selection;
+  if (filter !== undefined || shardKeys !== undefined) return false;
+  return tenant === undefined || payload.isOnly(tenant);
 }
 
 /**
@@ -59,11 +67,8 @@ export async function searchCollection(
   query: SearchQuery,
   means: SearchMeans,
 ): Promise<Hit[]> {
-  const near = nearQuery(collection, query);
-  const selector = rowSelector(collection, query);
-  if (near.k === 0) return [];
-  const search = new PlannedSearch(collection, near, selector, means);
-  return search.run((hits) => attachRecords(collection, hits, query, means));
+  const found = beginSearch(collection, query, () => means);
+  return found instanceof Promise ? found : found.map(plainHit);
 }
 
 /** Searches as `searchCollection` does, and tells how. Reads the same clock twice. */
@@ -82,8 +87,7 @@ export async function explainSearch(
   const { payload, index } = collection;
   const fields = filter && payload.fieldsOf(filter);
   return {
-    ...search.trace,
-    // How many records others have is not for one tenant to know.
+    ...(mayTellAll(collection, query) ? search.trace : ownTrace(collection, selector, search)),
     records: query.tenant === undefined ? index.size : payload.recordsOf(query.tenant),
     indexedFields: fields?.indexed ?? [],
     scannedFields: fields?.scanned ?? [],
@@ -91,11 +95,39 @@ export async function explainSearch(
   };
 }
 
+/** Nobody's caller may not think of tenants at all, and is told everything while there are none. */
+function mayTellAll({ payload }: Collection, { tenant }: SearchQuery): boolean {
+  return tenant === undefined || (tenant === '' && payload.isOnly(tenant));
+}
+
+/**
+ * What follows from the tenant's own records, and which plan: what a search costs, and so why it is
+ * chosen, depends on how many records others have, which is not for one tenant to know (U1).
+ */
+function ownTrace(
+  { payload }: Collection,
+  { filter, tenant, shardKeys }: RowSelector,
+  { trace: { plan } }: PlannedSearch,
+): SearchTrace {
+  const { possible, isExact } = payload.resolve(filter, tenant, shardKeys);
+  const { size } = possible.rows();
+  return {
+    plan,
+    reason: 'what a search costs is not told to a tenant',
+    estimatedMatches: size,
+    ...(isExact && { matches: size }),
+    visited: 0,
+    compared: 0,
+  };
+}
+
 /** What a read selects, checked. Throws what `decodeFilter` does. */
-export function rowSelector({ config }: Collection, { filter, tenant }: Selection): RowSelector {
+export function rowSelector({ config }: Collection, selection: Selection): RowSelector {
+  const { filter, tenant, shardKeys } = selection;
   return {
     ...(filter !== undefined && { filter: decodeFilter(filter, config.indexedFields) }),
     ...(tenant !== undefined && { tenant }),
+    ...(shardKeys !== undefined && { shardKeys }),
   };
 }
 
@@ -114,21 +146,32 @@ function nearQuery({ config, index }: Collection, { vector, k, ef }: SearchQuery
  * only when the query asks for more than ids and versions.
  */
 async function attachRecords(
-  { collectionId, index }: Collection,
+  collection: Collection,
   hits: readonly RowHit[],
   query: SearchQuery,
   { records }: ScanMeans,
 ): Promise<Hit[]> {
-  // Dropped while it was being searched, in slices.
-  if (index.disposed) throw FlotillaError.fromBody(collectionMissing(collectionId));
-  const named = namedHits(index, hits, query);
-  if (!query.includeValues && !query.includeMetadata) return named.map(plainHit);
-  const include = { values: query.includeValues, metadata: query.includeMetadata };
+  assertThere(collection);
+  const named = namedHits(collection.index, hits, query);
+  if (isPlain(query)) return named.map(plainHit);
+  const include = includeOf(query);
   const values = await records.read(named.map(({ name }) => name));
   return named.map(({ name, distance }, at) => {
     const value = defined(values[at], `stored record of ${name}`);
     return { ...foundRecord(name, value, include), distance };
   });
+}
+
+/** The collection may have been dropped while it was read in slices: COLLECTION_NOT_FOUND. */
+export function assertThere({ collectionId, index }: Collection): void {
+  if (index.disposed) throw FlotillaError.fromBody(collectionMissing(collectionId));
+}
+
+/** What of its records a read asks for. */
+export function includeOf(
+  query: Pick<SearchQuery | ScrollQuery, 'includeValues' | 'includeMetadata'>,
+): Include {
+  return { values: query.includeValues, metadata: query.includeMetadata };
 }
 
 /** Those within the query's threshold, in the turn in which they are right. */

@@ -4,7 +4,9 @@
  * log alone: who is forgotten, and when, is the same on all replicas.
  */
 import { ByteReader, utf8Length } from '../shared/bytes.js';
-import type { RequestKey } from '../shared/codec/command.js';
+import type { RequestKey, WriteOperation } from '../shared/codec/command.js';
+import { compareText } from '../shared/filter-values.js';
+import type { SessionReach } from '../shared/session-reach.js';
 import type { Version, WriteOutcome } from '../shared/types.js';
 import type { PointStore } from './point-store.js';
 import { openValue, sealValue } from './sealed-value.js';
@@ -51,8 +53,13 @@ interface Client {
   readonly stampMs: number;
   lastUsedIndex: number;
   lowestKnown: number;
+  /** See `StoredClient`. */
+  reach: number;
   readonly requests: Map<number, Chunk[]>;
 }
+
+/** What recorded outcomes are looked up by, beside the key of the request. */
+export type OutcomeOwner = Pick<WriteOperation, 'ordinal' | 'tenant'>;
 
 /**
  * What a client, and what one entry did for a request, weighs besides its name and its bytes: about
@@ -118,19 +125,77 @@ export class Sessions {
     return key.sequence < client.lowestKnown;
   }
 
-  /** The outcomes that are recorded for ordinals of the request; empty for a new request. */
-  recorded(key: RequestKey, ordinals: readonly number[]): Map<number, WriteOutcome> {
+  /** Whether a shard that has given keys to this one may have applied the request (O5). */
+  mayBeElsewhere({ clientId, sequence }: RequestKey): boolean {
+    return sequence <= (this.#clients.get(clientId)?.reach ?? 0);
+  }
+
+  /**
+   * The outcomes that are recorded for records of the request, by ordinal; empty for a new request.
+   * A tenant is not told those of another, whoever chose the key (U1).
+   */
+  recorded(
+    key: RequestKey,
+    collectionId: number,
+    operations: readonly OutcomeOwner[],
+  ): Map<number, WriteOutcome> {
     const recorded = new Map<number, WriteOutcome>();
     const chunks = this.#clients.get(key.clientId)?.requests.get(key.sequence) ?? [];
-    const wanted = new Set(chunks.length > 0 ? ordinals : []);
-    const [min, max] = boundsOf(wanted);
+    const wanted = new Map(
+      chunks.length > 0 ? operations.map(({ ordinal, tenant }) => [ordinal, tenant]) : [],
+    );
+    const [min, max] = boundsOf(wanted.keys());
     for (const chunk of chunks) {
       if (chunk.ordinalMax < min || chunk.ordinalMin > max) continue;
-      for (const { ordinal, outcome } of decodeOutcomes(new ByteReader(chunk.encoded))) {
-        if (wanted.has(ordinal)) recorded.set(ordinal, outcome);
+      for (const { ordinal, outcome, owner } of decodeOutcomes(new ByteReader(chunk.encoded))) {
+        const tenant = wanted.get(ordinal);
+        if (tenant !== (owner?.tenant ?? '')) continue;
+        if (owner === undefined || owner.collectionId === collectionId) {
+          recorded.set(ordinal, outcome);
+        }
       }
     }
     return recorded;
+  }
+
+  /**
+   * What this shard may have applied, or one that has given keys to it, as of an entry of this
+   * version. Costs all requests.
+   */
+  reach(lastVersion: Version): SessionReach {
+    const clients = [...this.#clients].map(([clientId, client]) => {
+      const { stampMs: clientStampMs, lowestKnown, reach, requests } = client;
+      let sequence = Math.max(lowestKnown - 1, reach, 0);
+      for (const known of requests.keys()) sequence = Math.max(sequence, known);
+      return { clientId, clientStampMs, sequence };
+    });
+    clients.sort((a, b) => compareText(a.clientId, b.clientId));
+    return { watermarkMs: this.#watermarkMs, lastVersion, clients };
+  }
+
+  /**
+   * Learns, by the entry at `index`, what another shard may have applied of which this one has the
+   * keys from now on. Its clients count as used by that entry, for who is forgotten first.
+   */
+  absorb({ watermarkMs, clients }: SessionReach, index: number, batch: WriteBatch): void {
+    if (watermarkMs > this.#watermarkMs) this.#raiseWatermark(watermarkMs, batch);
+    const told = new Set(clients.map(({ clientId }) => clientId));
+    for (const [clientId, client] of this.#clients) {
+      if (told.has(clientId) || client.stampMs > watermarkMs) continue;
+      // The other may have forgotten it, and with it how far it had come.
+      client.reach = Number.MAX_SAFE_INTEGER;
+      putClient(clientId, client, batch);
+    }
+    for (const { clientId, clientStampMs: stampMs, sequence } of clients) {
+      const known = this.#clients.get(clientId);
+      // Of one that is not known and may have been forgotten nothing is believed anyway.
+      if (known === undefined && stampMs <= this.#watermarkMs) continue;
+      if (known !== undefined && sequence <= Math.max(known.reach, known.lowestKnown - 1)) continue;
+      const client = known ?? this.#addClient(clientId, newClient(stampMs, index));
+      client.reach = sequence;
+      putClient(clientId, client, batch);
+    }
+    this.#evictOthers(undefined, batch);
   }
 
   /**
@@ -164,23 +229,14 @@ export class Sessions {
     while (client.requests.size > 0 && this.#bytes > this.#limits.bytesMax) {
       this.#forgetLowest(key.clientId, client, batch);
     }
-    const clientKey = sessionClientKey(key.clientId);
-    batch.put(
-      clientKey,
-      sealValue(clientKey, (body) => writeClient(body, client)),
-    );
+    putClient(key.clientId, client, batch);
   }
 
   /** The client, made the most recently used one. */
   #touch(key: RequestKey, index: number): Client {
     const known = this.#clients.get(key.clientId);
     if (known === undefined) {
-      return this.#addClient(key.clientId, {
-        stampMs: key.clientStampMs,
-        lastUsedIndex: index,
-        lowestKnown: 0,
-        requests: new Map(),
-      });
+      return this.#addClient(key.clientId, newClient(key.clientStampMs, index));
     }
     known.lastUsedIndex = index;
     this.#clients.delete(key.clientId);
@@ -201,8 +257,8 @@ export class Sessions {
     this.#bytes += chunkBytes(chunk);
   }
 
-  /** Forgets clients, the least recently used first, while there is too much of anything. */
-  #evictOthers(clientId: string, batch: WriteBatch): void {
+  /** Forgets clients, the least recently used first, while there is too much; never that one. */
+  #evictOthers(clientId: string | undefined, batch: WriteBatch): void {
     const { clientsMax, bytesMax } = this.#limits;
     for (const [otherId, other] of this.#clients) {
       if (this.#clients.size <= clientsMax && this.#bytes <= bytesMax) return;
@@ -211,10 +267,14 @@ export class Sessions {
       this.#clients.delete(otherId);
       this.#bytes -= clientBytes(otherId);
       batch.delete(sessionClientKey(otherId));
-      this.#watermarkMs = Math.max(this.#watermarkMs, other.stampMs);
-      const value = sealValue(SESSION_WATERMARK_KEY, (body) => body.varint(this.#watermarkMs));
-      batch.put(SESSION_WATERMARK_KEY, value);
+      this.#raiseWatermark(Math.max(this.#watermarkMs, other.stampMs), batch);
     }
+  }
+
+  #raiseWatermark(watermarkMs: number, batch: WriteBatch): void {
+    this.#watermarkMs = watermarkMs;
+    const value = sealValue(SESSION_WATERMARK_KEY, (body) => body.varint(watermarkMs));
+    batch.put(SESSION_WATERMARK_KEY, value);
   }
 
   #forgetLowest(clientId: string, client: Client, batch: WriteBatch): void {
@@ -232,6 +292,18 @@ export class Sessions {
       }
     }
   }
+}
+
+function newClient(stampMs: number, lastUsedIndex: number): Client {
+  return { stampMs, lastUsedIndex, lowestKnown: 0, reach: 0, requests: new Map() };
+}
+
+function putClient(clientId: string, client: Client, batch: WriteBatch): void {
+  const key = sessionClientKey(clientId);
+  batch.put(
+    key,
+    sealValue(key, (body) => writeClient(body, client)),
+  );
 }
 
 function clientBytes(clientId: string): number {

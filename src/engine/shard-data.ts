@@ -14,7 +14,9 @@ import {
 } from '../shared/codec/command.js';
 import { collectionSettingsFault } from '../shared/collection-settings.js';
 import { FlotillaError } from '../shared/errors.js';
+import { DEFAULT_PLACEMENT_ID, mayLose } from '../shared/ownership.js';
 import type { CommittedEntry } from '../shared/state-machine.js';
+import { shardKeyOf } from '../shared/stored-id.js';
 import type { ErrorBody, Version } from '../shared/types.js';
 import type { Collection } from './collection.js';
 import { CollectionIndex, type IndexSettings } from './collection-index.js';
@@ -26,7 +28,7 @@ import type {
   ReadScope,
   RecordKey,
 } from './engine.js';
-import { DEFAULT_PLACEMENT_ID, type OwnedKey, Ownership } from './ownership.js';
+import { type OwnedKey, Ownership } from './ownership.js';
 import { PayloadIndex } from './payload/payload-index.js';
 import { type PointStore, putCollection, putShardState, type StoredEntry } from './point-store.js';
 import { recordName, recordOfName } from './record-name.js';
@@ -166,7 +168,7 @@ export class ShardData {
       case 'fenceUnits':
       case 'changeOwnership':
       case 'liftFence':
-        return this.#changeOwnership(command, batch);
+        return this.#changeOwnership(command, entry, batch);
       default:
         return unreachable(command);
     }
@@ -236,7 +238,8 @@ export class ShardData {
     }
     if (collection !== undefined) this.#changed.add(collection);
     const writer = collection && new RecordWriter(collection, batch, read);
-    return applyWrite(entry, writer, this.#sessions, batch);
+    const mayHaveMoved = placementId !== DEFAULT_PLACEMENT_ID;
+    return applyWrite(entry, { writer, mayHaveMoved }, this.#sessions, batch);
   }
 
   /** Whose time is over is gone already where the shard does not have it in this version. */
@@ -295,10 +298,22 @@ export class ShardData {
     putShardState(batch, this.#ownership.state);
   }
 
-  #changeOwnership(command: OwnershipCommand, batch: WriteBatch): CommandResult {
+  /** What a shard that loses tells of its sessions, one that gains notes in its own (O5). */
+  #changeOwnership(
+    command: OwnershipCommand,
+    { index, version }: ReadEntry,
+    batch: WriteBatch,
+  ): CommandResult {
+    const ownershipVersion = this.#ownership.version;
     const result = this.#ownershipAfter(command);
-    if (result.kind === 'done') putShardState(batch, this.#ownership.state);
-    return result;
+    if (result.kind !== 'done') return result;
+    putShardState(batch, this.#ownership.state);
+    if (command.kind !== 'changeOwnership') return result;
+    const { reach, change } = command;
+    if (reach !== undefined && this.#ownership.version > ownershipVersion) {
+      this.#sessions.absorb(reach, index, batch);
+    }
+    return mayLose(change) ? { ...result, reach: this.#sessions.reach(version) } : result;
   }
 
   #ownershipAfter(command: OwnershipCommand): CommandResult {
@@ -349,14 +364,14 @@ export class ShardData {
 }
 
 async function loadPage(
-  { index, payload, contents, expiries }: Collection,
+  { config, index, payload, contents, expiries }: Collection,
   page: readonly StoredEntry[],
   slices: Slices,
 ): Promise<void> {
   for (const { key, value } of page) {
     const name = recordName(key);
     const row = index.load(name, value.version, floatsOf(value.values));
-    payload.put(row, key.tenant, value.metadata);
+    payload.put(row, key.tenant, value.metadata, shardKeyOf(config, key.id));
     contents.put(row, key, value, false);
     expiries.set(row, value.expiresAtMs);
     if (slices.isOver) await slices.pause();

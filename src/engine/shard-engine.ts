@@ -6,7 +6,7 @@
  */
 import { defined, InvariantError } from '../shared/assert.js';
 import type { Environment } from '../shared/environment.js';
-import { FlotillaError, isFlotillaError } from '../shared/errors.js';
+import { FlotillaError, isFlotillaError, messageOf } from '../shared/errors.js';
 import { LIMITS } from '../shared/limits.js';
 import { type Logger, silentLogger } from '../shared/logger.js';
 import type { CommittedEntry, WrittenSnapshot } from '../shared/state-machine.js';
@@ -58,6 +58,8 @@ export interface ShardEngineOptions {
   readonly genesis: ShardGenesis;
   /** @default HNSW */
   readonly createIndex?: VectorIndexFactory;
+  /** What searches cost on this machine. @default measured, in a few milliseconds */
+  readonly costs?: CostModel;
   /** Whether vectors are kept for exact scans, beside the graph's own. @default true */
   readonly exactCopy?: boolean;
   /** Floats that wait for the graph of a collection at most. @default what LIMITS says */
@@ -115,6 +117,7 @@ export class ShardEngine implements Engine {
 
   constructor(options: ShardEngineOptions) {
     this.#options = options;
+    this.#costs = options.costs;
     this.#generations = new Generations(options.environment.disk, options.path);
     this.#whenOpen = new Promise((resolve) => {
       this.#settleOpen = resolve;
@@ -145,13 +148,25 @@ export class ShardEngine implements Engine {
     });
   }
 
-  /** What `search` answers to one query, where that is known in this turn. Throws as it rejects. */
-  searchNow(scope: ReadScope, query: SearchQuery): NamedHit[] | undefined {
+  /**
+   * What `search` answers to one query: at once, where it is known in this turn. Throws as it
+   * rejects.
+   */
+  beginSearch(
+    scope: ReadScope,
+    query: SearchQuery,
+    givenUp?: GivenUp,
+  ): NamedHit[] | Promise<Hit[]> {
     this.#assertUsable();
-    try {
-      return this.#shard?.searchNow(scope, query);
-    } catch (error) {
+    if (this.#shard === undefined) return this.#searchWhenOpen(scope, query, givenUp);
+    const fail = (error: unknown): never => {
       throw this.#readFailure(error);
+    };
+    try {
+      const found = this.#shard.beginSearch(scope, query, givenUp);
+      return found instanceof Promise ? found.catch(fail) : found;
+    } catch (error) {
+      return fail(error);
     }
   }
 
@@ -363,6 +378,11 @@ export class ShardEngine implements Engine {
     }
   }
 
+  async #searchWhenOpen(scope: ReadScope, query: SearchQuery, givenUp?: GivenUp): Promise<Hit[]> {
+    const [hits] = await this.search(scope, [query], givenUp);
+    return defined(hits, 'the hits of the query');
+  }
+
   async #read<T>(read: (shard: OpenShard) => Promise<T>): Promise<T> {
     this.#assertUsable();
     await this.#whenOpen;
@@ -435,7 +455,6 @@ function closedError(): FlotillaError {
 
 function fatalError(error: unknown, context: string): FlotillaError {
   if (isFlotillaError(error)) return error;
-  const message = error instanceof Error ? error.message : String(error);
   const reason = error instanceof InvariantError ? 'INTERNAL' : 'STORE_POISONED';
-  return new FlotillaError(reason, `${context}: ${message}`, { cause: error });
+  return new FlotillaError(reason, `${context}: ${messageOf(error)}`, { cause: error });
 }

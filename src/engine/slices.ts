@@ -3,7 +3,7 @@ import type { Environment } from '../shared/environment.js';
 import { FlotillaError } from '../shared/errors.js';
 
 /** A few graph inserts; what a search may have to wait for. */
-const SLICE_MS = 4;
+export const SLICE_MS = 4;
 /** Rows between two looks at the clock, and of one read of the store. */
 export const ROWS_PER_LOOK = 256;
 /** Metadata that may be judged between two looks at the clock: 4 ms by the longest filter. */

@@ -37,11 +37,6 @@ export class VectorArena {
     this.#slotsPerBlock = 2 ** Math.floor(Math.log2(Math.max(1, BLOCK_FLOATS_MAX / dimension)));
   }
 
-  /** Rows that have a vector. */
-  get size(): number {
-    return this.#slotsEnd - this.#free.length;
-  }
-
   get memoryBytes(): number {
     const blocks = this.#blocks.reduce((sum, block) => sum + (block?.floats.byteLength ?? 0), 0);
     return blocks + this.#slots.memoryBytes + 8 * this.#free.length;

@@ -18,21 +18,33 @@ export interface WriteEntry {
   readonly command: WriteCommand;
 }
 
+/** What an entry is applied to. */
+export interface WriteTarget {
+  /** Absent where the shard has no collection of the command's id. */
+  readonly writer: RecordWriter | undefined;
+  /** Whether other shards may have had the keys before. */
+  readonly mayHaveMoved: boolean;
+}
+
 /**
  * Applies the operations whose outcomes are not recorded yet, and answers for all of them. The
- * caller has checked ownership. `writer` is absent where the shard has no collection of that id:
- * what was applied before it was dropped is still answered as it was.
+ * caller has checked ownership. Without a writer, what was applied before the collection was
+ * dropped is still answered as it was.
  */
 export function applyWrite(
   { index, version, command }: WriteEntry,
-  writer: RecordWriter | undefined,
+  { writer, mayHaveMoved }: WriteTarget,
   sessions: Sessions,
   batch: WriteBatch,
 ): CommandResult {
-  const { requestKey, operations } = command;
+  const { collectionId, requestKey, operations } = command;
   if (sessions.isExpired(requestKey)) return { kind: 'refused', error: expired(command) };
   const ordinals = operations.map(({ ordinal }) => ordinal);
-  const outcomes = sessions.recorded(requestKey, ordinals);
+  const outcomes = sessions.recorded(requestKey, collectionId, operations);
+  const isNew = ordinals.some((ordinal) => !outcomes.has(ordinal));
+  if (isNew && mayHaveMoved && sessions.mayBeElsewhere(requestKey)) {
+    return { kind: 'refused', error: expired(command) };
+  }
   if (writer === undefined && outcomes.size === 0) {
     return { kind: 'refused', error: collectionMissing(command.collectionId) };
   }
@@ -44,7 +56,9 @@ export function applyWrite(
         ? { kind: 'not-applied', error: collectionMissing(command.collectionId) }
         : writer.apply(operation, version);
     outcomes.set(operation.ordinal, outcome);
-    fresh.push({ ordinal: operation.ordinal, slot: operation.slot, outcome });
+    const { ordinal, slot, tenant } = operation;
+    const owner = tenant === '' ? {} : { owner: { collectionId, tenant } };
+    fresh.push({ ordinal, slot, outcome, ...owner });
   }
   sessions.record(requestKey, index, version, fresh, batch);
   return {

@@ -18,7 +18,7 @@ import {
   encodeControlRequest,
   type NodeCard,
 } from './control.js';
-import type { NodeAddress } from './settings.js';
+import { type NodeAddress, SETTINGS } from './settings.js';
 
 export interface BootstrapOptions {
   readonly environment: Environment;
@@ -46,7 +46,7 @@ export async function bootstrapCluster(options: BootstrapOptions): Promise<Topol
   const cards: NodeCard[] = [];
   for (const node of nodes) cards.push(await ask(options, node, { kind: 'identify' }, endMs));
 
-  for (const card of cards) assertConfiguredAlike(card, settings);
+  for (const card of cards) assertConfiguredAlike(card, options);
   const known = commonGenesis(cards);
   let genesis =
     known ??
@@ -90,19 +90,31 @@ export function assertSameSettings(cluster: ClusterSettings, configured: Cluster
  * A node that has a cluster goes by that.
  */
 export function assertConfiguredAlike(
-  { node, genesis, settings }: NodeCard,
-  configured: ClusterSettings,
+  { node, genesis, settings, nodes }: NodeCard,
+  configured: Pick<BootstrapOptions, 'settings' | 'nodes'>,
 ): void {
   if (genesis !== undefined || settings === undefined) return;
-  for (const name of settingNames(configured)) {
-    if (settings[name] === configured[name] || settings[name] === undefined) continue;
+  const refuse = (name: string, there: unknown, here: unknown): never => {
     throw new FlotillaError(
       'SETTINGS_MISMATCH',
       `Node ${node.nodeId} at ${node.peerAddress} is configured with cluster.${name} = ` +
-        `${settings[name]}, this node with ${configured[name]}: it has to be the same on all nodes`,
+        `${there}, this node with ${here}: it has to be the same on all nodes`,
       { field: `cluster.${name}` },
     );
+  };
+  for (const name of settingNames(configured.settings)) {
+    const [there, here] = [settings[name], configured.settings[name]];
+    if (there !== undefined && there !== here) refuse(name, there, here);
   }
+  // Who they are; where they are reached may look different from place to place.
+  if (nodes === undefined || idsOf(nodes) === idsOf(configured.nodes)) return;
+  const { format } = SETTINGS['cluster.nodes'].kind;
+  refuse('nodes', format(nodes), format(configured.nodes));
+}
+
+function idsOf(nodes: readonly NodeAddress[]): string {
+  const ids = nodes.map(({ nodeId }) => nodeId);
+  return ids.sort((a, b) => a - b).join();
 }
 
 function settingNames(settings: ClusterSettings): (keyof ClusterSettings)[] {

@@ -14,17 +14,19 @@ export function changeStatus(
   change: ReplicaChange,
   state?: GroupState | Error,
 ): ReplicaChangeStatus {
-  const { stage, add, remove } = change;
-  const removed = group.replicas.find(({ replicaId }) => replicaId === remove);
+  const { add } = change;
+  const promoted = group.replicas.find(({ replicaId }) => replicaId === change.promote);
+  const lost = change.remove ?? change.demote;
+  const removed = group.replicas.find(({ replicaId }) => replicaId === lost);
   const known = state instanceof Error ? undefined : state;
   const follower = known?.followers.find(({ replicaId }) => replicaId === add?.replicaId);
   const { doneBytes = 0, sizeBytes = 0, bytesPerSecond = 0 } = follower?.snapshot ?? {};
   const leftMs = ((sizeBytes - doneBytes) / bytesPerSecond) * 1_000;
   return {
-    stage,
-    addReplicaId: add?.replicaId ?? 0,
-    addNodeId: add?.nodeId ?? 0,
-    removeReplicaId: remove ?? 0,
+    stage: stageOf(change),
+    addReplicaId: add?.replicaId ?? change.promote ?? 0,
+    addNodeId: add?.nodeId ?? promoted?.nodeId ?? 0,
+    removeReplicaId: lost ?? 0,
     removeNodeId: removed?.nodeId ?? 0,
     lagEntries:
       known === undefined || follower === undefined
@@ -37,6 +39,12 @@ export function changeStatus(
     problem: problemOf(group, change, state),
     id: changeIdOf(change),
   };
+}
+
+/** Votes change in one stage, which says what it is about. */
+function stageOf({ promote, demote, stage }: ReplicaChange): string {
+  if (promote !== undefined) return 'promoting';
+  return demote === undefined ? stage : 'demoting';
 }
 
 function problemOf(

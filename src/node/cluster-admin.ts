@@ -19,6 +19,7 @@ import type {
 import type { Routes, RoutesRequest } from '../shared/codec/routes-messages.js';
 import type {
   CountTenantsResponse,
+  DescribeTenantsRequest,
   TenantChangeResponse,
   TenantsDescription,
 } from '../shared/codec/tenant-messages.js';
@@ -118,6 +119,10 @@ export class NodeAdmin implements ClusterAdmin {
     return this.#options.status(Math.min(options.timeoutMs / 2, STATUS_TIMEOUT_MAX_MS));
   }
 
+  clusterId(): string | undefined {
+    return this.#options.view.current()?.clusterId;
+  }
+
   routes(request: RoutesRequest): Routes {
     const { nodeId, router, view } = this.#options;
     const document = view.current();
@@ -164,8 +169,15 @@ export class NodeAdmin implements ClusterAdmin {
     return this.#tenants.change(action, by, options);
   }
 
-  describeTenants(options: CallOptions): Promise<TenantsDescription> {
-    return this.#tenants.describe(options);
+  cancelTenantChange(changeId: number, options: CallOptions): Promise<TenantChangeResponse> {
+    return this.#tenants.cancel(changeId, options);
+  }
+
+  describeTenants(
+    request: DescribeTenantsRequest,
+    options: CallOptions,
+  ): Promise<TenantsDescription> {
+    return this.#tenants.describe(request, options);
   }
 
   countTenants(

@@ -19,9 +19,11 @@ export function clusterRoutes(
     epoch: document.epoch,
     answeredBy: nodeId,
     nodes: document.nodes.map(({ nodeId: id, clientAddress }) => ({ nodeId: id, clientAddress })),
-    shards: document.shards.map(({ shardId }) => ({
+    shards: document.shards.map(({ shardId, replicas }) => ({
       shardId,
       leaderNodeId: leaderOf(shardId) ?? 0,
+      // One that is being replaced on its node is there twice.
+      replicaNodeIds: [...new Set(replicas.map((one) => one.nodeId))],
     })),
     ...(entry !== undefined && { collection: routesOf(document, entry, request.tenant) }),
   };

@@ -66,6 +66,7 @@ export async function clusterStatus(options: ClusterStatusOptions): Promise<Clus
       reachable: node.nodeId === nodeId || connected.has(node.nodeId),
       instructionSet: libraries.get(node.nodeId)?.instructionSet ?? '',
       distancesPerSecond: libraries.get(node.nodeId)?.distancesPerSecond ?? 0,
+      zone: node.zone ?? '',
     }),
   );
   return {

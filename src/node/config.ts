@@ -3,6 +3,7 @@
  * of precedence) and checked as a whole before anything starts.
  */
 import { deriveTiming, type Timing } from '../replica/timing.js';
+import type { RetryBudgetOptions } from '../shared/retry-budget.js';
 import type { ClusterSettings } from '../topology/document.js';
 import { isLoopback, isWildcard, parseAddress } from './address.js';
 import {
@@ -32,9 +33,18 @@ export interface EngineConfig {
   readonly exactCopy: boolean;
 }
 
+/** See `RouterOptions`. */
+export interface RouterConfig {
+  readonly hedgedReads: boolean;
+  readonly retryBudget: RetryBudgetOptions;
+  readonly searchCacheBytes: number;
+}
+
 export interface NodeConfig {
   readonly nodeId: number;
   readonly directory: string;
+  /** See `NodeEntry`. */
+  readonly zone?: string;
   readonly listen: NodeAddresses;
   /** Where others reach the listeners. Port 0 stands for the port that was really bound. */
   readonly advertise: NodeAddresses;
@@ -47,6 +57,7 @@ export interface NodeConfig {
   readonly logPretty: boolean;
   readonly logCacheSizeBytes: number;
   readonly engine: EngineConfig;
+  readonly router: RouterConfig;
   readonly shutdownTimeoutMs: number;
 }
 
@@ -276,6 +287,7 @@ function clusterSettingsOf(values: Values): ClusterSettings {
 
 function assemble(values: Values): NodeConfig {
   const nodeId = values.get('node.id') ?? throwRequired('node.id');
+  const zone = values.get('node.zone');
   const settings = clusterSettingsOf(values);
   const listen: NodeAddresses = {
     client: values.require('listen.client'),
@@ -291,6 +303,7 @@ function assemble(values: Values): NodeConfig {
   return {
     nodeId,
     directory: values.get('node.dir') ?? `.flotilla/node-${nodeId}`,
+    ...(zone !== undefined && { zone }),
     listen,
     advertise,
     nodes: values.get('cluster.nodes') ?? [{ nodeId, peerAddress: advertise.peer }],
@@ -303,6 +316,14 @@ function assemble(values: Values): NodeConfig {
     engine: {
       headFloatsMax: values.require('engine.headFloatsMax'),
       exactCopy: values.require('engine.exactCopy'),
+    },
+    router: {
+      hedgedReads: values.require('router.hedgedReads'),
+      retryBudget: {
+        share: values.require('router.retryPercent') / 100,
+        perSecond: values.require('router.retriesPerSecond'),
+      },
+      searchCacheBytes: values.require('router.searchCacheBytes'),
     },
     shutdownTimeoutMs: values.require('shutdown.timeoutMs'),
   };
@@ -366,6 +387,7 @@ function checkTimes(config: NodeConfig, values: Values, problems: string[]): voi
 function effectiveOf(config: NodeConfig, values: Values): EffectiveSetting[] {
   const computed: Partial<Record<SettingKey, unknown>> = {
     'node.dir': config.directory,
+    'node.zone': config.zone ?? '',
     'advertise.client': config.advertise.client,
     'advertise.peer': config.advertise.peer,
     'advertise.http': config.advertise.http,

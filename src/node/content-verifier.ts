@@ -19,6 +19,7 @@ import type {
   SlotDifference,
   SlotHolding,
 } from '../shared/codec/verify-messages.js';
+import { NO_HASH, sameContent } from '../shared/content-hash.js';
 import type { Deadline } from '../shared/deadline.js';
 import type { Environment, Timer } from '../shared/environment.js';
 import type { ErrorReason } from '../shared/error-codes.js';
@@ -44,7 +45,8 @@ const SILENCE: readonly ErrorReason[] = [
 ];
 /** It did, and there is no replica to ask. */
 const NO_REPLICA: readonly ErrorReason[] = ['NO_LEADER', 'NODE_NOT_READY'];
-const NO_HASH = '0'.repeat(32);
+/** Of no mark that there is, and so answered with nothing but that marks are known. */
+const KNOWLEDGE_QUERY: ContentQuery = { mark: 0, deep: false };
 
 export interface ContentVerifierOptions {
   readonly view: TopologyView;
@@ -136,7 +138,7 @@ export class ContentVerifier {
     const members = change?.add === undefined ? replicas : [...replicas, change.add];
     const asked = { ...shard, replicas: members };
     const strangers: string[] = [];
-    for (const { nodeId, report } of await this.#ask(document, asked, { deep: false }, deadline)) {
+    for (const { nodeId, report } of await this.#ask(document, asked, KNOWLEDGE_QUERY, deadline)) {
       const store = `${nodeId}/${stores.get(nodeId)}`;
       const knows = knowsMarks(report);
       if (knows === true) this.#knowing.add(store);
@@ -207,13 +209,15 @@ export class ContentVerifier {
         ? []
         : [{ nodeId, contents: report.contents.filter(isWanted) }],
     );
+    const slots = slotsOf(held);
+    const nodeIds = held.map(({ nodeId }) => nodeId);
     return {
       shardId: shard.shardId,
       index,
       problem: '',
       replicas: answers.map(({ nodeId, report }) => ({ nodeId, problem: problemOf(report) })),
-      slots: new Set(held.flatMap(({ contents }) => slotKeys(contents))).size,
-      differences: differencesOf(held, nameOf),
+      slots: slots.length,
+      differences: differencesOf(slots, nodeIds, nameOf),
       damages: answers.flatMap((answer) => damagesOf(answer, isWanted, nameOf)),
     };
   }
@@ -268,17 +272,8 @@ interface HeldSlot {
   readonly of: Map<number, SlotContent>;
 }
 
-function slotKeys(contents: readonly CollectionContent[]): string[] {
-  return contents.flatMap(({ collectionId, slots }) =>
-    slots.map(({ slot }) => `${collectionId}/${slot}`),
-  );
-}
-
-/** Slots of which not all replicas hold the same, by collection and slot. */
-function differencesOf(
-  held: readonly Held[],
-  nameOf: (collectionId: number) => string,
-): SlotDifference[] {
+/** The slots of which any replica holds records. */
+function slotsOf(held: readonly Held[]): HeldSlot[] {
   const bySlot = new Map<string, HeldSlot>();
   for (const { nodeId, contents } of held) {
     for (const { collectionId, slots } of contents) {
@@ -290,18 +285,23 @@ function differencesOf(
       }
     }
   }
-  const nodeIds = held.map(({ nodeId }) => nodeId);
-  return [...bySlot.values()]
-    .map(({ collectionId, slot, of }) => {
-      const holdings = nodeIds.map((nodeId) => holdingOf(nodeId, of.get(nodeId)));
-      return { collection: nameOf(collectionId), slot, holdings };
-    })
-    .filter(({ holdings }) => !holdings.every((one) => isSame(one, holdings[0])))
-    .sort((a, b) => compareText(a.collection, b.collection) || a.slot - b.slot);
+  return [...bySlot.values()];
 }
 
-function isSame(a: SlotHolding, b: SlotHolding | undefined): boolean {
-  return a.hash === b?.hash && a.records === b.records;
+/** Slots of which not all replicas hold the same, by collection and slot. */
+function differencesOf(
+  slots: readonly HeldSlot[],
+  nodeIds: readonly number[],
+  nameOf: (collectionId: number) => string,
+): SlotDifference[] {
+  const differences: SlotDifference[] = [];
+  for (const { collectionId, slot, of } of slots) {
+    const holdings = nodeIds.map((nodeId) => holdingOf(nodeId, of.get(nodeId)));
+    const [first] = holdings;
+    if (first === undefined || holdings.every((one) => sameContent(one, first))) continue;
+    differences.push({ collection: nameOf(collectionId), slot, holdings });
+  }
+  return differences.sort((a, b) => compareText(a.collection, b.collection) || a.slot - b.slot);
 }
 
 function holdingOf(nodeId: number, content: SlotContent | undefined): SlotHolding {

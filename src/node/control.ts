@@ -7,6 +7,7 @@ import { FlotillaError, toFlotillaError } from '../shared/errors.js';
 import type { ErrorBody } from '../shared/types.js';
 import { decodeTopology, encodeTopology } from '../topology/codec.js';
 import type { ClusterSettings, NodeEntry, TopologyDocument } from '../topology/document.js';
+import type { NodeAddress } from './settings.js';
 
 /** A node's answer to `identify`. */
 export interface NodeCard {
@@ -17,6 +18,8 @@ export interface NodeCard {
   readonly document?: TopologyDocument | undefined;
   /** What the node is configured with; nodes of an earlier version do not say. */
   readonly settings?: ClusterSettings | undefined;
+  /** The nodes that it is configured with, where it names others than itself; as above. */
+  readonly nodes?: readonly NodeAddress[] | undefined;
 }
 
 export type ControlRequest =
@@ -37,6 +40,7 @@ type Answer =
       readonly genesis: string | null;
       readonly document?: string | null;
       readonly settings?: ClusterSettings | undefined;
+      readonly nodes?: readonly NodeAddress[] | undefined;
     }
   | { readonly ok: false; readonly error: ErrorBody };
 
@@ -55,9 +59,10 @@ export async function serveControl(
     const request = decodeControlRequest(payload);
     const card =
       request.kind === 'identify' ? handler.identify() : await handler.join(request.genesis);
-    const { node, genesis, document, settings } = card;
+    const { node, genesis, document, settings, nodes } = card;
     const documents = { genesis: toBase64(genesis), document: toBase64(document) };
-    answer = { ok: true, node, ...documents, ...(settings !== undefined && { settings }) };
+    // What is undefined is left out by JSON.
+    answer = { ok: true, node, ...documents, settings, nodes };
   } catch (error) {
     answer = { ok: false, error: toFlotillaError(error).body };
   }
@@ -73,6 +78,7 @@ export function decodeControlAnswer(payload: Uint8Array): NodeCard {
     genesis: fromBase64(answer.genesis),
     document: fromBase64(answer.document),
     ...(answer.settings !== undefined && { settings: answer.settings }),
+    ...(answer.nodes !== undefined && { nodes: answer.nodes }),
   };
 }
 

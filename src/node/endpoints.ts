@@ -50,10 +50,14 @@ export function routerHooks(metrics: ServerMetrics, localNodeId: number): Router
   return {
     onAttempt: ({ operation, nodeId }) =>
       metrics.shardAsked(operation, nodeId === localNodeId ? 'local' : 'remote'),
+    onRetry: ({ reason, budget }) => metrics.router.shardRetried(reason, budget),
+    onHedge: ({ result }) => metrics.router.readHedged(result),
     onFanOut: ({ operation, durationMs }) => {
       if (operation === 'search') metrics.fanOutFinished(durationMs / 1_000);
     },
     onMerge: ({ durationMs }) => metrics.mergeFinished(durationMs / 1_000),
+    onCacheLookup: ({ isHit }) => metrics.router.cacheLookedUp(isHit),
+    onCacheChange: ({ sizeBytes, evicted }) => metrics.router.cacheChanged(sizeBytes, evicted),
   };
 }
 

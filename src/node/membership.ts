@@ -14,6 +14,7 @@ import type { LogStore } from '../storage/log-store.js';
 import { decodeTopology, encodeTopology } from '../topology/codec.js';
 import type { NodeEntry, TopologyDocument } from '../topology/document.js';
 import type { TopologyView } from '../topology/view.js';
+import { withPort } from './address.js';
 import {
   assertConfiguredAlike,
   assertKnownStores,
@@ -21,7 +22,7 @@ import {
   bootstrapCluster,
   identify,
 } from './bootstrap.js';
-import type { NodeConfig } from './config.js';
+import type { NodeAddresses, NodeConfig } from './config.js';
 import type { ControlHandler, NodeCard } from './control.js';
 import { isKnownStore } from './shards.js';
 
@@ -49,6 +50,22 @@ export interface KnownCluster {
   readonly genesis: TopologyDocument;
   /** The genesis, or a later document: who the nodes are, by which stores. */
   readonly newest: TopologyDocument;
+}
+
+/** A node as it names itself to its cluster. @param bound its listeners, with their real ports */
+export function ownEntry(
+  { nodeId, advertise, zone }: NodeConfig,
+  storeId: string,
+  bound: NodeAddresses,
+): NodeEntry {
+  return {
+    nodeId,
+    storeId,
+    peerAddress: withPort(advertise.peer, bound.peer),
+    clientAddress: withPort(advertise.client, bound.client),
+    httpAddress: withPort(advertise.http, bound.http),
+    ...(zone !== undefined && { zone }),
+  };
 }
 
 export class Membership implements ControlHandler {
@@ -100,7 +117,10 @@ export class Membership implements ControlHandler {
   identify(): NodeCard {
     const { node, view, config } = this.#options;
     const document = view.current() ?? this.#known?.newest;
-    return { node, genesis: this.#known?.genesis, document, settings: config.settings };
+    const { settings } = config;
+    // A node that names nobody else leaves it to `flotilla cluster init` who they are.
+    const nodes = config.nodes.length === 1 ? undefined : config.nodes;
+    return { node, genesis: this.#known?.genesis, document, settings, nodes };
   }
 
   /**
@@ -223,7 +243,7 @@ export class Membership implements ControlHandler {
     );
     const cards = answers.filter((card) => card !== undefined);
     if (this.#known === undefined) {
-      for (const card of cards) assertConfiguredAlike(card, config.settings);
+      for (const card of cards) assertConfiguredAlike(card, config);
     }
     return cards
       .flatMap((card) => (card.genesis === undefined ? [] : [{ ...card, genesis: card.genesis }]))

@@ -24,7 +24,6 @@ import type { TopologyGroup } from '../topology/topology-group.js';
 import { TopologyHolder } from '../topology/view.js';
 import { createTransport } from '../transport/peer-transport.js';
 import type { PeerIdentity, Transport } from '../transport/transport.js';
-import { withPort } from './address.js';
 import { NodeAdmin } from './cluster-admin.js';
 import { clusterStatus } from './cluster-status.js';
 import type { NodeAddresses, NodeConfig } from './config.js';
@@ -39,7 +38,7 @@ import {
 } from './endpoints.js';
 import { GroupCalls } from './group-calls.js';
 import { Lifecycle } from './lifecycle.js';
-import { type KnownCluster, Membership } from './membership.js';
+import { type KnownCluster, Membership, ownEntry } from './membership.js';
 import { NodeMetrics } from './node-metrics.js';
 import { Readiness } from './readiness.js';
 import { RouterBackend } from './records-backend.js';
@@ -213,7 +212,7 @@ export class Node {
       environment,
       groupOf: (groupId) => host.group(groupId),
     });
-    const directory = new ReplicaDirectory(config.nodeId, transport);
+    const directory = new ReplicaDirectory(config.nodeId, transport, environment.clock);
     const metrics = nodeMetrics(config.nodeId, instructionSet);
     const router = new Router({
       view: this.#view,
@@ -221,6 +220,7 @@ export class Node {
       environment,
       logger,
       hooks: routerHooks(metrics, config.nodeId),
+      ...config.router,
       localNodeId: config.nodeId,
     });
     const endpoints = await this.#openEndpoints({ transport, directory, router, metrics, groups });
@@ -228,13 +228,7 @@ export class Node {
     const addresses = { client: clientAddress, peer: transport.address, http: httpAddress };
     const membership = await Membership.open({
       config,
-      node: {
-        nodeId: config.nodeId,
-        storeId: logStore.identity.storeId,
-        peerAddress: withPort(config.advertise.peer, addresses.peer),
-        clientAddress: withPort(config.advertise.client, addresses.client),
-        httpAddress: withPort(config.advertise.http, addresses.http),
-      },
+      node: ownEntry(config, logStore.identity.storeId, addresses),
       logStore,
       view: this.#view,
       environment,
@@ -354,9 +348,9 @@ export class Node {
 
   #startDrivers(topology: TopologyGroup): () => void {
     const { router, groups } = this.#running;
-    const { environment } = this.#options;
+    const { config, environment } = this.#options;
     const common = { view: this.#view, topology, environment, logger: this.#logger };
-    return startTopologyDrivers({ ...common, router, control: groups });
+    return startTopologyDrivers({ ...common, router, control: groups, self: config });
   }
 
   async #openShards(genesis: TopologyDocument): Promise<void> {

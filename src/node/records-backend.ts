@@ -1,8 +1,4 @@
-/**
- * The server's view of the router. A collection that this node has not heard of may have been
- * created a moment ago through another node: before saying NOT_FOUND the topology is refreshed, and
- * where that cannot be done nothing definite is said.
- */
+/** The server's view of the router. What is said to be missing is missing in the whole cluster. */
 import type { Router } from '../router/router.js';
 import type {
   BackendQuery,
@@ -14,9 +10,9 @@ import type {
   FetchAnswer,
   FetchOptions,
   NewRecord,
-  ReadOptions,
   RecordPatch,
   RecordsBackend,
+  ScanOptions,
   ScrollAnswer,
   SearchAnswer,
   SearchOptions,
@@ -26,11 +22,11 @@ import type {
 } from '../server/backend.js';
 import { defined } from '../shared/assert.js';
 import type { ExplainResponse } from '../shared/codec/explain-messages.js';
-import { FlotillaError, isFlotillaError, toFlotillaError } from '../shared/errors.js';
 import type { ScrollPosition } from '../shared/scroll-position.js';
 import type { CollectionConfig } from '../shared/types.js';
 import type { TopologyGroup } from '../topology/topology-group.js';
 import type { TopologyView } from '../topology/view.js';
+import { NewestTopology } from './newest-topology.js';
 
 export interface RecordsBackendOptions {
   readonly router: Router;
@@ -38,26 +34,25 @@ export interface RecordsBackendOptions {
   readonly topology: () => TopologyGroup | undefined;
 }
 
-/** A refresh that takes longer than this says more about the cluster than about the collection. */
-const REFRESH_TIMEOUT_MAX_MS = 2_000;
-
 export class RouterBackend implements RecordsBackend {
   readonly #options: RecordsBackendOptions;
+  readonly #newest: NewestTopology;
 
   constructor(options: RecordsBackendOptions) {
     this.#options = options;
+    this.#newest = new NewestTopology(options);
   }
 
   collection(name: string, options: CallOptions): CollectionConfig | Promise<CollectionConfig> {
     try {
       return this.#options.view.collection(name).config;
     } catch {
-      return this.#fresh(options, async () => this.#options.view.collection(name).config);
+      return this.#newest.tried(options, async () => this.#options.view.collection(name).config);
     }
   }
 
   async newestCollection(name: string, options: CallOptions): Promise<CollectionConfig> {
-    await this.#refresh(options);
+    await this.#newest.refresh(options);
     return this.#options.view.collection(name).config;
   }
 
@@ -66,7 +61,9 @@ export class RouterBackend implements RecordsBackend {
     records: readonly NewRecord[],
     options: WriteOptions,
   ): Promise<WriteAnswer> {
-    return this.#fresh(options, () => this.#options.router.upsert(collection, records, options));
+    return this.#newest.tried(options, () =>
+      this.#options.router.upsert(collection, records, options),
+    );
   }
 
   patch(
@@ -74,11 +71,13 @@ export class RouterBackend implements RecordsBackend {
     patches: readonly RecordPatch[],
     options: WriteOptions,
   ): Promise<WriteAnswer> {
-    return this.#fresh(options, () => this.#options.router.patch(collection, patches, options));
+    return this.#newest.tried(options, () =>
+      this.#options.router.patch(collection, patches, options),
+    );
   }
 
   delete(collection: string, ids: readonly string[], options: DeleteOptions): Promise<WriteAnswer> {
-    return this.#fresh(options, () => this.#options.router.delete(collection, ids, options));
+    return this.#newest.tried(options, () => this.#options.router.delete(collection, ids, options));
   }
 
   fetch(
@@ -87,7 +86,7 @@ export class RouterBackend implements RecordsBackend {
     include: { readonly values: boolean; readonly metadata: boolean },
     options: FetchOptions,
   ): Promise<FetchAnswer> {
-    return this.#fresh(options, () =>
+    return this.#newest.tried(options, () =>
       this.#options.router.fetch(collection, ids, include, options),
     );
   }
@@ -97,7 +96,7 @@ export class RouterBackend implements RecordsBackend {
     queries: readonly BackendQuery[],
     options: SearchOptions,
   ): Promise<SearchAnswer> {
-    const answer = await this.#fresh(options, () =>
+    const answer = await this.#newest.tried(options, () =>
       this.#options.router.search(collection, queries.map(routerQuery), options),
     );
     const { total, ok, failed } = answer.shards;
@@ -107,15 +106,17 @@ export class RouterBackend implements RecordsBackend {
   count(
     collection: string,
     filter: Uint8Array | undefined,
-    options: ReadOptions,
+    options: ScanOptions,
   ): Promise<CountAnswer> {
-    return this.#fresh(options, () =>
+    return this.#newest.tried(options, () =>
       this.#options.router.count(collection, { ...options, filter }),
     );
   }
 
-  scroll(collection: string, query: BackendScroll, options: ReadOptions): Promise<ScrollAnswer> {
-    return this.#fresh(options, () => this.#options.router.scroll(collection, query, options));
+  scroll(collection: string, query: BackendScroll, options: ScanOptions): Promise<ScrollAnswer> {
+    return this.#newest.tried(options, () =>
+      this.#options.router.scroll(collection, query, options),
+    );
   }
 
   deleteByFilter(
@@ -123,7 +124,7 @@ export class RouterBackend implements RecordsBackend {
     selection: { readonly filter: Uint8Array; readonly after?: ScrollPosition },
     options: CallOptions & TenantScope,
   ): Promise<DeleteByFilterAnswer> {
-    return this.#fresh(options, () =>
+    return this.#newest.tried(options, () =>
       this.#options.router.deleteByFilter(collection, selection, options),
     );
   }
@@ -133,50 +134,15 @@ export class RouterBackend implements RecordsBackend {
     query: BackendQuery,
     options: SearchOptions,
   ): Promise<ExplainResponse> {
-    const answer = await this.#fresh(options, () =>
+    const answer = await this.#newest.tried(options, () =>
       this.#options.router.explain(collection, routerQuery(query), options),
     );
     return { ...answer, failed: answer.failed.map(({ shardId }) => shardId) };
   }
-
-  /**
-   * Rejects with NODE_NOT_READY where this node cannot learn what is newest: what it knows may be
-   * as old as the cluster, and another node may know better.
-   */
-  async #refresh({ timeoutMs, signal }: CallOptions): Promise<void> {
-    const topology = this.#options.topology();
-    if (topology === undefined) throw outOfDate('its replica of the topology does not run');
-    const patience = { timeoutMs: Math.min(timeoutMs / 2, REFRESH_TIMEOUT_MAX_MS), signal };
-    await topology.refresh(patience).catch((thrown: unknown) => {
-      const error = toFlotillaError(thrown);
-      throw error.reason === 'CANCELLED' ? error : outOfDate(error.message, error);
-    });
-  }
-
-  /** Tries again, once, where a newer topology may tell something else. */
-  async #fresh<T>(options: CallOptions, work: () => Promise<T>): Promise<T> {
-    const epoch = this.#options.view.current()?.epoch;
-    try {
-      return await work();
-    } catch (error) {
-      const stale =
-        isFlotillaError(error) &&
-        (error.reason === 'COLLECTION_NOT_FOUND' || error.reason === 'COLLECTION_NOT_READY');
-      if (!stale) throw error;
-      await this.#refresh(options);
-      if (this.#options.view.current()?.epoch === epoch) throw error;
-      return work();
-    }
-  }
-}
-
-function outOfDate(why: string, cause?: FlotillaError): FlotillaError {
-  const message = `This node cannot tell what collections there are now: ${why}`;
-  return new FlotillaError('NODE_NOT_READY', message, { cause });
 }
 
 function routerQuery(query: BackendQuery): Parameters<Router['search']>[1][number] {
-  const { vector, id, shardKey, k, ef, offset, scoreThreshold, filter } = query;
+  const { vector, id, shardKey, k, ef, offset, shardK, scoreThreshold, filter } = query;
   const { includeValues, includeMetadata } = query;
   return {
     target:
@@ -186,6 +152,7 @@ function routerQuery(query: BackendQuery): Parameters<Router['search']>[1][numbe
     limit: k,
     offset,
     ef,
+    shardK,
     scoreThreshold,
     filter,
     includeValues,

@@ -26,6 +26,7 @@ import {
   type ReplicaGroup,
   replicaGroups,
 } from '../topology/replica-group.js';
+import { hasCaughtUp } from '../topology/replica-steps.js';
 import type { TopologyGroup } from '../topology/topology-group.js';
 import type { TopologyView } from '../topology/view.js';
 import { identify } from './bootstrap.js';
@@ -176,9 +177,13 @@ export class ReplicaAdmin {
   ): Promise<ReplicaCommand> {
     const { groupId } = group;
     switch (action) {
-      case 'add':
-        await this.#options.groups.state(groupId, budget.toDeadline());
-        return { kind: 'addReplica', groupId, nodeId };
+      case 'add': {
+        const state = await this.#options.groups.state(groupId, budget.toDeadline());
+        if (groupId !== TOPOLOGY_GROUP_ID) return { kind: 'addReplica', groupId, nodeId };
+        const { replicaId } = existingReplicaOn(group, nodeId);
+        assertCaughtUp(group, replicaId, state);
+        return { kind: 'promoteReplica', groupId, replicaId };
+      }
       case 'remove': {
         const { replicaId } = existingReplicaOn(group, nodeId);
         const left = (voters: readonly number[]): number[] =>
@@ -186,7 +191,8 @@ export class ReplicaAdmin {
         await this.#assertQuorum(group, budget, async (state) =>
           quorumRisk(state, left(state.voters)),
         );
-        return { kind: 'removeReplica', groupId, replicaId };
+        const isTopology = groupId === TOPOLOGY_GROUP_ID;
+        return { kind: isTopology ? 'demoteReplica' : 'removeReplica', groupId, replicaId };
       }
       case 'reset': {
         const { replicaId } = existingReplicaOn(group, nodeId);
@@ -338,6 +344,16 @@ function groupNamed(name: GroupName, document: TopologyDocument): ReplicaGroup {
   if (group !== undefined) return group;
   const which = name.kind === 'shard' ? `shard ${name.shardId}` : 'topology group';
   throw new FlotillaError('SHARD_NOT_FOUND', `There is no ${which}`, { field: 'shardId' });
+}
+
+/** Who is to vote has the log (M6). Throws NODE_NOT_READY where that is not so, or not known. */
+function assertCaughtUp(group: ReplicaGroup, replicaId: number, state: GroupState): void {
+  if (state.voters.includes(replicaId)) return;
+  const learner = state.followers.find((one) => one.replicaId === replicaId);
+  if (learner !== undefined && hasCaughtUp(learner, state)) return;
+  const name = `Replica ${replicaId} of ${groupName(group)}`;
+  const message = `${name} is not caught up, or does not answer`;
+  throw new FlotillaError('NODE_NOT_READY', message, { field: 'nodeId' });
 }
 
 function existingReplicaOn(group: ReplicaGroup, nodeId: number): ReplicaEntry {

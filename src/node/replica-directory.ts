@@ -2,18 +2,21 @@
 import { RemoteReplica } from '../replica/remote-replica.js';
 import type { ShardReplica } from '../replica/replica.js';
 import { absentReplica } from '../replica/status-only-replica.js';
+import type { Clock } from '../shared/environment.js';
 import type { Transport } from '../transport/transport.js';
 
 export class ReplicaDirectory {
   readonly #nodeId: number;
   readonly #transport: Pick<Transport, 'request'>;
+  readonly #clock: Clock;
   /** Replicas of this node by group. */
   readonly local = new Map<number, ShardReplica>();
   readonly #remote = new Map<string, RemoteReplica>();
 
-  constructor(nodeId: number, transport: Pick<Transport, 'request'>) {
+  constructor(nodeId: number, transport: Pick<Transport, 'request'>, clock: Clock) {
     this.#nodeId = nodeId;
     this.#transport = transport;
+    this.#clock = clock;
   }
 
   /** Never fails: a replica that this node has not opened yet refuses by itself. */
@@ -31,8 +34,8 @@ export class ReplicaDirectory {
     const key = `${groupId}/${nodeId}`;
     const known = this.#remote.get(key);
     if (known !== undefined) return known;
-    const transport = this.#transport;
-    const replica = new RemoteReplica({ shardId, groupId, nodeId, transport });
+    const [transport, clock] = [this.#transport, this.#clock];
+    const replica = new RemoteReplica({ shardId, groupId, nodeId, transport, clock });
     this.#remote.set(key, replica);
     return replica;
   }

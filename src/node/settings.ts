@@ -2,7 +2,10 @@
  * The table of all settings of a node. Parsing, checks, `flotilla node --help`,
  * `flotilla config print` and docs/configuration.md are made from it.
  */
+import { checkZoneName } from '../placement/zones.js';
+import { toFlotillaError } from '../shared/errors.js';
 import { LIMITS } from '../shared/limits.js';
+import { RETRY_BUDGET } from '../shared/retry-budget.js';
 import { formatAddress, parseAddress } from './address.js';
 
 /** A value that does not fit its setting. The message completes "the value ...". */
@@ -75,6 +78,20 @@ const text: SettingKind<string> = {
   parse(raw) {
     if (typeof raw !== 'string' || raw === '') throw new SettingValueError('is not a text');
     return raw;
+  },
+  format: (value) => value,
+};
+
+const zone: SettingKind<string> = {
+  description: `up to ${LIMITS.zoneBytesMax.value} letters, digits, "_", "-" and "."`,
+  parse(raw) {
+    const name = text.parse(raw);
+    try {
+      checkZoneName(name, 'it');
+    } catch (error) {
+      throw new SettingValueError(`is no name: ${toFlotillaError(error).message}`);
+    }
+    return name;
   },
   format: (value) => value,
 };
@@ -153,6 +170,14 @@ export const SETTINGS = {
     kind: text,
     defaultText: '`.flotilla/node-ID`',
     doc: 'Directory of all data of this node. Made when it does not exist.',
+  }),
+  'node.zone': setting({
+    kind: zone,
+    defaultText: 'none',
+    doc:
+      'Nodes that fail together, such as those of a rack or a data centre, name the same zone: ' +
+      'replicas are spread over zones when the cluster is created. May change later, and moves ' +
+      'nothing then.',
   }),
   'listen.client': setting({
     kind: address(0),
@@ -257,6 +282,32 @@ export const SETTINGS = {
     doc:
       'Keeps all vectors in memory beside the graph: searches with few matches are many times ' +
       'faster, and a record takes 4 bytes a dimension more.',
+  }),
+  'router.hedgedReads': setting({
+    kind: boolean,
+    default: true,
+    doc:
+      'Asks a second replica where a read that any replica may serve takes longer than most, for ' +
+      'at most 5 % of such reads.',
+  }),
+  'router.retryPercent': setting({
+    kind: integer(0, 100),
+    default: 100 * RETRY_BUDGET.share,
+    unit: 'percent',
+    doc: 'How many of the calls to shards may be repeats that have replicas work again.',
+  }),
+  'router.retriesPerSecond': setting({
+    kind: integer(0, 100_000),
+    default: RETRY_BUDGET.perSecond,
+    doc: 'How many more such repeats a second may have, however few calls there are.',
+  }),
+  'router.searchCacheBytes': setting({
+    kind: integer(0, 1024 * 1024 * 1024),
+    default: 0,
+    unit: 'bytes',
+    doc:
+      'Memory for answers of searches that ask for `bounded` or `eventual` freshness, for those ' +
+      'who ask the same again. Most of it is in the heap of the process. 0 keeps none.',
   }),
   'shutdown.timeoutMs': setting({
     kind: integer(100, 600_000),

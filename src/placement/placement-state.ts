@@ -144,13 +144,45 @@ export function applyPlacementCommand(
       const table = changedRanges(state, command).state;
       return table === state.table ? state : { ...state, table };
     }
-    case 'tenants': {
-      const table = changedDirectory(state, command).state;
-      return table === state.table ? state : { ...state, table };
-    }
+    case 'tenants':
+      return withTable(state, changedDirectory(state, command).state);
     default:
       return unreachable(state, 'placement');
   }
+}
+
+/**
+ * The state after all of the commands, as `applyPlacementCommand` has it. Moves of slots before all
+ * others cost a tenant directory as much as one of them.
+ */
+export function applyPlacementCommands(
+  state: PlacementState,
+  commands: readonly PlacementCommand[],
+): PlacementState {
+  const moves = leadingMoves(commands);
+  const moved =
+    state.kind === 'tenants' && moves.length > 0
+      ? withTable(state, new TenantDirectory(state.table).movedAll(moves).state)
+      : moves.reduce(applyPlacementCommand, state);
+  return commands.slice(moves.length).reduce(applyPlacementCommand, moved);
+}
+
+function leadingMoves(
+  commands: readonly PlacementCommand[],
+): Extract<PlacementCommand, { readonly kind: 'moveUnit' }>[] {
+  const moves: Extract<PlacementCommand, { readonly kind: 'moveUnit' }>[] = [];
+  for (const command of commands) {
+    if (command.kind !== 'moveUnit') break;
+    moves.push(command);
+  }
+  return moves;
+}
+
+function withTable(
+  state: Extract<PlacementState, { kind: 'tenants' }>,
+  table: TenantDirectoryState,
+): PlacementState {
+  return table === state.table ? state : { ...state, table };
 }
 
 function changedRanges(

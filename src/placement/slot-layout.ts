@@ -20,6 +20,14 @@ export type SlotLayout =
   | { readonly name: 'rendezvous' }
   | { readonly name: 'virtual-shards' };
 
+/** The names of all of them. */
+export const SLOT_STRATEGIES = [
+  'ring',
+  'modulo',
+  'rendezvous',
+  'virtual-shards',
+] as const satisfies readonly SlotLayout['name'][];
+
 export function slotStrategy(layout: SlotLayout): PlacementStrategy<SlotTable> {
   switch (layout.name) {
     case 'ring':

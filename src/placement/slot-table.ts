@@ -52,15 +52,31 @@ export class SlotTable implements Placement {
   }
 
   ownerOf(unit: OwnershipUnit): number {
-    const owner = unit.kind === 'slot' ? this.shardIds[unit.slot] : undefined;
-    if (owner === undefined) throw noSuchUnit(unit);
-    return owner;
+    return ownerIn(this.shardIds, unit);
   }
 
   moved(move: UnitMove): SlotTable {
-    const { unit, toShardId } = move;
-    if (unit.kind !== 'slot') throw noSuchUnit(unit);
-    if (!isOutstanding(this, move)) return this;
-    return new SlotTable(this.shardIds.with(unit.slot, toShardId));
+    return this.movedAll([move]);
   }
+
+  /** The same for several moves, one after the other. Costs a copy of the table, and the moves. */
+  movedAll(moves: readonly UnitMove[]): SlotTable {
+    const shardIds = [...this.shardIds];
+    const table = { ownerOf: (unit: OwnershipUnit) => ownerIn(shardIds, unit) };
+    let isChanged = false;
+    for (const move of moves) {
+      const { unit, toShardId } = move;
+      if (unit.kind !== 'slot') throw noSuchUnit(unit);
+      if (!isOutstanding(table, move)) continue;
+      shardIds[unit.slot] = toShardId;
+      isChanged = true;
+    }
+    return isChanged ? new SlotTable(shardIds) : this;
+  }
+}
+
+function ownerIn(shardIds: readonly number[], unit: OwnershipUnit): number {
+  const owner = unit.kind === 'slot' ? shardIds[unit.slot] : undefined;
+  if (owner === undefined) throw noSuchUnit(unit);
+  return owner;
 }

@@ -59,7 +59,7 @@ export interface PlacementStrategy<P extends Placement = Placement> {
 }
 
 /** Whether the move is still to be made; throws as `Placement.moved` does. */
-export function isOutstanding(placement: Placement, move: UnitMove): boolean {
+export function isOutstanding(placement: Pick<Placement, 'ownerOf'>, move: UnitMove): boolean {
   const owner = placement.ownerOf(move.unit);
   if (owner === move.toShardId) return false;
   if (owner === move.fromShardId) return true;

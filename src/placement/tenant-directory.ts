@@ -74,11 +74,25 @@ export class TenantDirectory implements Placement {
     if (unit.kind === 'range') throw noSuchUnit(unit);
     if (!isOutstanding(this, move)) return this;
     if (unit.kind === 'tenant') return this.assign(unit.tenant, toShardId);
-    if (this.isDedicated(toShardId)) {
+    return this.#withSlotsMoved([move]);
+  }
+
+  /** The same for several moves, one after the other; all of slots cost as much as one of them. */
+  movedAll(moves: readonly UnitMove[]): TenantDirectory {
+    if (moves.every(({ unit }) => unit.kind === 'slot')) return this.#withSlotsMoved(moves);
+    return moves.reduce<TenantDirectory>((directory, move) => directory.moved(move), this);
+  }
+
+  #withSlotsMoved(moves: readonly UnitMove[]): TenantDirectory {
+    const dedicated = moves.find(({ toShardId }) => this.isDedicated(toShardId));
+    if (dedicated !== undefined) {
+      const { unit, toShardId } = dedicated;
       const message = `shard ${toShardId} is dedicated, it takes no ${describeUnit(unit)}`;
       throw new FlotillaError('INVALID_REQUEST', message, { field: 'toShardId' });
     }
-    return new TenantDirectory({ ...this.state, slotTable: this.#slots.moved(move).shardIds });
+    const slots = this.#slots.movedAll(moves);
+    if (slots === this.#slots) return this;
+    return new TenantDirectory({ ...this.state, slotTable: slots.shardIds });
   }
 
   isDedicated(shardId: number): boolean {

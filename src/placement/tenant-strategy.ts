@@ -63,7 +63,7 @@ export class TenantStrategy implements PlacementStrategy<TenantDirectory> {
     }
     const slots = new SlotTable(directory.state.slotTable);
     const slotMoves = this.#hash.unitMoves(slots, { before, after: hashed });
-    const target = slotMoves.reduce((table, move) => table.moved(move), slots);
+    const target = slots.movedAll(slotMoves);
     const staying = new Set(after);
     const tenantMoves = directory.state.assignments
       .filter(({ shardId }) => !staying.has(shardId))

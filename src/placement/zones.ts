@@ -1,11 +1,24 @@
 /** Zones: nodes that fail together, such as racks or data centres, and a shard's share of each. */
 import { assert } from '../shared/assert.js';
+import { utf8Length } from '../shared/bytes.js';
+import { checkAtMost, invalidField } from '../shared/checks.js';
 
 /** By node id: the name of its zone. Nodes that it does not name are one zone together. */
 export type ZoneOfNode = ReadonlyMap<number, string>;
 
 /** Nodes of one zone, ascending. */
 export type Zone = readonly number[];
+
+const NAME_FORM = /^[A-Za-z0-9_.-]+$/;
+
+/** The name of a zone. Throws INVALID_REQUEST and LIMIT_EXCEEDED with `field`. */
+export function checkZoneName(name: string, field: string): void {
+  if (name === '') throw invalidField(field, 'is empty');
+  checkAtMost('zoneBytesMax', utf8Length(name), field);
+  if (!NAME_FORM.test(name)) {
+    throw invalidField(field, 'has other characters than letters, digits, "_", "-" and "."');
+  }
+}
 
 /**
  * The zones of the nodes, in the order of the lowest node of each: what they are called, and in

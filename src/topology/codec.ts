@@ -31,7 +31,7 @@ import { readPlacements, readTenantCommand } from './placement-codec.js';
 
 /** The newest format that this version reads. */
 export const TOPOLOGY_FORMAT = 2;
-/** Of what names no other than the default placement: nodes of the version before read it. */
+/** Of what has nothing that came with the second one: nodes of the version before read it. */
 const FIRST_FORMAT = 1;
 
 const COLLECTION_STATES = ['creating', 'active', 'dropping'] as const;
@@ -68,6 +68,8 @@ export function decodeTopologyCommand(bytes: Uint8Array): TopologyCommand {
       return { kind, groupId: readGroupId(node), nodeId: node.field('nodeId').whole(1) };
     case 'removeReplica':
     case 'resetReplica':
+    case 'promoteReplica':
+    case 'demoteReplica':
       return { kind, groupId: readGroupId(node), replicaId: node.field('replicaId').whole(1) };
     case 'cancelReplicaChange':
       return readCancel(node);
@@ -83,6 +85,8 @@ export function decodeTopologyCommand(bytes: Uint8Array): TopologyCommand {
         nodeId: node.field('nodeId').whole(1),
         storeId: node.field('storeId').text(),
       };
+    case 'setNodeZone':
+      return { kind, nodeId: node.field('nodeId').whole(1), ...readZone(node) };
     default:
       throw new MalformedBytesError(`topology command ${kind}`);
   }
@@ -91,15 +95,25 @@ export function decodeTopologyCommand(bytes: Uint8Array): TopologyCommand {
 function encode(value: TopologyDocument | TopologyCommand): Uint8Array {
   const json = utf8(JSON.stringify(value));
   const bytes = new Uint8Array(1 + json.length);
-  bytes[0] = usesPlacements(value) ? TOPOLOGY_FORMAT : FIRST_FORMAT;
+  bytes[0] = isOfFormat2(value) ? TOPOLOGY_FORMAT : FIRST_FORMAT;
   bytes.set(json, 1);
   return bytes;
 }
 
-/** Whether who does not know of placements would misread the value. */
-function usesPlacements(value: TopologyDocument | TopologyCommand): boolean {
-  if (!('kind' in value)) return value.placements !== undefined || value.collections.some(isPlaced);
+/** Whether who does not know of placements, zones and changes of votes would misread the value. */
+function isOfFormat2(value: TopologyDocument | TopologyCommand): boolean {
+  if (!('kind' in value)) {
+    const { placements, collections, nodes, topologyGroup } = value;
+    const isZoned = nodes.some(({ zone }) => zone !== undefined);
+    const isVoting = isOfVote(topologyGroup.change);
+    return placements !== undefined || isZoned || isVoting || collections.some(isPlaced);
+  }
   switch (value.kind) {
+    case 'advanceReplicaChange':
+      return isOfVote(value.change);
+    case 'promoteReplica':
+    case 'demoteReplica':
+    case 'setNodeZone':
     case 'beginTenantChange':
     case 'decideTenantChange':
     case 'finishTenantChange':
@@ -109,6 +123,10 @@ function usesPlacements(value: TopologyDocument | TopologyCommand): boolean {
     default:
       return false;
   }
+}
+
+function isOfVote(change: ReplicaChange | undefined): boolean {
+  return change?.promote !== undefined || change?.demote !== undefined;
 }
 
 function isPlaced({ config }: { readonly config: CollectionConfig }): boolean {
@@ -180,7 +198,13 @@ function readNode(node: JsonNode): NodeEntry {
     peerAddress: node.field('peerAddress').text(),
     clientAddress: node.field('clientAddress').text(),
     httpAddress: node.field('httpAddress').text(),
+    ...readZone(node),
   };
+}
+
+function readZone(node: JsonNode): { readonly zone?: string } {
+  const zone = node.optional('zone')?.text();
+  return zone === undefined ? {} : { zone };
 }
 
 function readReplica(node: JsonNode): ReplicaEntry {
@@ -211,9 +235,13 @@ function readMembership(
 function readChange(node: JsonNode): ReplicaChange {
   const add = node.optional('add');
   const remove = node.optional('remove');
+  const promote = node.optional('promote');
+  const demote = node.optional('demote');
   return {
     ...(add !== undefined && { add: readReplica(add) }),
     ...(remove !== undefined && { remove: remove.whole(1) }),
+    ...(promote !== undefined && { promote: promote.whole(1) }),
+    ...(demote !== undefined && { demote: demote.whole(1) }),
     stage: node.field('stage').oneOf(CHANGE_STAGES),
   };
 }

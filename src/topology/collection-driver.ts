@@ -3,11 +3,12 @@
  * document, the steps are idempotent, and only the topology leader takes them: whoever leads next
  * goes on where the last one stopped.
  */
+import { defined } from '../shared/assert.js';
 import type { CreateCollectionCommand, DropCollectionCommand } from '../shared/codec/command.js';
 import type { Environment, Timer } from '../shared/environment.js';
 import type { Logger } from '../shared/logger.js';
 import type { CollectionEntry, ShardEntry, TopologyDocument } from './document.js';
-import { NO_PLACEMENTS, ownershipOf } from './placements.js';
+import { NO_PLACEMENTS, ownershipsOf } from './placements.js';
 import type { TopologyGroup } from './topology-group.js';
 import type { TopologyView } from './view.js';
 
@@ -67,6 +68,8 @@ export class CollectionDriver {
     const { collectionId, config, placementId } = collection;
     const creating = collection.state === 'creating';
     const placement = placements.entries.find((one) => one.placementId === placementId);
+    const shardIds = shards.map(({ shardId }) => shardId);
+    const owned = placement && ownershipsOf(placement, shardIds);
     const propose = ({ shardId }: ShardEntry): Promise<void> =>
       this.#options.proposeToShard(
         shardId,
@@ -75,7 +78,9 @@ export class CollectionDriver {
               kind: 'createCollection',
               collectionId,
               config,
-              ...(placement !== undefined && { ownership: ownershipOf(placement, shardId) }),
+              ...(owned !== undefined && {
+                ownership: defined(owned.get(shardId), `what shard ${shardId} owns`),
+              }),
             }
           : { kind: 'dropCollection', collectionId },
         STEP_TIMEOUT_MS,

@@ -6,9 +6,9 @@
  */
 import { collectionSettingsFault } from '../shared/collection-settings.js';
 import { LIMITS } from '../shared/limits.js';
+import { DEFAULT_PLACEMENT_ID } from '../shared/ownership.js';
 import type { CollectionConfig, ErrorBody } from '../shared/types.js';
 import {
-  DEFAULT_PLACEMENT_ID,
   NO_PLACEMENTS,
   type Placements,
   placementsFault,
@@ -22,6 +22,11 @@ export interface NodeEntry {
   readonly peerAddress: string;
   readonly clientAddress: string;
   readonly httpAddress: string;
+  /**
+   * Nodes of one zone fail together: a rack, a data centre. Nodes that name none are a zone
+   * together. As the node was configured when it started last.
+   */
+  readonly zone?: string;
 }
 
 export interface ReplicaEntry {
@@ -41,11 +46,17 @@ export type ChangeStage = (typeof CHANGE_STAGES)[number];
  * parts the new replica takes the place of the old one, on the same node or on another. Without
  * `add` it begins with `switching`. The two ids name the change for ever, for none is used again;
  * one that can be given up brings a replica, whose id is enough to name it.
+ *
+ * Or nobody comes or goes, and a replica of the topology begins to vote, or votes no more.
  */
 export interface ReplicaChange {
   readonly add?: ReplicaEntry;
   /** Id of the replica that goes. It stays in `replicas` until the change is over. */
   readonly remove?: number;
+  /** Id of a learner that is to vote. */
+  readonly promote?: number;
+  /** Id of a voter that is to be a learner. */
+  readonly demote?: number;
   readonly stage: ChangeStage;
 }
 
@@ -116,6 +127,8 @@ export type TopologyCommand =
   | { readonly kind: 'finishCreateCollection'; readonly collectionId: number }
   | { readonly kind: 'beginDropCollection'; readonly collectionId: number }
   | { readonly kind: 'finishDropCollection'; readonly collectionId: number }
+  /** Without a zone the node names none any more. */
+  | { readonly kind: 'setNodeZone'; readonly nodeId: number; readonly zone?: string }
   | TenantCommand
   | ReplicaCommand;
 
@@ -142,6 +155,12 @@ export type ReplicaCommand =
   | { readonly kind: 'removeReplica'; readonly groupId: number; readonly replicaId: number }
   /** A new replica takes the place of one whose data are lost or damaged, on the same node. */
   | { readonly kind: 'resetReplica'; readonly groupId: number; readonly replicaId: number }
+  /** Who votes in the topology, where more nodes than may vote have a replica of it. */
+  | {
+      readonly kind: 'promoteReplica' | 'demoteReplica';
+      readonly groupId: number;
+      readonly replicaId: number;
+    }
   | {
       readonly kind: 'cancelReplicaChange';
       readonly groupId: number;
@@ -236,7 +255,9 @@ function replicasFault(
 
 function membershipFault(
   group: string,
-  membership: GroupMembership & { readonly replicas: readonly ReplicaEntry[] },
+  membership: GroupMembership & {
+    readonly replicas: readonly (ReplicaEntry & { readonly learner?: boolean })[];
+  },
   nodes: readonly NodeEntry[],
 ): string | undefined {
   const { replicas, nextReplicaId, change, resets } = membership;
@@ -253,10 +274,12 @@ function membershipFault(
 
 function changeFault(
   group: string,
-  { add, remove, stage }: ReplicaChange,
-  replicas: readonly ReplicaEntry[],
+  change: ReplicaChange,
+  replicas: readonly (ReplicaEntry & { readonly learner?: boolean })[],
   nodes: readonly NodeEntry[],
 ): string | undefined {
+  const { add, remove, promote, demote, stage } = change;
+  if (promote !== undefined || demote !== undefined) return voteFault(group, change, replicas);
   if (add === undefined && remove === undefined) return `a change of ${group} changes nothing`;
   if (add === undefined && stage !== 'switching') return `a change of ${group} is ${stage} nobody`;
   if (remove !== undefined && !replicas.some(({ replicaId }) => replicaId === remove)) {
@@ -270,6 +293,23 @@ function changeFault(
   return there === undefined || there.replicaId === remove
     ? undefined
     : `a change of ${group} would put two replicas on one node`;
+}
+
+function voteFault(
+  group: string,
+  { add, remove, promote, demote, stage }: ReplicaChange,
+  replicas: readonly (ReplicaEntry & { readonly learner?: boolean })[],
+): string | undefined {
+  const isMore = add !== undefined || remove !== undefined;
+  const isBoth = promote !== undefined && demote !== undefined;
+  const isStage = stage === 'switching' || stage === 'cancelling';
+  if (!isStage || isMore || isBoth) {
+    return `a change of ${group} is about a vote and something else`;
+  }
+  const isThere = replicas.some(
+    ({ replicaId, learner = false }) => replicaId === (learner ? promote : demote),
+  );
+  return isThere ? undefined : `a change of ${group} is about the vote of nobody`;
 }
 
 function hasDuplicates(values: readonly (number | string)[]): boolean {

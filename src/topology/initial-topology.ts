@@ -1,6 +1,7 @@
 /** The document that a cluster starts from. */
 import { allocateReplicas } from '../placement/allocator.js';
 import { RingStrategy } from '../placement/ring-strategy.js';
+import { checkZoneName, type ZoneOfNode, zonesOf } from '../placement/zones.js';
 import { assert } from '../shared/assert.js';
 import { FlotillaError, limitExceeded } from '../shared/errors.js';
 import { LIMITS, type LimitName } from '../shared/limits.js';
@@ -12,9 +13,6 @@ import {
   type TopologyDocument,
   type TopologyReplicaEntry,
 } from './document.js';
-
-/** Voters of the topology group: five survive two failures, more would only slow its writes. */
-export const TOPOLOGY_VOTERS_MAX = 5;
 
 /** What a bootstrap has collected. */
 export interface TopologySeed {
@@ -29,7 +27,8 @@ export interface TopologySeed {
  * again, writes the same bytes.
  *
  * Shards are numbered from 0, their groups from 1; replicas of a group from 1, in the order of the
- * allocation. The topology group votes on the nodes with the lowest ids.
+ * allocation. Replicas are spread over the zones of the nodes, and so are the voters of the
+ * topology group: of a zone those with the lowest ids.
  *
  * Throws LIMIT_EXCEEDED or INVALID_REQUEST, naming the field, for a seed that makes no cluster.
  */
@@ -62,7 +61,8 @@ function shardsOn(
   replicationFactor: number,
 ): ShardEntry[] {
   const nodeIds = nodes.map((node) => node.nodeId);
-  return allocateReplicas({ shardIds, replicationFactor, nodeIds }).map((allocation) => ({
+  const request = { shardIds, replicationFactor, nodeIds, zones: zoneNames(nodes) };
+  return allocateReplicas(request).map((allocation) => ({
     shardId: allocation.shardId,
     groupId: allocation.shardId + 1,
     ownershipVersion: 1,
@@ -73,11 +73,37 @@ function shardsOn(
 }
 
 function topologyReplicasOn(nodes: readonly NodeEntry[]): TopologyReplicaEntry[] {
+  const voters = topologyVotersAmong(nodes);
   return nodes.map(({ nodeId }, at) => ({
     replicaId: at + 1,
     nodeId,
-    learner: at >= TOPOLOGY_VOTERS_MAX,
+    learner: !voters.includes(nodeId),
   }));
+}
+
+/**
+ * As many as may vote, or fewer where only then a majority outlives the loss of any zone: of two
+ * nodes in one zone and two in zones of their own three.
+ */
+function topologyVotersAmong(nodes: readonly NodeEntry[]): readonly number[] {
+  const nodeIds = nodes.map(({ nodeId }) => nodeId);
+  const zones = zoneNames(nodes);
+  const most = Math.min(LIMITS.topologyVotersMax.value, nodes.length);
+  const choices = Array.from({ length: most }, (_, fewer) => {
+    const request = { shardIds: [0], replicationFactor: most - fewer, nodeIds, zones };
+    return allocateReplicas(request).flatMap((allocation) => allocation.nodeIds);
+  });
+  const layout = zonesOf(nodeIds, zones);
+  const outlivesAnyZone = (voters: readonly number[]): boolean =>
+    layout.every((zone) => {
+      const left = voters.filter((nodeId) => !zone.includes(nodeId));
+      return left.length > voters.length / 2;
+    });
+  return choices.find(outlivesAnyZone) ?? choices[0] ?? [];
+}
+
+function zoneNames(nodes: readonly NodeEntry[]): ZoneOfNode {
+  return new Map(nodes.flatMap(({ nodeId, zone }) => (zone === undefined ? [] : [[nodeId, zone]])));
 }
 
 function checkSeed({ clusterId, settings, nodes }: TopologySeed): void {
@@ -87,7 +113,10 @@ function checkSeed({ clusterId, settings, nodes }: TopologySeed): void {
   checkCount('settings.replicationFactor', settings.replicationFactor, 'replicationFactorMax');
   checkPositive('settings.virtualNodes', settings.virtualNodes);
   checkPositive('settings.electionTimeoutMs', settings.electionTimeoutMs);
-  for (const { nodeId } of nodes) checkPositive('nodes', nodeId);
+  for (const { nodeId, zone } of nodes) {
+    checkPositive('nodes', nodeId);
+    if (zone !== undefined) checkZoneName(zone, `zone of node ${nodeId}`);
+  }
   if (new Set(nodes.map((node) => node.nodeId)).size !== nodes.length) {
     refuse('nodes', 'Two nodes have the same id');
   }

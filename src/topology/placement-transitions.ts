@@ -10,7 +10,7 @@
 
 import { isDeepStrictEqual } from 'node:util';
 import {
-  applyPlacementCommand,
+  applyPlacementCommands,
   createPlacement,
   type PlacementCommand,
   type PlacementSpec,
@@ -28,7 +28,7 @@ import type { TenantCommand, TopologyDocument } from './document.js';
 import {
   NO_PLACEMENTS,
   type OwnershipStep,
-  ownershipOf,
+  ownershipsOf,
   type PlacementEntry,
   type Placements,
   placementSpecOf,
@@ -89,11 +89,11 @@ function beginChange(
   { action, by, atMs }: Extract<TenantCommand, { readonly kind: 'beginTenantChange' }>,
 ): { readonly document: TopologyDocument; readonly changeId: number } | FlotillaError {
   const underWay = before.placements?.change;
-  // Asked for again, because the answer was lost.
-  if (underWay !== undefined && isDeepStrictEqual(underWay.action, action)) {
-    if (underWay.by === by && underWay.atMs === atMs) {
-      return { document: before, changeId: underWay.changeId };
-    }
+  // Asked for again, because the answer was lost; or by two at the same time. One that is decided
+  // against is to be tried anew when it is over.
+  if (underWay !== undefined && underWay.stage !== 'lifting') {
+    const isSame = isDeepStrictEqual(underWay.action, action);
+    if (isSame) return { document: before, changeId: underWay.changeId };
   }
   const document = withDirectory(before);
   const placements = defined(document.placements, 'the placements');
@@ -161,7 +161,7 @@ function commandsOf(
 
 /** The very same entry where all commands hold already. */
 function appliedTo(entry: PlacementEntry, commands: readonly PlacementCommand[]): PlacementEntry {
-  const state = commands.reduce(applyPlacementCommand, entry.state);
+  const state = applyPlacementCommands(entry.state, commands);
   return state === entry.state ? entry : { ...entry, state };
 }
 
@@ -178,12 +178,21 @@ function stepsOf(
   before: PlacementEntry,
   after: PlacementEntry,
 ): OwnershipStep[] {
-  const steps = shards.flatMap(({ shardId, ownershipVersion }): OwnershipStep[] => {
-    const change = ownershipChange(ownershipOf(before, shardId), ownershipOf(after, shardId));
-    return isNoChange(change) ? [] : [{ shardId, ownershipVersion: ownershipVersion + 1, change }];
-  });
-  const losing = steps.filter(({ change }) => mayLose(change));
-  return [...losing, ...steps.filter((step) => !losing.includes(step))];
+  const shardIds = shards.map(({ shardId }) => shardId);
+  const [owned, owning] = [ownershipsOf(before, shardIds), ownershipsOf(after, shardIds)];
+  const losing: OwnershipStep[] = [];
+  const gaining: OwnershipStep[] = [];
+  for (const { shardId, ownershipVersion } of shards) {
+    const what = `what shard ${shardId} owns`;
+    const change = ownershipChange(
+      defined(owned.get(shardId), what),
+      defined(owning.get(shardId), what),
+    );
+    if (isNoChange(change)) continue;
+    const step = { shardId, ownershipVersion: ownershipVersion + 1, change };
+    (mayLose(change) ? losing : gaining).push(step);
+  }
+  return [...losing, ...gaining];
 }
 
 /** Decided once: what comes later, or is about another change, has no effect. */

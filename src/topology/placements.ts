@@ -14,9 +14,6 @@ import { unreachable } from '../shared/assert.js';
 import type { OwnershipChange, PlacementOwnership } from '../shared/ownership.js';
 import type { CollectionConfig, ErrorBody } from '../shared/types.js';
 
-/** The placement of collections that name none: the slot table of the document itself. */
-export const DEFAULT_PLACEMENT_ID = 0;
-
 export interface PlacementEntry {
   /** From 1 on, never reused. */
   readonly placementId: number;
@@ -116,29 +113,43 @@ export function placementSpecOf(
   }
 }
 
-/** What a shard owns under a state. Linear in the state. */
-export function ownershipOf(
+/**
+ * What each of the shards owns under a state. Linear in the state, however many shards there are:
+ * one hash for each tenant that is assigned.
+ */
+export function ownershipsOf(
   { placementId, state }: PlacementEntry,
-  shardId: number,
-): PlacementOwnership {
+  shardIds: readonly number[],
+): Map<number, PlacementOwnership> {
   switch (state.kind) {
-    case 'slots':
-      return { placementId, units: slotsOf(state.table, shardId) };
+    case 'slots': {
+      const owned = slotsByShard(state.table);
+      return byShard(shardIds, (shardId) => ({ placementId, units: owned.get(shardId) ?? [] }));
+    }
     case 'ranges': {
-      const own = state.table.ranges.filter((range) => range.shardId === shardId);
-      return { placementId, units: own.map(({ rangeId }) => rangeId).sort((a, b) => a - b) };
+      const owned = grouped(state.table.ranges, ({ shardId }) => shardId);
+      return byShard(shardIds, (shardId) => {
+        const rangeIds = (owned.get(shardId) ?? []).map(({ rangeId }) => rangeId);
+        return { placementId, units: rangeIds.sort((a, b) => a - b) };
+      });
     }
     case 'tenants': {
       const { slotTable, assignments } = state.table;
-      const here = assignments.filter((one) => one.shardId === shardId);
-      const elsewhere = assignments.filter(
-        (one) => one.shardId !== shardId && slotTable[slotOfKey(one.tenant)] === shardId,
-      );
-      return {
+      const owned = slotsByShard(slotTable);
+      const here = grouped(assignments, ({ shardId }) => shardId);
+      const hashed = assignments.map(({ tenant, shardId }) => {
+        return { tenant, shardId, fromShardId: slotTable[slotOfKey(tenant)] ?? shardId };
+      });
+      const away = hashed.filter(({ shardId, fromShardId }) => shardId !== fromShardId);
+      const elsewhere = grouped(away, ({ fromShardId }) => fromShardId);
+      return byShard(shardIds, (shardId) => ({
         placementId,
-        units: slotsOf(slotTable, shardId),
-        tenants: { here: here.map(tenantOf).sort(), elsewhere: elsewhere.map(tenantOf).sort() },
-      };
+        units: owned.get(shardId) ?? [],
+        tenants: {
+          here: (here.get(shardId) ?? []).map(tenantOf).sort(),
+          elsewhere: (elsewhere.get(shardId) ?? []).map(tenantOf).sort(),
+        },
+      }));
     }
     default:
       return unreachable(state, 'placement');
@@ -170,8 +181,24 @@ export function placementsFault(
   return undefined;
 }
 
-function slotsOf(slotTable: readonly number[], shardId: number): number[] {
-  return slotTable.flatMap((owner, slot) => (owner === shardId ? [slot] : []));
+function slotsByShard(slotTable: readonly number[]): Map<number, number[]> {
+  const slots = slotTable.map((shardId, slot) => ({ shardId, slot }));
+  const owned = grouped(slots, ({ shardId }) => shardId);
+  return new Map([...owned].map(([shardId, own]) => [shardId, own.map(({ slot }) => slot)]));
+}
+
+function grouped<T>(list: readonly T[], shardOf: (one: T) => number): Map<number, T[]> {
+  const groups = new Map<number, T[]>();
+  for (const one of list) {
+    const group = groups.get(shardOf(one));
+    if (group === undefined) groups.set(shardOf(one), [one]);
+    else group.push(one);
+  }
+  return groups;
+}
+
+function byShard<T>(shardIds: readonly number[], of: (shardId: number) => T): Map<number, T> {
+  return new Map(shardIds.map((shardId) => [shardId, of(shardId)]));
 }
 
 function tenantOf({ tenant }: { readonly tenant: string }): string {

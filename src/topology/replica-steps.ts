@@ -6,6 +6,7 @@
 import { unreachable } from '../shared/assert.js';
 import type { ReplicaChange, ReplicaEntry } from './document.js';
 import {
+  type FollowerState,
   type GroupState,
   isInConfiguration,
   quorumRisk,
@@ -53,7 +54,7 @@ export function nextReplicaStep(
     case 'switching':
       return switchStep(group, change, state);
     case 'cancelling':
-      return change.add === undefined ? ADVANCE : cancelStep(change.add);
+      return cancelStep(change, state);
     default:
       return unreachable(change.stage, 'stage');
   }
@@ -73,12 +74,19 @@ function catchUpStep({ replicaId, nodeId }: ReplicaEntry, state: GroupState): Re
   if (!follower.isActive) {
     return { kind: 'wait', problem: `replica ${replicaId} on node ${nodeId} does not answer` };
   }
-  const isNear = state.lastIndex - follower.matchIndex <= CAUGHT_UP_ENTRIES_MAX;
-  return isNear && follower.isReplicating ? ADVANCE : WAIT;
+  return hasCaughtUp(follower, state) ? ADVANCE : WAIT;
+}
+
+/** Whether it answers, entries flow to it, and it has nearly all of them (M6). */
+export function hasCaughtUp(follower: FollowerState, { lastIndex }: GroupState): boolean {
+  const isNear = lastIndex - follower.matchIndex <= CAUGHT_UP_ENTRIES_MAX;
+  return follower.isActive && isNear && follower.isReplicating;
 }
 
 function switchStep(group: ReplicaGroup, change: ReplicaChange, state: GroupState): ReplicaStep {
-  const { add, remove } = change;
+  const { add, remove, promote, demote } = change;
+  if (promote !== undefined) return voteStep(promote, true, state);
+  if (demote !== undefined) return voteStep(demote, false, state);
   const isPromoted =
     add === undefined ||
     (addsLearner(group) ? state.learners : state.voters).includes(add.replicaId);
@@ -98,13 +106,37 @@ function switchStep(group: ReplicaGroup, change: ReplicaChange, state: GroupStat
   return reconfigure(steps, { handOverFirst: remove === state.leaderReplicaId });
 }
 
+function voteStep(replicaId: number, votes: boolean, state: GroupState): ReplicaStep {
+  const isDone = (votes ? state.voters : state.learners).includes(replicaId);
+  if (isDone) return { kind: 'advance', onceDurable: !votes };
+  return changeVote(replicaId, votes, state, { thenAdvance: false });
+}
+
+/** Of a replica that stays, and follows as well before as after. */
+function changeVote(
+  replicaId: number,
+  votes: boolean,
+  state: GroupState,
+  manner: { readonly thenAdvance: boolean },
+): ReplicaStep {
+  const others = state.voters.filter((voter) => voter !== replicaId);
+  const risk = quorumRisk(state, votes ? [...others, replicaId] : others);
+  if (risk !== undefined) return { kind: 'wait', problem: risk };
+  const step = { kind: votes ? 'add-voter' : 'add-learner', replicaId } as const;
+  const handOverFirst = !votes && replicaId === state.leaderReplicaId;
+  return reconfigure([step], { ...manner, handOverFirst });
+}
+
 /**
- * Removed even where the configuration does not have it: an order to add it may still be on its
- * way, made for the configuration of before, and this makes it come too late. Nobody needs the vote
- * of a replica that never had one, so it may be dropped at once (M12).
+ * Taken back even where the configuration does not have it: an order to add it, or to change a
+ * vote, may still be on its way, made for the configuration of before, and this makes it late.
+ * Nobody needs the vote of a replica that never had one, so it may be dropped at once (M12).
  */
-function cancelStep({ replicaId }: ReplicaEntry): ReplicaStep {
-  return reconfigure([{ kind: 'remove', replicaId }], { thenAdvance: true });
+function cancelStep({ add, promote, demote }: ReplicaChange, state: GroupState): ReplicaStep {
+  if (promote !== undefined) return changeVote(promote, false, state, { thenAdvance: true });
+  if (demote !== undefined) return changeVote(demote, true, state, { thenAdvance: true });
+  if (add === undefined) return ADVANCE;
+  return reconfigure([{ kind: 'remove', replicaId: add.replicaId }], { thenAdvance: true });
 }
 
 function reconfigure(

@@ -59,6 +59,10 @@ function changeGroup(
       return removeReplica(group, command.replicaId);
     case 'resetReplica':
       return resetReplica(group, command.replicaId);
+    case 'promoteReplica':
+      return promoteReplica(group, command.replicaId);
+    case 'demoteReplica':
+      return demoteReplica(group, command.replicaId);
     case 'cancelReplicaChange':
       return cancel(group, command.changeId);
     case 'advanceReplicaChange':
@@ -73,6 +77,8 @@ export function isSameChange(a: ReplicaChange | undefined, b: ReplicaChange): bo
   return (
     a?.stage === b.stage &&
     a.remove === b.remove &&
+    a.promote === b.promote &&
+    a.demote === b.demote &&
     a.add?.replicaId === b.add?.replicaId &&
     a.add?.nodeId === b.add?.nodeId
   );
@@ -119,7 +125,7 @@ function resetReplica(group: ReplicaGroup, replicaId: number): ReplicaGroup | Fl
   const isUnderWay = change?.remove === replicaId && change.add?.nodeId === replica.nodeId;
   if (isUnderWay && change.stage !== 'cancelling') return group;
   if (change !== undefined) return inProgress(group);
-  const voters = replicas.filter(({ learner }) => !learner);
+  const voters = votersOf(group);
   // The old replica goes before the new one can vote: the others have to decide without it.
   if (!replica.learner && voters.length - 1 < majorityOf(voters.length)) {
     return new FlotillaError(
@@ -129,6 +135,39 @@ function resetReplica(group: ReplicaGroup, replicaId: number): ReplicaGroup | Fl
     );
   }
   return begin(group, replica);
+}
+
+function promoteReplica(group: ReplicaGroup, replicaId: number): ReplicaGroup | FlotillaError {
+  const { change, replicas } = group;
+  const replica = replicas.find((one) => one.replicaId === replicaId);
+  if (replica === undefined) return goneOrUnknown(group, replicaId);
+  if (!replica.learner || change?.promote === replicaId) return group;
+  if (change !== undefined) return inProgress(group);
+  const voters = votersOf(group).length;
+  if (voters >= LIMITS.topologyVotersMax.value) {
+    return limitExceeded('topologyVotersMax', 'voters', voters + 1);
+  }
+  return { ...group, change: { promote: replicaId, stage: 'switching' } };
+}
+
+function demoteReplica(group: ReplicaGroup, replicaId: number): ReplicaGroup | FlotillaError {
+  const { change, replicas, groupId } = group;
+  if (groupId !== TOPOLOGY_GROUP_ID) {
+    return new FlotillaError('INVALID_REQUEST', 'All replicas of a shard vote');
+  }
+  const replica = replicas.find((one) => one.replicaId === replicaId);
+  if (replica === undefined) return goneOrUnknown(group, replicaId);
+  if (replica.learner || change?.demote === replicaId) return group;
+  if (change !== undefined) return inProgress(group);
+  if (votersOf(group).length === 1) {
+    const message = `Replica ${replicaId} is the last voter of ${groupName(group)}`;
+    return new FlotillaError('QUORUM_AT_RISK', message);
+  }
+  return { ...group, change: { demote: replicaId, stage: 'switching' } };
+}
+
+function votersOf({ replicas }: ReplicaGroup): TopologyReplicaEntry[] {
+  return replicas.filter(({ learner }) => !learner);
 }
 
 function cancel(group: ReplicaGroup, changeId?: number): ReplicaGroup | FlotillaError {
@@ -175,6 +214,11 @@ function advance(group: ReplicaGroup): ReplicaGroup {
 /** The new replica stands where the old one did: the first is where the leader is preferred. */
 function replicasAfter(group: ReplicaGroup): TopologyReplicaEntry[] {
   const { replicas, change } = group;
+  const vote = change?.promote ?? change?.demote;
+  if (vote !== undefined) {
+    const learner = change?.demote !== undefined;
+    return replicas.map((one) => (one.replicaId === vote ? { ...one, learner } : one));
+  }
   const added = change?.add && { ...change.add, learner: addsLearner(group) };
   if (change?.remove === undefined) return added === undefined ? [] : [...replicas, added];
   return replicas.flatMap((replica) => {
@@ -239,6 +283,9 @@ function resetOnNode(group: ReplicaGroup, nodeId: number): ReplicaGroup {
   const { change, replicas, resets } = group;
   const lost = replicas.find((replica) => replica.nodeId === nodeId);
   if (change === undefined) return lost === undefined ? group : begin(group, lost);
+  if (change.promote !== undefined || change.demote !== undefined) {
+    return lost === undefined ? group : resetAfterVote(group, change, lost.replicaId);
+  }
   const added = change.add?.nodeId === nodeId ? change.add : undefined;
   const mayCancel = change.stage === 'adding' || change.stage === 'catching-up';
   const next = added !== undefined && mayCancel ? 'cancelling' : change.stage;
@@ -253,6 +300,20 @@ function resetOnNode(group: ReplicaGroup, nodeId: number): ReplicaGroup {
     change: { ...change, stage: next },
     resets: [...new Set([...resets, ...waiting])],
   };
+}
+
+/**
+ * A change of votes may wait for a majority that is there only after the reset, so that it is given
+ * up. That the lost replica itself shall vote no more needs the others only.
+ */
+function resetAfterVote(
+  group: ReplicaGroup,
+  change: ReplicaChange,
+  lostReplicaId: number,
+): ReplicaGroup {
+  const stage = change.demote === lostReplicaId ? change.stage : 'cancelling';
+  const resets = [...new Set([...group.resets, lostReplicaId])];
+  return { ...group, change: { ...change, stage }, resets };
 }
 
 function majorityOf(voters: number): number {
@@ -270,8 +331,10 @@ function noNode(nodeId: number): FlotillaError {
 }
 
 function inProgress(group: ReplicaGroup): FlotillaError {
-  const { add, remove, stage } = group.change ?? {};
+  const { add, remove, promote, demote, stage } = group.change ?? {};
   const parts = [
+    ...(promote === undefined ? [] : [`replica ${promote} is to vote`]),
+    ...(demote === undefined ? [] : [`replica ${demote} is to vote no more`]),
     ...(add === undefined ? [] : [`replica ${add.replicaId} comes to node ${add.nodeId}`]),
     ...(remove === undefined ? [] : [`replica ${remove} goes`]),
   ];

@@ -4,8 +4,8 @@ import { RangeTable, type RangeTableState } from '../placement/range-table.js';
 import { slotOfKey } from '../placement/slot-table.js';
 import { TenantDirectory, type TenantDirectoryState } from '../placement/tenant-directory.js';
 import { defined, unreachable } from '../shared/assert.js';
+import { DEFAULT_PLACEMENT_ID } from '../shared/ownership.js';
 import type { TopologyDocument } from './document.js';
-import { DEFAULT_PLACEMENT_ID } from './placements.js';
 
 /** What decides on the shard of a record that is laid out already. */
 export interface RoutedKey {

@@ -1,5 +1,5 @@
 /**
- * Drives a change of the tenant directory to its end (O1 to O3). The state is in the topology
+ * Drives a change of the tenant directory to its end (O1 to O5). The state is in the topology
  * document, the steps are idempotent, and only the topology leader takes them: whoever leads next
  * goes on where the last one stopped.
  */
@@ -10,9 +10,10 @@ import type { Environment, Timer } from '../shared/environment.js';
 import { toFlotillaError } from '../shared/errors.js';
 import type { Logger } from '../shared/logger.js';
 import { mayLose } from '../shared/ownership.js';
+import { joinedReach, type SessionReach } from '../shared/session-reach.js';
 import type { ErrorBody } from '../shared/types.js';
 import type { TenantCommand } from './document.js';
-import type { OwnershipStep, TenantChange } from './placements.js';
+import type { TenantChange } from './placements.js';
 import type { TopologyGroup } from './topology-group.js';
 import type { TopologyView } from './view.js';
 
@@ -21,12 +22,15 @@ export interface TenantDriverOptions {
   readonly topology: TopologyGroup;
   readonly environment: Environment;
   readonly logger: Logger;
-  /** Puts a command through a shard's log, again and again until it is applied. */
+  /**
+   * Puts a command through a shard's log, again and again until it is applied. Resolves with what
+   * a shard tells that owns less by it.
+   */
   readonly proposeToShard: (
     shardId: number,
     command: OwnershipCommand,
     timeoutMs: number,
-  ) => Promise<void>;
+  ) => Promise<SessionReach | undefined>;
 }
 
 const STEP_TIMEOUT_MS = 5_000;
@@ -83,14 +87,10 @@ export class TenantDriver {
         return this.#propose({ kind: 'decideTenantChange', changeId, ...outcome });
       }
       case 'opening':
-        // In this order: until the one that loses refuses old tables, nobody else may answer (O3).
-        for (const step of change.steps) await this.#open(change, step);
+        await this.#openAll(change);
         return this.#propose({ kind: 'finishTenantChange', changeId });
       case 'lifting':
-        for (const { shardId } of change.steps) {
-          const { placementId } = change;
-          await this.#tell(shardId, { kind: 'liftFence', changeId, placementId });
-        }
+        await this.#lift(change);
         return this.#propose({ kind: 'finishTenantChange', changeId });
       default:
         return unreachable(stage, 'stage');
@@ -112,13 +112,33 @@ export class TenantDriver {
     return undefined;
   }
 
-  #open({ changeId, placementId }: TenantChange, step: OwnershipStep): Promise<void> {
-    const { shardId, ownershipVersion, change } = step;
-    const common = { changeId, placementId, change };
-    return this.#tell(shardId, { kind: 'changeOwnership', ...common, ownershipVersion });
+  /**
+   * In the order of the steps: until those that lose refuse old tables, nobody else may answer
+   * (O3), and before it does it has to know what they may have applied (O5).
+   */
+  async #openAll({ changeId, placementId, steps }: TenantChange): Promise<void> {
+    let reach: SessionReach | undefined;
+    for (const { shardId, ownershipVersion, change } of steps) {
+      const told = await this.#tell(shardId, {
+        kind: 'changeOwnership',
+        changeId,
+        placementId,
+        change,
+        ownershipVersion,
+        ...(reach !== undefined && !mayLose(change) && { reach }),
+      });
+      if (told !== undefined) reach = reach === undefined ? told : joinedReach(reach, told);
+    }
   }
 
-  #tell(shardId: number, command: OwnershipCommand): Promise<void> {
+  /** Only who may lose was asked to be fenced: nobody waits for the others. */
+  async #lift({ changeId, placementId, steps }: TenantChange): Promise<void> {
+    for (const { shardId, change } of steps) {
+      if (mayLose(change)) await this.#tell(shardId, { kind: 'liftFence', changeId, placementId });
+    }
+  }
+
+  #tell(shardId: number, command: OwnershipCommand): Promise<SessionReach | undefined> {
     return this.#options.proposeToShard(shardId, command, STEP_TIMEOUT_MS);
   }
 

@@ -8,9 +8,10 @@
  * once every shard has applied the change.
  */
 import { isDeepStrictEqual } from 'node:util';
+import { checkZoneName } from '../placement/zones.js';
 import { unreachable } from '../shared/assert.js';
 import { collectionSettingsFault } from '../shared/collection-settings.js';
-import { FlotillaError } from '../shared/errors.js';
+import { FlotillaError, toFlotillaError } from '../shared/errors.js';
 import { LIMITS } from '../shared/limits.js';
 import type { CollectionConfig, ErrorBody } from '../shared/types.js';
 import type { CollectionEntry, TopologyCommand, TopologyDocument } from './document.js';
@@ -55,9 +56,13 @@ export function applyTopologyCommand(
       return beginDrop(document, command.collectionId);
     case 'finishDropCollection':
       return finishDrop(document, command.collectionId);
+    case 'setNodeZone':
+      return setZone(document, command);
     case 'addReplica':
     case 'removeReplica':
     case 'resetReplica':
+    case 'promoteReplica':
+    case 'demoteReplica':
     case 'cancelReplicaChange':
     case 'advanceReplicaChange':
     case 'readmitNode': {
@@ -181,6 +186,28 @@ function finishDrop(document: TopologyDocument, collectionId: number): TopologyT
       return changed(withoutUnusedPlacements({ ...document, collections }), collection);
     }
   }
+}
+
+/** Moves nothing: where replicas are was decided before. */
+function setZone(
+  document: TopologyDocument,
+  { nodeId, zone }: Extract<TopologyCommand, { readonly kind: 'setNodeZone' }>,
+): TopologyTransition {
+  const node = document.nodes.find((one) => one.nodeId === nodeId);
+  if (node === undefined) {
+    const message = `There is no node ${nodeId} in the cluster`;
+    return refused(document, new FlotillaError('NODE_NOT_FOUND', message));
+  }
+  try {
+    if (zone !== undefined) checkZoneName(zone, 'zone');
+  } catch (error) {
+    return refused(document, toFlotillaError(error));
+  }
+  if (node.zone === zone) return { document, result: DONE };
+  const { zone: _before, ...rest } = node;
+  const next = { ...rest, ...(zone !== undefined && { zone }) };
+  const nodes = document.nodes.map((one) => (one === node ? next : one));
+  return { document: { ...document, nodes, epoch: document.epoch + 1 }, result: DONE };
 }
 
 function moved(

@@ -7,7 +7,7 @@
  */
 import { InvariantError } from '../../shared/assert.js';
 import type { Disk } from '../../shared/environment.js';
-import { FlotillaError, toFlotillaError } from '../../shared/errors.js';
+import { FlotillaError, messageOf } from '../../shared/errors.js';
 import type { Logger } from '../../shared/logger.js';
 import { lowWaterBytesOf } from '../../shared/low-water.js';
 import type { AttachedFile } from '../../shared/snapshot-file.js';
@@ -275,8 +275,4 @@ export class Checkpoints {
   #warn(fields: object, message: string): void {
     this.#options.logger.warn(fields, message);
   }
-}
-
-function messageOf(error: unknown): string {
-  return toFlotillaError(error).message;
 }

@@ -7,7 +7,7 @@ import type { Graph } from '../graph.js';
 import type { Slices } from '../slices.js';
 import type { Checkpoint, CheckpointFiles } from './checkpoint-files.js';
 import { type LabelEntry, LabelTableReader } from './label-table.js';
-import { THAWED_AT_ONCE } from './save-graph.js';
+import { thawInSlices } from './thaw.js';
 
 /** Rows that are looked at in one go. */
 const ROWS_AT_ONCE = 4_096;
@@ -45,7 +45,7 @@ export async function restoreGraph(
     for await (const page of slices.between(table.pages())) adoptPage(graph, index, page);
     if (index.disposed) return;
     await graph.load(disk, files.pathOf(checkpoint, 'graph'), table.saved);
-    while (!graph.thaw(THAWED_AT_ONCE)) await slices.pause();
+    await thawInSlices(graph, slices);
     isRestored = true;
   } finally {
     index.endRestore(isRestored);

@@ -7,11 +7,10 @@ import type { SavedIndex, WrittenIndex } from '../index/vector-index.js';
 import type { Slices } from '../slices.js';
 import type { Checkpoint, CheckpointFiles } from './checkpoint-files.js';
 import { type LabelEntry, writeLabelTable } from './label-table.js';
+import { thawInSlices } from './thaw.js';
 
 /** Labels that are looked up in one go: a fraction of a millisecond. */
 const LABELS_PER_PAGE = 512;
-/** Tombstones that are made in one go. */
-export const THAWED_AT_ONCE = 1_024;
 
 export interface SaveOptions {
   readonly disk: Disk;
@@ -79,7 +78,7 @@ async function writeFrozen(
   try {
     return await graph.write(disk, files.pathOf(checkpoint, 'graph'));
   } finally {
-    while (!graph.thaw(THAWED_AT_ONCE)) await slices.pause();
+    await thawInSlices(graph, slices);
     index.endWriting();
     onThaw();
   }

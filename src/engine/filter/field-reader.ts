@@ -3,6 +3,7 @@
  * for is stepped over. Finds what shared/filter.ts calls the values at a path.
  */
 import { MalformedBytesError, utf8 } from '../../shared/bytes.js';
+import { WIRE, WireCursor } from '../../shared/codec/wire-cursor.js';
 import type { FilterValue } from '../../shared/filter-values.js';
 import { LIMITS } from '../../shared/limits.js';
 
@@ -36,16 +37,14 @@ const FIELDS = 10;
 const ENTRY = { name: 10, value: 18 } as const;
 const VALUE = { null: 8, number: 17, string: 26, bool: 32, struct: 42, list: 50 } as const;
 const ELEMENT = 10;
-const WIRE = { varint: 0, fixed64: 1, length: 2, fixed32: 5 } as const;
 
-const EMPTY = Buffer.alloc(0);
+const NOTHING = new WireCursor(new Uint8Array(0));
 
 /** Reads the same paths of many records. One call costs a walk over the metadata's top level. */
 export class FieldReader {
   readonly #root: PathNode;
   readonly #contents: readonly Content[];
-  #bytes: Buffer = EMPTY;
-  #at = 0;
+  #cursor = NOTHING;
 
   /** The paths are distinct. */
   constructor(paths: readonly string[]) {
@@ -59,7 +58,7 @@ export class FieldReader {
    */
   read(metadata: Uint8Array): readonly FieldContent[] {
     this.#clear();
-    this.#bytes = Buffer.from(metadata.buffer, metadata.byteOffset, metadata.byteLength);
+    this.#cursor = new WireCursor(metadata);
     try {
       this.#readStruct(0, metadata.length, this.#root, LIMITS.metadataDepthMax.value);
     } catch (error) {
@@ -80,11 +79,12 @@ export class FieldReader {
   #readStruct(start: number, end: number, node: PathNode, levelsLeft: number): void {
     if (levelsLeft === 0) throw new MalformedBytesError('metadata are too deep');
     for (const child of node.children) child.start = -1;
-    this.#at = start;
-    while (this.#at < end) {
-      const tag = this.#varint(end);
-      if (tag === FIELDS) this.#readEntry(this.#lengthEnd(end), node);
-      else this.#skip(tag, end);
+    const cursor = this.#cursor;
+    cursor.at = start;
+    while (cursor.at < end) {
+      const tag = cursor.varint(end);
+      if (tag === FIELDS) this.#readEntry(cursor.lengthEnd(end), node);
+      else cursor.skip(tag, end);
     }
     for (const child of node.children) {
       if (child.start >= 0) this.#readValue(child.start, child.end, child, levelsLeft - 1);
@@ -96,16 +96,17 @@ export class FieldReader {
     let nameEnd = end;
     let valueStart = -1;
     let valueEnd = end;
-    while (this.#at < end) {
-      const tag = this.#varint(end);
+    const cursor = this.#cursor;
+    while (cursor.at < end) {
+      const tag = cursor.varint(end);
       if (tag !== ENTRY.name && tag !== ENTRY.value) {
-        this.#skip(tag, end);
+        cursor.skip(tag, end);
         continue;
       }
-      const partEnd = this.#lengthEnd(end);
-      if (tag === ENTRY.name) [nameStart, nameEnd] = [this.#at, partEnd];
-      else [valueStart, valueEnd] = [this.#at, partEnd];
-      this.#at = partEnd;
+      const partEnd = cursor.lengthEnd(end);
+      if (tag === ENTRY.name) [nameStart, nameEnd] = [cursor.at, partEnd];
+      else [valueStart, valueEnd] = [cursor.at, partEnd];
+      cursor.at = partEnd;
     }
     if (valueStart < 0) throw new MalformedBytesError('a field has no value');
     const child = node.children.find(({ name }) => this.#isAt(name, nameStart, nameEnd));
@@ -116,8 +117,9 @@ export class FieldReader {
 
   #isAt(name: Uint8Array, start: number, end: number): boolean {
     if (name.length !== end - start) return false;
+    const { bytes } = this.#cursor;
     for (let at = 0; at < name.length; at++) {
-      if (this.#bytes[start + at] !== name[at]) return false;
+      if (bytes[start + at] !== name[at]) return false;
     }
     return true;
   }
@@ -127,21 +129,22 @@ export class FieldReader {
     let kind = 0;
     let kindStart = start;
     let kindEnd = start;
-    this.#at = start;
-    while (this.#at < end) {
-      const tag = this.#varint(end);
+    const cursor = this.#cursor;
+    cursor.at = start;
+    while (cursor.at < end) {
+      const tag = cursor.varint(end);
       if (!isKind(tag)) {
-        this.#skip(tag, end);
+        cursor.skip(tag, end);
         continue;
       }
       kind = tag;
       if ((tag & 7) === WIRE.length) {
-        kindEnd = this.#lengthEnd(end);
-        kindStart = this.#at;
-        this.#at = kindEnd;
+        kindEnd = cursor.lengthEnd(end);
+        kindStart = cursor.at;
+        cursor.at = kindEnd;
       } else {
-        kindStart = this.#at;
-        this.#skip(tag, end);
+        kindStart = cursor.at;
+        cursor.skip(tag, end);
       }
     }
     if (kind === 0) throw new MalformedBytesError('a value has no kind');
@@ -165,84 +168,29 @@ export class FieldReader {
 
   #readList(start: number, end: number, node: PathNode, levelsLeft: number): void {
     if (levelsLeft === 0) throw new MalformedBytesError('metadata are too deep');
-    let at = start;
-    while (at < end) {
-      this.#at = at;
-      const tag = this.#varint(end);
+    const cursor = this.#cursor;
+    cursor.at = start;
+    while (cursor.at < end) {
+      const tag = cursor.varint(end);
       if (tag !== ELEMENT) {
-        this.#skip(tag, end);
-        at = this.#at;
+        cursor.skip(tag, end);
         continue;
       }
-      at = this.#lengthEnd(end);
-      this.#readValue(this.#at, at, node, levelsLeft - 1);
+      const elementEnd = cursor.lengthEnd(end);
+      this.#readValue(cursor.at, elementEnd, node, levelsLeft - 1);
+      // Reading it may have gone elsewhere in it.
+      cursor.at = elementEnd;
     }
   }
 
   #scalar(kind: number, start: number, end: number): FilterValue {
-    if (kind === VALUE.number) return this.#bytes.readDoubleLE(start);
-    if (kind === VALUE.string) return this.#bytes.toString('utf8', start, end);
-    this.#at = start;
-    return this.#isNonZeroVarint(this.#bytes.length);
-  }
-
-  #skip(tag: number, end: number): void {
-    switch (tag & 7) {
-      case WIRE.varint:
-        this.#isNonZeroVarint(end);
-        return;
-      case WIRE.fixed64:
-        this.#advance(8, end);
-        return;
-      case WIRE.length:
-        this.#at = this.#lengthEnd(end);
-        return;
-      case WIRE.fixed32:
-        this.#advance(4, end);
-        return;
-      default:
-        throw new MalformedBytesError(`wire type ${tag & 7}`);
-    }
-  }
-
-  /** Reads a length and tells where what follows ends. */
-  #lengthEnd(end: number): number {
-    const length = this.#varint(end);
-    if (length > end - this.#at) throw new MalformedBytesError('a length points past the end');
-    return this.#at + length;
-  }
-
-  #advance(sizeBytes: number, end: number): void {
-    if (sizeBytes > end - this.#at) throw new MalformedBytesError('metadata end too early');
-    this.#at += sizeBytes;
-  }
-
-  /** A tag or length. */
-  #varint(end: number): number {
-    let value = 0;
-    let scale = 1;
-    for (let length = 1; length <= 5; length++) {
-      const byte = this.#byte(end);
-      value += (byte & 0x7f) * scale;
-      if (byte < 0x80) return value;
-      scale *= 0x80;
-    }
-    throw new MalformedBytesError('a varint is longer than 32 bits');
-  }
-
-  #isNonZeroVarint(end: number): boolean {
-    let bits = 0;
-    for (let length = 1; length <= 10; length++) {
-      const byte = this.#byte(end);
-      bits |= byte & 0x7f;
-      if (byte < 0x80) return bits !== 0;
-    }
-    throw new MalformedBytesError('a varint is longer than 64 bits');
-  }
-
-  #byte(end: number): number {
-    if (this.#at >= end) throw new MalformedBytesError('metadata end too early');
-    return this.#bytes[this.#at++] as number;
+    const cursor = this.#cursor;
+    const { bytes } = cursor;
+    if (kind === VALUE.string) return bytes.toString('utf8', start, end);
+    cursor.at = start;
+    return kind === VALUE.number
+      ? cursor.double(bytes.length)
+      : cursor.isNonZeroVarint(bytes.length);
   }
 }
 

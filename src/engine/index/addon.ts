@@ -26,10 +26,13 @@ let loaded: Addon | undefined;
 /** Files that the addon writes or reads, in threads that end the process when this one is gone. */
 const fileWork = new Set<Promise<unknown>>();
 
-/** Loads the addon, the first time. Throws UNSUPPORTED_PROCESSOR where it cannot run here. */
-export function loadAddon(): Addon {
+/**
+ * Loads the addon, the first time. `installed` spares a look at what is installed. Throws
+ * UNSUPPORTED_PROCESSOR where it cannot run here.
+ */
+export function loadAddon(installed?: InstalledAddon): Addon {
   if (loaded !== undefined) return loaded;
-  assertRunnable(installedAddon());
+  assertRunnable(installed ?? installedAddon());
   loaded = require('hnswlib-node') as Addon;
   return loaded;
 }

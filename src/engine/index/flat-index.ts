@@ -9,7 +9,6 @@ import { assertSameIndex, assertSize, assertWhole, readSavedFile, syncFile } fro
 import {
   assertCounts,
   assertLabel,
-  assertRoom,
   assertVector,
   type SavedIndex,
   type VectorHits,
@@ -86,15 +85,6 @@ export class FlatIndex implements VectorIndex {
     }
     const hits = nearest.drain();
     return { labels: hits.map((hit) => hit.label), distances: hits.map((hit) => hit.distance) };
-  }
-
-  vectorAt(label: number, into: Float32Array): boolean {
-    assertRoom(into, this);
-    this.#use.assertReadable();
-    const vector = this.#vectors.get(label);
-    assert(vector !== undefined, `there is no point ${label}`);
-    into.set(vector);
-    return true;
   }
 
   canSave(): boolean {

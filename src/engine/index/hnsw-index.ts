@@ -7,7 +7,7 @@
 import { assert, defined, unreachable } from '../../shared/assert.js';
 import { MalformedBytesError } from '../../shared/bytes.js';
 import type { Disk } from '../../shared/environment.js';
-import { FlotillaError } from '../../shared/errors.js';
+import { FlotillaError, messageOf } from '../../shared/errors.js';
 import { LIMITS } from '../../shared/limits.js';
 import type { Metric } from '../../shared/types.js';
 import { type HierarchicalNSW, loadAddon, type SearchResult, trackFileWork } from './addon.js';
@@ -19,14 +19,12 @@ import {
   assertSize,
   assertWhole,
   type IndexContents,
-  messageOf,
   readSavedFile,
   SavedFileReader,
 } from './saved-file.js';
 import {
   assertCounts,
   assertLabel,
-  assertRoom,
   assertVector,
   type SavedIndex,
   type VectorHits,
@@ -132,17 +130,6 @@ export class HnswIndex implements VectorIndex {
         ? this.#graph.searchKnn(query, wanted)
         : this.#searchFiltered(query, wanted, accept);
     return { labels: found.neighbors, distances: this.#ownDistances(found.distances) };
-  }
-
-  vectorAt(label: number, into: Float32Array): boolean {
-    assertLabel(label);
-    assertRoom(into, this);
-    this.#assertReadable();
-    // As with `remove`, the addon's own error for a label without a point is safe.
-    into.set(this.#graph.getPoint(label));
-    if (this.metric !== 'dot') return true;
-    for (let at = 0; at < into.length; at++) into[at] = (into[at] as number) / DOT_SCALE;
-    return true;
   }
 
   canSave(disk: Disk): boolean {

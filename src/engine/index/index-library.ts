@@ -1,6 +1,6 @@
 /** The index library as operators see it: what it was compiled for, and how fast it is here. */
 import type { Clock } from '../../shared/environment.js';
-import { type Addon, assertRunnable, installedAddon, loadAddon } from './addon.js';
+import { type Addon, installedAddon, loadAddon } from './addon.js';
 import type { InstructionSet } from './addon-build.js';
 import { bestInstructionSet } from './processor.js';
 
@@ -22,13 +22,12 @@ const SEARCHES_PER_ROUND = 4;
 /** Loads the library and measures it, for some milliseconds. Throws UNSUPPORTED_PROCESSOR. */
 export function describeIndexLibrary(clock: Clock): IndexLibrary {
   const installed = installedAddon();
-  assertRunnable(installed);
   const { build, processor } = installed;
   return {
     built: build.instructionSet,
     machine: bestInstructionSet(processor),
     compiler: build.compiler,
-    distancesPerSecond: measureDistances(loadAddon(), clock),
+    distancesPerSecond: measureDistances(loadAddon(installed), clock),
   };
 }
 

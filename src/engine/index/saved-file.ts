@@ -3,7 +3,7 @@ import { InvariantError } from '../../shared/assert.js';
 import { MalformedBytesError } from '../../shared/bytes.js';
 import { crc32c } from '../../shared/crc32c.js';
 import type { Disk, DiskFile } from '../../shared/environment.js';
-import { FlotillaError } from '../../shared/errors.js';
+import { FlotillaError, messageOf } from '../../shared/errors.js';
 import type { SavedIndex, VectorIndexOptions } from './vector-index.js';
 
 /** Read and checked in one turn of the thread: well below a millisecond. */
@@ -149,8 +149,4 @@ export function assertSize(reader: SavedFileReader, saved: SavedIndex): void {
 function descriptionOf(kind: string, options: VectorIndexOptions): string {
   const { dimension, metric, m, efConstruction } = options;
   return `${kind}, ${dimension} floats, ${metric}, m ${m}, efConstruction ${efConstruction}`;
-}
-
-export function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

@@ -52,12 +52,6 @@ export interface VectorIndex {
     ef: number,
     accept?: (label: number) => boolean,
   ): VectorHits;
-  /**
-   * Copies the point's vector, which must be there and not removed. Where this kind of index keeps
-   * no exact copy it answers false and `into` means nothing. Under `cosine` only the direction is
-   * kept: the length may be 1.
-   */
-  vectorAt(label: number, into: Float32Array): boolean;
   /** Whether `write` and `load` work on this disk: native code needs files that are real. */
   canSave(disk: Disk): boolean;
   /**
@@ -113,14 +107,6 @@ export function assertVector(
 ): void {
   const fault = vectorFault(vector, options.dimension, options.metric);
   assert(fault === undefined, () => `unchecked vector: ${fault?.message}`);
-}
-
-/** Throws unless a vector of the index fits into the array. */
-export function assertRoom(
-  into: Float32Array,
-  { dimension }: { readonly dimension: number },
-): void {
-  assert(into.length === dimension, `room for ${into.length} of ${dimension} floats`);
 }
 
 /** Throws unless the number can be a label. */

@@ -37,6 +37,16 @@ export function noRow(): Candidates {
   return { estimate: exactly(0), cost: 0, rows: () => new RowSet(), has: () => false };
 }
 
+/** The rows of a set that is there already. */
+export function listed(rows: RowSet): Candidates {
+  return {
+    estimate: exactly(rows.size),
+    cost: 0,
+    rows: () => rows,
+    has: (row) => rows.has(row),
+  };
+}
+
 /** The live rows that are not among `part`. */
 export function otherThan(part: Candidates, live: RowSet): Candidates {
   const { min, expected, max } = part.estimate;

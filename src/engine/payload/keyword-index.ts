@@ -2,7 +2,7 @@
 import { unreachable } from '../../shared/assert.js';
 import type { FilterValue } from '../../shared/filter-values.js';
 import type { Row } from '../rows.js';
-import { type Candidates, exactly, noRow, once, rowsOfValues } from './candidates.js';
+import { type Candidates, listed, noRow, once, rowsOfValues } from './candidates.js';
 import {
   distinct,
   type FieldIndex,
@@ -112,15 +112,7 @@ export class KeywordIndex implements FieldIndex {
   #among(postings: readonly Posting[]): Candidates {
     const [only, ...others] = postings;
     if (only === undefined) return noRow();
-    if (others.length === 0) {
-      const { rows } = only;
-      return {
-        estimate: exactly(rows.size),
-        cost: 0,
-        rows: () => rows,
-        has: (row) => rows.has(row),
-      };
-    }
+    if (others.length === 0) return listed(only.rows);
     const wanted = once(() => new Set(postings));
     return this.#candidates({
       total: postings.reduce((sum, { rows }) => sum + rows.size, 0),

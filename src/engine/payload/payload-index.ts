@@ -1,24 +1,16 @@
 /**
- * The declared metadata fields of a collection, and the tenants, by row: which records match a
- * filter without reading any. Derived data: made anew from the records at each open.
+ * The declared metadata fields of a collection, the tenants and the shard keys, by row: which
+ * records match without reading any. Derived data: made anew from the records at each open.
  */
 import { defined, unreachable } from '../../shared/assert.js';
-import type { Comparison, Filter, Membership } from '../../shared/filter.js';
+import { type Comparison, type Filter, isOpposite, type Membership } from '../../shared/filter.js';
 import { comparisonKey, type FilterValue } from '../../shared/filter-values.js';
 import type { FieldType, IndexedField } from '../../shared/types.js';
 import type { TenantCount } from '../engine.js';
 import { pathsOf } from '../filter/compiled-filter.js';
 import { FieldReader } from '../filter/field-reader.js';
 import type { Row } from '../rows.js';
-import {
-  allOf,
-  anyOf,
-  type Candidates,
-  everyRow,
-  exactly,
-  noRow,
-  otherThan,
-} from './candidates.js';
+import { allOf, anyOf, type Candidates, everyRow, listed, noRow, otherThan } from './candidates.js';
 import {
   type Bound,
   type FieldIndex,
@@ -59,17 +51,14 @@ export class PayloadIndex {
   readonly #fields: ReadonlyMap<string, DeclaredField>;
   readonly #reader: FieldReader;
   readonly #tenants = new KeywordIndex();
+  /** Empty where records are not routed by shard key. */
+  readonly #shardKeys = new KeywordIndex();
   readonly #live = new RowSet();
   #changes = 0;
 
   constructor(fields: readonly IndexedField[]) {
     this.#fields = new Map(fields.map(({ path, type }) => [path, declaredField(type)]));
     this.#reader = new FieldReader([...this.#fields.keys()]);
-  }
-
-  /** Rows of all records. To be left as they are. */
-  get live(): RowSet {
-    return this.#live;
   }
 
   /** Grows with every change: what was resolved at the same number still holds. */
@@ -103,16 +92,17 @@ export class PayloadIndex {
     const fields = [...this.#fields.values()];
     return fields.reduce(
       (sum, { present, values }) => sum + present.memoryBytes + values.memoryBytes,
-      this.#live.memoryBytes + this.#tenants.memoryBytes,
+      this.#live.memoryBytes + this.#tenants.memoryBytes + this.#shardKeys.memoryBytes,
     );
   }
 
   /** Notes a record, in place of the one that the row had. */
-  put(row: Row, tenant: string, metadata: Uint8Array): void {
+  put(row: Row, tenant: string, metadata: Uint8Array, shardKey?: string): void {
     this.remove(row);
     this.#changes++;
     this.#live.add(row);
     this.#tenants.add(row, [tenant]);
+    if (shardKey !== undefined) this.#shardKeys.add(row, [shardKey]);
     if (this.#fields.size === 0) return;
     const contents = this.#reader.read(metadata);
     let at = 0;
@@ -129,18 +119,20 @@ export class PayloadIndex {
     if (!this.#live.delete(row)) return;
     this.#changes++;
     this.#tenants.remove(row);
+    this.#shardKeys.remove(row);
     for (const { present, values } of this.#fields.values()) {
       if (present.delete(row)) values.remove(row);
     }
   }
 
-  /** The rows that the filter and the tenant select. Holds until `changes` grows. */
-  resolve(filter: Filter | undefined, tenant?: string): Resolution {
-    const possible = this.#selected(filter, tenant, 'all');
+  /** The rows that filter, tenant and shard keys select. Holds until `changes` grows. */
+  resolve(filter: Filter | undefined, tenant?: string, shardKeys?: readonly string[]): Resolution {
+    const owners = this.#ownedBy(tenant, shardKeys);
+    const possible = this.#selected(filter, owners, 'all');
     if (filter === undefined || this.fieldsOf(filter).scanned.length === 0) {
       return { possible, certain: possible, isExact: true };
     }
-    return { possible, certain: this.#selected(filter, tenant, 'none'), isExact: false };
+    return { possible, certain: this.#selected(filter, owners, 'none'), isExact: false };
   }
 
   /** The paths of a filter that are declared, and those that are not. */
@@ -152,14 +144,25 @@ export class PayloadIndex {
     };
   }
 
+  #ownedBy(
+    tenant: string | undefined,
+    shardKeys: readonly string[] | undefined,
+  ): readonly Candidates[] {
+    const owners: Candidates[] = [];
+    if (tenant !== undefined) owners.push(this.#tenants.find({ kind: 'among', keys: [tenant] }));
+    if (shardKeys !== undefined) {
+      owners.push(this.#shardKeys.find({ kind: 'among', keys: shardKeys }));
+    }
+    return owners;
+  }
+
   #selected(
     filter: Filter | undefined,
-    tenant: string | undefined,
+    owners: readonly Candidates[],
     unknown: Assumption,
   ): Candidates {
     const parts = filter === undefined ? [] : [this.#find(filter, false, unknown)];
-    if (tenant !== undefined) parts.push(this.#tenants.find({ kind: 'among', keys: [tenant] }));
-    return allOf(parts, this.#live);
+    return allOf([...parts, ...owners], this.#live);
   }
 
   /**
@@ -246,20 +249,6 @@ function fieldIndex(type: FieldType): FieldIndex {
     default:
       return unreachable(type);
   }
-}
-
-function listed(rows: RowSet): Candidates {
-  return {
-    estimate: exactly(rows.size),
-    cost: 0,
-    rows: () => rows,
-    has: (row) => rows.has(row),
-  };
-}
-
-/** Whether the condition is the opposite of the test on values that it names. */
-function isOpposite(condition: Comparison | Membership): boolean {
-  return condition.kind === 'nin' || (condition.kind === 'compare' && condition.operator === 'ne');
 }
 
 function valueTest(condition: Comparison | Membership, type: FieldType): ValueTest {

@@ -112,15 +112,6 @@ export class RowSet {
     return this.#recount();
   }
 
-  /** Adds the rows that `other` has. */
-  unite(other: RowSet): this {
-    if (other.#list !== undefined) return this.addAll(other.#list);
-    const added = this.#list ?? [];
-    this.#list = undefined;
-    this.#uniteWords(other.#words);
-    return this.#recount().addAll(added);
-  }
-
   /** Drops the rows that `other` has. */
   subtract(other: RowSet): this {
     if (this.#list !== undefined) {

@@ -61,6 +61,7 @@ export class PlannedSearch {
   #matches: number | undefined = 0;
   #visited = 0;
   #compared = 0;
+  #choice: { readonly plan: Plan; readonly input: PlanInput } | undefined;
 
   constructor(collection: Collection, query: NearQuery, selector: RowSelector, means: SearchMeans) {
     this.#collection = collection;
@@ -88,7 +89,7 @@ export class PlannedSearch {
     const { possible, isExact } = this.#matcher.resolution;
     if (!isExact) return undefined;
     const { index } = this.#collection;
-    const { plan, input } = this.#choosePlan();
+    const { plan, input } = this.#chosen;
     switch (plan.kind) {
       case 'graph':
         return index.searchNearNow(this.#query);
@@ -105,9 +106,9 @@ export class PlannedSearch {
     }
   }
 
-  /** Finds the nearest matches, in `hitOrder`. */
+  /** Finds the nearest matches, in `hitOrder`; by the plan that `runNow` chose, where it did. */
   async run<T>(take: Take<T>): Promise<T> {
-    const { plan, input } = this.#choosePlan();
+    const { plan, input } = this.#chosen;
     switch (plan.kind) {
       case 'graph':
         return this.#searchGraph(take);
@@ -121,6 +122,12 @@ export class PlannedSearch {
       default:
         return unreachable(plan);
     }
+  }
+
+  /** Chosen once: to estimate how many match may cost half as much as a search. */
+  get #chosen(): { readonly plan: Plan; readonly input: PlanInput } {
+    this.#choice ??= this.#choosePlan();
+    return this.#choice;
   }
 
   #choosePlan(): { readonly plan: Plan; readonly input: PlanInput } {

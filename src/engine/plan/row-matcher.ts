@@ -11,10 +11,11 @@ import type { Row } from '../rows.js';
 /** Decisions that are remembered, about: a MiB or two. */
 const DECISIONS_MAX = 16_384;
 
-/** Which records are selected: both conditions hold, where they are there. */
+/** Which records are selected: all conditions hold, where they are there. */
 export interface RowSelector {
   readonly filter?: Filter;
   readonly tenant?: string;
+  readonly shardKeys?: readonly string[];
 }
 
 /** What the metadata of a row said, and of which version of it. */
@@ -43,7 +44,7 @@ export class RowMatcher {
     this.#collection = collection;
     this.#records = records;
     this.#selector = selector;
-    this.#resolution = payload.resolve(selector.filter, selector.tenant);
+    this.#resolution = payload.resolve(selector.filter, selector.tenant, selector.shardKeys);
     this.#changes = payload.changes;
   }
 
@@ -51,7 +52,8 @@ export class RowMatcher {
   get resolution(): Resolution {
     const { payload } = this.#collection;
     if (payload.changes !== this.#changes) {
-      this.#resolution = payload.resolve(this.#selector.filter, this.#selector.tenant);
+      const { filter, tenant, shardKeys } = this.#selector;
+      this.#resolution = payload.resolve(filter, tenant, shardKeys);
       this.#changes = payload.changes;
     }
     return this.#resolution;

@@ -4,10 +4,9 @@ import type { ErrorBody, Version, WriteCondition } from '../../shared/types.js';
 
 /** Why a record with this version, or none, does not meet the condition. */
 export function conditionFault(
-  condition: WriteCondition | undefined,
+  condition: WriteCondition,
   current: Version | undefined,
 ): ErrorBody | undefined {
-  if (condition === undefined) return undefined;
   switch (condition.kind) {
     case 'absent':
       return current === undefined ? undefined : recordExists(current);

@@ -2,7 +2,8 @@
  * Reads all that is stored at one moment, and compares the records with the hashes that the store
  * keeps of them. In slices; a hash a record.
  */
-import type { CollectionContent, ContentFault, SlotContent } from '../engine.js';
+import { NO_HASH, sameContent } from '../../shared/content-hash.js';
+import type { ContentFault, SlotContent } from '../engine.js';
 import type { PinnedStore } from '../pinned-store.js';
 import { openRecordValue } from '../record-value.js';
 import { openValue } from '../sealed-value.js';
@@ -42,10 +43,10 @@ export async function deepCheck(store: PinnedStore, slices: Slices): Promise<Con
       }
     }
   }
-  const contents = [...found].map(([collectionId, sums]) => {
-    return { collectionId, slots: sums.contents() };
-  });
-  return faultsBetween(kept, contents.flatMap(slotsOf));
+  const stored = [...found].flatMap(([collectionId, sums]) =>
+    sums.contents().map((content) => ({ collectionId, content })),
+  );
+  return faultsBetween(kept, stored);
 }
 
 function sumsOf(found: Map<number, SlotSums>, collectionId: number): SlotSums {
@@ -54,10 +55,6 @@ function sumsOf(found: Map<number, SlotSums>, collectionId: number): SlotSums {
   const sums = new SlotSums();
   found.set(collectionId, sums);
   return sums;
-}
-
-function slotsOf({ collectionId, slots }: CollectionContent): CollectionSlot[] {
-  return slots.map((content) => ({ collectionId, content }));
 }
 
 /** By collection and slot. */
@@ -71,15 +68,13 @@ function faultsBetween(
   const all = new Map([...keptByKey, ...foundByKey]);
   const faults: ContentFault[] = [];
   for (const [key, { collectionId, content }] of all) {
-    const nothing: SlotContent = { slot: content.slot, records: 0, hash: '0'.repeat(32) };
+    const nothing: SlotContent = { slot: content.slot, records: 0, hash: NO_HASH };
     const fault = {
       collectionId,
       kept: keptByKey.get(key)?.content ?? nothing,
       found: foundByKey.get(key)?.content ?? nothing,
     };
-    const isSame =
-      fault.kept.hash === fault.found.hash && fault.kept.records === fault.found.records;
-    if (!isSame) faults.push(fault);
+    if (!sameContent(fault.kept, fault.found)) faults.push(fault);
   }
   return faults.sort((a, b) => a.collectionId - b.collectionId || a.kept.slot - b.kept.slot);
 }

@@ -15,17 +15,8 @@ export class ExpiryQueue {
   readonly #heap: Expiry[] = [];
   #places: RowColumn | undefined;
 
-  get size(): number {
-    return this.#heap.length;
-  }
-
   get memoryBytes(): number {
     return 20 * this.#heap.length + (this.#places?.memoryBytes ?? 0);
-  }
-
-  /** When the row expires; `undefined` for never. */
-  get(row: Row): number | undefined {
-    return this.#heap[this.#places?.get(row) ?? NONE]?.expiresAtMs;
   }
 
   /** Sets when the row expires; `undefined` for never. */

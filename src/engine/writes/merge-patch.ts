@@ -2,6 +2,7 @@
 import {
   decodeStruct,
   encodeStruct,
+  isObject,
   type JsonObject,
   type JsonValue,
 } from '../../shared/codec/struct.js';
@@ -44,10 +45,6 @@ function mergeObjects(target: JsonObject, patch: JsonObject): JsonObject {
 
 function mergeInto(target: JsonValue | undefined, patch: JsonObject): JsonObject {
   return mergeObjects(isObject(target) ? target : {}, patch);
-}
-
-function isObject(value: JsonValue | undefined): value is JsonObject {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 function tooLarge(sizeBytes: number): ErrorBody {

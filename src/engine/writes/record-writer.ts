@@ -10,6 +10,7 @@ import type {
   WriteOperation,
 } from '../../shared/codec/command.js';
 import { versionMs } from '../../shared/hlc.js';
+import { shardKeyOf } from '../../shared/stored-id.js';
 import type { ErrorBody, Version, WriteOutcome } from '../../shared/types.js';
 import type { Collection } from '../collection.js';
 import type { RecordKey } from '../engine.js';
@@ -37,7 +38,8 @@ export class RecordWriter {
   /** Does what the operation says, or tells why it must not. `version` is its entry's. */
   apply(operation: WriteOperation, version: Version): WriteOutcome {
     const name = recordName(operation);
-    const fault = conditionFault(operation.condition, this.#versionOf(name));
+    const { condition } = operation;
+    const fault = condition && conditionFault(condition, this.#versionOf(name));
     if (fault !== undefined) return { kind: 'not-applied', error: fault };
     switch (operation.kind) {
       case 'upsert':
@@ -66,7 +68,7 @@ export class RecordWriter {
     const expiresAtMs = expiryOf(version, ttlMs);
     const value = { version, values, metadata, ...(expiresAtMs !== undefined && { expiresAtMs }) };
     const { row, existed } = index.put(name, version, vector);
-    payload.put(row, tenant, metadata);
+    payload.put(row, tenant, metadata, shardKeyOf(config, operation.id));
     contents.put(row, operation, value, existed);
     expiries.set(row, expiresAtMs);
     this.#batch.putRecord(collectionId, name, value);
@@ -75,14 +77,14 @@ export class RecordWriter {
 
   /** Reads the record; its vector, and when it expires, stay as they are (W2). */
   #patch(operation: PatchOperation, name: RecordName, version: Version): WriteOutcome {
-    const { collectionId, index, payload, contents } = this.#collection;
+    const { collectionId, config, index, payload, contents } = this.#collection;
     if (!index.has(name)) return notApplied(recordMissing());
     const stored = defined(this.#read(collectionId, name), `stored record of ${name}`);
     const metadata = mergedMetadata(stored.metadata, operation.metadata);
     if (!(metadata instanceof Uint8Array)) return notApplied(metadata);
     const value = { ...stored, version, metadata };
     const row = index.touch(name, version);
-    payload.put(row, operation.tenant, metadata);
+    payload.put(row, operation.tenant, metadata, shardKeyOf(config, operation.id));
     contents.put(row, operation, value, true);
     this.#batch.putRecord(collectionId, name, value);
     return { kind: 'applied', version, existed: true };

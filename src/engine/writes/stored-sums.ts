@@ -4,6 +4,7 @@
  * all of them anyway: damage that no checksum sees is found there (W5, P-8).
  */
 import type { ByteReader } from '../../shared/bytes.js';
+import { sameContent } from '../../shared/content-hash.js';
 import { FlotillaError } from '../../shared/errors.js';
 import type { PointStore } from '../point-store.js';
 import { openValue, sealValue } from '../sealed-value.js';
@@ -103,7 +104,7 @@ function compareSum(
   const loaded = contents?.sums.get(slot);
   const kept = slotContent(slot, stored);
   const found = loaded && slotContent(slot, loaded);
-  if (found?.records === kept.records && found.hash === kept.hash) return;
+  if (found !== undefined && sameContent(found, kept)) return;
   throw damaged(
     `slot ${slot} of collection ${collectionId} should hold ${kept.records} records with the ` +
       `hash ${kept.hash}, and holds ${found?.records ?? 0} with ${found?.hash ?? 'none'}`,

@@ -161,7 +161,8 @@ describe('the point store in format 1 (F-15)', () => {
 describe('sessions in format 1 (F-15)', () => {
   it('have a client', () => {
     const key = sessionClientKey('client-a');
-    const client = { stampMs: 1_700_000_000_000, lastUsedIndex: 70_000, lowestKnown: 300 };
+    const used = { stampMs: 1_700_000_000_000, lastUsedIndex: 70_000, lowestKnown: 300 };
+    const client = { ...used, reach: 0 };
     golden.isWritten('key of a client', key);
     golden.holds('value of a client', client, {
       encode: (value) => sealValue(key, (body) => writeClient(body, value)),
@@ -183,6 +184,35 @@ describe('sessions in format 1 (F-15)', () => {
     ];
     golden.isWritten('key of outcomes', key);
     golden.holds('value of outcomes', outcomes, {
+      encode: (value) => sealValue(key, (body) => body.raw(encodeOutcomes(version, value))),
+      decode: (bytes) => openValue(key, bytes, decodeOutcomes),
+    });
+  });
+
+  it('have a client that other shards may have served', () => {
+    const key = sessionClientKey('client-a');
+    const used = { stampMs: 1_700_000_000_000, lastUsedIndex: 70_000, lowestKnown: 300 };
+    golden.holds(
+      'value of a client that moved',
+      { ...used, reach: 301 },
+      {
+        encode: (value) => sealValue(key, (body) => writeClient(body, value)),
+        decode: (bytes) => openValue(key, bytes, readClient),
+      },
+    );
+  });
+
+  it('have outcomes of tenants, each by whose they are', () => {
+    const { version } = RECORD;
+    const key = sessionOutcomesKey('client-a', 300, 70_000);
+    const outcome = { kind: 'applied', version, existed: false } as const;
+    const owner = { collectionId: 300, tenant: 'ä' };
+    const outcomes: RecordedOutcome[] = [
+      { ordinal: 0, slot: 5, outcome },
+      { ordinal: 1, slot: 5, outcome, owner },
+      { ordinal: 2, slot: 5, outcome, owner },
+    ];
+    golden.holds('value of outcomes of tenants', outcomes, {
       encode: (value) => sealValue(key, (body) => body.raw(encodeOutcomes(version, value))),
       decode: (bytes) => openValue(key, bytes, decodeOutcomes),
     });

@@ -14,7 +14,7 @@ import { defined } from '../../../src/shared/assert.js';
 import type { Disk } from '../../../src/shared/environment.js';
 import { MemoryDisk } from '../../../src/shared/memory-disk.js';
 import { FaultyDisk } from './faulty-disk.js';
-import { engineEnvironment, levelHarness, memoryHarness } from './harness.js';
+import { COSTS, engineEnvironment, levelHarness, memoryHarness, openShard } from './harness.js';
 import { type EngineHarness, GENESIS, query, SCOPE, ShardDriver, upsert } from './shard-driver.js';
 
 const directories: string[] = [];
@@ -32,9 +32,7 @@ afterEach(async () => {
 /** A snapshot of three records, at index 2. */
 async function snapshotBytes(): Promise<Uint8Array> {
   const harness = await memoryHarness();
-  const shard = new ShardDriver(harness);
-  await shard.open();
-  await shard.createCollection();
+  const shard = await openShard({}, harness);
   await shard.write(['a', 'b', 'c'].map((id, at) => upsert(id, [at, 0])));
   await shard.engine.writeSnapshot(harness.snapshotPath('one'));
   return defined(await harness.disk.readFile(harness.snapshotPath('one')), 'snapshot');
@@ -53,6 +51,7 @@ function boot(real: Disk, root: string, onDeath: () => void): Machine {
     environment: engineEnvironment(disk),
     path: `${root}/points`,
     genesis: GENESIS,
+    costs: COSTS,
     createIndex: (options) => new FlatIndex(options),
   });
   const harness: EngineHarness = {

@@ -4,13 +4,16 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { type EngineThread, ThreadEngine } from '../../../src/engine/engine-client.js';
+import { FlatIndex } from '../../../src/engine/index/flat-index.js';
 import type { VectorIndexFactory } from '../../../src/engine/index/vector-index.js';
+import { calibrate } from '../../../src/engine/plan/cost-model.js';
 import { type EngineEnvironment, ShardEngine } from '../../../src/engine/shard-engine.js';
 import type { EngineThreadData } from '../../../src/engine/thread-protocol.js';
 import { RealDisk } from '../../../src/node/real-disk.js';
 import type { Clock, Disk, Scheduler } from '../../../src/shared/environment.js';
 import { MemoryDisk } from '../../../src/shared/memory-disk.js';
-import { type EngineHarness, GENESIS } from './shard-driver.js';
+import type { CollectionConfig } from '../../../src/shared/types.js';
+import { type EngineHarness, GENESIS, ShardDriver } from './shard-driver.js';
 
 /** Each look at it costs a millisecond, so that work pauses often and always at the same places. */
 function steppingClock(): Clock {
@@ -34,6 +37,9 @@ export function engineEnvironment(disk: Disk): EngineEnvironment {
   return { clock: steppingClock(), scheduler, disk };
 }
 
+/** What every engine of this environment would measure. */
+export const COSTS = calibrate(steppingClock(), (options) => new FlatIndex(options));
+
 export interface MemoryHarness extends EngineHarness {
   readonly disk: MemoryDisk;
   readonly path: string;
@@ -56,12 +62,24 @@ export async function memoryHarness(createIndex?: VectorIndexFactory): Promise<M
         environment: engineEnvironment(disk),
         path,
         genesis: GENESIS,
+        costs: COSTS,
         ...options,
         ...(createIndex !== undefined && { createIndex }),
       }),
     crash: async (keepBatches) => disk.crash(keepBatches),
     cleanup: async () => undefined,
   };
+}
+
+/** A shard with an empty collection, in memory unless it is told where. */
+export async function openShard(
+  config: Partial<CollectionConfig> = {},
+  harness?: EngineHarness,
+): Promise<ShardDriver> {
+  const shard = new ShardDriver(harness ?? (await memoryHarness()));
+  await shard.open();
+  await shard.createCollection(config);
+  return shard;
 }
 
 /** In this thread, on LevelDB. */
@@ -73,7 +91,8 @@ export async function levelHarness(): Promise<EngineHarness> {
   return {
     disk,
     snapshotPath: (name) => join(directory, name),
-    create: (options) => new ShardEngine({ environment, path, genesis: GENESIS, ...options }),
+    create: (options) =>
+      new ShardEngine({ environment, path, genesis: GENESIS, costs: COSTS, ...options }),
     cleanup: () => rm(directory, { recursive: true }),
   };
 }

@@ -80,9 +80,7 @@ const CASES = {
     }
     for (const label of [-1, 2 ** 32, 1_000, 0, '7', undefined]) {
       attempt(`remove label ${label}`, () => index.remove(label));
-      attempt(`vector at ${label}`, () => index.vectorAt(label, new Float32Array(8)));
     }
-    attempt('vector into a small array', () => index.vectorAt(1, new Float32Array(7)));
     for (const k of [0, -1, 2 ** 33 + 0.5, Number.NaN, '1']) {
       attempt(`search k ${k}`, () => index.search(good, k, 10));
       attempt(`search ef ${k}`, () => index.search(good, 1, k === 0 ? -2 : k));
@@ -111,7 +109,6 @@ const CASES = {
       adds: () => index.add(1_000, query),
       removes: () => index.remove(1),
       searches: () => index.search(query, 1, 10),
-      reads: () => index.vectorAt(1, new Float32Array(8)),
       disposes: () => index.dispose(),
     };
     for (const [name, filter] of Object.entries(filters)) {

@@ -54,7 +54,6 @@ describe('the HNSW index in a process of its own', () => {
       'a filter that adds': 'InvariantError',
       'a filter that removes': 'InvariantError',
       'a filter that searches': 'InvariantError',
-      'a filter that reads': 'InvariantError',
       'a filter that disposes': 'InvariantError',
     });
   });

@@ -5,11 +5,10 @@ import type { Selection } from '../../../src/engine/engine.js';
 import { defined } from '../../../src/shared/assert.js';
 import { encodeFilter } from '../../../src/shared/codec/filter-bytes.js';
 import type { JsonObject } from '../../../src/shared/codec/struct.js';
-import type { ScrollPosition } from '../../../src/shared/scroll-position.js';
 import { loadRealData } from '../../support/mnist.js';
 import { squaredDistance } from '../../support/vectors.js';
-import { memoryHarness } from './harness.js';
-import { query, SCOPE, ShardDriver, upsert } from './shard-driver.js';
+import { openShard } from './harness.js';
+import { query, SCOPE, type ShardDriver, upsert } from './shard-driver.js';
 
 const K = 10;
 const RECALL_MIN = 0.99;
@@ -91,12 +90,12 @@ const CASES: Case[] = [
   },
 ];
 
-function nearest(vector: Float32Array, matching: readonly Image[]): string[] {
-  return matching
-    .map((image) => ({ id: `${image.row}`, distance: squaredDistance(image.vector, vector) }))
+/** All images, nearest first. */
+function byDistance(vector: Float32Array): Image[] {
+  return images
+    .map((image) => ({ image, distance: squaredDistance(image.vector, vector) }))
     .sort((a, b) => a.distance - b.distance)
-    .slice(0, K)
-    .map(({ id }) => id);
+    .map(({ image }) => image);
 }
 
 function recallOf(found: readonly string[][], expected: readonly string[][]): number {
@@ -106,9 +105,7 @@ function recallOf(found: readonly string[][], expected: readonly string[][]): nu
 }
 
 async function filled(): Promise<ShardDriver> {
-  const shard = new ShardDriver(await memoryHarness());
-  await shard.open();
-  await shard.createCollection({
+  const shard = await openShard({
     dimension: defined(images[0], 'an image').vector.length,
     efConstruction: 100,
     indexedFields: [
@@ -129,25 +126,22 @@ async function filled(): Promise<ShardDriver> {
   return shard;
 }
 
-async function scrolledIds({ engine }: ShardDriver, selection: Selection): Promise<string[]> {
+async function scrolledIds(shard: ShardDriver, selection: Selection): Promise<string[]> {
   const ids: string[] = [];
   const page = { ...selection, limit: 1_000, includeValues: false, includeMetadata: false };
-  let after: ScrollPosition | undefined;
-  do {
-    const { records, next } = await engine.scroll(SCOPE, {
-      ...page,
-      ...(after !== undefined && { after }),
-    });
-    ids.push(...records.map(({ id }) => id));
-    after = next;
-  } while (after !== undefined);
+  for await (const { records } of shard.scrollPages(page)) ids.push(...records.map(({ id }) => id));
   return ids;
 }
 
 describe.skipIf(data === undefined)('10,000 images (skipped where mnist10k is absent)', () => {
   let shard: ShardDriver;
+  /** Queries, and what every case selects from. */
+  let asked: { readonly vector: Float32Array; readonly neighbours: readonly Image[] }[];
   beforeAll(async () => {
     shard = await filled();
+    asked = defined(data, 'mnist10k')
+      .queries.slice(0, QUERIES)
+      .map((vector) => ({ vector, neighbours: byDistance(vector) }));
     return () => shard.engine.close();
   }, 240_000);
 
@@ -165,10 +159,11 @@ describe.skipIf(data === undefined)('10,000 images (skipped where mnist10k is ab
     const selection: Selection = { filter: encodeFilter(one.json) };
     const found: string[][] = [];
     const expected: string[][] = [];
-    for (const vector of defined(data, 'mnist10k').queries.slice(0, QUERIES)) {
+    for (const { vector, neighbours } of asked) {
       const hits = await shard.search(query(vector, K, selection));
       found.push(hits.map(({ id }) => id));
-      expected.push(nearest(vector, matching));
+      const nearest = neighbours.filter(one.isMatch).slice(0, K);
+      expected.push(nearest.map(({ row }) => `${row}`));
     }
     expect(found.flat().filter((id) => !rows.has(id))).toEqual([]);
     expect(found.map((ids) => ids.length)).toEqual(expected.map((ids) => ids.length));

@@ -7,15 +7,9 @@ import { FlatIndex } from '../../../src/engine/index/flat-index.js';
 import { HnswIndex } from '../../../src/engine/index/hnsw-index.js';
 import type { VectorIndexFactory } from '../../../src/engine/index/vector-index.js';
 import { memoryHarness } from './harness.js';
-import { ShardRun } from './model/shard-run.js';
-import { type Change, type Step, steps } from './model/shard-steps.js';
+import { deathsInRandomRuns, mortalSettings, operationsOf } from './model/mortal-runs.js';
+import type { Change, Step } from './model/shard-steps.js';
 import { SCOPE, ShardDriver, slotOf, upsert } from './shard-driver.js';
-
-const settings = fc.record({
-  exactCopy: fc.boolean(),
-  // So few that entries wait for room, or many.
-  headFloatsMax: fc.constantFrom(4, 24, 4_096),
-});
 
 /** A step of all kinds that write to the disk, in an order in which each has something to do. */
 const STORY: readonly Step[] = [
@@ -48,26 +42,13 @@ describe('a shard against a naive model', () => {
     ['HNSW', (options) => new HnswIndex(options)],
     ['the exact index', (options) => new FlatIndex(options)],
   ])('holds what its log says over %s, wherever it dies (S-43)', async (_name, createIndex) => {
-    let deaths = 0;
-    await fc.assert(
-      fc.asyncProperty(steps, settings, async (all, chosen) => {
-        const run = new ShardRun({ ...chosen, createIndex });
-        await run.run(all);
-        deaths += run.deaths;
-      }),
-      { numRuns: 40 },
-    );
-    expect(deaths).toBeGreaterThan(5);
+    const settings = fc.record({ ...mortalSettings, createIndex: fc.constant(createIndex) });
+    expect(await deathsInRandomRuns(settings)).toBeGreaterThan(5);
   });
 
   it('holds what its log says, whichever operation of a story it dies in (S-43)', async () => {
-    for (let steps = 0; ; steps++) {
-      const run = new ShardRun({ createIndex: (options) => new FlatIndex(options) });
-      await run.run([{ kind: 'doom', steps, again: [] }, ...STORY]);
-      if (run.deaths > 0) continue;
-      expect(steps).toBeGreaterThan(20);
-      return;
-    }
+    const createIndex: VectorIndexFactory = (options) => new FlatIndex(options);
+    expect(await operationsOf(STORY, { createIndex })).toBeGreaterThan(20);
   });
 
   it('comes to the same state when the log is replayed in other batches (S-43)', async () => {

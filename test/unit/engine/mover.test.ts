@@ -64,7 +64,9 @@ class CountingIndex extends FlatIndex {
   }
 }
 
-/** Of a mover that is not part of an engine; a failure is thrown. */
+let turns: Turns;
+
+/** Of a mover alone; a failure is thrown. */
 const MOVER_OPTIONS: Omit<MoverOptions, 'environment'> = {
   recordsOf: () => {
     throw new Error('nothing is read');
@@ -76,6 +78,12 @@ const MOVER_OPTIONS: Omit<MoverOptions, 'environment'> = {
     throw error;
   },
 };
+
+/** A mover that takes the turns of the test, and is not part of an engine. */
+function createMover(options: Partial<MoverOptions> = {}): Mover {
+  const environment = { clock: STANDING_CLOCK, scheduler: turns.scheduler };
+  return new Mover({ ...MOVER_OPTIONS, environment, ...options });
+}
 
 /** Collections of which each has so many steps to do, and notes how often it was looked at. */
 function workingCollections(work: readonly number[]) {
@@ -97,8 +105,6 @@ function workingCollections(work: readonly number[]) {
   });
   return { collections, seen };
 }
-
-let turns: Turns;
 
 function createEngine(options: Partial<ShardEngineOptions> = {}): ShardEngine {
   const environment = { clock: STANDING_CLOCK, scheduler: turns.scheduler, disk: new MemoryDisk() };
@@ -260,10 +266,7 @@ describe('the mover', () => {
       },
     };
     const collection = { collectionId: 1, index } as unknown as Collection;
-    const mover = new Mover({
-      ...MOVER_OPTIONS,
-      environment: { clock: STANDING_CLOCK, scheduler: turns.scheduler },
-    });
+    const mover = createMover();
     mover.wake([collection]);
     for (let turn = 0; turn < 3; turn++) await turns.run();
     expect([steps, turns.waiting]).toEqual([5, 0]);
@@ -271,10 +274,7 @@ describe('the mover', () => {
   });
 
   it('lets those go on who wait when room came without a step of it', async () => {
-    const mover = new Mover({
-      ...MOVER_OPTIONS,
-      environment: { clock: STANDING_CLOCK, scheduler: turns.scheduler },
-    });
+    const mover = createMover();
     let hasRoom = false;
     let wentOn = false;
     const waiting = mover
@@ -294,11 +294,7 @@ describe('the mover', () => {
   it('gives each collection that has work a step in turn, also those that come later', async () => {
     const { collections, seen } = workingCollections([3, 0, 2, 1]);
     const worked: (readonly Collection[])[] = [];
-    const mover = new Mover({
-      ...MOVER_OPTIONS,
-      environment: { clock: STANDING_CLOCK, scheduler: turns.scheduler },
-      onSlice: (some) => worked.push([...some]),
-    });
+    const mover = createMover({ onSlice: (some) => worked.push([...some]) });
     mover.wake(collections.slice(0, 3));
     mover.wake(collections);
     await turns.run();
@@ -310,10 +306,7 @@ describe('the mover', () => {
 
   it('looks at no collection without work, however many there are', async () => {
     const { collections, seen } = workingCollections([...new Array<number>(10_000).fill(0), 500]);
-    const mover = new Mover({
-      ...MOVER_OPTIONS,
-      environment: { clock: STANDING_CLOCK, scheduler: turns.scheduler },
-    });
+    const mover = createMover();
     mover.wake(collections);
     seen.looks = 0;
     while (turns.waiting > 0) await turns.run();
@@ -325,10 +318,7 @@ describe('the mover', () => {
 
   it('goes through as many that have work at one look a step', async () => {
     const { collections, seen } = workingCollections(new Array<number>(10_000).fill(3));
-    const mover = new Mover({
-      ...MOVER_OPTIONS,
-      environment: { clock: STANDING_CLOCK, scheduler: turns.scheduler },
-    });
+    const mover = createMover();
     mover.wake(collections);
     seen.looks = 0;
     while (turns.waiting > 0) await turns.run();

@@ -4,14 +4,19 @@ import fc from 'fast-check';
 import { afterEach, describe, expect, it } from 'vitest';
 import type { ScrollQuery } from '../../../src/engine/engine.js';
 import { ShardEngine } from '../../../src/engine/shard-engine.js';
+import { defined } from '../../../src/shared/assert.js';
 import { encodeFilter } from '../../../src/shared/codec/filter-bytes.js';
-import { decodeStruct, encodeStruct, type JsonObject } from '../../../src/shared/codec/struct.js';
-import { type Filter, matches, printFilter } from '../../../src/shared/filter.js';
-import { compareText } from '../../../src/shared/filter-values.js';
+import { decodeStruct, encodeStruct } from '../../../src/shared/codec/struct.js';
 import { LIMITS } from '../../../src/shared/limits.js';
 import type { ScrollPosition } from '../../../src/shared/scroll-position.js';
-import { arbitraryFilter, arbitraryMetadata, FIELDS } from '../shared/filter-arbitraries.js';
+import {
+  arbitraryFilter,
+  arbitraryMetadata,
+  FIELDS,
+  printFilter,
+} from '../shared/filter-arbitraries.js';
 import { engineEnvironment, memoryHarness, threadHarness } from './harness.js';
+import { modelOf, selected } from './model/shard-model.js';
 import {
   type EngineHarness,
   GENESIS,
@@ -42,37 +47,13 @@ async function started(create: () => Promise<EngineHarness> = memoryHarness): Pr
 const BARE = { includeValues: false, includeMetadata: false };
 
 /** `id tenant` of all records, page by page. */
-async function scrolled(
-  { engine }: ShardDriver,
-  query: Omit<ScrollQuery, 'after'>,
-): Promise<string[]> {
+async function scrolled(driver: ShardDriver, query: Omit<ScrollQuery, 'after'>): Promise<string[]> {
   const seen: string[] = [];
-  let after: ScrollPosition | undefined;
-  do {
-    const page = await engine.scroll(SCOPE, { ...query, ...(after !== undefined && { after }) });
-    expect(page.records.length).toBeLessThanOrEqual(query.limit);
-    seen.push(...page.records.map(({ id, tenant }) => `${id} ${tenant}`));
-    after = page.next;
-  } while (after !== undefined);
-  return seen;
-}
-
-interface ModelRecord {
-  readonly id: string;
-  readonly tenant: string;
-  readonly metadata: JsonObject;
-}
-
-class Model {
-  readonly records = new Map<string, ModelRecord>();
-
-  selected(filter: Filter | undefined, tenant: string | undefined): string[] {
-    return [...this.records.values()]
-      .filter((one) => filter === undefined || matches(filter, one.metadata, FIELDS))
-      .filter((one) => tenant === undefined || one.tenant === tenant)
-      .sort((a, b) => compareText(a.id, b.id) || compareText(a.tenant, b.tenant))
-      .map((one) => `${one.id} ${one.tenant}`);
+  for await (const { records } of driver.scrollPages(query)) {
+    expect(records.length).toBeLessThanOrEqual(query.limit);
+    seen.push(...records.map(({ id, tenant }) => `${id} ${tenant}`));
   }
+  return seen;
 }
 
 const ids = ['a', 'B', 'ab', 'é', '\uffee', '\u{1f600}', '10', '9', '__proto__'];
@@ -97,20 +78,18 @@ describe('counts and scrolls', () => {
     await fc.assert(
       fc.asyncProperty(writes, fc.array(ask, { minLength: 1, maxLength: 6 }), async (all, asks) => {
         const driver = await started(create);
-        const model = new Model();
         for (const { id, tenant, metadata } of all) {
-          const name = JSON.stringify([id, tenant]);
           if (metadata === undefined) await driver.write([remove(id, { tenant })]);
           else await driver.write([upsert(id, [1, 2], { tenant, metadata })]);
-          if (metadata === undefined) model.records.delete(name);
-          else model.records.set(name, { id, tenant, metadata });
         }
+        const collection = defined(modelOf(driver.log).collections.get(1), 'collection');
         for (const { filter, tenant, limit } of asks) {
           const selection = {
             ...(filter !== undefined && { filter: encodeFilter(printFilter(filter)) }),
             ...(tenant !== undefined && { tenant }),
           };
-          const expected = model.selected(filter, tenant);
+          const matching = selected(collection, selection);
+          const expected = matching.map((one) => `${one.id} ${one.tenant}`);
           expect(await driver.engine.count(SCOPE, selection)).toBe(expected.length);
           expect(await scrolled(driver, { ...selection, ...BARE, limit })).toEqual(expected);
         }

@@ -7,6 +7,7 @@ import { type NamedHit, type PlainHit, plainHit } from '../../../src/engine/plai
 import { recordName } from '../../../src/engine/record-name.js';
 import type { SearchFrame } from '../../../src/engine/search-frames.js';
 import { newSearchLane, SearchCaller, SearchServer } from '../../../src/engine/search-lane.js';
+import { codePoint } from '../../support/code-point.js';
 import { query, SCOPE } from './shard-driver.js';
 
 interface Answer {
@@ -80,11 +81,11 @@ describe('a search lane', () => {
       k: number,
       ef: number,
       scoreThreshold: fc.oneof(number, fc.constant(undefined)),
-      tenant: fc.option(fc.string({ unit: 'binary', maxLength: 12 }), { nil: undefined }),
+      tenant: fc.option(fc.string({ unit: codePoint, maxLength: 12 }), { nil: undefined }),
       vector: fc.uint8Array({ maxLength: 40 }),
       filter: fc.option(fc.uint8Array({ maxLength: 40 }), { nil: undefined }),
     });
-    const text = fc.string({ unit: 'binary', maxLength: 12 });
+    const text = fc.string({ unit: codePoint, maxLength: 12 });
     const latin = fc.stringMatching(/^[a-z\u00e9]{0,20}$/);
     const name = fc.oneof(text, latin);
     const hit = fc.record({

@@ -1,8 +1,9 @@
-// Goal: what a search is answered in the turn of the call is what it is answered otherwise, and the
-// searches that can be are. Method: one engine, asked both ways while records come and go.
+// Goal: what a search is answered in the turn of the call is what it is answered otherwise, and one
+// that cannot goes on as it was begun. Method: one engine, asked both ways while records change.
 import fc from 'fast-check';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import type { SearchQuery } from '../../../src/engine/engine.js';
+import { PayloadIndex } from '../../../src/engine/payload/payload-index.js';
 import { plainHit } from '../../../src/engine/plain-search.js';
 import { ShardEngine } from '../../../src/engine/shard-engine.js';
 import { encodeStruct, type JsonObject } from '../../../src/shared/codec/struct.js';
@@ -38,6 +39,9 @@ function filtered(filter: JsonObject, options: Partial<SearchQuery> = {}): Searc
   return query([3, 4], 5, { filter: encodeStruct(filter), ...options });
 }
 
+/** Takes many slices: metadata tell which records match, and more are wanted than there are. */
+const LONG = query([3, 4], 1_000, { filter: encodeStruct({ word: 'w1' }) });
+
 describe('a search that is answered now', () => {
   it.each<[string, SearchQuery, boolean]>([
     ['of all records', query([3, 4], 5), true],
@@ -49,18 +53,73 @@ describe('a search that is answered now', () => {
     ['with metadata', query([3, 4], 5, { includeMetadata: true }), false],
   ])('is one %s: %s', async (_name, asked, isNow) => {
     const { driver, engine } = await shardOf(200);
-    const now = engine.searchNow(SCOPE, asked);
-    expect(now !== undefined).toBe(isNow);
-    if (now !== undefined) expect(now.map(plainHit)).toEqual(await driver.search(asked));
+    const found = engine.beginSearch(SCOPE, asked);
+    expect(!(found instanceof Promise)).toBe(isNow);
+    const hits = found instanceof Promise ? await found : found.map(plainHit);
+    expect(hits).toEqual(await driver.search(asked));
   });
 
   it('is refused as others are', async () => {
     const { engine } = await shardOf(10);
     const wrong = filtered({ group: { $wrong: 1 } });
-    expect(() => engine.searchNow(SCOPE, wrong)).toThrow('$wrong');
-    expect(() => engine.searchNow({ ...SCOPE, ownershipVersion: 1 }, query([1, 2], 1))).toThrow(
+    expect(() => engine.beginSearch(SCOPE, wrong)).toThrow('$wrong');
+    expect(() => engine.beginSearch({ ...SCOPE, ownershipVersion: 1 }, query([1, 2], 1))).toThrow(
       expect.objectContaining({ reason: 'STALE_TOPOLOGY' }),
     );
+  });
+
+  it('is what goes on where it is not known now: it is selected and planned once', async () => {
+    const { driver, engine } = await shardOf(200);
+    const resolved = vi.spyOn(PayloadIndex.prototype, 'resolve');
+    const asked = filtered({ word: 'w1' });
+    const found = engine.beginSearch(SCOPE, asked);
+    expect(await found).toHaveLength(5);
+    expect(resolved).toHaveBeenCalledTimes(1);
+    resolved.mockRestore();
+    expect(await found).toEqual(await driver.search(asked));
+  });
+
+  it('ends with CANCELLED when nobody waits for it any more', async () => {
+    const { engine } = await shardOf(2_000);
+    const givenUp = { aborted: false };
+    const found = engine.beginSearch(SCOPE, LONG, givenUp);
+    givenUp.aborted = true;
+    await expect(found).rejects.toMatchObject({ reason: 'CANCELLED' });
+  });
+
+  it('tells of a collection that is dropped before it ends', async () => {
+    const { driver, engine } = await shardOf(2_000);
+    const found = engine.beginSearch(SCOPE, LONG);
+    const dropping = driver.apply({ kind: 'dropCollection', collectionId: 1 });
+    const [ended] = await Promise.allSettled([found, dropping]);
+    expect(ended).toMatchObject({ reason: { reason: 'COLLECTION_NOT_FOUND' } });
+  });
+
+  it('is finished, or broken off, before the engine is closed', async () => {
+    const { engine } = await shardOf(2_000);
+    const found = Promise.resolve(engine.beginSearch(SCOPE, LONG));
+    let isEnded = false;
+    const ended = found.then(
+      () => undefined,
+      (error: unknown) => error,
+    );
+    void ended.then(() => {
+      isEnded = true;
+    });
+    await engine.close();
+    expect(isEnded).toBe(true);
+    expect(await ended).toMatchObject({ reason: 'NODE_NOT_READY' });
+  });
+
+  it('waits for an engine that is not open yet', async () => {
+    const { driver } = await shardOf(3);
+    await driver.engine.close();
+    const reopening = driver.open();
+    const { engine } = driver;
+    if (!(engine instanceof ShardEngine)) throw new Error('an engine of another thread');
+    const found = engine.beginSearch(SCOPE, query([1, 1], 2));
+    await reopening;
+    expect(await found).toEqual(await driver.search(query([1, 1], 2)));
   });
 
   it('finds the same as one in turns of its own, whatever was written (H4, Q1)', async () => {
@@ -97,10 +156,10 @@ describe('a search that is answered now', () => {
               ...(tenant !== undefined && { tenant }),
               ...(limit !== undefined && { scoreThreshold: limit }),
             });
-            const now = engine.searchNow(SCOPE, one);
-            if (now === undefined) continue;
+            const found = engine.beginSearch(SCOPE, one);
+            if (found instanceof Promise) continue;
             answered++;
-            expect(now.map(plainHit)).toEqual(await driver.search(one));
+            expect(found.map(plainHit)).toEqual(await driver.search(one));
           }
           await driver.engine.close();
           open.splice(0);

@@ -15,6 +15,7 @@ import { ByteReader, ByteWriter, floatsOf } from '../../../src/shared/bytes.js';
 import type { RequestKey } from '../../../src/shared/codec/command.js';
 import { LIMITS } from '../../../src/shared/limits.js';
 import { MemoryKv } from '../../../src/shared/memory-kv.js';
+import { joinedReach, type SessionReach } from '../../../src/shared/session-reach.js';
 import type { Version } from '../../../src/shared/types.js';
 import { memoryHarness } from './harness.js';
 import { GENESIS, SCOPE, ShardDriver, sendSnapshot, slotOf, upsert } from './shard-driver.js';
@@ -30,6 +31,8 @@ const done: RecordedOutcome = {
   outcome: { kind: 'applied', version: 1n, existed: false },
 };
 
+const KEY: RequestKey = { clientId: 'c', clientStampMs: 5, sequence: 1, lowestUnanswered: 0 };
+
 class SessionDriver {
   readonly kv = new MemoryKv();
   readonly store = new PointStore(this.kv);
@@ -44,13 +47,26 @@ class SessionDriver {
 
   /** Records an outcome of a request that is not expired; returns whether it was expired. */
   async send(key: Partial<RequestKey>): Promise<'recorded' | 'expired'> {
-    const whole = { clientId: 'c', clientStampMs: 5, sequence: 1, lowestUnanswered: 0, ...key };
+    const whole = { ...KEY, ...key };
     if (this.sessions.isExpired(whole)) return 'expired';
     const batch = new WriteBatch();
-    const isKnown = this.sessions.recorded(whole, [0]).size > 0;
+    const isKnown = this.sessions.recorded(whole, 1, [{ ordinal: 0, tenant: '' }]).size > 0;
     this.sessions.record(whole, ++this.#index, 1n, isKnown ? [] : [done], batch);
     await this.store.commit(batch, this.#index);
     return 'recorded';
+  }
+
+  /** Learns what another shard may have applied. */
+  async absorb(reach: SessionReach): Promise<void> {
+    const batch = new WriteBatch();
+    this.sessions.absorb(reach, ++this.#index, batch);
+    await this.store.commit(batch, this.#index);
+  }
+
+  /** Whether the shard would apply the request, as one that may have been applied elsewhere. */
+  mayApply(key: Partial<RequestKey>): boolean {
+    const whole = { ...KEY, ...key };
+    return !this.sessions.isExpired(whole) && !this.sessions.mayBeElsewhere(whole);
   }
 
   async reload(): Promise<void> {
@@ -134,6 +150,104 @@ describe('the bytes that sessions may take', () => {
     const bytes = writer.finish();
     const asBefore = readShardState(new ByteReader(bytes.subarray(0, bytes.length - 1)));
     expect(asBefore.sessionLimits).toEqual({ ...UNLIMITED, bytesMax: Number.MAX_SAFE_INTEGER });
+  });
+});
+
+const sentKey = fc.record({
+  clientId: fc.constantFrom('a', 'b', 'c', 'é', '\u{1f600}', '\uffff'),
+  sequence: fc.integer({ min: 1, max: 6 }),
+  lowestUnanswered: fc.integer({ min: 0, max: 6 }),
+});
+const stamped = (key: Partial<RequestKey>): Partial<RequestKey> => {
+  return { ...key, clientStampMs: key.clientId?.codePointAt(0) ?? 0 };
+};
+
+describe('what a shard learns of another one (O5)', () => {
+  it('keeps it from applying what the other has applied, whatever either forgets', async () => {
+    const limits = fc.record({
+      clientsMax: fc.integer({ min: 1, max: 4 }),
+      requestsMax: fc.integer({ min: 1, max: 4 }),
+      bytesMax: fc.integer({ min: 80, max: 900 }),
+    });
+    const sends = fc.array(sentKey, { maxLength: 20 });
+    await fc.assert(
+      fc.asyncProperty(sends, sends, limits, limits, async (there, here, from, to) => {
+        const [losing, gaining] = [new SessionDriver(from), new SessionDriver(to)];
+        const applied: Partial<RequestKey>[] = [];
+        for (const key of there.map(stamped)) {
+          if ((await losing.send(key)) === 'recorded') applied.push(key);
+        }
+        for (const key of here.slice(0, 5).map(stamped)) await gaining.send(key);
+        await gaining.absorb(losing.sessions.reach(0n));
+        const check = (): void => {
+          for (const key of applied) expect([key, gaining.mayApply(key)]).toEqual([key, false]);
+        };
+        check();
+        for (const key of here.slice(5).map(stamped)) await gaining.send(key);
+        check();
+        const reach = gaining.sessions.reach(0n);
+        await gaining.reload();
+        check();
+        expect(gaining.sessions.reach(0n)).toEqual(reach);
+        expect(gaining.sessions.size).toBeLessThanOrEqual(to.clientsMax);
+      }),
+      { numRuns: 100 },
+    );
+  });
+
+  it('forgets clients in one order, before and after a restart (P-6)', async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.uniqueArray(sentKey, { selector: (key) => key.clientId }),
+        async (all) => {
+          const other = new SessionDriver({});
+          for (const key of all.map(stamped)) await other.send(key);
+          const drivers = [
+            new SessionDriver({ clientsMax: 3 }),
+            new SessionDriver({ clientsMax: 3 }),
+          ];
+          for (const [at, driver] of drivers.entries()) {
+            await driver.absorb(other.sessions.reach(0n));
+            if (at === 1) await driver.reload();
+            await driver.send({ clientId: 'z', clientStampMs: 1_000_000 });
+          }
+          const [one, restarted] = drivers.map(({ sessions }) => sessions.reach(0n));
+          expect(restarted).toEqual(one);
+        },
+      ),
+      { numRuns: 60 },
+    );
+  });
+
+  it('leaves alone who is new, and what comes later', async () => {
+    const [losing, gaining] = [new SessionDriver({}), new SessionDriver({})];
+    await losing.send({ sequence: 3 });
+    await gaining.absorb(losing.sessions.reach(0n));
+    expect([2, 3, 4].map((sequence) => gaining.mayApply({ sequence }))).toEqual([
+      false,
+      false,
+      true,
+    ]);
+    expect(gaining.mayApply({ clientId: 'new', clientStampMs: 0 })).toBe(true);
+  });
+
+  it('is what two have told, where two give keys away', () => {
+    const client = (clientId: string, sequence: number) => {
+      return { clientId, clientStampMs: 1, sequence };
+    };
+    const first = { watermarkMs: -1, lastVersion: 9n, clients: [client('a', 3), client('c', 1)] };
+    const second = {
+      watermarkMs: 7,
+      lastVersion: 8n,
+      clients: [client('a', 2), client('b', 9), client('c', 4)],
+    };
+    const joined = {
+      watermarkMs: 7,
+      lastVersion: 9n,
+      clients: [client('a', 3), client('b', 9), client('c', 4)],
+    };
+    expect(joinedReach(first, second)).toEqual(joined);
+    expect(joinedReach(second, first)).toEqual(joined);
   });
 });
 

@@ -6,6 +6,8 @@ import type {
   Engine,
   Hit,
   ReadScope,
+  ScrollPage,
+  ScrollQuery,
   SearchQuery,
   ShardGenesis,
 } from '../../../src/engine/engine.js';
@@ -21,6 +23,7 @@ import {
 } from '../../../src/shared/codec/command.js';
 import { encodeStruct, type JsonObject } from '../../../src/shared/codec/struct.js';
 import type { Disk } from '../../../src/shared/environment.js';
+import type { ScrollPosition } from '../../../src/shared/scroll-position.js';
 import type { CommittedEntry } from '../../../src/shared/state-machine.js';
 import type { CollectionConfig, WriteCondition, WriteOutcome } from '../../../src/shared/types.js';
 
@@ -226,6 +229,17 @@ export class ShardDriver {
       if (collections.every(({ headRows, isRenewing }) => headRows === 0 && !isRenewing)) return;
       await setImmediate();
     }
+  }
+
+  /** All pages of what is selected, each asked for when the one before was taken. */
+  async *scrollPages(query: Omit<ScrollQuery, 'after'>, scope = SCOPE): AsyncGenerator<ScrollPage> {
+    let after: ScrollPosition | undefined;
+    do {
+      const position = after === undefined ? {} : { after };
+      const page = await this.engine.scroll(scope, { ...query, ...position });
+      yield page;
+      after = page.next;
+    } while (after !== undefined);
   }
 
   /** The ids found, in order. */

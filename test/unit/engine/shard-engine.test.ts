@@ -8,17 +8,15 @@ import { ShardEngine } from '../../../src/engine/shard-engine.js';
 import { recordKey, recordsRange, SESSION_OUTCOMES_RANGE } from '../../../src/engine/store-keys.js';
 import { defined } from '../../../src/shared/assert.js';
 import type { KvRange } from '../../../src/shared/kv.js';
-import { engineEnvironment, type MemoryHarness, memoryHarness } from './harness.js';
-import { GENESIS, query, remove, SCOPE, ShardDriver, slotOf, upsert } from './shard-driver.js';
+import { engineEnvironment, type MemoryHarness, memoryHarness, openShard } from './harness.js';
+import { GENESIS, query, remove, SCOPE, type ShardDriver, slotOf, upsert } from './shard-driver.js';
 
 let harness: MemoryHarness;
 let shard: ShardDriver;
 
 async function start(createIndex?: VectorIndexFactory): Promise<void> {
   harness = await memoryHarness(createIndex);
-  shard = new ShardDriver(harness);
-  await shard.open();
-  await shard.createCollection();
+  shard = await openShard({}, harness);
 }
 
 async function storedKeys(range: KvRange): Promise<Uint8Array[]> {

@@ -5,7 +5,7 @@ import type { Hit } from '../../../src/engine/engine.js';
 import { FlatIndex } from '../../../src/engine/index/flat-index.js';
 import { encodeFilter } from '../../../src/shared/codec/filter-bytes.js';
 import { compareText } from '../../../src/shared/filter-values.js';
-import { memoryHarness } from './harness.js';
+import { memoryHarness, openShard } from './harness.js';
 import { query, remove, ShardDriver, upsert } from './shard-driver.js';
 
 async function replica(): Promise<ShardDriver> {
@@ -75,9 +75,7 @@ describe('records at equal distances', () => {
     const turned = (by: number) => squares.map((_, axis) => squares[(axis + by) % 7] as number);
     const ids = Array.from('abcdefg');
     for (let first = 0; first < ids.length; first++) {
-      const shard = new ShardDriver(await memoryHarness());
-      await shard.open();
-      await shard.createCollection({ dimension: 7 });
+      const shard = await openShard({ dimension: 7 });
       await shard.write(ids.map((id, at) => upsert(id, turned(first + at))));
       await shard.settled();
       for (let k = 1; k <= ids.length; k++) {
@@ -89,9 +87,7 @@ describe('records at equal distances', () => {
   });
 
   it('of the graph alone are told apart by the distances that are answered (Q4)', async () => {
-    const shard = new ShardDriver(await memoryHarness());
-    await shard.open();
-    await shard.createCollection({ dimension: 2, metric: 'dot' });
+    const shard = await openShard({ dimension: 2, metric: 'dot' });
     // So short that the graph's float32 has one distance for all of them.
     const records = Array.from({ length: 12 }, (_, at) =>
       upsert(`r${at}`, [1e-8 * (1 + 1e-5 * at), 0]),
@@ -109,9 +105,7 @@ describe('records at equal distances', () => {
     const ids = Array.from({ length: 60 }, (_, at) => at);
     const shards = await Promise.all(
       [ids, [...ids].reverse()].map(async (order) => {
-        const shard = new ShardDriver(await memoryHarness());
-        await shard.open();
-        await shard.createCollection();
+        const shard = await openShard();
         for (const at of order) {
           await shard.write([upsert(`r${String(at).padStart(2, '0')}`, point(at))]);
           await shard.settled();
@@ -135,9 +129,7 @@ async function graphOf(
   points: readonly [number, number][],
   idOf: (point: [number, number]) => string,
 ): Promise<ShardDriver> {
-  const shard = new ShardDriver(await memoryHarness());
-  await shard.open();
-  await shard.createCollection({ indexedFields: [{ path: 'all', type: 'keyword' }] });
+  const shard = await openShard({ indexedFields: [{ path: 'all', type: 'keyword' }] });
   for (const point of points) {
     await shard.write([upsert(idOf(point), point, { metadata: { all: 'yes' } })]);
     await shard.settled();

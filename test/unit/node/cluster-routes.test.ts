@@ -39,7 +39,11 @@ describe('the routes that a node tells', () => {
       epoch: document.epoch,
       answeredBy: 2,
       nodes: document.nodes.map(({ nodeId, clientAddress }) => ({ nodeId, clientAddress })),
-      shards: [1, 2, 3, 0].map((leaderNodeId, shardId) => ({ shardId, leaderNodeId })),
+      shards: [1, 2, 3, 0].map((leaderNodeId, shardId) => ({
+        shardId,
+        leaderNodeId,
+        replicaNodeIds: document.shards[shardId]?.replicas.map(({ nodeId }) => nodeId),
+      })),
     });
   });
 

@@ -10,9 +10,13 @@ import { replicaGroup } from '../../../src/topology/replica-group.js';
 import { genesis } from '../topology/topology-fixtures.js';
 
 /** Everybody answers as listed, but node 3 in group 1, with what `answer` changes. */
-function statusWith(answer: Partial<ReplicaStatus>): Promise<ClusterStatus> {
+function statusWith(
+  answer: Partial<ReplicaStatus>,
+  zones: ReadonlyMap<number, string> = new Map(),
+): Promise<ClusterStatus> {
+  const { nodes, ...document } = genesis();
   return clusterStatus({
-    document: genesis(),
+    document: { ...document, nodes: nodes.map((node) => ({ ...node, ...zoneOf(node, zones) })) },
     nodeId: 1,
     connected: new Set([2, 3]),
     replicaOf: ({ shardId, groupId }, nodeId) => {
@@ -31,6 +35,11 @@ function statusWith(answer: Partial<ReplicaStatus>): Promise<ClusterStatus> {
     stateOf: () => Promise.reject(new FlotillaError('NO_LEADER', 'nobody leads')),
     timeoutMs: 100,
   });
+}
+
+function zoneOf({ nodeId }: { readonly nodeId: number }, zones: ReadonlyMap<number, string>) {
+  const zone = zones.get(nodeId);
+  return zone === undefined ? {} : { zone };
 }
 
 const faultOf = ({ shards }: ClusterStatus): string | undefined =>
@@ -52,6 +61,11 @@ describe('the status of a replica', () => {
       { nodeId: 2, instructionSet: '', distancesPerSecond: 0 },
       { nodeId: 3, ...library },
     ]);
+  });
+
+  it('tells the zone of each node, where it names one', async () => {
+    const { nodes } = await statusWith({}, new Map([[2, 'rack-7']]));
+    expect(nodes.map(({ zone }) => zone)).toEqual(['', 'rack-7', '']);
   });
 
   it('tells the hash of what it holds, as of the index that its engine has applied', async () => {

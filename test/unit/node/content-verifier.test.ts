@@ -104,8 +104,8 @@ describe('a comparison of replicas', () => {
       differences: [],
       damages: [],
     });
-    const known = [1, 2, 3].map(() => ({ deep: false }));
-    expect(setup.queries).toEqual([...known, ...known.map((query) => ({ mark: 100, ...query }))]);
+    const marks = [0, 0, 0, 100, 100, 100];
+    expect(setup.queries).toEqual(marks.map((mark) => ({ mark, deep: false })));
     expect([...setup.verifier.divergence]).toEqual([[setup.shard.shardId, 0]]);
   });
 

@@ -10,6 +10,7 @@ import { defined } from '../../../src/shared/assert.js';
 import type { Environment } from '../../../src/shared/environment.js';
 import { silentLogger } from '../../../src/shared/logger.js';
 import { MemoryDisk } from '../../../src/shared/memory-disk.js';
+import { RETRY_BUDGET } from '../../../src/shared/retry-budget.js';
 import { MemoryLogStore } from '../../../src/storage/memory-log-store.js';
 import type { ClusterSettings, TopologyDocument } from '../../../src/topology/document.js';
 import { applyTopologyCommand } from '../../../src/topology/transitions.js';
@@ -65,6 +66,7 @@ function configOf(nodeId: number, settings: ClusterSettings, bootstrap: boolean)
     logPretty: false,
     logCacheSizeBytes: 1,
     engine: { headFloatsMax: 4_096, exactCopy: true },
+    router: { hedgedReads: true, retryBudget: RETRY_BUDGET, searchCacheBytes: 0 },
     shutdownTimeoutMs: 1,
   };
 }
@@ -77,6 +79,8 @@ async function open(
     bootstrap = false,
     logStore = new MemoryLogStore({ storeId: `store-${nodeId}`, incarnation: 1 }),
     logger = silentLogger,
+    nodes = NODES,
+    zone = '',
   } = {},
 ): Promise<Node> {
   const { clock, scheduler, random } = world;
@@ -84,8 +88,9 @@ async function open(
   const environment: Environment = { clock, scheduler, random, ...parts };
   const view = new TopologyHolder();
   const membership = await Membership.open({
-    config: configOf(nodeId, settings, bootstrap),
+    config: { ...configOf(nodeId, settings, bootstrap), nodes },
     node: {
+      ...(zone !== '' && { zone }),
       nodeId,
       storeId: logStore.identity.storeId,
       peerAddress: addressOf(nodeId),
@@ -149,6 +154,50 @@ describe('a bootstrap', () => {
     ];
     const documents = await world.settle(Promise.all(nodes.map((node) => wait(node))));
     expect(new Set(documents.map(({ clusterId }) => clusterId)).size).toBe(1);
+  });
+
+  it('spreads replicas over the zones that the nodes name (M-16)', async () => {
+    const settings = { ...SETTINGS, replicationFactor: 2 };
+    const nodes = [
+      await open(1, { settings, bootstrap: true, zone: 'a' }),
+      await open(2, { settings, zone: 'a' }),
+      await open(3, { settings, zone: 'b' }),
+    ];
+    const [document] = await world.settle(Promise.all(nodes.map((node) => wait(node))));
+    expect(document?.nodes.map(({ zone }) => zone)).toEqual(['a', 'a', 'b']);
+    for (const { replicas } of document?.shards ?? []) {
+      expect(replicas.map(({ nodeId }) => nodeId)).toContain(3);
+    }
+  });
+
+  it('makes nothing of nodes that name other nodes, and all who see it refuse (M-41)', async () => {
+    const [one, two] = NODES;
+    const others = [defined(one, 'node 1'), defined(two, 'node 2')];
+    const nodes = [
+      await open(1, { bootstrap: true }),
+      await open(2, { nodes: others }),
+      await open(3),
+    ];
+    const refusals = await world.settle(Promise.allSettled(nodes.map((node) => wait(node))));
+    for (const refusal of refusals) {
+      expect(refusal).toMatchObject({
+        status: 'rejected',
+        reason: { reason: 'SETTINGS_MISMATCH', field: 'cluster.nodes' },
+      });
+      const { message } = (refusal as PromiseRejectedResult).reason as Error;
+      const shown = (list: typeof NODES): string =>
+        list.map(({ nodeId, peerAddress }) => `${nodeId}=${peerAddress}`).join(',');
+      for (const list of [NODES, others]) expect(message).toContain(shown(list));
+    }
+    for (const { membership } of nodes) expect(membership.identify().genesis).toBeUndefined();
+  });
+
+  it('takes nodes that name only themselves: who makes the cluster names the others', async () => {
+    for (const node of NODES) await open(node.nodeId, { nodes: [node] });
+    const { environment } = await open(9);
+    const options = { environment, logger: silentLogger, nodes: NODES, timeoutMs: 5_000 };
+    const made = await world.settle(bootstrapCluster({ ...options, settings: SETTINGS }));
+    expect(made.nodes.map(({ nodeId }) => nodeId)).toEqual([1, 2, 3]);
   });
 
   it('may be repeated: the cluster stays what it is', async () => {

@@ -5,16 +5,18 @@ import { GroupCalls } from '../../../src/node/group-calls.js';
 import { ReplicaAdmin } from '../../../src/node/replica-admin.js';
 import type { ShardReplica } from '../../../src/replica/replica.js';
 import { absentReplica } from '../../../src/replica/status-only-replica.js';
+import type { ReplicaResponse } from '../../../src/shared/codec/replica-messages.js';
 import type { Deadline } from '../../../src/shared/deadline.js';
 import { FlotillaError } from '../../../src/shared/errors.js';
 import type { TopologyCommand } from '../../../src/topology/document.js';
 import type { GroupState } from '../../../src/topology/group-control.js';
+import { initialTopology } from '../../../src/topology/initial-topology.js';
 import { replicaGroup } from '../../../src/topology/replica-group.js';
 import type { TopologyGroup } from '../../../src/topology/topology-group.js';
 import { applyTopologyCommand } from '../../../src/topology/transitions.js';
 import { TopologyHolder } from '../../../src/topology/view.js';
 import { VirtualEnvironment } from '../../support/virtual-environment.js';
-import { genesis } from '../topology/topology-fixtures.js';
+import { genesis, seed } from '../topology/topology-fixtures.js';
 
 const SHARD = { kind: 'shard', shardId: 0 } as const;
 const GROUP_ID = 1;
@@ -32,9 +34,11 @@ class World {
   synced = new Map([1, 2, 3].map((replicaId) => [replicaId, [1, 2, 3]]));
   /** What the node says that it holds; undefined while it does not answer. */
   held: number | undefined = NODE_ID;
+  /** The group as its leader sees it. */
+  state: GroupState = STATE;
 
-  constructor() {
-    this.view.publish(genesis());
+  constructor(document = genesis()) {
+    this.view.publish(document);
     const { environment, view } = this;
     const topology = {
       refresh: (deadline: Deadline) => this.#step(deadline),
@@ -49,7 +53,7 @@ class World {
     });
     groups.state = async (_groupId, deadline): Promise<GroupState> => {
       await this.#step(deadline);
-      return STATE;
+      return this.state;
     };
     groups.durableVoters = async (_groupId, deadline) => {
       await this.#step(deadline);
@@ -74,6 +78,12 @@ class World {
       action === 'cancel'
         ? this.admin.cancelReplicaChange(SHARD, CHANGE_ID, options)
         : this.admin.changeReplicas(action, SHARD, NODE_ID, options);
+    return this.environment.settle(made, 60_000);
+  }
+
+  changeVote(action: 'add' | 'remove', nodeId: number): Promise<ReplicaResponse> {
+    const options = { timeoutMs: 10_000, signal: new AbortController().signal };
+    const made = this.admin.changeReplicas(action, { kind: 'topology' }, nodeId, options);
     return this.environment.settle(made, 60_000);
   }
 
@@ -129,6 +139,59 @@ const STATE: GroupState = {
     return { replicaId, matchIndex: 9, isActive: true, isReplicating: true };
   }),
 };
+
+describe('a vote in the topology', () => {
+  const VOTERS = [1, 2, 3, 4];
+  const LEARNER = 6;
+  const world = (follower: Partial<GroupState['followers'][number]> = {}): World => {
+    // Six nodes, of which the fifth has lost its vote.
+    const document = initialTopology(seed(6));
+    const demoted = document.topologyReplicas.map((one) => {
+      return one.replicaId === 5 ? { ...one, learner: true } : one;
+    });
+    const made = new World({ ...document, topologyReplicas: demoted });
+    const followers = [2, 3, 4, 5, LEARNER].map((replicaId) => {
+      const well = { replicaId, matchIndex: 9, isActive: true, isReplicating: true };
+      return replicaId === LEARNER ? { ...well, ...follower } : well;
+    });
+    made.state = { ...STATE, voters: VOTERS, learners: [5, LEARNER], followers };
+    return made;
+  };
+
+  it('goes to a node that has caught up', async () => {
+    const { change } = await world().changeVote('add', LEARNER);
+    expect(change).toMatchObject({ stage: 'promoting', addNodeId: LEARNER, removeNodeId: 0 });
+  });
+
+  it.each([{ isActive: false }, { isReplicating: false }, { matchIndex: -1_000 }])(
+    'goes to none that has not: %o (M6)',
+    async (follower) => {
+      await expect(world(follower).changeVote('add', LEARNER)).rejects.toMatchObject({
+        reason: 'NODE_NOT_READY',
+        message: expect.stringContaining('Replica 6 of the topology'),
+      });
+    },
+  );
+
+  it('is taken only where the others are a majority that answers', async () => {
+    const { change } = await world().changeVote('remove', 2);
+    expect(change).toMatchObject({ stage: 'demoting', removeNodeId: 2, addNodeId: 0 });
+    const silent = world();
+    const followers = silent.state.followers.map((one) => {
+      return { ...one, isActive: one.replicaId !== 3 && one.replicaId !== 4 };
+    });
+    silent.state = { ...silent.state, followers };
+    await expect(silent.changeVote('remove', 2)).rejects.toMatchObject({
+      reason: 'QUORUM_AT_RISK',
+      message: expect.stringContaining('missing: replica 3, 4'),
+    });
+  });
+
+  it('is there already, or gone already: nothing is done', async () => {
+    expect((await world().changeVote('add', 2)).change).toBeUndefined();
+    expect((await world().changeVote('remove', 5)).change).toBeUndefined();
+  });
+});
 
 describe('a reset', () => {
   it('is taken back while the node still holds the old replica', async () => {

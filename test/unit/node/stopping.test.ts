@@ -9,6 +9,7 @@ import { deriveTiming } from '../../../src/replica/timing.js';
 import type { Disk, Environment } from '../../../src/shared/environment.js';
 import { silentLogger } from '../../../src/shared/logger.js';
 import { MemoryDisk } from '../../../src/shared/memory-disk.js';
+import { RETRY_BUDGET } from '../../../src/shared/retry-budget.js';
 import { nameOf } from '../../../src/storage/snapshot-name.js';
 import { TOPOLOGY_GROUP_ID } from '../../../src/topology/document.js';
 import { MemoryNetwork } from '../../../src/transport/memory-network.js';
@@ -32,6 +33,7 @@ const CONFIG: NodeConfig = {
     leases: false,
   },
   engine: { headFloatsMax: 1_024, exactCopy: true },
+  router: { hedgedReads: true, retryBudget: RETRY_BUDGET, searchCacheBytes: 0 },
   timing: deriveTiming(ELECTION_TIMEOUT_MS),
   logLevel: 'info',
   logPretty: false,

@@ -6,6 +6,10 @@ import { spreadOver, type Zone } from '../../../src/placement/zones.js';
 export const ids = (count: number, first: number): number[] =>
   Array.from({ length: count }, (_, at) => first + at);
 
+/** The nodes of shards 0, 1, ... */
+export const shardsOn = (hands: readonly (readonly number[])[]): ShardAllocation[] =>
+  hands.map((nodeIds, shardId) => ({ shardId, nodeIds }));
+
 export function zoneNames(
   nodeIds: readonly number[],
   zoneOf: (nodeId: number) => number,

@@ -2,10 +2,7 @@
 // Method: small allocations by hand, where another order would do harm.
 import { describe, expect, it } from 'vitest';
 import { movesBetween } from '../../../src/placement/move-order.js';
-import type { ShardAllocation } from '../../../src/placement/preferred-leaders.js';
-
-const shardsOn = (hands: readonly (readonly number[])[]): ShardAllocation[] =>
-  hands.map((nodeIds, shardId) => ({ shardId, nodeIds }));
+import { shardsOn } from './allocations.js';
 
 /** Source and target of each move, with its shard. */
 function movesOf(

@@ -14,6 +14,7 @@ import {
 } from '../../../src/placement/placement-state.js';
 import { DEFAULT_TENANT_LIMITS } from '../../../src/placement/tenant-limits.js';
 import { LIMITS } from '../../../src/shared/limits.js';
+import { errorOf } from '../../support/error-of.js';
 
 const ring = { name: 'ring', virtualNodes: 100 } as const;
 const limits = DEFAULT_TENANT_LIMITS;
@@ -33,14 +34,6 @@ const stored = <T>(value: T): T => JSON.parse(JSON.stringify(value)) as T;
 function ownersOf(state: PlacementState): number[] {
   const placement = openPlacement(state);
   return KEYS.map((key) => placement.shardOf(key));
-}
-
-function errorOf(action: () => unknown): unknown {
-  try {
-    return action();
-  } catch (error) {
-    return error;
-  }
 }
 
 const tenants = createPlacement(

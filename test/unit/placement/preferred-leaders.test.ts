@@ -2,14 +2,8 @@
 // Method: small allocations by hand; a property over any.
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import {
-  evenPreferredLeaders,
-  type ShardAllocation,
-} from '../../../src/placement/preferred-leaders.js';
-import { ids, leadersOf, unevenness } from './allocations.js';
-
-const shardsOn = (hands: readonly (readonly number[])[]): ShardAllocation[] =>
-  hands.map((nodeIds, shardId) => ({ shardId, nodeIds }));
+import { evenPreferredLeaders } from '../../../src/placement/preferred-leaders.js';
+import { ids, leadersOf, shardsOn, unevenness } from './allocations.js';
 
 describe('evenPreferredLeaders (M-16)', () => {
   it('shifts a lead to the node that leads least', () => {

@@ -10,8 +10,10 @@ import {
 } from '../../../src/placement/range-table.js';
 import { compareBytes, utf8 } from '../../../src/shared/bytes.js';
 import { LIMITS } from '../../../src/shared/limits.js';
+import { codePoint } from '../../support/code-point.js';
+import { errorOf } from '../../support/error-of.js';
 
-const text = fc.string({ unit: 'binary', maxLength: 6 });
+const text = fc.string({ unit: codePoint, maxLength: 6 });
 const splitPoints = fc.uniqueArray(
   text.filter((point) => point !== ''),
   { maxLength: 20 },
@@ -28,14 +30,6 @@ const table = new RangeTable({
 
 function rangeSlowly(ranges: readonly RangeEntry[], key: string): RangeEntry | undefined {
   return ranges.filter(({ from }) => compareBytes(utf8(from), utf8(key)) <= 0).at(-1);
-}
-
-function errorOf(action: () => unknown): unknown {
-  try {
-    return action();
-  } catch (error) {
-    return error;
-  }
 }
 
 describe('a range table (M-9)', () => {

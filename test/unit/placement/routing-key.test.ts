@@ -10,6 +10,7 @@ import { routingKeyOf } from '../../../src/placement/routing-key.js';
 import type { PlacementStrategy } from '../../../src/placement/strategy.js';
 import { TenantStrategy } from '../../../src/placement/tenant-strategy.js';
 import { VirtualShardStrategy } from '../../../src/placement/virtual-shards.js';
+import { errorOf } from '../../support/error-of.js';
 
 const record = { id: 'order-17', tenant: 'acme' };
 const strategies: readonly PlacementStrategy[] = [
@@ -19,14 +20,6 @@ const strategies: readonly PlacementStrategy[] = [
   new VirtualShardStrategy(),
   new RangeStrategy(['g', 'p']),
 ];
-
-function errorOf(action: () => unknown): unknown {
-  try {
-    return action();
-  } catch (error) {
-    return error;
-  }
-}
 
 describe('the routing key', () => {
   it('is the id, the shard key or the tenant, as the collection says (M-9, M-18)', () => {

@@ -8,6 +8,7 @@ import { slotOfKey } from '../../../src/placement/slot-table.js';
 import { TenantDirectory, tenantDirectoryFault } from '../../../src/placement/tenant-directory.js';
 import { TenantStrategy } from '../../../src/placement/tenant-strategy.js';
 import { LIMITS } from '../../../src/shared/limits.js';
+import { errorOf } from '../../support/error-of.js';
 
 const SHARDS = [0, 1, 2, 3];
 const TENANTS = ['', 'acme', 'globex', 'initech', 'umbrella', 'zürich'];
@@ -23,14 +24,6 @@ const dedicated = applied(empty, strategy.dedicationMoves(empty, SHARDS, 3)).ded
 
 function otherShard(shardId: number): number {
   return (shardId + 1) % SHARDS.length;
-}
-
-function errorOf(action: () => unknown): unknown {
-  try {
-    return action();
-  } catch (error) {
-    return error;
-  }
 }
 
 describe('the tenant directory', () => {

@@ -408,6 +408,31 @@ describe('a dedicated shard (M-19)', () => {
     expect(directory().table.dedicatedShardIds).toEqual([]);
   });
 
+  it('refuses old tables before anybody else may answer for its slots (O3)', async () => {
+    const dedicated = 3;
+    const names = Array.from({ length: 100 }, (_, at) => `tenant-${at}`);
+    const [pinned = '', other = ''] = names.filter((name) => hashedShard(name) === dedicated);
+    await cluster.change({ kind: 'assignTenant', tenant: pinned, shardId: dedicated });
+    const stale = cluster.addNode();
+    cluster.stopDriving();
+    cluster.begin({ kind: 'dedicateShard', shardId: dedicated });
+    const { changeId, placementId, steps } = defined(
+      cluster.document.placements?.change,
+      'the change',
+    );
+    cluster.propose({ kind: 'decideTenantChange', changeId });
+    const { shardId, change, ownershipVersion } = defined(steps[0], 'the first step');
+    const common = { kind: 'changeOwnership', changeId, placementId } as const;
+    await cluster.tell(shardId, { ...common, change, ownershipVersion });
+    // Whoever had the newer table could have written there by now.
+    const brief = { timeoutMs: 200, tenant: other };
+    await expect(stale.router.count('docs', brief)).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+    cluster.drive();
+    await cluster.settled();
+    await write(other);
+    expect(await countOf(other)).toBe(1);
+  });
+
   it('is none while tenants that nobody assigned have records there (O2)', async () => {
     await write('acme');
     const shardId = hashedShard('acme');

@@ -47,7 +47,7 @@ export class LoggedShard {
   readonly log: CommittedEntry[] = [];
   /** Names of the calls that reached the shard. */
   readonly calls: string[] = [];
-  /** Set by tests: what proposals wait for. */
+  /** Set by tests: what every call waits for, as if nobody led the shard. */
   gate: Promise<void> = Promise.resolve();
   engine: Engine;
   #disk = new MemoryDisk();
@@ -106,6 +106,7 @@ export class LoggedShard {
   replica(nodeId: number): ShardReplica {
     const read = async <T>(name: string, work: () => Promise<T>): Promise<ReadAnswer<T>> => {
       this.calls.push(name);
+      await this.gate;
       return { value: await work() };
     };
     return {
@@ -119,7 +120,7 @@ export class LoggedShard {
       explain: (scope, query) => read('explain', () => this.engine.explain(scope, query)),
       tenants: (scope, query) => read('tenants', () => this.engine.tenants(scope, query)),
       contents: (query) => this.engine.contents(query),
-      barrier: async () => undefined,
+      barrier: () => this.gate,
       status: () => Promise.reject(new FlotillaError('NODE_NOT_READY', 'not in this test')),
     };
   }
@@ -201,14 +202,17 @@ export class EngineCluster {
       propose: async (command: TopologyCommand) => this.propose(command),
     } as unknown as TopologyGroup;
     const common = { view: this.leader.view, topology, environment, logger: silentLogger };
-    const proposeToShard = (
-      shardId: number,
-      command: Parameters<Router['command']>[1],
-      timeoutMs: number,
-    ): Promise<void> => this.router.command(shardId, command, { timeoutMs });
     this.#drivers = [
-      new CollectionDriver({ ...common, proposeToShard }),
-      new TenantDriver({ ...common, proposeToShard }),
+      new CollectionDriver({
+        ...common,
+        proposeToShard: (shardId, command, timeoutMs) =>
+          this.router.command(shardId, command, { timeoutMs }),
+      }),
+      new TenantDriver({
+        ...common,
+        proposeToShard: (shardId, command, timeoutMs) =>
+          this.router.changeOwnership(shardId, command, { timeoutMs }),
+      }),
     ];
   }
 

@@ -3,6 +3,7 @@
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { TenantScope, UpsertRecord } from '../../../src/router/requests.js';
+import type { RequestKey } from '../../../src/shared/codec/command.js';
 import { decodeStruct, encodeStruct } from '../../../src/shared/codec/struct.js';
 import type { CollectionConfig } from '../../../src/shared/types.js';
 import { EngineCluster } from './engine-cluster.js';
@@ -47,12 +48,16 @@ class Tenants {
   readonly #cluster: EngineCluster;
   readonly #collection: string;
   readonly #isKeyed: boolean;
+  readonly #isGateway: boolean;
+  readonly #sequences = new Map<string, number>();
   readonly #records = new Map<string, Records>();
 
-  constructor(cluster: EngineCluster, collection: string, isKeyed: boolean) {
+  /** A gateway counts the requests of each tenant on their own, under one client id. */
+  constructor(cluster: EngineCluster, collection: string, isKeyed: boolean, isGateway = false) {
     this.#cluster = cluster;
     this.#collection = collection;
     this.#isKeyed = isKeyed;
+    this.#isGateway = isGateway;
   }
 
   of(name: string): Records {
@@ -68,7 +73,7 @@ class Tenants {
   async make(one: Call): Promise<void> {
     const { router } = this.#cluster;
     const records = this.of(one.tenant);
-    const scope = { ...SOON, tenant: one.tenant };
+    const scope = { ...SOON, tenant: one.tenant, ...this.#requestKey(one.tenant) };
     switch (one.kind) {
       case 'upsert':
         await router.upsert(this.#collection, [this.#record(one.id, one.colour)], scope);
@@ -158,6 +163,14 @@ class Tenants {
     );
   }
 
+  #requestKey(name: string): { readonly idempotencyKey?: RequestKey } {
+    if (!this.#isGateway) return {};
+    const sequence = (this.#sequences.get(name) ?? 0) + 1;
+    this.#sequences.set(name, sequence);
+    const client = { clientId: 'gateway', clientStampMs: 1 };
+    return { idempotencyKey: { ...client, sequence, lowestUnanswered: 0 } };
+  }
+
   #record(recordId: string, held: string): UpsertRecord {
     const values = Float32Array.of(IDS.indexOf(recordId), 1);
     return { ...this.#name(recordId), values, metadata: encodeStruct({ colour: held }) };
@@ -201,6 +214,22 @@ describe('tenants of one collection', () => {
         const tenants = new Tenants(cluster, name, routing === 'shardKey');
         for (const one of calls) await tenants.make(one);
         await tenants.look();
+      }),
+      { numRuns: 12 },
+    );
+  });
+
+  it('are not told what became of requests of others whose keys are the same (U1)', async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(call, { minLength: 2, maxLength: 12 }), async (calls) => {
+        const names = ['a', 'b'].map((part) => `docs-${++collections}-${part}`);
+        const tenants: Tenants[] = [];
+        for (const name of names) {
+          await cluster.createCollection(name, { routing: 'tenant' });
+          tenants.push(new Tenants(cluster, name, false, true));
+        }
+        for (const one of calls) for (const each of tenants) await each.make(one);
+        for (const each of tenants) await each.look();
       }),
       { numRuns: 12 },
     );

@@ -29,6 +29,7 @@ const LATER_FIELDS = [
   'topologyGroup',
   'add',
   'remove',
+  'zone',
 ];
 const FIELDS = [{ path: 'a.b', type: 'datetime' }] as const;
 
@@ -42,6 +43,7 @@ function fullDocument(): TopologyDocument {
     { kind: 'resetReplica', groupId: 1, replicaId: 2 },
     { kind: 'resetReplica', groupId: 0, replicaId: 3 },
     { kind: 'readmitNode', nodeId: 1, storeId: 'store-9' },
+    { kind: 'setNodeZone', nodeId: 1, zone: 'b' },
   ];
   return commands.reduce(
     (document, one) => applyTopologyCommand(document, one).document,
@@ -96,6 +98,10 @@ describe('the topology codec', () => {
       { kind: 'cancelReplicaChange', groupId: 0, changeId: 7 },
       { kind: 'cancelReplicaChange', groupId: 0 },
       { kind: 'readmitNode', nodeId: 2, storeId: 'new' },
+      { kind: 'setNodeZone', nodeId: 2, zone: 'b' },
+      { kind: 'setNodeZone', nodeId: 2 },
+      { kind: 'promoteReplica', groupId: 0, replicaId: 7 },
+      { kind: 'demoteReplica', groupId: 0, replicaId: 7 },
       ...CHANGE_STAGES.map((stage) => ({
         kind: 'advanceReplicaChange' as const,
         groupId: 2,

@@ -72,8 +72,11 @@ const DOCUMENT: TopologyDocument = {
   nextCollectionId: 3,
 };
 
-/** What knows no other than the default placement. */
-type PlainCommand = Exclude<TopologyCommand, TenantCommand>;
+/** What was there before placements, zones and votes that change. */
+type PlainCommand = Exclude<
+  TopologyCommand,
+  TenantCommand | { readonly kind: 'setNodeZone' | 'promoteReplica' | 'demoteReplica' }
+>;
 
 const COMMANDS: {
   readonly [Kind in PlainCommand['kind']]: Extract<TopologyCommand, { kind: Kind }>;

@@ -111,11 +111,37 @@ const COMMANDS: readonly TopologyCommand[] = [
   { kind: 'beginTenantChange', action: ASSIGN, by: 'an operator', atMs: 1_700_000_000_000 },
   { kind: 'decideTenantChange', changeId: 7, refused: REFUSED },
   { kind: 'finishTenantChange', changeId: 7 },
+  { kind: 'setNodeZone', nodeId: 2, zone: 'rack-7' },
+  { kind: 'promoteReplica', groupId: 0, replicaId: 6 },
+  { kind: 'demoteReplica', groupId: 0, replicaId: 2 },
+  {
+    kind: 'advanceReplicaChange',
+    groupId: 0,
+    change: { promote: 6, stage: 'switching' },
+  },
 ];
+
+/** Zones and a vote that changes, and no other placement. */
+const ZONED: TopologyDocument = {
+  ...genesis(),
+  nodes: genesis().nodes.map((one) => (one.nodeId === 3 ? one : { ...one, zone: 'rack-7' })),
+  topologyGroup: { nextReplicaId: 4, resets: [], change: { demote: 2, stage: 'switching' } },
+};
 
 describe('a topology with placements, in format 2 (F-15)', () => {
   it('has the document', () => {
     golden.holds('document', DOCUMENT, { encode: encodeTopology, decode: decodeTopology });
+  });
+
+  it('has the document with zones and votes', () => {
+    golden.holds('document with zones', ZONED, { encode: encodeTopology, decode: decodeTopology });
+  });
+
+  it('is in format 2 for zones alone, and for a vote alone', () => {
+    const { topologyGroup, nodes } = ZONED;
+    expect(encodeTopology({ ...genesis(), nodes })[0]).toBe(2);
+    expect(encodeTopology({ ...genesis(), topologyGroup })[0]).toBe(2);
+    expect(encodeTopologyCommand({ kind: 'setNodeZone', nodeId: 2 })[0]).toBe(2);
   });
 
   it.each(COMMANDS)('has the command $kind', (command) => {

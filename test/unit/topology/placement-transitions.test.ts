@@ -2,10 +2,22 @@
 // Method: random commands, as every replica of the topology applies them; a table-driven rest.
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import {
+  applyPlacementCommand,
+  applyPlacementCommands,
+  type PlacementCommand,
+} from '../../../src/placement/placement-state.js';
+import { slotOfKey } from '../../../src/placement/slot-table.js';
 import { defined } from '../../../src/shared/assert.js';
 import { FlotillaError } from '../../../src/shared/errors.js';
 import { LIMITS } from '../../../src/shared/limits.js';
-import { changedOwnership, isNoChange, ownershipChange } from '../../../src/shared/ownership.js';
+import {
+  changedOwnership,
+  isNoChange,
+  mayLose,
+  ownershipChange,
+  type PlacementOwnership,
+} from '../../../src/shared/ownership.js';
 import type { CollectionConfig } from '../../../src/shared/types.js';
 import {
   decodeTopology,
@@ -18,7 +30,12 @@ import {
   type TopologyCommand,
   type TopologyDocument,
 } from '../../../src/topology/document.js';
-import { NO_PLACEMENTS, ownershipOf, type TenantAction } from '../../../src/topology/placements.js';
+import {
+  NO_PLACEMENTS,
+  ownershipsOf,
+  type PlacementEntry,
+  type TenantAction,
+} from '../../../src/topology/placements.js';
 import { routeOf } from '../../../src/topology/routes.js';
 import { applyTopologyCommand } from '../../../src/topology/transitions.js';
 import { config, genesis } from './topology-fixtures.js';
@@ -46,55 +63,90 @@ const action: fc.Arbitrary<TenantAction> = fc.oneof(
 const changeId = fc.integer({ min: 1, max: 12 });
 const collectionId = fc.integer({ min: 1, max: 8 });
 const refused = { reason: 'TENANT_HAS_DATA', message: 'it has' } as const;
+const beginTenantChange = fc
+  .record({
+    kind: fc.constant('beginTenantChange' as const),
+    action,
+    by: fc.constantFrom('', 'ops'),
+    atMs: fc.nat(3),
+  })
+  .map((one): TopologyCommand => one);
 const command: fc.Arbitrary<TopologyCommand> = fc.oneof(
-  fc
-    .tuple(fc.constantFrom(...NAMES), fc.constantFrom(...SHAPES))
-    .map(
-      ([name, shape]): TopologyCommand => ({
-        kind: 'beginCreateCollection',
-        config: config(name, shape),
-      }),
-    ),
+  fc.tuple(fc.constantFrom(...NAMES), fc.constantFrom(...SHAPES)).map(
+    ([name, shape]): TopologyCommand => ({
+      kind: 'beginCreateCollection',
+      config: config(name, shape),
+    }),
+  ),
   collectionId.map((id): TopologyCommand => ({ kind: 'finishCreateCollection', collectionId: id })),
   collectionId.map((id): TopologyCommand => ({ kind: 'beginDropCollection', collectionId: id })),
   collectionId.map((id): TopologyCommand => ({ kind: 'finishDropCollection', collectionId: id })),
-  fc
-    .record({
-      kind: fc.constant('beginTenantChange' as const),
-      action,
-      by: fc.constantFrom('', 'ops'),
-      atMs: fc.nat(3),
-    })
-    .map((one): TopologyCommand => one),
+  { weight: 6, arbitrary: beginTenantChange },
   changeId.map((id): TopologyCommand => ({ kind: 'decideTenantChange', changeId: id })),
   changeId.map((id): TopologyCommand => ({ kind: 'decideTenantChange', changeId: id, refused })),
   changeId.map((id): TopologyCommand => ({ kind: 'finishTenantChange', changeId: id })),
 );
 
+const KEYS = [...TENANTS, 'anybody', 'b', 'z'];
+
+function owns({ units, tenants }: PlacementOwnership, slot: number, name: string): boolean {
+  if (tenants?.here.includes(name) === true) return true;
+  return units.includes(slot) && tenants?.elsewhere.includes(name) !== true;
+}
+
+function ownersOf(owned: Map<number, PlacementOwnership>, slot: number, name: string): number[] {
+  return [...owned].flatMap(([id, ownership]) => (owns(ownership, slot, name) ? [id] : []));
+}
+
 /** Every unit and every tenant that is named is owned by one shard, the one that routers ask. */
 function expectOneOwner(document: TopologyDocument): void {
   for (const entry of (document.placements ?? NO_PLACEMENTS).entries) {
     const route = defined(routeOf(document, entry.placementId), 'the route');
-    const owned = document.shards.map(({ shardId: id }) => ownershipOf(entry, id));
-    for (const name of [...TENANTS, 'anybody', 'b', 'z']) {
+    const owned = ownershipsOf(entry, shardIdsOf(document));
+    for (const name of KEYS) {
       const key = { slot: route.unitOf(name), tenant: name };
-      const owners = owned.flatMap(({ units, tenants }, at) => {
-        const isHere = tenants?.here.includes(name) === true;
-        const isElsewhere = tenants?.elsewhere.includes(name) === true;
-        return isHere || (units.includes(key.slot) && !isElsewhere) ? [at] : [];
-      });
+      const owners = ownersOf(owned, key.slot, name);
       expect(owners).toEqual([route.shardOf(key)]);
       expect(route.shardIds).toContain(owners[0]);
     }
   }
 }
 
+/** However far a change has come, no key has two owners, and who is not fenced loses none (O3). */
+function expectOneOwnerAtMost(document: TopologyDocument): void {
+  const { placements } = document;
+  const change = placements?.change;
+  if (change?.stage !== 'fencing') return;
+  const before = defined(
+    placements?.entries.find(({ placementId }) => placementId === change.placementId),
+    'the directory',
+  );
+  const owned = ownershipsOf(before, shardIdsOf(document));
+  for (const { shardId: id, change: step } of change.steps) {
+    const had = defined(owned.get(id), 'what the shard owned');
+    const has = changedOwnership(had, step);
+    owned.set(id, has);
+    const units = [...owned.values()].flatMap((ownership) => ownership.units);
+    expect(new Set(units).size).toBe(units.length);
+    for (const name of KEYS) {
+      const slot = slotOfKey(name);
+      expect(ownersOf(owned, slot, name).length).toBeLessThanOrEqual(1);
+      if (!mayLose(step) && owns(had, slot, name)) expect(owns(has, slot, name)).toBe(true);
+    }
+  }
+}
+
+function shardIdsOf({ shards }: TopologyDocument): number[] {
+  return shards.map((shard) => shard.shardId);
+}
+
 describe('placements', () => {
   it('stay sound, and have one owner for each key, through any commands (M-9, O1)', () => {
     fc.assert(
-      fc.property(fc.array(command, { maxLength: 40 }), (commands) => {
+      fc.property(fc.array(command, { maxLength: 30, size: 'max' }), (commands) => {
         let document = genesis();
-        for (const one of commands) {
+        const left = [...commands];
+        for (let one = left.shift(); one !== undefined; one = left.shift()) {
           const read = decodeTopologyCommand(encodeTopologyCommand(one));
           const { document: next, result } = applyTopologyCommand(document, read);
           expect(documentFault(next)).toBeUndefined();
@@ -105,12 +157,97 @@ describe('placements', () => {
             expect(ownershipVersion - before).toBeGreaterThanOrEqual(0);
           }
           expectOneOwner(next);
+          expectOneOwnerAtMost(next);
           expect(decodeTopology(encodeTopology(next))).toEqual(next);
           document = next;
+          // Half of the changes of tenants go through at once: others are to follow them.
+          const { changeId: id } = next.placements?.change ?? {};
+          const isQuick = one.kind === 'beginTenantChange' && one.atMs % 2 === 1;
+          if (id !== undefined && isQuick) left.unshift(decide(id), finish(id));
         }
       }),
-      { numRuns: 60 },
+      { numRuns: 40 },
     );
+  });
+
+  it('tell the shard that gives slots away first, also where a tenant is pinned to it (O3)', () => {
+    for (const target of [0, 1, 2, 3]) {
+      const begun = applyTopologyCommand(genesis(), assign('acme', target));
+      const decided = applyTopologyCommand(begun.document, decide(1));
+      const { document } = applyTopologyCommand(decided.document, finish(1));
+      const dedicate = { kind: 'dedicateShard', shardId: target } as const;
+      const { document: next } = applyTopologyCommand(document, {
+        kind: 'beginTenantChange',
+        action: dedicate,
+        by: '',
+        atMs: 0,
+      });
+      const steps = defined(next.placements?.change, 'the change').steps;
+      expect(steps.map(({ shardId: id, change }) => [id, mayLose(change)])).toEqual([
+        [target, true],
+        ...[0, 1, 2, 3].filter((id) => id !== target).map((id) => [id, false]),
+      ]);
+      expectOneOwnerAtMost(next);
+    }
+  });
+
+  it('cost what they hold, however many shards and moves there are (P-10)', () => {
+    const { document } = applyTopologyCommand(genesis(), assign('acme', 0));
+    const [entry] = defined(document.placements, 'the placements').entries;
+    const { state, placementId } = defined(entry, 'the directory');
+    if (state.kind !== 'tenants') throw new Error('it is the tenant directory');
+    let reads = 0;
+    const counted = new Proxy(
+      Array.from({ length: 500 }, (_, at) => ({
+        tenant: `t-${String(at).padStart(3, '0')}`,
+        shardId: at % 4,
+      })),
+      {
+        get(list, name, receiver) {
+          if (typeof name === 'string' && /^[0-9]+$/.test(name)) reads++;
+          return Reflect.get(list, name, receiver);
+        },
+      },
+    );
+    const table = { ...state.table, assignments: counted };
+    const large: PlacementEntry = { placementId, state: { ...state, table } };
+    const readsFor = (work: () => unknown): number => {
+      reads = 0;
+      work();
+      return reads;
+    };
+    const shards = Array.from({ length: 64 }, (_, at) => at);
+    const few = readsFor(() => ownershipsOf(large, [0, 1, 2, 3]));
+    expect(readsFor(() => ownershipsOf(large, shards))).toBe(few);
+    const moves = state.table.slotTable.flatMap((from, slot): PlacementCommand[] =>
+      from === 3
+        ? [{ kind: 'moveUnit', unit: { kind: 'slot', slot }, fromShardId: 3, toShardId: 1 }]
+        : [],
+    );
+    expect(moves.length).toBeGreaterThan(100);
+    const one = readsFor(() => applyPlacementCommands(large.state, moves.slice(0, 1)));
+    expect(readsFor(() => applyPlacementCommands(large.state, moves))).toBe(one);
+    expect(applyPlacementCommands(large.state, moves)).toEqual(
+      moves.reduce(applyPlacementCommand, large.state),
+    );
+  });
+
+  it('take the same change again for the one that is under way, whoever asks (M-18)', () => {
+    const { document } = applyTopologyCommand(genesis(), assign('acme', 1));
+    const again = applyTopologyCommand(document, { ...assign('acme', 1), by: 'other', atMs: 9 });
+    expect(again.document).toBe(document);
+    expect(again.result).toEqual({ kind: 'tenants', changeId: 1 });
+    const isBusy = { error: { reason: 'TENANT_CHANGE_IN_PROGRESS' } };
+    expect(applyTopologyCommand(document, assign('acme', 2)).result).toMatchObject(isBusy);
+    // One that was refused is a new one, when that is over.
+    const refusal: TopologyCommand = { kind: 'decideTenantChange', changeId: 1, refused };
+    const lifting = applyTopologyCommand(document, refusal).document;
+    expect(applyTopologyCommand(lifting, assign('acme', 1)).result).toMatchObject(isBusy);
+    const over = applyTopologyCommand(lifting, finish(1)).document;
+    expect(applyTopologyCommand(over, assign('acme', 1)).result).toEqual({
+      kind: 'tenants',
+      changeId: 2,
+    });
   });
 
   it('say by their changes what each shard owns after them (O3)', () => {

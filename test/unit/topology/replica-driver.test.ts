@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { defined } from '../../../src/shared/assert.js';
 import { FlotillaError } from '../../../src/shared/errors.js';
 import { silentLogger } from '../../../src/shared/logger.js';
-import type { TopologyCommand } from '../../../src/topology/document.js';
+import { TOPOLOGY_GROUP_ID, type TopologyCommand } from '../../../src/topology/document.js';
 import type {
   DurableVoters,
   GroupControl,
@@ -18,9 +18,10 @@ import { TopologyCluster } from './topology-cluster.js';
 const SOON = { timeoutMs: 5_000 };
 const GROUP_ID = 1;
 
-/** A shard's Raft group, as far as its configuration goes. */
+/** One Raft group, as far as its configuration goes; all others have no leader. */
 class FakeGroup implements GroupControl {
   readonly #cluster: TopologyCluster;
+  readonly #groupId: number;
   voters = [1, 2, 3];
   learners: number[] = [];
   leader = 1;
@@ -34,12 +35,14 @@ class FakeGroup implements GroupControl {
   hazard: (when: 'before' | 'after') => void | Promise<void> = () => undefined;
   transferFails = false;
 
-  constructor(cluster: TopologyCluster) {
+  constructor(cluster: TopologyCluster, groupId: number) {
     this.#cluster = cluster;
+    this.#groupId = groupId;
   }
 
-  async state(): Promise<GroupState> {
+  async state(groupId: number): Promise<GroupState> {
     await this.#pause();
+    if (groupId !== this.#groupId) throw new FlotillaError('NO_LEADER', 'another group');
     const ids = [...this.voters, ...this.learners].filter((one) => one !== this.leader);
     return {
       configurationIndex: this.index,
@@ -110,13 +113,16 @@ class World {
   readonly drivers: ReplicaDriver[];
   readonly said: string[] = [];
 
-  static async start(): Promise<World> {
-    return new World(await TopologyCluster.start());
+  readonly #groupId: number;
+
+  static async start(groupId = GROUP_ID): Promise<World> {
+    return new World(await TopologyCluster.start(), groupId);
   }
 
-  private constructor(cluster: TopologyCluster) {
+  private constructor(cluster: TopologyCluster, groupId: number) {
     this.cluster = cluster;
-    this.group = new FakeGroup(cluster);
+    this.#groupId = groupId;
+    this.group = new FakeGroup(cluster, groupId);
     const warn = (fields: object): void => void this.said.push(JSON.stringify(fields));
     this.drivers = cluster.nodes.map(
       ({ view, topology }) =>
@@ -140,7 +146,7 @@ class World {
   now(): ReplicaGroup {
     const documents = this.cluster.nodes.map(({ view }) => defined(view.current(), 'a document'));
     const newest = defined(documents.sort((a, b) => b.epoch - a.epoch)[0], 'a document');
-    return defined(replicaGroup(newest, GROUP_ID), 'the group');
+    return defined(replicaGroup(newest, this.#groupId), 'the group');
   }
 
   async until(condition: () => boolean): Promise<void> {
@@ -152,9 +158,11 @@ class World {
 
   async over(): Promise<void> {
     await this.until(() => this.now().change === undefined);
-    const ids = this.now().replicas.map(({ replicaId }) => replicaId);
-    expect([...this.group.voters].sort()).toEqual(ids.sort());
-    expect(this.group.learners).toEqual([]);
+    const { replicas } = this.now();
+    const idsOf = (isLearner: boolean): number[] =>
+      replicas.flatMap(({ replicaId, learner }) => (learner === isLearner ? [replicaId] : []));
+    expect([...this.group.voters].sort()).toEqual(idsOf(false).sort());
+    expect([...this.group.learners].sort()).toEqual(idsOf(true).sort());
   }
 
   async close(): Promise<void> {
@@ -273,6 +281,40 @@ describe('the driver', () => {
       expect(world.now().replicas.map(({ replicaId }) => replicaId)).toEqual([1, 2, 4]);
       await world.close();
     }
+  });
+
+  it('takes a vote and gives it back, whichever step was done or half done', async () => {
+    const groupId = TOPOLOGY_GROUP_ID;
+    for (let failures = 0; failures < 4; failures++) {
+      const world = await World.start(groupId);
+      let left = failures;
+      world.group.hazard = async () => {
+        if (left-- !== 0) return;
+        world.cluster.isolate((await world.cluster.leader()).nodeId);
+        throw new FlotillaError('OUTCOME_UNKNOWN', 'the link broke');
+      };
+      await world.propose({ kind: 'demoteReplica', groupId, replicaId: 3 });
+      await world.over();
+      expect(world.group.learners).toEqual([3]);
+      await world.propose({ kind: 'promoteReplica', groupId, replicaId: 3 });
+      await world.over();
+      expect(world.group.learners).toEqual([]);
+      await world.close();
+    }
+  });
+
+  it('gives up a vote that cannot be taken, when a node comes back with nothing', async () => {
+    const groupId = TOPOLOGY_GROUP_ID;
+    const world = await World.start(groupId);
+    // Of the two that would vote then the one does not answer, for its disk is lost.
+    world.group.silent.add(2);
+    await world.propose({ kind: 'demoteReplica', groupId, replicaId: 3 });
+    await world.until(() => world.said.length > 0);
+    expect(world.said[0]).toContain('missing: replica 2');
+    await world.propose({ kind: 'readmitNode', nodeId: 2, storeId: 'new' });
+    await world.over();
+    expect(world.group.history).toEqual(['add-voter 3', 'add-learner 4', 'add-voter 4, remove 2']);
+    await world.close();
   });
 
   it('of yesterday changes nothing any more, however late its order comes (M10)', async () => {

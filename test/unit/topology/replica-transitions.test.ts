@@ -322,6 +322,7 @@ describe('whatever comes in whatever order', () => {
     fc.record({ kind: fc.constant('addReplica' as const), groupId, nodeId }),
     fc.record({ kind: fc.constant('removeReplica' as const), groupId, replicaId }),
     fc.record({ kind: fc.constant('resetReplica' as const), groupId, replicaId }),
+    fc.record({ kind: fc.constantFrom('promoteReplica', 'demoteReplica'), groupId, replicaId }),
     fc.record({ kind: fc.constant('cancelReplicaChange' as const), groupId }),
     fc.record({ kind: fc.constant('cancelReplicaChange' as const), groupId, changeId: replicaId }),
     fc.record({

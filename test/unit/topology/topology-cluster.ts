@@ -32,9 +32,14 @@ export class TopologyCluster {
   onAnswer: (answer: Uint8Array) => Uint8Array = (answer) => answer;
   requests = 0;
 
-  static async start(nodeIds: readonly number[] = [1, 2, 3]): Promise<TopologyCluster> {
+  static async start(
+    nodeIds: readonly number[] = [1, 2, 3],
+    learnerIds: readonly number[] = [],
+  ): Promise<TopologyCluster> {
     const cluster = new TopologyCluster();
-    for (const nodeId of nodeIds) cluster.nodes.push(await cluster.#boot(nodeId, nodeIds));
+    for (const nodeId of nodeIds) {
+      cluster.nodes.push(await cluster.#boot(nodeId, nodeIds, learnerIds));
+    }
     for (const { host } of cluster.nodes) host.start();
     return cluster;
   }
@@ -79,7 +84,11 @@ export class TopologyCluster {
     await this.environment.settle(Promise.all(this.nodes.map(({ host }) => host.close())));
   }
 
-  async #boot(nodeId: number, nodeIds: readonly number[]): Promise<TopologyNode> {
+  async #boot(
+    nodeId: number,
+    nodeIds: readonly number[],
+    learnerIds: readonly number[],
+  ): Promise<TopologyNode> {
     const { environment } = this;
     const logStore = new MemoryLogStore({ storeId: `store-${nodeId}`, incarnation: 1 });
     const host = new ReplicaHost({
@@ -101,9 +110,9 @@ export class TopologyCluster {
       groupId: 0,
       replicaId: nodeId,
       confState: {
-        voters: nodeIds,
+        voters: nodeIds.filter((id) => !learnerIds.includes(id)),
         votersOutgoing: [],
-        learners: [],
+        learners: learnerIds,
         learnersNext: [],
         autoLeave: false,
       },

@@ -121,6 +121,26 @@ describe('propose', () => {
   });
 });
 
+describe('a change (M-15)', () => {
+  it('is pushed to the watchers of all nodes, whether they vote or learn, unasked', async () => {
+    const cluster = await TopologyCluster.start([1, 2, 3, 4, 5], [4, 5]);
+    const { topology } = await cluster.leader();
+    const seen = cluster.nodes.map(({ view }) => {
+      const epochs: number[] = [];
+      view.onChange(({ epoch }) => epochs.push(epoch));
+      return epochs;
+    });
+    for (const name of ['a', 'b', 'c']) {
+      await cluster.environment.settle(topology.propose(create(name), SOON));
+      await cluster.environment.advance(100);
+    }
+    const { epoch } = genesis();
+    for (const epochs of seen) expect(epochs).toEqual([epoch + 1, epoch + 2, epoch + 3]);
+    expect(cluster.requests).toBe(0);
+    await cluster.close();
+  });
+});
+
 describe('refresh', () => {
   it('shows all changes that were complete before it, on every node (P-4)', async () => {
     const cluster = await TopologyCluster.start();

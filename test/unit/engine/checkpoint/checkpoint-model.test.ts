@@ -4,13 +4,15 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { FlatIndex } from '../../../../src/engine/index/flat-index.js';
-import { ShardRun } from '../model/shard-run.js';
-import { type Step, steps } from '../model/shard-steps.js';
+import type { VectorIndexFactory } from '../../../../src/engine/index/vector-index.js';
+import { deathsInRandomRuns, mortalSettings, operationsOf } from '../model/mortal-runs.js';
+import type { Step } from '../model/shard-steps.js';
 import { ALWAYS, AT_CLOSE } from './checkpoint-rig.js';
 
+const createIndex: VectorIndexFactory = (options) => new FlatIndex(options);
 const settings = fc.record({
-  exactCopy: fc.boolean(),
-  headFloatsMax: fc.constantFrom(4, 24, 4_096),
+  ...mortalSettings,
+  createIndex: fc.constant(createIndex),
   checkpoints: fc.constantFrom(ALWAYS, ALWAYS, AT_CLOSE),
 });
 
@@ -50,28 +52,10 @@ const STORY: readonly Step[] = [
 
 describe('a shard with checkpoints against a naive model', () => {
   it('holds what its log says, wherever it dies (H5, H6, S-43)', async () => {
-    let deaths = 0;
-    await fc.assert(
-      fc.asyncProperty(steps, settings, async (all, chosen) => {
-        const run = new ShardRun({ ...chosen, createIndex: (options) => new FlatIndex(options) });
-        await run.run(all);
-        deaths += run.deaths;
-      }),
-      { numRuns: 40 },
-    );
-    expect(deaths).toBeGreaterThan(5);
+    expect(await deathsInRandomRuns(settings)).toBeGreaterThan(5);
   });
 
   it('holds what its log says, whichever operation of a story it dies in (H5, S-43)', async () => {
-    for (let count = 0; ; count++) {
-      const run = new ShardRun({
-        createIndex: (options) => new FlatIndex(options),
-        checkpoints: ALWAYS,
-      });
-      await run.run([{ kind: 'doom', steps: count, again: [] }, ...STORY]);
-      if (run.deaths > 0) continue;
-      expect(count).toBeGreaterThan(60);
-      return;
-    }
+    expect(await operationsOf(STORY, { createIndex, checkpoints: ALWAYS })).toBeGreaterThan(60);
   });
 });

@@ -2,11 +2,12 @@
 import { setImmediate } from 'node:timers/promises';
 import type { CheckpointPolicy } from '../../../../src/engine/checkpoint/checkpoint-policy.js';
 import { FlatIndex } from '../../../../src/engine/index/flat-index.js';
+import type { VectorIndexOptions } from '../../../../src/engine/index/vector-index.js';
 import { ShardEngine, type ShardEngineOptions } from '../../../../src/engine/shard-engine.js';
 import type { Disk } from '../../../../src/shared/environment.js';
 import type { Logger } from '../../../../src/shared/logger.js';
-import { engineEnvironment } from '../harness.js';
-import { type EngineHarness, GENESIS, ShardDriver } from '../shard-driver.js';
+import { COSTS, engineEnvironment } from '../harness.js';
+import { GENESIS, ShardDriver, upsert } from '../shard-driver.js';
 
 /** After each insert, and at the end. */
 export const ALWAYS: CheckpointPolicy = { insertsMin: 1, closingInsertsMin: 1 };
@@ -60,43 +61,101 @@ export class Diary implements Logger {
   }
 }
 
-export interface CheckpointRig {
-  readonly shard: ShardDriver;
-  readonly diary: Diary;
-  /** The options of engines that are opened from now on. */
-  options: Partial<ShardEngineOptions>;
-  /** The names in the directory of the first generation's checkpoints, or of another. */
-  files(generation?: number): Promise<string[]>;
+/** How many records `fill` writes. */
+export const RECORDS = 40;
+
+/** The ids of the records that `fill` writes, or of so many. */
+export const names = (count: number): string[] =>
+  Array.from({ length: count }, (_, at) => `r${at}`);
+
+/** Long enough for all that a disk in memory has under way. */
+export async function turnsPass(): Promise<void> {
+  for (let turn = 0; turn < 20; turn++) await setImmediate();
+}
+
+/** Exact, and tells of each insert. */
+class CountedIndex extends FlatIndex {
+  readonly #onInsert: () => void;
+
+  constructor(options: VectorIndexOptions, onInsert: () => void) {
+    super(options);
+    this.#onInsert = onInsert;
+  }
+
+  override add(label: number, vector: Float32Array): void {
+    this.#onInsert();
+    super.add(label, vector);
+  }
 }
 
 /** A shard below `root`, whose engines are exact, with a checkpoint at each close. */
-export function checkpointRig(
-  disk: Disk,
-  options: Partial<ShardEngineOptions> = {},
-  root = 'node',
-): CheckpointRig {
-  const diary = new Diary();
-  const path = `${root}/points`;
-  const harness: EngineHarness = {
-    disk,
-    snapshotPath: (name) => `${root}/${name}`,
-    create: () =>
-      new ShardEngine({
-        environment: engineEnvironment(disk),
-        path,
-        genesis: GENESIS,
-        logger: diary,
-        createIndex: (indexOptions) => new FlatIndex(indexOptions),
-        checkpoints: AT_CLOSE,
-        ...rig.options,
-      }),
-    cleanup: async () => undefined,
-  };
-  const rig: CheckpointRig = {
-    shard: new ShardDriver(harness),
-    diary,
-    options,
-    files: (generation = 1) => disk.list(`${path}/graphs-${generation}`),
-  };
-  return rig;
+export class CheckpointRig {
+  readonly shard: ShardDriver;
+  readonly diary = new Diary();
+  /** The options of engines that are opened from now on. */
+  options: Partial<ShardEngineOptions>;
+  /** What went into graphs, where the options name no index. */
+  inserts = 0;
+  readonly #disk: Disk;
+  readonly #path: string;
+
+  constructor(disk: Disk, options: Partial<ShardEngineOptions> = {}, root = 'node') {
+    this.options = options;
+    this.#disk = disk;
+    this.#path = `${root}/points`;
+    this.shard = new ShardDriver({
+      disk,
+      snapshotPath: (name) => `${root}/${name}`,
+      create: () => this.#createEngine(),
+      cleanup: async () => undefined,
+    });
+  }
+
+  /** The names in the directory of the first generation's checkpoints, or of another. */
+  files(generation = 1): Promise<string[]> {
+    return this.#disk.list(`${this.#path}/graphs-${generation}`);
+  }
+
+  /** Writes `r0`, `r1`, ... at (0, 0), (1, 0), ..., and waits until all are in the graph. */
+  async fill(): Promise<void> {
+    await this.shard.open();
+    await this.shard.createCollection();
+    await this.shard.write(names(RECORDS).map((id, at) => upsert(id, [at, 0])));
+    await this.shard.settled();
+  }
+
+  /** Starts again and waits for the graph; the inserts that this took. */
+  async restart(): Promise<number> {
+    await this.shard.engine.close();
+    return this.start();
+  }
+
+  /** The same where no engine runs. */
+  async start(): Promise<number> {
+    this.inserts = 0;
+    await this.shard.open();
+    await this.shard.settled();
+    return this.inserts;
+  }
+
+  /** The ids of all records, nearest to the origin first. */
+  allIds(): Promise<string[]> {
+    return this.shard.searchIds([0, 0], 100);
+  }
+
+  #createEngine(): ShardEngine {
+    return new ShardEngine({
+      environment: engineEnvironment(this.#disk),
+      path: this.#path,
+      genesis: GENESIS,
+      costs: COSTS,
+      logger: this.diary,
+      createIndex: (options) =>
+        new CountedIndex(options, () => {
+          this.inserts++;
+        }),
+      checkpoints: AT_CLOSE,
+      ...this.options,
+    });
+  }
 }

@@ -3,7 +3,7 @@ import { ShardEngine, type ShardEngineOptions } from '../../../../src/engine/sha
 import { defined } from '../../../../src/shared/assert.js';
 import { MemoryDisk } from '../../../../src/shared/memory-disk.js';
 import { FaultyDisk } from '../faulty-disk.js';
-import { engineEnvironment } from '../harness.js';
+import { COSTS, engineEnvironment } from '../harness.js';
 import { type EngineHarness, GENESIS, ShardDriver } from '../shard-driver.js';
 
 const ROOT = 'node';
@@ -116,6 +116,7 @@ export class MortalShard {
       environment: engineEnvironment(disk),
       path: `${ROOT}/points`,
       genesis: GENESIS,
+      costs: COSTS,
       ...this.#settings,
     });
   }

@@ -2,14 +2,17 @@
  * Goal: say what a shard holds after a log, so plainly that there is nothing to get wrong. Method:
  * maps of records, every read a look at all of them; nothing of the engine but its interfaces.
  */
-import type { ExpiredRecords, Selection } from '../../../../src/engine/engine.js';
+import type { CommandResult, ExpiredRecords, Selection } from '../../../../src/engine/engine.js';
 import { unreachable } from '../../../../src/shared/assert.js';
 import { floatsOf } from '../../../../src/shared/bytes.js';
-import type {
-  Command,
-  ExpireCommand,
-  WriteCommand,
-  WriteOperation,
+import {
+  type ChangeOwnershipCommand,
+  type Command,
+  type CreateCollectionCommand,
+  decodeCommand,
+  type ExpireCommand,
+  type WriteCommand,
+  type WriteOperation,
 } from '../../../../src/shared/codec/command.js';
 import { decodeFilter } from '../../../../src/shared/codec/filter-bytes.js';
 import {
@@ -19,8 +22,11 @@ import {
 } from '../../../../src/shared/codec/struct.js';
 import { matches } from '../../../../src/shared/filter.js';
 import { comparePositions } from '../../../../src/shared/scroll-position.js';
+import type { CommittedEntry } from '../../../../src/shared/state-machine.js';
 import type { CollectionConfig, Version } from '../../../../src/shared/types.js';
 import { squaredDistance } from '../../../support/vectors.js';
+import { GENESIS } from '../shard-driver.js';
+import { OwnershipModel } from './ownership-model.js';
 
 /** Versions are log indexes in their milliseconds. */
 const MS_SHIFT = 16n;
@@ -51,6 +57,7 @@ export type ModelResult =
 
 export interface ModelCollection {
   readonly config: CollectionConfig;
+  readonly placementId: number;
   readonly records: Map<string, ModelRecord>;
 }
 
@@ -66,39 +73,74 @@ function refused(reason: string): ModelResult {
   return { kind: 'refused', reason };
 }
 
+/** What an engine has answered, as a model answers it. */
+export function resultOf(result: CommandResult): ModelResult {
+  switch (result.kind) {
+    case 'refused':
+      return refused(result.error.reason);
+    case 'write':
+      return {
+        kind: 'write',
+        outcomes: result.outcomes.map(({ outcome }) => {
+          if (outcome.kind === 'applied') return outcome;
+          return { kind: outcome.kind, reason: outcome.error.reason };
+        }),
+      };
+    case 'expired':
+    case 'done':
+      return result;
+    default:
+      return unreachable(result);
+  }
+}
+
+/** What a shard of the drivers of tests holds that has applied this log. */
+export function modelOf(log: readonly CommittedEntry[]): ShardModel {
+  const model = new ShardModel(GENESIS.ownershipVersion);
+  for (const { data } of log) {
+    const { command, version } = decodeCommand(data);
+    model.apply(command, version);
+  }
+  return model;
+}
+
 export class ShardModel {
   readonly collections = new Map<number, ModelCollection>();
-  readonly #ownershipVersion: number;
+  readonly ownership: OwnershipModel;
   readonly #dropped = new Set<number>();
-  /** By client, sequence and ordinal. */
+  /** By client: requests up to there may have been applied by other shards. */
+  readonly #reach = new Map<string, number>();
+  /** By client, sequence and ordinal, and whose they are. */
   readonly #outcomes = new Map<string, ModelOutcome>();
 
-  constructor(ownershipVersion: number) {
-    this.#ownershipVersion = ownershipVersion;
+  /** It owns all slots where it is not told which. */
+  constructor(ownershipVersion: number, slots?: readonly number[]) {
+    this.ownership = new OwnershipModel(ownershipVersion, slots);
   }
 
   apply(command: Command, version: Version): ModelResult {
     switch (command.kind) {
       case 'write':
         return this.#write(command, version);
-      case 'createCollection': {
-        const { collectionId, config } = command;
-        if (this.#dropped.has(collectionId)) return refused('COLLECTION_NOT_FOUND');
-        if (!this.collections.has(collectionId)) {
-          this.collections.set(collectionId, { config, records: new Map() });
-        }
-        return DONE;
-      }
+      case 'createCollection':
+        return this.#create(command);
       case 'dropCollection':
-        this.collections.delete(command.collectionId);
-        this.#dropped.add(command.collectionId);
+        this.#drop(command.collectionId);
         return DONE;
       case 'expire':
         return { kind: 'expired', removed: this.#expire(command) };
       case 'mark':
-      case 'fenceUnits':
+        return DONE;
+      case 'fenceUnits': {
+        const held = this.#recordsOn(command.placementId);
+        const end = this.ownership.fence(command, held);
+        if (end === 'holds records') return refused('TENANT_HAS_DATA');
+        return end === 'fenced' ? DONE : refused('STALE_TOPOLOGY');
+      }
       case 'changeOwnership':
+        return this.#changeOwnership(command);
       case 'liftFence':
+        this.ownership.lift(command);
         return DONE;
       default:
         return unreachable(command);
@@ -115,11 +157,73 @@ export class ShardModel {
     return all.filter(({ expiresAtMs }) => expiresAtMs !== undefined && expiresAtMs <= nowMs);
   }
 
+  /** What those may have applied that had the keys before, is not applied here (O5). */
+  #changeOwnership(command: ChangeOwnershipCommand): ModelResult {
+    const { version } = this.ownership;
+    if (!this.ownership.change(command)) return refused('STALE_TOPOLOGY');
+    if (this.ownership.version === version) return DONE;
+    for (const { clientId, sequence } of command.reach?.clients ?? []) {
+      this.#reach.set(clientId, Math.max(sequence, this.#reach.get(clientId) ?? 0));
+    }
+    return DONE;
+  }
+
+  /** A record that the shard does not own; undefined where there is none. */
+  stray(): ModelRecord | undefined {
+    for (const { placementId, records } of this.collections.values()) {
+      for (const record of records.values()) {
+        if (!this.ownership.owns(placementId, record)) return record;
+      }
+    }
+    return undefined;
+  }
+
+  #create({ collectionId, config, ownership }: CreateCollectionCommand): ModelResult {
+    if (this.#dropped.has(collectionId)) return refused('COLLECTION_NOT_FOUND');
+    if (this.collections.has(collectionId)) return DONE;
+    const { placementId = 0, units, tenants } = ownership ?? {};
+    this.collections.set(collectionId, { config, placementId, records: new Map() });
+    const { placements } = this.ownership;
+    const { here = [], elsewhere = [] } = tenants ?? {};
+    if (!placements.has(placementId)) placements.set(placementId, { units, here, elsewhere });
+    return DONE;
+  }
+
+  /** A placement goes with its last collection. */
+  #drop(collectionId: number): void {
+    const { placementId = 0 } = this.collections.get(collectionId) ?? {};
+    this.collections.delete(collectionId);
+    this.#dropped.add(collectionId);
+    const isUsed = [...this.collections.values()].some((one) => one.placementId === placementId);
+    if (placementId !== 0 && !isUsed) this.ownership.placements.delete(placementId);
+  }
+
+  #recordsOn(placementId: number): ModelRecord[] {
+    return [...this.collections.values()]
+      .filter((collection) => collection.placementId === placementId)
+      .flatMap(({ records }) => [...records.values()]);
+  }
+
+  /** Whether the write was laid out by another table, or is of what the shard may not write. */
+  isStale({ collectionId, ownershipVersion, operations }: WriteCommand): boolean {
+    const { placementId } = this.collections.get(collectionId) ?? {};
+    const isOwned =
+      placementId === undefined ||
+      operations.every((operation) => this.ownership.mayWrite(placementId, operation));
+    return ownershipVersion !== this.ownership.version || !isOwned;
+  }
+
   #write(command: WriteCommand, version: Version): ModelResult {
     const { collectionId, operations, requestKey } = command;
-    if (command.ownershipVersion !== this.#ownershipVersion) return refused('STALE_TOPOLOGY');
-    const nameOf = ({ ordinal }: WriteOperation): string =>
-      JSON.stringify([requestKey.clientId, requestKey.sequence, ordinal]);
+    const { placementId = 0 } = this.collections.get(collectionId) ?? {};
+    if (this.isStale(command)) return refused('STALE_TOPOLOGY');
+    const nameOf = ({ ordinal, tenant }: WriteOperation): string => {
+      const owner = tenant === '' ? [] : [collectionId, tenant];
+      return JSON.stringify([requestKey.clientId, requestKey.sequence, ordinal, ...owner]);
+    };
+    const isNew = operations.some((one) => !this.#outcomes.has(nameOf(one)));
+    const mayBeElsewhere = requestKey.sequence <= (this.#reach.get(requestKey.clientId) ?? 0);
+    if (placementId !== 0 && isNew && mayBeElsewhere) return refused('SESSION_EXPIRED');
     const collection = this.collections.get(collectionId);
     if (collection === undefined && !operations.some((one) => this.#outcomes.has(nameOf(one)))) {
       return refused('COLLECTION_NOT_FOUND');

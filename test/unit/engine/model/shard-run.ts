@@ -3,7 +3,7 @@
  * of the one against the other. Method: reads of every kind after each step that asks for them.
  */
 import { expect } from 'vitest';
-import type { CommandResult, Hit, SearchQuery, Selection } from '../../../../src/engine/engine.js';
+import type { Hit, SearchQuery, Selection } from '../../../../src/engine/engine.js';
 import { defined, unreachable } from '../../../../src/shared/assert.js';
 import { floatsOf } from '../../../../src/shared/bytes.js';
 import {
@@ -14,7 +14,6 @@ import {
 import { encodeFilter } from '../../../../src/shared/codec/filter-bytes.js';
 import { decodeStruct, type JsonObject } from '../../../../src/shared/codec/struct.js';
 import { isFlotillaError } from '../../../../src/shared/errors.js';
-import type { ScrollPosition } from '../../../../src/shared/scroll-position.js';
 import type { WriteCondition } from '../../../../src/shared/types.js';
 import { squaredDistance } from '../../../support/vectors.js';
 import { FIELDS } from '../../shared/filter-arbitraries.js';
@@ -35,7 +34,7 @@ import {
   keyOf,
   type ModelCollection,
   type ModelRecord,
-  type ModelResult,
+  resultOf,
   ShardModel,
   selected,
 } from './shard-model.js';
@@ -301,21 +300,16 @@ export class ShardRun {
   ): Promise<void> {
     const { filter, tenant } = selection;
     const scrolled: string[] = [];
-    let after: ScrollPosition | undefined;
-    do {
-      const { records, next } = await this.#shard.driver.engine.scroll(
-        { collectionId, ownershipVersion },
-        {
-          ...ALL,
-          limit,
-          ...(filter !== undefined && { filter }),
-          ...(tenant !== undefined && { tenant }),
-          ...(after !== undefined && { after }),
-        },
-      );
+    const page = {
+      ...ALL,
+      limit,
+      ...(filter !== undefined && { filter }),
+      ...(tenant !== undefined && { tenant }),
+    };
+    const pages = this.#shard.driver.scrollPages(page, { collectionId, ownershipVersion });
+    for await (const { records } of pages) {
       scrolled.push(...records.map((one) => textOf({ ...one, ...contentsOf(one) })));
-      after = next;
-    } while (after !== undefined);
+    }
     expect(scrolled).toEqual(matching.map(textOf));
   }
 
@@ -405,24 +399,4 @@ type Told = Pick<ModelRecord, 'tenant' | 'id' | 'version' | 'vector' | 'metadata
 /** All that is told of a record. */
 function textOf({ tenant, id, version, vector, metadata }: Told): string {
   return `${JSON.stringify([tenant, id])} ${version} [${vector.join()}] ${canonical(metadata)}`;
-}
-
-function resultOf(result: CommandResult): ModelResult {
-  switch (result.kind) {
-    case 'refused':
-      return { kind: 'refused', reason: result.error.reason };
-    case 'write':
-      return {
-        kind: 'write',
-        outcomes: result.outcomes.map(({ outcome }) => {
-          if (outcome.kind === 'applied') return outcome;
-          return { kind: outcome.kind, reason: outcome.error.reason };
-        }),
-      };
-    case 'expired':
-    case 'done':
-      return result;
-    default:
-      return unreachable(result);
-  }
 }

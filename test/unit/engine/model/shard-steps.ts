@@ -1,8 +1,12 @@
 /** What may happen to a shard, at random: few names and places, so that things meet. */
 import fc from 'fast-check';
 import type { JsonObject } from '../../../../src/shared/codec/struct.js';
-import { type Filter, printFilter } from '../../../../src/shared/filter.js';
-import { arbitraryFilter, arbitraryMetadata } from '../../shared/filter-arbitraries.js';
+import type { Filter } from '../../../../src/shared/filter.js';
+import {
+  arbitraryFilter,
+  arbitraryMetadata,
+  printFilter,
+} from '../../shared/filter-arbitraries.js';
 
 /** In another order than their slots. */
 export const IDS = ['a', 'b', 'c', 'd', 'e', 'f', 'p', 'é'];

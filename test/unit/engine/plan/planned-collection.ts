@@ -1,8 +1,8 @@
 /** A collection in memory that can be searched by a chosen plan, and what it should find. */
-import { setImmediate } from 'node:timers';
+import { expect } from 'vitest';
 import type { Collection } from '../../../../src/engine/collection.js';
 import { CollectionIndex } from '../../../../src/engine/collection-index.js';
-import type { CostFactors, Explanation } from '../../../../src/engine/engine.js';
+import type { CostFactors } from '../../../../src/engine/engine.js';
 import { FlatIndex } from '../../../../src/engine/index/flat-index.js';
 import type { VectorIndexFactory } from '../../../../src/engine/index/vector-index.js';
 import { distanceTo } from '../../../../src/engine/index/vector-math.js';
@@ -21,6 +21,7 @@ import { encodeStruct, type JsonObject } from '../../../../src/shared/codec/stru
 import { type Filter, matches } from '../../../../src/shared/filter.js';
 import { MemoryDisk } from '../../../../src/shared/memory-disk.js';
 import type { IndexedField } from '../../../../src/shared/types.js';
+import { engineEnvironment } from '../harness.js';
 import { collectionConfig } from '../shard-driver.js';
 
 /** Make the planner take one plan where it has a choice. */
@@ -33,6 +34,8 @@ export interface PlannedQuery {
   readonly ef?: number;
   readonly filter?: Filter;
   readonly tenant?: string;
+  /** Whether the search is asked first what it can tell now. @default false */
+  readonly asksNow?: boolean;
 }
 
 interface Model {
@@ -57,6 +60,7 @@ export interface PlannedOptions {
 
 export class PlannedCollection {
   readonly collection: Collection;
+  readonly #disk: MemoryDisk;
   readonly #store: PointStore;
   readonly #pending = new WriteBatch();
   readonly #records = new Map<string, Model>();
@@ -66,11 +70,12 @@ export class PlannedCollection {
   /** Called while records are being read. */
   whenRead: () => void = () => undefined;
 
-  private constructor(store: PointStore, options: PlannedOptions) {
+  private constructor(disk: MemoryDisk, store: PointStore, options: PlannedOptions) {
     const { dimension, fields, createIndex = (shape) => new FlatIndex(shape) } = options;
     const config = collectionConfig({ dimension, indexedFields: fields });
     const { exactCopy = true } = options;
     const settings = { createIndex, exactCopy, headFloatsMax: 2 ** 30 };
+    this.#disk = disk;
     this.#store = store;
     this.collection = {
       collectionId: 1,
@@ -84,8 +89,9 @@ export class PlannedCollection {
   }
 
   static async create(options: PlannedOptions): Promise<PlannedCollection> {
-    const kv = await new MemoryDisk().openKv('points');
-    return new PlannedCollection(new PointStore(kv), options);
+    const disk = new MemoryDisk();
+    const store = new PointStore(await disk.openKv('points'));
+    return new PlannedCollection(disk, store, options);
   }
 
   /** Searches find it in the head; `settle` moves it into the graph. */
@@ -118,31 +124,47 @@ export class PlannedCollection {
     query: PlannedQuery,
     factors?: CostFactors,
   ): Promise<{ hits: FoundHit[]; trace: SearchTrace }> {
-    const { vector, k, ef = 64, filter, tenant } = query;
+    const { vector, k, ef = 64, filter, tenant, asksNow = false } = query;
     const selector = { ...(filter && { filter }), ...(tenant !== undefined && { tenant }) };
-    let nowMs = 0;
-    // Each look at the clock costs a millisecond, so that long work pauses often.
-    const clock = { wallMs: () => nowMs, monotonicMs: () => ++nowMs };
-    const later = (): never => {
-      throw new Error('engines have no timers');
-    };
+    const { clock, scheduler } = engineEnvironment(this.#disk);
     const soon = (task: () => void): void => {
       this.whenPaused();
-      setImmediate(task);
+      scheduler.soon(task);
     };
     const means = {
       records: new RecordView(this.#store, () => this.#readPending(), 1),
-      slices: new Slices({ clock, scheduler: { after: later, every: later, soon } }),
+      slices: new Slices({ clock, scheduler: { ...scheduler, soon } }),
       costs: new CostModel(factors),
     };
     const { index } = this.collection;
     const near = { vector, k: Math.min(k, index.size), ef };
     const search = new PlannedSearch(this.collection, near, selector, means);
     if (near.k === 0) return { hits: [], trace: search.trace };
+    if (asksNow) search.runNow();
     const hits = await search.run(async (found) =>
       found.map(({ row, distance }) => ({ id: recordOfName(index.rows.nameOf(row)).id, distance })),
     );
     return { hits, trace: search.trace };
+  }
+
+  /** How much each search finds of what it should, which it is told or looks for, and its trace. */
+  async recallOf(
+    queries: readonly PlannedQuery[],
+    factors?: CostFactors,
+    nearest = queries.map((query) => this.expected(query).slice(0, query.k)),
+  ): Promise<{ recall: number; traces: SearchTrace[] }> {
+    let [found, wanted] = [0, 0];
+    const traces: SearchTrace[] = [];
+    for (const [at, query] of queries.entries()) {
+      const { hits, trace } = await this.search(query, factors);
+      const expected = nearest[at] ?? [];
+      expect(hits.length).toBe(expected.length);
+      const ids = new Set(hits.map(({ id }) => id));
+      found += expected.filter(({ id }) => ids.has(id)).length;
+      wanted += expected.length;
+      traces.push(trace);
+    }
+    return { recall: wanted === 0 ? 1 : found / wanted, traces };
   }
 
   #readPending(): WriteBatch {
@@ -161,5 +183,3 @@ export class PlannedCollection {
       .sort((a, b) => a.distance - b.distance);
   }
 }
-
-export type PlanName = Explanation['plan'];

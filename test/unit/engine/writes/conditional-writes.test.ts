@@ -4,31 +4,33 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { StoredRecord } from '../../../../src/engine/engine.js';
 import { defined } from '../../../../src/shared/assert.js';
+import { decodeCommand } from '../../../../src/shared/codec/command.js';
 import {
   decodeStruct,
   encodeStruct,
   type JsonObject,
 } from '../../../../src/shared/codec/struct.js';
 import { LIMITS } from '../../../../src/shared/limits.js';
-import type { Version, WriteCondition, WriteOutcome } from '../../../../src/shared/types.js';
-import { memoryHarness } from '../harness.js';
+import type {
+  IndexedField,
+  Version,
+  WriteCondition,
+  WriteOutcome,
+} from '../../../../src/shared/types.js';
+import { openShard } from '../harness.js';
+import { keyOf, modelOf, resultOf } from '../model/shard-model.js';
 import {
   outcomesOf,
   patch,
   query,
   remove,
   SCOPE,
-  ShardDriver,
+  type ShardDriver,
   slotOf,
   upsert,
 } from '../shard-driver.js';
 
-async function openShard(): Promise<ShardDriver> {
-  const shard = new ShardDriver(await memoryHarness());
-  await shard.open();
-  await shard.createCollection({ indexedFields: [{ path: 'kind', type: 'keyword' }] });
-  return shard;
-}
+const FIELDS: readonly IndexedField[] = [{ path: 'kind', type: 'keyword' }];
 
 async function outcomeOf(
   shard: ShardDriver,
@@ -60,7 +62,7 @@ const failure = (reason: string, details: Record<string, string>): object => ({
 
 describe('a condition (W1)', () => {
   it('on a version lets one of two writers through, and tells the other the version', async () => {
-    const shard = await openShard();
+    const shard = await openShard({ indexedFields: FIELDS });
     const first = versionIn(await outcomeOf(shard, [upsert('a', [1, 1])]));
     const condition: WriteCondition = { kind: 'version', version: first };
     const second = versionIn(await outcomeOf(shard, [upsert('a', [2, 2], { condition })]));
@@ -70,7 +72,7 @@ describe('a condition (W1)', () => {
   });
 
   it('on a version fails where there is no record, and says so', async () => {
-    const shard = await openShard();
+    const shard = await openShard({ indexedFields: FIELDS });
     const condition: WriteCondition = { kind: 'version', version: 5n };
     for (const operation of [
       upsert('a', [1, 1], { condition }),
@@ -84,7 +86,7 @@ describe('a condition (W1)', () => {
   });
 
   it('inserts only what is not there, updates only what is', async () => {
-    const shard = await openShard();
+    const shard = await openShard({ indexedFields: FIELDS });
     const exists: WriteCondition = { kind: 'exists' };
     const absent: WriteCondition = { kind: 'absent' };
     const missing = await outcomeOf(shard, [upsert('a', [1, 1], { condition: exists })]);
@@ -99,7 +101,7 @@ describe('a condition (W1)', () => {
   });
 
   it('on a delete spares a record that was written again', async () => {
-    const shard = await openShard();
+    const shard = await openShard({ indexedFields: FIELDS });
     const first = versionIn(await outcomeOf(shard, [upsert('a', [1, 1])]));
     const second = versionIn(await outcomeOf(shard, [upsert('a', [2, 2])]));
     const condition: WriteCondition = { kind: 'version', version: first };
@@ -114,7 +116,7 @@ describe('a condition (W1)', () => {
   });
 
   it('fails alone: the other records of its entry are written (P-3 is about entries)', async () => {
-    const shard = await openShard();
+    const shard = await openShard({ indexedFields: FIELDS });
     const condition: WriteCondition = { kind: 'exists' };
     const result = await shard.write([
       upsert('a', [1, 1], { ordinal: 0 }),
@@ -130,7 +132,7 @@ describe('a condition (W1)', () => {
   });
 
   it('is not looked at again by a retry, which gets the first outcome (A7, P-2)', async () => {
-    const shard = await openShard();
+    const shard = await openShard({ indexedFields: FIELDS });
     const condition: WriteCondition = { kind: 'absent' };
     const write = [upsert('a', [1, 1], { ordinal: 0, condition })];
     const key = { clientId: 'x', sequence: 1, lowestUnanswered: 1 };
@@ -147,7 +149,7 @@ describe('a condition (W1)', () => {
 
 describe('a patch (W2)', () => {
   it('merges into the metadata as RFC 7396 has it, and leaves the vector alone', async () => {
-    const shard = await openShard();
+    const shard = await openShard({ indexedFields: FIELDS });
     const metadata = { kind: 'a', kept: [1, { x: null }], deep: { one: 1, two: 2 }, gone: true };
     await shard.write([upsert('a', [1, 2], { metadata })]);
     const before = defined(await stored(shard, 'a'), 'a');
@@ -165,7 +167,7 @@ describe('a patch (W2)', () => {
   });
 
   it('is seen by filters and by the next patch of the same entry', async () => {
-    const shard = await openShard();
+    const shard = await openShard({ indexedFields: FIELDS });
     await shard.write([upsert('a', [1, 2], { metadata: { kind: 'a' } })]);
     const [one, two] = [patch('a', { kind: 'b' }), patch('a', { other: 1 })];
     await shard.apply(shard.writeCommand([one]), shard.writeCommand([two]));
@@ -176,7 +178,7 @@ describe('a patch (W2)', () => {
   });
 
   it('of a record that is not there is RECORD_NOT_FOUND, and makes none', async () => {
-    const shard = await openShard();
+    const shard = await openShard({ indexedFields: FIELDS });
     expect(await outcomeOf(shard, [patch('a', { x: 1 })])).toMatchObject({
       kind: 'not-applied',
       error: { reason: 'RECORD_NOT_FOUND' },
@@ -185,7 +187,7 @@ describe('a patch (W2)', () => {
   });
 
   it('takes fields of any name, __proto__ too', async () => {
-    const shard = await openShard();
+    const shard = await openShard({ indexedFields: FIELDS });
     const odd = JSON.parse('{"__proto__": {"a": 1}}') as JsonObject;
     await shard.write([upsert('a', [1, 2], { metadata: odd })]);
     await shard.write([patch('a', JSON.parse('{"__proto__": {"b": 2}}') as JsonObject)]);
@@ -193,7 +195,7 @@ describe('a patch (W2)', () => {
   });
 
   it.each([-1, 0, 1])('ends at the limit of the metadata %+d byte (P-9)', async (over) => {
-    const shard = await openShard();
+    const shard = await openShard({ indexedFields: FIELDS });
     const max = LIMITS.metadataBytesMax.value;
     const base = { text: 'x'.repeat(60_000) };
     await shard.write([upsert('a', [1, 2], { metadata: base })]);
@@ -213,7 +215,7 @@ describe('a patch (W2)', () => {
   it('cannot make metadata deeper than they may be', async () => {
     const levels = LIMITS.metadataDepthMax.value;
     const nested = (depth: number): JsonObject => (depth === 1 ? {} : { x: nested(depth - 1) });
-    const shard = await openShard();
+    const shard = await openShard({ indexedFields: FIELDS });
     await shard.write([upsert('a', [1, 2], { metadata: nested(levels) })]);
     const outcome = await outcomeOf(shard, [patch('a', nested(levels))]);
     expect(outcome.kind).toBe('applied');
@@ -231,10 +233,6 @@ describe('conditional writes against a model', () => {
     readonly does: 'upsert' | 'patch' | 'delete' | 'reopen';
     readonly demand: Demand | undefined;
     readonly value: number;
-  }
-  interface Known {
-    readonly version: Version;
-    readonly metadata: JsonObject;
   }
   const demand: fc.Arbitrary<Demand> = fc.oneof(
     fc.constant({ kind: 'absent' as const }),
@@ -263,51 +261,29 @@ describe('conditional writes against a model', () => {
     return does === 'patch' ? patch(id, metadata, options) : remove(id, options);
   }
 
-  function mayApply(
-    { does }: Step,
-    condition: WriteCondition | undefined,
-    old: Known | undefined,
-  ): boolean {
-    if (does === 'patch' && old === undefined) return false;
-    if (condition?.kind === 'version') return old?.version === condition.version;
-    return condition === undefined || (condition.kind === 'exists') === (old !== undefined);
-  }
-
-  function metadataAfter({ does, value }: Step, old: Known | undefined): JsonObject {
-    const metadata = { [`f${value % 3}`]: value };
-    return does === 'patch' ? { ...old?.metadata, ...metadata } : metadata;
-  }
-
   it('apply exactly where their conditions hold, over restarts (A3)', async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(step, { maxLength: 30 }), async (steps) => {
-        const shard = await openShard();
-        const model = new Map<string, Known>();
+        const shard = await openShard({ indexedFields: FIELDS });
+        const model = modelOf(shard.log);
         const versions: Version[] = [];
         for (const one of steps) {
           if (one.does === 'reopen') {
             await shard.reopen();
             continue;
           }
-          const old = model.get(one.id);
           const condition = conditionOf(one.demand, versions);
-          const outcome = await outcomeOf(shard, [operationOf(one, condition)]);
-          const isExpected = mayApply(one, condition, old);
-          expect(outcome.kind).toBe(isExpected ? 'applied' : 'not-applied');
-          if (outcome.kind !== 'applied') continue;
-          expect(outcome.existed).toBe(old !== undefined);
-          versions.push(outcome.version);
-          model.delete(one.id);
-          if (one.does === 'delete') continue;
-          model.set(one.id, { version: outcome.version, metadata: metadataAfter(one, old) });
+          const result = await shard.write([operationOf(one, condition)]);
+          const { command, version } = decodeCommand(defined(shard.log.at(-1), 'an entry').data);
+          expect(resultOf(result)).toEqual(model.apply(command, version));
+          if (outcomesOf(result)[0]?.kind === 'applied') versions.push(version);
         }
+        const { records } = defined(model.collections.get(1), 'collection');
         for (const id of ['a', 'b', 'c']) {
           const found = await stored(shard, id);
           const metadata = found && (await metadataOf(shard, id));
-          expect([found?.version, metadata]).toEqual([
-            model.get(id)?.version,
-            model.get(id)?.metadata,
-          ]);
+          const expected = records.get(keyOf({ slot: slotOf(id), tenant: '', id }));
+          expect([found?.version, metadata]).toEqual([expected?.version, expected?.metadata]);
         }
         await shard.engine.close();
       }),

@@ -17,7 +17,8 @@ import { HASH_WORDS, RecordHasher } from '../../../../src/engine/writes/record-h
 import { SlotSums } from '../../../../src/engine/writes/slot-sums.js';
 import { defined } from '../../../../src/shared/assert.js';
 import type { Kv } from '../../../../src/shared/kv.js';
-import { engineEnvironment, type MemoryHarness, memoryHarness } from '../harness.js';
+import { codePoint } from '../../../support/code-point.js';
+import { engineEnvironment, type MemoryHarness, memoryHarness, openShard } from '../harness.js';
 import { patch, remove, ShardDriver, sendSnapshot, slotOf, upsert } from '../shard-driver.js';
 
 const bytes = fc.uint8Array({ maxLength: 80 });
@@ -27,8 +28,8 @@ interface HashedRecord {
   readonly value: RecordValue & { readonly expiresAtMs: number };
 }
 const record: fc.Arbitrary<HashedRecord> = fc.record({
-  tenant: fc.string({ unit: 'binary', maxLength: 10 }),
-  id: fc.string({ unit: 'binary', maxLength: 20 }),
+  tenant: fc.string({ unit: codePoint, maxLength: 10 }),
+  id: fc.string({ unit: codePoint, maxLength: 20 }),
   value: fc.record({
     version: fc.bigInt(0n, 2n ** 64n - 1n),
     expiresAtMs: fc.nat(),
@@ -41,13 +42,6 @@ function hashOf({ tenant, id, value }: HashedRecord): string {
   const hash = new Uint32Array(HASH_WORDS);
   new RecordHasher().hash(tenant, id, value, hash, 0);
   return Buffer.from(hash.buffer).toString('hex');
-}
-
-async function openShard(harness?: MemoryHarness): Promise<ShardDriver> {
-  const shard = new ShardDriver(harness ?? (await memoryHarness()));
-  await shard.open();
-  await shard.createCollection();
-  return shard;
 }
 
 async function contents(shard: ShardDriver, deep = false): Promise<ContentReport> {
@@ -201,7 +195,7 @@ describe('the content hash of a shard (W4)', () => {
 
   it('travels with snapshots', async () => {
     const [from, to] = [await memoryHarness(), await memoryHarness()];
-    const source = await openShard(from);
+    const source = await openShard({}, from);
     await source.write(['a', 'b', 'c'].map((id) => upsert(id, [1, 1], { ttlMs: 1_000_000 })));
     await source.engine.writeSnapshot(from.snapshotPath('s'));
     const target = new ShardDriver(to);
@@ -227,7 +221,7 @@ describe('a store that is not what was written (W5)', () => {
 
   async function written(): Promise<[ShardDriver, MemoryHarness]> {
     const harness = await memoryHarness();
-    const shard = await openShard(harness);
+    const shard = await openShard({}, harness);
     await shard.write([upsert('a', [1, 1]), upsert('b', [2, 2])]);
     return [shard, harness];
   }
