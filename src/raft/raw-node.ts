@@ -136,6 +136,11 @@ export class RawNode {
     return applyConfChange(this.#raft, change);
   }
 
+  /** Whether a snapshot is on its way into the log and the state, see `Ready.snapshot`. */
+  get isRestoring(): boolean {
+    return this.#raft.log.hasUnstableSnapshot;
+  }
+
   /** The configuration in force. */
   get confState(): ConfState {
     return this.#raft.tracker.confState;

@@ -2,12 +2,13 @@
  * Reads of one replica, each as fresh as it has to be: by a proof that its leader leads, by the age
  * of what is applied here, or by an index of the log. docs/consistency.md has the promises.
  */
-import type { ShardConsistency } from '../shared/consistency.js';
+import { type ShardConsistency, TOO_SLOW } from '../shared/consistency.js';
 import { type Deadline, withDeadline } from '../shared/deadline.js';
 import type { Clock, Scheduler } from '../shared/environment.js';
 import type { ErrorReason } from '../shared/error-codes.js';
 import { FlotillaError, isFlotillaError, toFlotillaError } from '../shared/errors.js';
 import { FreshnessMark, type Moment } from './freshness-mark.js';
+import { FreshnessRounds } from './freshness-rounds.js';
 import type { RaftGroup } from './group.js';
 import type { ReadAnswer } from './replica.js';
 
@@ -32,16 +33,17 @@ export interface ConsistentReadsOptions {
   readonly reachedIndex: () => number;
 }
 
-/** A question to the leader under way. What is answered by it is complete up to `asked`. */
-interface Round {
-  readonly asked: Moment;
-  readonly done: Promise<Moment>;
+type Relaxed = Exclude<ShardConsistency, 'strong' | 'leased'>;
+
+/** A read with the deadline that it began with. */
+interface TimedRead<T> {
+  readonly read: () => Promise<T>;
+  readonly deadline: Deadline;
+  readonly begun: Moment;
 }
 
-/** How often a bounded read is carried out, at most, until it is young enough when it is done. */
+/** Waits of a bounded read for a young enough state, at most. */
 const BOUNDED_TURNS_MAX = 3;
-/** Replicas that serve eventual reads ask once in so long how old their state is. */
-const AGE_KEPT_MS = 1_000;
 /** Of the time of a read: what a replica that does not lead may take to come up to it. */
 const PATIENCE_SHARE = 0.25;
 const PATIENCE_MAX_MS = 1_000;
@@ -52,24 +54,31 @@ const OUT_OF_DATE: ReadonlySet<ErrorReason> = new Set<ErrorReason>([
   'STALE_TOPOLOGY',
 ]);
 
+/** What a wait ends with where another replica may be the better one. */
+const HELD_UP: ReadonlySet<ErrorReason> = new Set<ErrorReason>([
+  'DEADLINE_EXCEEDED',
+  'TOO_MANY_REQUESTS',
+]);
+
 export class ConsistentReads {
   readonly #options: ConsistentReadsOptions;
   readonly #group: ReadableGroup;
   readonly #mark: FreshnessMark;
-  #round: Round | undefined;
-  /** When a round was last begun for the age alone. */
-  #ageAsked: Moment | undefined;
+  readonly #rounds: FreshnessRounds;
 
   constructor(options: ConsistentReadsOptions) {
+    const { group, clock } = options;
     this.#options = options;
-    this.#group = options.group;
-    this.#mark = new FreshnessMark(options.clock);
+    this.#group = group;
+    this.#mark = new FreshnessMark(clock);
+    this.#rounds = new FreshnessRounds({ group, mark: this.#mark });
   }
 
   /**
    * Carries the read out when it may be, perhaps more than once. Rejects with NOT_LEADER or
    * NO_LEADER, which is what a replica that cannot serve the read by itself answers, and with
-   * REPLICA_BEHIND where it did not come up to the freshness in its part of the deadline.
+   * REPLICA_BEHIND where it did not come up to the freshness in its part of the deadline; see
+   * `isTooSlow` for one of the causes.
    */
   async read<T>(
     read: () => Promise<T>,
@@ -81,23 +90,19 @@ export class ConsistentReads {
     const { absence } = this.#group;
     if (absence !== undefined) throw behind(absence);
     try {
-      return await this.#relaxed(read, consistency, deadline);
+      return await this.#relaxed({ read, deadline, begun: this.#mark.now() }, consistency);
     } catch (thrown) {
       const isKnownBetter = isFlotillaError(thrown) && OUT_OF_DATE.has(thrown.reason);
       if (!isKnownBetter) throw thrown;
       // It may only not have come here yet: whether it is there, the leader says.
-      return this.#strong(read);
+      return this.#strongWithin(read, consistency);
     }
   }
 
-  #relaxed<T>(
-    read: () => Promise<T>,
-    consistency: Extract<ShardConsistency, 'eventual' | object>,
-    deadline: Deadline,
-  ): Promise<ReadAnswer<T>> {
-    if (consistency === 'eventual') return this.#eventual(read);
-    if ('boundedMs' in consistency) return this.#bounded(read, consistency.boundedMs, deadline);
-    return this.#session(read, consistency.minIndex, deadline);
+  #relaxed<T>(timed: TimedRead<T>, consistency: Relaxed): Promise<ReadAnswer<T>> {
+    if (consistency === 'eventual') return this.#eventual(timed.read);
+    if ('boundedMs' in consistency) return this.#bounded(timed, consistency.boundedMs);
+    return this.#session(timed, consistency.minIndex);
   }
 
   async #strong<T>(read: () => Promise<T>): Promise<ReadAnswer<T>> {
@@ -105,6 +110,15 @@ export class ConsistentReads {
     await this.#group.readBarrier();
     this.#mark.note(asked);
     return this.#show(read, asked);
+  }
+
+  /** A bound holds for a strong read as well: the engine may have taken longer (R12). */
+  async #strongWithin<T>(read: () => Promise<T>, consistency: Relaxed): Promise<ReadAnswer<T>> {
+    const answer = await this.#strong(read);
+    if (consistency === 'eventual' || !('boundedMs' in consistency)) return answer;
+    const ageMs = answer.state?.ageMs ?? Number.POSITIVE_INFINITY;
+    if (ageMs > consistency.boundedMs) throw tooSlow(consistency.boundedMs);
+    return answer;
   }
 
   /**
@@ -125,45 +139,56 @@ export class ConsistentReads {
 
   async #eventual<T>(read: () => Promise<T>): Promise<ReadAnswer<T>> {
     const { newest } = this.#mark;
-    this.#keepAge();
+    this.#rounds.keepAge();
     return this.#show(read, newest);
   }
 
-  /** The age counts when the read is done, from a mark that was there before it (R12). */
-  async #bounded<T>(
-    read: () => Promise<T>,
-    boundedMs: number,
-    deadline: Deadline,
-  ): Promise<ReadAnswer<T>> {
+  /**
+   * The age counts when the read is done, from a mark that was there before it (R12). A read that
+   * was too old by then is carried out once more, from a state so young that the same time will do;
+   * where that cannot be had, it would only keep the engine busier.
+   */
+  async #bounded<T>(timed: TimedRead<T>, boundedMs: number): Promise<ReadAnswer<T>> {
+    let ageMsMax = boundedMs;
     for (let turn = 1; turn <= BOUNDED_TURNS_MAX; turn++) {
-      const { newest } = this.#mark;
-      const complete =
-        newest !== undefined && this.#mark.ageMs(newest) <= boundedMs
-          ? newest
-          : await this.#patiently(this.#confirmed(boundedMs), deadline);
-      if (this.#mark.ageMs(complete) > boundedMs) continue;
-      const answer = await this.#show(read, complete);
+      this.#assertWanted(timed);
+      const complete = await this.#completeWithin(ageMsMax, timed);
+      if (this.#mark.ageMs(complete) > ageMsMax) continue;
+      const begun = this.#mark.now();
+      const answer = await this.#show(timed.read, complete);
       if (this.#mark.ageMs(complete) <= boundedMs) return answer;
+      const engineMs = this.#mark.ageMs(begun);
+      const isSecond = ageMsMax < boundedMs;
+      if (isSecond || engineMs >= boundedMs) throw tooSlow(boundedMs);
+      ageMsMax = boundedMs - engineMs;
     }
-    throw behind(`its state was never younger than ${boundedMs} ms when the read was done`);
+    // Also where the rounds to the leader took longer than that: other replicas have the same way.
+    throw tooSlow(boundedMs);
   }
 
-  async #session<T>(
-    read: () => Promise<T>,
-    minIndex: number,
-    deadline: Deadline,
-  ): Promise<ReadAnswer<T>> {
-    if (this.#group.appliedIndex < minIndex) {
-      await this.#patiently(this.#reach(minIndex), deadline);
+  /** A moment that is at most so old when it is told, which may be a while before it is used. */
+  async #completeWithin(ageMsMax: number, timed: TimedRead<unknown>): Promise<Moment> {
+    const { newest } = this.#mark;
+    if (newest !== undefined && this.#mark.ageMs(newest) <= ageMsMax) {
+      // As old as a wide bound allows, the answer would be of no use to a router's cache.
+      this.#rounds.keepAge();
+      return newest;
     }
-    return this.#show(read, this.#mark.newest);
+    return this.#patiently((givenUp) => this.#rounds.confirmed(ageMsMax, givenUp), timed);
+  }
+
+  async #session<T>(timed: TimedRead<T>, minIndex: number): Promise<ReadAnswer<T>> {
+    if (this.#group.appliedIndex < minIndex) {
+      await this.#patiently((givenUp) => this.#reach(minIndex, givenUp), timed);
+    }
+    return this.#show(timed.read, this.#mark.newest);
   }
 
   /** Waits only for what is committed: an index that is not may be none of this log (R14). */
-  async #reach(minIndex: number): Promise<void> {
-    if (minIndex <= this.#group.commitIndex) return this.#group.waitApplied(minIndex);
+  async #reach(minIndex: number, givenUp: AbortSignal): Promise<void> {
+    if (minIndex <= this.#group.commitIndex) return this.#group.waitApplied(minIndex, givenUp);
     const asked = this.#mark.now();
-    await this.#group.readBarrier('anywhere');
+    await this.#group.readBarrier('anywhere', givenUp);
     this.#mark.note(asked);
     const { appliedIndex } = this.#group;
     if (appliedIndex >= minIndex) return;
@@ -173,42 +198,6 @@ export class ConsistentReads {
     });
   }
 
-  /** One round serves all reads that it is young enough for. */
-  #confirmed(boundedMs: number): Promise<Moment> {
-    const round = this.#round;
-    if (round !== undefined && this.#mark.ageMs(round.asked) <= boundedMs) return round.done;
-    return this.#ask().done;
-  }
-
-  #ask(): Round {
-    const asked = this.#mark.now();
-    const round: Round = { asked, done: this.#complete(asked) };
-    this.#round = round;
-    const forget = (): void => {
-      if (this.#round === round) this.#round = undefined;
-    };
-    round.done.then(forget, forget);
-    return round;
-  }
-
-  /** A leader's lease says the same as a round to a quorum, at the moment at which it is held. */
-  async #complete(asked: Moment): Promise<Moment> {
-    const { leasedIndex } = this.#group;
-    if (leasedIndex === undefined) await this.#group.readBarrier('anywhere');
-    else await this.#group.waitApplied(leasedIndex);
-    this.#mark.note(asked);
-    return asked;
-  }
-
-  /** Nobody waits for it: the next read may tell its age. */
-  #keepAge(): void {
-    const isRecent = (moment: Moment | undefined): boolean =>
-      moment !== undefined && this.#mark.ageMs(moment) < AGE_KEPT_MS;
-    if (isRecent(this.#mark.newest) || isRecent(this.#ageAsked)) return;
-    this.#ageAsked = this.#mark.now();
-    this.#ask().done.catch(() => undefined);
-  }
-
   async #show<T>(read: () => Promise<T>, complete: Moment | undefined): Promise<ReadAnswer<T>> {
     const value = await read();
     const appliedIndex = this.#options.reachedIndex();
@@ -216,21 +205,50 @@ export class ConsistentReads {
     return { value, state: { appliedIndex, ageMs: this.#mark.ageMs(complete) } };
   }
 
-  /** Of a follower that takes long, another replica may be the better one. */
-  async #patiently<T>(work: Promise<T>, { timeoutMs }: Deadline): Promise<T> {
-    if (this.#group.isLeader) return work;
-    const patienceMs = Math.min(PATIENCE_MAX_MS, timeoutMs * PATIENCE_SHARE);
-    const { scheduler } = this.#options;
+  /**
+   * Of a follower that takes long, or that many others wait for, another replica may be the better
+   * one. All waits of a read share the patience with it; what is not waited for any more is given
+   * up.
+   */
+  async #patiently<T>(
+    begin: (givenUp: AbortSignal) => Promise<T>,
+    timed: TimedRead<unknown>,
+  ): Promise<T> {
+    const { isLeader } = this.#group;
+    const { timeoutMs, signal } = timed.deadline;
+    const ownMs = isLeader ? timeoutMs : Math.min(PATIENCE_MAX_MS, timeoutMs * PATIENCE_SHARE);
+    const patience = { timeoutMs: ownMs - this.#spentMs(timed), signal };
+    const givenUp = new AbortController();
+    const work = begin(givenUp.signal);
     try {
-      return await withDeadline(scheduler, work, { timeoutMs: patienceMs }, 'catching up');
+      return await withDeadline(this.#options.scheduler, work, patience, 'catching up');
     } catch (thrown) {
+      givenUp.abort();
       const error = toFlotillaError(thrown);
-      if (error.reason !== 'DEADLINE_EXCEEDED') throw error;
-      throw behind(`it did not catch up within ${patienceMs} ms`);
+      if (isLeader || !HELD_UP.has(error.reason)) throw error;
+      throw behind(`it did not catch up within ${Math.round(ownMs)} ms`);
     }
+  }
+
+  /** Throws where nobody would see the answer. */
+  #assertWanted(timed: TimedRead<unknown>): void {
+    const { timeoutMs, signal } = timed.deadline;
+    if (signal?.aborted) throw new FlotillaError('CANCELLED', 'The caller of a read gave up');
+    if (this.#spentMs(timed) < timeoutMs) return;
+    throw new FlotillaError('DEADLINE_EXCEEDED', `A read took longer than ${timeoutMs} ms`);
+  }
+
+  #spentMs({ begun }: TimedRead<unknown>): number {
+    return this.#options.clock.monotonicMs() - begun.monotonicMs;
   }
 }
 
 function behind(why: string): FlotillaError {
   return new FlotillaError('REPLICA_BEHIND', `The replica does not serve the read: ${why}`);
+}
+
+/** Of a read that other replicas would hardly answer in time either, see `isTooSlow`. */
+export function tooSlow(boundedMs: number): FlotillaError {
+  const message = `The read, or the way to the leader, takes longer than its ${boundedMs} ms`;
+  return new FlotillaError('REPLICA_BEHIND', message, { details: TOO_SLOW });
 }

@@ -108,16 +108,18 @@ export class RaftGroup<Result> implements SnapshotRecipient {
 
   /**
    * Why the replica had better serve no read that its leader does not confirm; undefined where it
-   * may. One that votes has had the whole log once (M6), and a snapshot comes to who lost touch.
+   * may (R16). One that votes has had the whole log once (M6), a snapshot comes to who lost touch,
+   * and a state that was lost is made again from the beginning.
    */
   get absence(): string | undefined {
-    const { isRunning, members, options } = this.#replica;
+    const { isRunning, members, options, node, hasCaughtUpWithItself } = this.#replica;
     if (!isRunning) return 'it has stopped';
     const { voters, votersOutgoing } = members.configuration.confState;
     const votes = voters.includes(this.replicaId) || votersOutgoing.includes(this.replicaId);
     if (!votes) return 'it is no full member of its group';
-    const isRestored = options.snapshots?.receiving(this.groupId) !== undefined;
-    return isRestored ? 'a snapshot is about to replace its state' : undefined;
+    const isArriving = options.snapshots?.receiving(this.groupId) !== undefined;
+    if (isArriving || node.isRestoring) return 'a snapshot is about to replace its state';
+    return hasCaughtUpWithItself ? undefined : 'its state is being made again from its log';
   }
 
   /**
@@ -245,9 +247,10 @@ export class RaftGroup<Result> implements SnapshotRecipient {
 
   /**
    * Resolves once a read of the state machine here is linearizable (R1). Throws NOT_LEADER or
-   * NO_LEADER where it cannot be asked for, and rejects with NO_LEADER when the leader is lost.
+   * NO_LEADER where it cannot be asked for, and rejects with NO_LEADER when the leader is lost,
+   * otherwise as `Reads.start` does.
    */
-  readBarrier(place: ReadPlace = 'leader'): Promise<void> {
+  readBarrier(place: ReadPlace = 'leader', givenUp?: AbortSignal): Promise<void> {
     this.#assertRuns();
     const { node, options, waiters } = this.#replica;
     // The role that was last noted may be out of date.
@@ -255,16 +258,18 @@ export class RaftGroup<Result> implements SnapshotRecipient {
     if (place === 'leader' && !(this.isLeader && role === 'StateLeader')) throw this.#notLeader();
     // Nor is there anybody to ask while the leadership is handed over (T1).
     if (lead === NONE || node.transferTarget !== NONE) throw this.#notLeader();
-    const barrier = waiters.reads.start((id) => node.readIndex(id) === 'queued');
+    const barrier = waiters.reads.start((id) => node.readIndex(id) === 'queued', givenUp);
     options.schedule();
     this.#replica.hurry();
     return barrier;
   }
 
-  /** Resolves once `index` is applied on this replica, whoever leads. */
-  waitApplied(index: number): Promise<void> {
+  /**
+   * Resolves once `index` is applied on this replica, whoever leads. Rejects as `Reads.start` does.
+   */
+  waitApplied(index: number, givenUp?: AbortSignal): Promise<void> {
     this.#assertRuns();
-    const applied = this.#replica.waiters.reads.waitApplied(index);
+    const applied = this.#replica.waiters.reads.waitApplied(index, givenUp);
     this.#replica.hurry();
     return applied;
   }

@@ -159,7 +159,7 @@ export class LocalReplica implements ShardReplica {
     queries: readonly SearchQuery[],
     context: CallContext,
   ): Promise<ReadAnswer<Hit[][]>> {
-    if (queries.every(({ filter }) => filter === undefined)) {
+    if (queries.every(({ filter, shardKeys }) => filter === undefined && shardKeys === undefined)) {
       return this.#read(() => this.#engine.search(scope, queries), context);
     }
     return this.#longRead((givenUp) => this.#engine.search(scope, queries, givenUp), context);
@@ -267,6 +267,8 @@ export class LocalReplica implements ShardReplica {
   }
 
   #proposeOne(command: Uint8Array): Promise<ProposalOutcome<CommandResult>> {
+    // What comes from another shard brings the version that this one has to go on above (O6).
+    this.#clock.observe(commandVersion(command));
     stampCommand(command, this.#clock.next(this.#environment.clock.wallMs()));
     return this.#group.propose(command, () => freesSpace(command));
   }

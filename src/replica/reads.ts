@@ -15,38 +15,46 @@ export class Reads {
   #appliedIndex: number;
   readonly #confirming = new Map<number, Waiter>();
   /** Confirmed reads, and the index that each of them waits for. */
-  readonly #applying: { readonly index: number; readonly waiter: Waiter }[] = [];
+  readonly #applying = new Map<Waiter, number>();
 
   constructor(appliedIndex: number) {
     this.#appliedIndex = appliedIndex;
   }
 
   get size(): number {
-    return this.#confirming.size + this.#applying.length;
+    return this.#confirming.size + this.#applying.size;
   }
 
   /**
    * `ask` hands the request id to the core and tells whether it was taken. Rejects with
    * TOO_MANY_REQUESTS where it was not, or too many reads wait here: while a state machine is held
-   * up, those whose callers have given up wait as well.
+   * up, those whose callers have given up wait as well, unless they say so. With CANCELLED once
+   * `givenUp` is aborted, which is to be of this wait alone.
    */
-  start(ask: (requestId: number) => boolean): Promise<void> {
+  start(ask: (requestId: number) => boolean, givenUp?: AbortSignal): Promise<void> {
     return new Promise((resolve, reject) => {
       if (this.#isFull) return reject(tooMany('that their index is applied'));
       const requestId = ++this.#lastRequestId;
-      this.#confirming.set(requestId, { resolve, reject });
+      const waiter = { resolve, reject };
+      this.#confirming.set(requestId, waiter);
+      givenUp?.addEventListener('abort', () => {
+        this.#confirming.delete(requestId);
+        this.#giveUp(waiter);
+      });
       if (ask(requestId)) return;
       this.#confirming.delete(requestId);
       reject(tooMany('for a quorum round'));
     });
   }
 
-  /** Resolves when `index` is applied here. Rejects with TOO_MANY_REQUESTS as `start` does. */
-  waitApplied(index: number): Promise<void> {
+  /** Resolves when `index` is applied here. Rejects as `start` does. */
+  waitApplied(index: number, givenUp?: AbortSignal): Promise<void> {
     return new Promise((resolve, reject) => {
       const mustWait = index > this.#appliedIndex;
       if (mustWait && this.#isFull) return reject(tooMany('that their index is applied'));
-      this.#waitApplied(index, { resolve, reject });
+      const waiter = { resolve, reject };
+      givenUp?.addEventListener('abort', () => this.#giveUp(waiter));
+      this.#waitApplied(index, waiter);
     });
   }
 
@@ -65,28 +73,32 @@ export class Reads {
 
   appliedTo(index: number): void {
     this.#appliedIndex = index;
-    const stillWaiting = this.#applying.filter((read) => {
-      if (read.index > index) return true;
-      read.waiter.resolve();
-      return false;
-    });
-    this.#applying.splice(0, this.#applying.length, ...stillWaiting);
+    for (const [waiter, wantedIndex] of this.#applying) {
+      if (wantedIndex > index) continue;
+      this.#applying.delete(waiter);
+      waiter.resolve();
+    }
   }
 
   get #isFull(): boolean {
-    return this.#applying.length >= LIMITS.pendingReadsMax.value;
+    return this.#applying.size >= LIMITS.pendingReadsMax.value;
   }
 
   #waitApplied(index: number, waiter: Waiter): void {
     if (index <= this.#appliedIndex) waiter.resolve();
-    else this.#applying.push({ index, waiter });
+    else this.#applying.set(waiter, index);
+  }
+
+  #giveUp(waiter: Waiter): void {
+    this.#applying.delete(waiter);
+    waiter.reject(new FlotillaError('CANCELLED', 'Nobody waits for the read any more'));
   }
 
   close(error: FlotillaError): void {
     for (const waiter of this.#confirming.values()) waiter.reject(error);
-    for (const { waiter } of this.#applying) waiter.reject(error);
+    for (const waiter of this.#applying.keys()) waiter.reject(error);
     this.#confirming.clear();
-    this.#applying.length = 0;
+    this.#applying.clear();
   }
 }
 

@@ -14,8 +14,11 @@ import type {
   TenantCount,
   TenantsQuery,
 } from '../engine/engine.js';
-import { toFlotillaError } from '../shared/errors.js';
+import type { Clock } from '../shared/environment.js';
+import { FlotillaError, toFlotillaError } from '../shared/errors.js';
 import type { Transport } from '../transport/transport.js';
+import { tooSlow } from './consistent-reads.js';
+import { FreshnessMark, type Moment } from './freshness-mark.js';
 import type {
   CallContext,
   ProposalAnswer,
@@ -46,24 +49,27 @@ export interface RemoteReplicaOptions {
   readonly groupId: number;
   readonly nodeId: number;
   readonly transport: Pick<Transport, 'request'>;
+  readonly clock: Clock;
 }
 
-/** A node that was found old is taken for it so many times: it may be upgraded at any time. */
-const OLD_READS = 1_000;
+/** A node that was found old is taken for it so long: it may be upgraded at any time. */
+const OLD_MS = 5_000;
 
 export class RemoteReplica implements ShardReplica {
   readonly shardId: number;
   readonly nodeId: number;
   readonly #groupId: number;
   readonly #transport: Pick<Transport, 'request'>;
-  /** Reads until the node is asked again whether it knows this version's format. */
-  #oldReadsLeft = 0;
+  readonly #mark: FreshnessMark;
+  /** When the node said that it does not know this version's format; undefined where it does. */
+  #foundOld: Moment | undefined;
 
   constructor(options: RemoteReplicaOptions) {
     this.shardId = options.shardId;
     this.nodeId = options.nodeId;
     this.#groupId = options.groupId;
     this.#transport = options.transport;
+    this.#mark = new FreshnessMark(options.clock);
   }
 
   async propose(commands: readonly Uint8Array[], context: CallContext): Promise<ProposalAnswer[]> {
@@ -131,22 +137,42 @@ export class RemoteReplica implements ShardReplica {
     return decodeStatus(await this.#call({ method: 'status' }, context));
   }
 
+  /** Rejects with UNIMPLEMENTED where the node is of a version that selects by no shard keys. */
+  async #read(call: ReplicaCall, context: CallContext): Promise<Uint8Array> {
+    try {
+      return await this.#readInItsFormat(call, context);
+    } catch (thrown) {
+      throw namesShardKeys(call) && saysNoBoolean(thrown) ? noShardKeys(this.nodeId) : thrown;
+    }
+  }
+
   /**
    * A node of a version that knows only strong and leased reads is asked in its own format, and
    * reads strongly whatever was asked for: no answer is less fresh than it has to be.
    */
-  async #read(call: ReplicaCall, context: CallContext): Promise<Uint8Array> {
-    if (this.#oldReadsLeft === 0) {
+  async #readInItsFormat(call: ReplicaCall, context: CallContext): Promise<Uint8Array> {
+    if (this.#foundOld === undefined || this.#mark.ageMs(this.#foundOld) > OLD_MS) {
       try {
-        return await this.#call(call, context, READ_FORMAT);
+        const answer = await this.#call(call, context, READ_FORMAT);
+        this.#foundOld = undefined;
+        return answer;
       } catch (thrown) {
         if (!saysFormatUnknown(thrown)) throw thrown;
-        this.#oldReadsLeft = OLD_READS;
+        this.#foundOld = this.#mark.now();
       }
     }
-    this.#oldReadsLeft -= 1;
-    const consistency = context.consistency === 'leased' ? 'leased' : 'strong';
-    return this.#call(call, { ...context, consistency });
+    return this.#readStrongly(call, context);
+  }
+
+  /** The answer does not tell its age: it is no older than the question (R12). */
+  async #readStrongly(call: ReplicaCall, context: CallContext): Promise<Uint8Array> {
+    const asked = this.#mark.now();
+    const { consistency = 'strong' } = context;
+    const known = consistency === 'leased' ? 'leased' : 'strong';
+    const answer = await this.#call(call, { ...context, consistency: known });
+    if (typeof consistency === 'string' || !('boundedMs' in consistency)) return answer;
+    if (this.#mark.ageMs(asked) > consistency.boundedMs) throw tooSlow(consistency.boundedMs);
+    return answer;
   }
 
   #call(
@@ -162,6 +188,31 @@ export class RemoteReplica implements ShardReplica {
       ...(context.signal !== undefined && { signal: context.signal }),
     });
   }
+}
+
+function namesShardKeys(call: ReplicaCall): boolean {
+  switch (call.method) {
+    case 'search':
+      return call.queries.some(({ shardKeys }) => shardKeys !== undefined);
+    case 'count':
+      return call.selection.shardKeys !== undefined;
+    case 'scroll':
+    case 'explain':
+      return call.query.shardKeys !== undefined;
+    default:
+      return false;
+  }
+}
+
+/** What a version without shard keys finds in their place, see `writeSelection`. */
+function saysNoBoolean(thrown: unknown): boolean {
+  const { reason, message } = toFlotillaError(thrown);
+  return reason === 'INTERNAL' && message.includes('not a boolean');
+}
+
+function noShardKeys(nodeId: number): FlotillaError {
+  const message = `Node ${nodeId} is of a version that reads by no shard keys, upgrade it`;
+  return new FlotillaError('UNIMPLEMENTED', message, { field: 'shardKeys' });
 }
 
 /** In the words of `decodeCall`: all that a version without the format has for it. */

@@ -79,6 +79,8 @@ export class ReplicaRuntime<Result> {
   readonly #compactor: LogCompactor | undefined;
   readonly #leaderless: LeaderlessTime;
   #appliedIndex: number;
+  /** What was known to be committed when the replica was opened; its state may not be there yet. */
+  readonly #openedCommitIndex: number;
   /** Up to here the state machine has synced what it applied; no-ops alone it need not. */
   #durableIndex: number;
   #fault: string | undefined;
@@ -100,6 +102,7 @@ export class ReplicaRuntime<Result> {
     this.replicaId = genesis.replicaId;
     this.#appliedIndex = appliedIndex;
     this.#durableIndex = appliedIndex;
+    this.#openedCommitIndex = reader.initialState().hardState.commit;
     this.#leaderless = new LeaderlessTime(timing.electionTicks);
     this.members = new Members(logStore.configuration(genesis.groupId));
     this.waiters = new Waiters(appliedIndex);
@@ -165,6 +168,14 @@ export class ReplicaRuntime<Result> {
 
   get commitIndex(): number {
     return this.node.basicStatus().hardState.commit;
+  }
+
+  /**
+   * Whether the state holds what this replica once had: it does not while a lost one is made again
+   * from the log, nor while what a crash took back is applied again.
+   */
+  get hasCaughtUpWithItself(): boolean {
+    return this.#appliedIndex >= this.#openedCommitIndex;
   }
 
   tick(): void {

@@ -55,6 +55,8 @@ export interface ShownState {
    * Absent where that is not known.
    */
   readonly ageMs?: number;
+  /** The node whose replica has answered: absent where it is the one that was asked. */
+  readonly nodeId?: number;
 }
 
 export interface ReadAnswer<T> {

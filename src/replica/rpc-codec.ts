@@ -17,15 +17,15 @@ import type {
 } from '../engine/engine.js';
 import type { ProgressState, Role } from '../raft/types.js';
 import { unreachable } from '../shared/assert.js';
-import { ByteReader, ByteWriter, MalformedBytesError } from '../shared/bytes.js';
+import { ByteReader, ByteWriter, MalformedBytesError, memberAt } from '../shared/bytes.js';
 import { readErrorBody, writeErrorBody } from '../shared/codec/error-body.js';
 import { SERVICE } from '../shared/codec/services.js';
+import { readSessionReach, writeSessionReach } from '../shared/codec/session-reach.js';
 import type { ShardConsistency } from '../shared/consistency.js';
 import { READ_CONSISTENCIES, type WriteOutcome } from '../shared/types.js';
 import type { FollowerStatus, ProposalAnswer, ReplicaStatus } from './replica.js';
 import { readContentQuery, writeContentQuery } from './rpc-contents.js';
 import {
-  memberAt,
   READ_FORMAT,
   RPC_FORMAT,
   readAnswer,
@@ -313,7 +313,8 @@ function writeCommandResult(writer: ByteWriter, result: CommandResult): void {
       writeErrorBody(writer, result.error);
       break;
     case 'done':
-      writer.u8(2);
+      writer.u8(result.reach === undefined ? 2 : 4);
+      if (result.reach !== undefined) writeSessionReach(writer, result.reach);
       break;
     case 'expired':
       writer.u8(3).varint(result.removed);
@@ -340,6 +341,8 @@ function readCommandResult(reader: ByteReader): CommandResult {
       return { kind: 'done' };
     case 3:
       return { kind: 'expired', removed: reader.varint() };
+    case 4:
+      return { kind: 'done', reach: readSessionReach(reader) };
     default:
       throw new MalformedBytesError(`command result ${kind}`);
   }

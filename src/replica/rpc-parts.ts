@@ -11,8 +11,10 @@ export const READ_FORMAT = 2;
 export function beginReadAnswer(sizeHintBytes: number, state: ShownState | undefined): ByteWriter {
   const writer = new ByteWriter(sizeHintBytes);
   if (state === undefined) return writer.u8(RPC_FORMAT);
-  writer.u8(READ_FORMAT).varint(state.appliedIndex);
-  writeOptional(writer, state.ageMs, (ageMs) => writer.varint(Math.ceil(ageMs)));
+  const { appliedIndex, ageMs, nodeId } = state;
+  writer.u8(READ_FORMAT).varint(appliedIndex);
+  writeOptional(writer, ageMs, (age) => writer.varint(Math.ceil(age)));
+  writeOptional(writer, nodeId, (id) => writer.varint(id));
   return writer;
 }
 
@@ -27,9 +29,15 @@ export function readReadAnswer<T>(
   if (format !== READ_FORMAT) throw new MalformedBytesError(`replica answer format ${format}`);
   const appliedIndex = reader.varint();
   const ageMs = readOptional(reader, () => reader.varint());
+  const nodeId = readOptional(reader, () => reader.varint());
   const value = read(reader);
   reader.end();
-  return { value, state: { appliedIndex, ...(ageMs !== undefined && { ageMs }) } };
+  const state = {
+    appliedIndex,
+    ...(ageMs !== undefined && { ageMs }),
+    ...(nodeId !== undefined && { nodeId }),
+  };
+  return { value, state };
 }
 
 /** Reads an answer, which begins with the format and ends where `read` does. */
@@ -68,10 +76,4 @@ export function writeOptional<T>(
 
 export function readOptional<T>(reader: ByteReader, read: () => T): T | undefined {
   return reader.bool() ? read() : undefined;
-}
-
-export function memberAt<T>(values: readonly T[], index: number, what: string): T {
-  const value = values[index];
-  if (value === undefined) throw new MalformedBytesError(`${what} ${index}`);
-  return value;
 }

@@ -11,13 +11,17 @@ import {
   type StoredRecord,
 } from '../engine/engine.js';
 import { unreachable } from '../shared/assert.js';
-import { type ByteReader, type ByteWriter, MalformedBytesError } from '../shared/bytes.js';
+import {
+  type ByteReader,
+  type ByteWriter,
+  MalformedBytesError,
+  memberAt,
+} from '../shared/bytes.js';
 import type { ShardConsistency } from '../shared/consistency.js';
 import type { ScrollPosition } from '../shared/scroll-position.js';
 import type { ReadAnswer } from './replica.js';
 import {
   beginReadAnswer,
-  memberAt,
   readList,
   readOptional,
   readReadAnswer,
@@ -83,15 +87,36 @@ export function readQuery(reader: ByteReader): SearchQuery {
   };
 }
 
-export function writeSelection(writer: ByteWriter, { filter, tenant }: Selection): void {
+/**
+ * Who selects, in the byte that says whether there is a tenant. Without shard keys a selection has
+ * the bytes that it had before there were any; who does not know of them refuses the others, and so
+ * never answers with more than was selected.
+ */
+const OWNER = { tenant: 1, shardKeys: 2 } as const;
+
+export function writeSelection(writer: ByteWriter, selection: Selection): void {
+  const { filter, tenant, shardKeys } = selection;
   writeOptional(writer, filter, (bytes) => writer.bytes(bytes));
-  writeOptional(writer, tenant, (name) => writer.string(name));
+  const hasTenant = tenant === undefined ? 0 : OWNER.tenant;
+  writer.u8(hasTenant | (shardKeys === undefined ? 0 : OWNER.shardKeys));
+  if (tenant !== undefined) writer.string(tenant);
+  if (shardKeys !== undefined) writeList(writer, shardKeys, (key) => writer.string(key));
 }
 
 export function readSelection(reader: ByteReader): Selection {
   const filter = readOptional(reader, () => reader.bytes());
-  const tenant = readOptional(reader, () => reader.string());
-  return { ...(filter !== undefined && { filter }), ...(tenant !== undefined && { tenant }) };
+  const owners = reader.u8();
+  if (owners > (OWNER.tenant | OWNER.shardKeys)) {
+    throw new MalformedBytesError(`owners of a selection ${owners}`);
+  }
+  const tenant = (owners & OWNER.tenant) === 0 ? undefined : reader.string();
+  const isOfKeys = (owners & OWNER.shardKeys) !== 0;
+  const shardKeys = isOfKeys ? readList(reader, () => reader.string()) : undefined;
+  return {
+    ...(filter !== undefined && { filter }),
+    ...(tenant !== undefined && { tenant }),
+    ...(shardKeys !== undefined && { shardKeys }),
+  };
 }
 
 export function writeScrollQuery(writer: ByteWriter, query: ScrollQuery): void {

@@ -92,14 +92,19 @@ function leaderNamedBy(thrown: unknown): number | undefined {
   return nodeId > 0 ? nodeId : undefined;
 }
 
-/** Who asks in the first format gets the answer of a read in it, without the state. */
+/**
+ * Who asks in the first format gets the answer of a read in it, without the state. Others are told
+ * which node has answered as well: it may be the one that the call was passed on to.
+ */
 async function carryOut(
   replica: ShardReplica,
   { format, call }: FormattedCall,
   context: CallContext,
 ): Promise<Uint8Array> {
   const formatted = <T>({ value, state }: ReadAnswer<T>): ReadAnswer<T> =>
-    format === RPC_FORMAT || state === undefined ? { value } : { value, state };
+    format === RPC_FORMAT || state === undefined
+      ? { value }
+      : { value, state: { nodeId: replica.nodeId, ...state } };
   switch (call.method) {
     case 'propose':
       return encodeProposalAnswers(await replica.propose(call.commands, context));

@@ -12,13 +12,15 @@
 import { createMessage } from '../raft/message.js';
 import type { ConfState, Message } from '../raft/types.js';
 import { unreachable } from '../shared/assert.js';
-import { ByteReader, ByteWriter, MalformedBytesError } from '../shared/bytes.js';
+import { ByteReader, ByteWriter, MalformedBytesError, memberAt } from '../shared/bytes.js';
 import { SERVICE } from '../shared/codec/services.js';
 import type { SnapshotId } from '../storage/snapshot-files.js';
 
 const FORMAT = 1;
 const METHODS = ['begin', 'chunk', 'finish'] as const;
 const ANSWERS = ['wanted', 'unknown', 'done', 'refused'] as const;
+/** What is wrong where a byte is none of them. */
+const KIND = 'snapshot call or answer of kind';
 
 export type SnapshotCall =
   | { readonly method: 'begin'; readonly id: SnapshotId; readonly message: Message }
@@ -69,7 +71,7 @@ export function decodeSnapshotCall(payload: Uint8Array): SnapshotCall {
   if (service !== SERVICE.snapshot || format !== FORMAT) {
     throw new MalformedBytesError(`snapshot call of service ${service}, format ${format}`);
   }
-  const method = memberAt(METHODS, reader.u8());
+  const method = memberAt(METHODS, reader.u8(), KIND);
   const id = readId(reader);
   const call = readCall(reader, method, id);
   reader.end();
@@ -110,7 +112,7 @@ export function decodeSnapshotAnswer(bytes: Uint8Array): SnapshotAnswer {
   const reader = new ByteReader(bytes);
   const format = reader.u8();
   if (format !== FORMAT) throw new MalformedBytesError(`snapshot answer of format ${format}`);
-  const kind = memberAt(ANSWERS, reader.u8());
+  const kind = memberAt(ANSWERS, reader.u8(), KIND);
   const answer = readAnswer(reader, kind);
   reader.end();
   return answer;
@@ -178,11 +180,4 @@ function readSnapshotMessage(reader: ByteReader, { index, term }: SnapshotId): M
 function idLists(confState: ConfState): readonly (readonly number[])[] {
   const { voters, votersOutgoing, learners, learnersNext } = confState;
   return [voters, votersOutgoing, learners, learnersNext];
-}
-
-function memberAt<T>(values: readonly T[], index: number): T {
-  const value = values[index];
-  if (value === undefined)
-    throw new MalformedBytesError(`snapshot call or answer of kind ${index}`);
-  return value;
 }

@@ -4,8 +4,11 @@ import { describe, expect, it } from 'vitest';
 import type { CommandResult, Engine } from '../../../src/engine/engine.js';
 import { ConsistentReads, type ReadableGroup } from '../../../src/replica/consistent-reads.js';
 import { LocalReplica } from '../../../src/replica/local-replica.js';
+import { COMPACTION_DEFAULTS } from '../../../src/replica/log-compaction.js';
 import type { ReadAnswer } from '../../../src/replica/replica.js';
-import type { ShardConsistency } from '../../../src/shared/consistency.js';
+import { defined } from '../../../src/shared/assert.js';
+import { type ShardConsistency, TOO_SLOW } from '../../../src/shared/consistency.js';
+import type { Deadline } from '../../../src/shared/deadline.js';
 import type { ErrorReason } from '../../../src/shared/error-codes.js';
 import { FlotillaError } from '../../../src/shared/errors.js';
 import { VirtualEnvironment } from '../../support/virtual-environment.js';
@@ -40,20 +43,31 @@ class HandGroup implements ReadableGroup {
   /** Rounds that were asked for, in order. */
   readonly rounds: (Gate & { readonly place: string })[] = [];
   readonly applies: (Gate & { readonly index: number })[] = [];
+  /** Waits that nobody has given up, of both kinds. */
+  waiting = 0;
 
-  readBarrier(place: 'leader' | 'anywhere' = 'leader'): Promise<void> {
+  readBarrier(place: 'leader' | 'anywhere' = 'leader', givenUp?: AbortSignal): Promise<void> {
     if (place === 'leader' && !this.isLeader) {
       throw new FlotillaError('NOT_LEADER', 'node 2 leads', { details: { leaderNodeId: '2' } });
     }
     const round = { ...gate(), place };
     this.rounds.push(round);
-    return round.promise;
+    return this.#wait(round, givenUp);
   }
 
-  waitApplied(index: number): Promise<void> {
+  waitApplied(index: number, givenUp?: AbortSignal): Promise<void> {
     const apply = { ...gate(), index };
     this.applies.push(apply);
-    return apply.promise;
+    return this.#wait(apply, givenUp);
+  }
+
+  #wait({ promise, fail }: Gate, givenUp: AbortSignal | undefined): Promise<void> {
+    this.waiting += 1;
+    givenUp?.addEventListener('abort', () => {
+      this.waiting -= 1;
+      fail(new FlotillaError('CANCELLED', 'given up'));
+    });
+    return promise;
   }
 }
 
@@ -75,8 +89,10 @@ function harness() {
     await engine.gate?.promise;
     return 'read';
   };
-  const read = (consistency: ShardConsistency): Promise<ReadAnswer<string>> =>
-    reads.read(carryOut, consistency, DEADLINE);
+  const read = (
+    consistency: ShardConsistency,
+    deadline: Deadline = DEADLINE,
+  ): Promise<ReadAnswer<string>> => reads.read(carryOut, consistency, deadline);
   const settle = <T>(work: Promise<T>): Promise<T> => environment.settle(work);
   /** A bounded read that is answered by a round of its own. */
   const confirm = async (): Promise<void> => {
@@ -91,7 +107,13 @@ function harness() {
   return { environment, group, engine, read, settle, confirm, jumpWall };
 }
 
-const reasonOf = async (work: Promise<unknown>): Promise<unknown> =>
+const bodyOf = (work: Promise<unknown>): Promise<unknown> =>
+  work.then(
+    () => 'an answer',
+    ({ body }: FlotillaError) => body,
+  );
+
+const reasonOf = (work: Promise<unknown>): Promise<unknown> =>
   work.then(
     () => 'an answer',
     ({ reason }: FlotillaError) => reason,
@@ -132,9 +154,10 @@ describe('a bounded read', () => {
   it('looks at the age again when the engine has answered (R12)', async () => {
     const { environment, group, engine, read, settle, confirm } = harness();
     await confirm();
+    await environment.advance(30);
     engine.gate = gate();
     const work = read({ boundedMs: 50 });
-    await environment.advance(60);
+    await environment.advance(30);
     expect(engine.reads).toBe(2);
     engine.gate.open();
     engine.gate = undefined;
@@ -144,12 +167,33 @@ describe('a bounded read', () => {
     expect(engine.reads).toBe(3);
   });
 
+  it('begins its second turn with a state so young that the same time will do', async () => {
+    const { environment, group, engine, read, confirm } = harness();
+    await confirm();
+    await environment.advance(70);
+    engine.gate = gate();
+    const work = read({ boundedMs: 100 });
+    await environment.advance(30);
+    // Another read gets a mark that is within the bound when this one is done, after 80 ms.
+    const other = read({ boundedMs: 100 });
+    await environment.advance(0);
+    group.rounds.at(-1)?.open();
+    await environment.advance(50);
+    engine.gate.open();
+    engine.gate = undefined;
+    await environment.advance(0);
+    expect(group.rounds).toHaveLength(3);
+    group.rounds.at(-1)?.open();
+    await environment.settle(Promise.all([work, other]));
+  });
+
   it('takes the mark from before the read, not one that came meanwhile (R12)', async () => {
     const { environment, group, engine, read, settle, confirm } = harness();
     await confirm();
+    await environment.advance(30);
     engine.gate = gate();
     const work = read({ boundedMs: 50 });
-    await environment.advance(60);
+    await environment.advance(30);
     const other = read({ boundedMs: 1 });
     await environment.advance(0);
     group.rounds.at(-1)?.open();
@@ -157,7 +201,7 @@ describe('a bounded read', () => {
     engine.gate.open();
     await settle(other);
     await settle(work);
-    // What was read 60 ms ago does not become young by a mark of now.
+    // What was read 60 ms after its mark does not become young by a mark of now.
     expect(engine.reads).toBe(4);
   });
 
@@ -172,19 +216,105 @@ describe('a bounded read', () => {
     for (const work of [...works, late]) expect((await settle(work)).value).toBe('read');
   });
 
-  it('gives up after three turns where the engine is slower than the bound', async () => {
+  it('is carried out once where the engine itself is slower than the bound', async () => {
     const { environment, group, engine, read } = harness();
-    const work = reasonOf(read({ boundedMs: 10 }));
-    for (let turn = 0; turn < 3; turn++) {
-      engine.gate = gate();
-      await environment.advance(0);
-      group.rounds[turn]?.open();
-      await environment.advance(20);
-      engine.gate.open();
-      await environment.advance(0);
-    }
-    expect(await work).toBe('REPLICA_BEHIND');
+    const work = bodyOf(read({ boundedMs: 10 }));
+    engine.gate = gate();
+    await environment.advance(0);
+    group.rounds[0]?.open();
+    await environment.advance(20);
+    engine.gate.open();
+    expect(await work).toMatchObject({ reason: 'REPLICA_BEHIND', details: TOO_SLOW });
+    expect([engine.reads, group.rounds.length]).toEqual([1, 1]);
+  });
+
+  it('is carried out twice at most', async () => {
+    const { environment, group, engine, read, confirm } = harness();
+    await confirm();
+    await environment.advance(15);
+    engine.gate = gate();
+    const work = bodyOf(read({ boundedMs: 30 }));
+    await environment.advance(20);
+    engine.gate.open();
+    engine.gate = gate();
+    await environment.advance(0);
+    group.rounds.at(-1)?.open();
+    await environment.advance(29);
+    engine.gate.open();
+    expect(await work).toMatchObject({ reason: 'REPLICA_BEHIND', details: TOO_SLOW });
     expect(engine.reads).toBe(3);
+  });
+
+  it('is not carried out again where the rounds leave it too little of the bound', async () => {
+    const { environment, group, engine, read } = harness();
+    const work = bodyOf(read({ boundedMs: 30 }));
+    engine.gate = gate();
+    await environment.advance(10);
+    group.rounds[0]?.open();
+    await environment.advance(20);
+    engine.gate.open();
+    for (const turn of [1, 2]) {
+      await environment.advance(10);
+      group.rounds[turn]?.open();
+    }
+    expect(await work).toMatchObject({ reason: 'REPLICA_BEHIND', details: TOO_SLOW });
+    expect([engine.reads, group.rounds.length]).toEqual([1, 3]);
+  });
+
+  it.each([
+    ['its caller has given up', 'CANCELLED'],
+    ['its deadline has passed', 'DEADLINE_EXCEEDED'],
+  ] as const)('is not carried out again when %s', async (_when, reason) => {
+    const { environment, group, engine, read, confirm } = harness();
+    await confirm();
+    await environment.advance(60);
+    const caller = new AbortController();
+    engine.gate = gate();
+    const timeoutMs = reason === 'CANCELLED' ? 10_000 : 45;
+    const work = reasonOf(read({ boundedMs: 100 }, { timeoutMs, signal: caller.signal }));
+    await environment.advance(46);
+    if (reason === 'CANCELLED') caller.abort();
+    engine.gate.open();
+    await environment.advance(0);
+    group.rounds.at(-1)?.open();
+    expect(await work).toBe(reason);
+    expect(engine.reads).toBe(2);
+  });
+
+  it('gives its waits up with itself, and the round with the last that waits for it', async () => {
+    const { environment, group, read } = harness();
+    const works = [read({ boundedMs: 5_000 }), read({ boundedMs: 5_000 })].map(reasonOf);
+    const patient = reasonOf(read({ boundedMs: 5_000 }, { timeoutMs: 2_000 }));
+    await environment.advance(600);
+    expect(await patient).toBe('REPLICA_BEHIND');
+    expect(group.waiting).toBe(1);
+    await environment.advance(500);
+    expect(await Promise.all(works)).toEqual(['REPLICA_BEHIND', 'REPLICA_BEHIND']);
+    expect(group.waiting).toBe(0);
+    // The next one asks anew.
+    void reasonOf(read({ boundedMs: 5_000 }));
+    await environment.advance(0);
+    expect(group.rounds).toHaveLength(2);
+  });
+
+  it('has one patience for all of its waits', async () => {
+    const { environment, group, read } = harness();
+    const work = reasonOf(read({ boundedMs: 300 }));
+    await environment.advance(700);
+    group.rounds[0]?.open();
+    await environment.advance(301);
+    expect(await work).toBe('REPLICA_BEHIND');
+  });
+
+  it('goes to another replica where too many wait at this one', async () => {
+    const { group, read, settle } = harness();
+    group.readBarrier = async () => {
+      throw new FlotillaError('TOO_MANY_REQUESTS', 'full');
+    };
+    expect(await settle(reasonOf(read({ boundedMs: 5 })))).toBe('REPLICA_BEHIND');
+    expect(await settle(reasonOf(read({ minIndex: 15 })))).toBe('REPLICA_BEHIND');
+    group.isLeader = true;
+    expect(await settle(reasonOf(read({ boundedMs: 5 })))).toBe('TOO_MANY_REQUESTS');
   });
 
   it('is refused in time for another replica to be asked, and goes on at a leader', async () => {
@@ -289,10 +419,11 @@ describe('a session read', () => {
   });
 
   it('is refused by a follower that stays behind, so that another is asked', async () => {
-    const { environment, read } = harness();
+    const { environment, group, read } = harness();
     const work = reasonOf(read({ minIndex: 12 }));
     await environment.advance(1_001);
     expect(await work).toBe('REPLICA_BEHIND');
+    expect(group.waiting).toBe(0);
   });
 });
 
@@ -308,6 +439,19 @@ describe('an eventual read', () => {
     expect((await settle(read('eventual'))).state?.ageMs).toBeCloseTo(100 * DRIFT);
     await environment.advance(1_000);
     await settle(read('eventual'));
+    expect(group.rounds).toHaveLength(2);
+  });
+
+  it('has one round under way for the age, however long that takes', async () => {
+    const { environment, group, read, settle } = harness();
+    for (let second = 0; second < 100; second++) {
+      await settle(read('eventual'));
+      await environment.advance(1_000);
+    }
+    expect([group.rounds.length, group.waiting]).toEqual([1, 1]);
+    group.rounds[0]?.open();
+    await environment.advance(0);
+    expect((await settle(read('eventual'))).state?.ageMs).toBeCloseTo(100_000 * DRIFT);
     expect(group.rounds).toHaveLength(2);
   });
 
@@ -346,6 +490,22 @@ describe('an eventual read', () => {
       await expect(led).rejects.toMatchObject({ reason });
     },
   );
+});
+
+describe('a bounded read that the leader serves strongly', () => {
+  it('is refused all the same where the engine took longer than the bound (R12)', async () => {
+    const { environment, group, engine, read, confirm } = harness();
+    await confirm();
+    group.isLeader = true;
+    engine.fails = ['STALE_TOPOLOGY'];
+    engine.gate = gate();
+    const work = bodyOf(read({ boundedMs: 100 }));
+    await environment.advance(0);
+    group.rounds.at(-1)?.open();
+    await environment.advance(120);
+    engine.gate.open();
+    expect(await work).toMatchObject({ reason: 'REPLICA_BEHIND', details: TOO_SLOW });
+  });
 });
 
 describe('strong reads', () => {
@@ -415,6 +575,57 @@ describe('a replica of a real group', () => {
     expect(answer.state?.ageMs).toBeGreaterThan(5 * ELECTION_TIMEOUT_MS);
     const bounded = cluster.environment.settle(reasonOf(count(replica, { boundedMs: 1_000 })));
     expect(['NO_LEADER', 'REPLICA_BEHIND']).toContain(await bounded);
+    await cluster.close();
+  });
+
+  it('serves nothing without its leader until a snapshot is installed (R16)', async () => {
+    const compaction = { ...COMPACTION_DEFAULTS, thresholdEntries: 20, trailingEntries: 5 };
+    const cluster = await ToyCluster.start({ compaction });
+    await cluster.write('first');
+    await cluster.converged();
+    const { node, replica } = await follower(cluster);
+    const settle = <T>(work: Promise<T>): Promise<T> => cluster.environment.settle(work);
+    const machine = node.machine();
+    const install = machine.installSnapshot.bind(machine);
+    const installing = gate();
+    let isInstalling = false;
+    machine.installSnapshot = async (path) => {
+      isInstalling = true;
+      await installing.promise;
+      return install(path);
+    };
+    cluster.isolate(node.nodeId);
+    for (let at = 0; at < 60; at++) await cluster.write(`w ${at}`);
+    expect((await settle(count(replica, 'eventual'))).value).toBe(1);
+    cluster.heal();
+    await cluster.until('the snapshot is being installed', () => isInstalling);
+    for (const level of ['eventual', { minIndex: 1 }, { boundedMs: 60_000 }] as const) {
+      expect(await settle(reasonOf(count(replica, level)))).toBe('REPLICA_BEHIND');
+    }
+    installing.open();
+    await cluster.converged();
+    expect((await settle(count(replica, 'eventual'))).value).toBe(61);
+    await cluster.close();
+  });
+
+  it('serves nothing without its leader while its state is made again (R16)', async () => {
+    const cluster = await ToyCluster.start();
+    for (let at = 0; at < 10; at++) await cluster.write(`w ${at}`);
+    await cluster.converged();
+    const { node } = await follower(cluster);
+    await cluster.stop(node.nodeId);
+    const content = defined(node.contents.get(1), 'the content');
+    content.batches = content.batches.slice(0, 3);
+    await cluster.boot(node.nodeId);
+    const applying = gate();
+    node.machine().gate = applying.promise;
+    const replica = await replicaOf(cluster, node);
+    const { environment } = cluster;
+    expect(await environment.settle(reasonOf(count(replica, 'eventual')))).toBe('REPLICA_BEHIND');
+    node.machine().gate = undefined;
+    applying.open();
+    await cluster.converged();
+    expect((await environment.settle(count(replica, 'eventual'))).value).toBe(10);
     await cluster.close();
   });
 

@@ -216,6 +216,16 @@ describe('calls between nodes in format 1 (F-15)', () => {
     });
   });
 
+  it('have the answer of a shard that owns less', () => {
+    const clients = [{ clientId: 'client-a', clientStampMs: 1_700_000_000_000, sequence: 300 }];
+    const forgotten = { watermarkMs: 1_699_999_999_999, lastVersion: 0x0123_4567_89ab_cdefn };
+    const result = { kind: 'done', reach: { ...forgotten, clients } } as const;
+    golden.holds('answer of one that loses', [{ kind: 'applied', index: 1_000, result }], {
+      encode: rpc.encodeProposalAnswers,
+      decode: rpc.decodeProposalAnswers,
+    });
+  });
+
   it('have hits, records and counts', () => {
     const hits = [[{ distance: 0.5, ...RECORD, values: utf8('vect') }], []];
     golden.holds('hits', hits, {

@@ -82,6 +82,30 @@ describe('Reads', () => {
     expect(reads.size).toBe(0);
   });
 
+  it('keeps no place for a wait that was given up, confirmed or not', async () => {
+    const reads = new Reads(3);
+    const { take, taken } = core();
+    const waits = [
+      (givenUp: AbortSignal) => reads.start(take, givenUp),
+      (givenUp: AbortSignal) => {
+        const confirmed = reads.start(take, givenUp);
+        reads.confirmed(taken(), 5);
+        return confirmed;
+      },
+      (givenUp: AbortSignal) => reads.waitApplied(4, givenUp),
+    ];
+    for (const wait of waits) {
+      const givenUp = new AbortController();
+      const read = settled(wait(givenUp.signal));
+      expect(reads.size).toBe(1);
+      givenUp.abort();
+      await turn();
+      expect([read.state(), reads.size]).toEqual(['CANCELLED', 0]);
+      reads.confirmed(taken(), 5);
+      expect(reads.size).toBe(0);
+    }
+  });
+
   it('fails all that wait when the replica ends', async () => {
     const reads = new Reads(0);
     const confirming = reads.start(() => true);

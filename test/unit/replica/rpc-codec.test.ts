@@ -38,7 +38,7 @@ const errorBody: fc.Arbitrary<ErrorBody> = fc.record(
 );
 
 const scope = fc.record({ collectionId: count, ownershipVersion: count });
-const selected = { filter: bytes, tenant: text };
+const selected = { filter: bytes, tenant: text, shardKeys: fc.array(text, { maxLength: 3 }) };
 const selection: fc.Arbitrary<Selection> = fc.record(selected, { requiredKeys: [] });
 const query: fc.Arbitrary<SearchQuery> = fc.record(
   {
@@ -100,6 +100,13 @@ const outcome = fc.oneof(
     error: errorBody,
   }),
 );
+const sessionReach = fc.record({
+  watermarkMs: fc.integer({ min: -1, max: Number.MAX_SAFE_INTEGER - 1 }),
+  lastVersion: version,
+  clients: fc.array(fc.record({ clientId: text, clientStampMs: count, sequence: count }), {
+    maxLength: 4,
+  }),
+});
 const answer: fc.Arbitrary<ProposalAnswer> = fc.oneof(
   fc.record({
     kind: fc.constant('applied' as const),
@@ -111,6 +118,7 @@ const answer: fc.Arbitrary<ProposalAnswer> = fc.oneof(
       }),
       fc.record({ kind: fc.constant('refused' as const), error: errorBody }),
       fc.record({ kind: fc.constant('done' as const) }),
+      fc.record({ kind: fc.constant('done' as const), reach: sessionReach }),
     ),
   }),
   fc.record({
@@ -224,7 +232,7 @@ describe('replica calls as bytes', () => {
   });
 
   it('keeps the state that an answer shows, and tells by its format whether there is one', () => {
-    const whole = { appliedIndex: count, ageMs: count };
+    const whole = { appliedIndex: count, ageMs: count, nodeId: count };
     const state: fc.Arbitrary<ShownState> = fc.record(whole, { requiredKeys: ['appliedIndex'] });
     fc.assert(
       fc.property(fc.record({ value: count, state }), (answer) => {
