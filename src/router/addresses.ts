@@ -1,16 +1,10 @@
-/**
- * Where records are, and what shards call them. In a collection that is routed by shard key the key
- * is part of the identity: to the shards it is the first part of the record's id, so that the
- * records of an entity group lie, and are scrolled through, side by side.
- */
+/** Where records are, and what shards call them. */
 import { type RecordAddress, routingKeyOf } from '../placement/routing-key.js';
 import { FlotillaError } from '../shared/errors.js';
+import { isShardKey, partsOfStoredId, storedIdOf } from '../shared/stored-id.js';
 import type { CollectionEntry } from '../topology/document.js';
 import type { CollectionRoute } from '../topology/routes.js';
 import type { RecordTarget } from './write-split.js';
-
-/** Ends the shard key in a stored id. No key has it, an id may. */
-const KEY_END = '\0';
 
 /**
  * The key of a record within its collection, as shards have it. Throws INVALID_REQUEST, naming
@@ -26,7 +20,7 @@ export function targetOf(
   const slot = route.unitOf(routingKeyOf(config.routing ?? 'id', address));
   if (shardKey === undefined) return { ordinal, slot, tenant, id };
   assertShardKey(shardKey);
-  return { ordinal, slot, tenant, id: `${shardKey}${KEY_END}${id}` };
+  return { ordinal, slot, tenant, id: storedIdOf(shardKey, id) };
 }
 
 /** A record as callers know it. */
@@ -35,8 +29,7 @@ export function publicRecord<T extends { readonly id: string }>(
   record: T,
 ): T & { readonly shardKey?: string } {
   if (config.routing !== 'shardKey') return record;
-  const end = record.id.indexOf(KEY_END);
-  return { ...record, shardKey: record.id.slice(0, end), id: record.id.slice(end + 1) };
+  return { ...record, ...partsOfStoredId(record.id) };
 }
 
 /** The same list where callers know its records as shards do. */
@@ -49,7 +42,7 @@ export function publicRecords<T extends { readonly id: string }>(
 }
 
 function assertShardKey(shardKey: string): void {
-  if (shardKey !== '' && !shardKey.includes(KEY_END)) return;
+  if (isShardKey(shardKey)) return;
   const message = 'A shard key has at least one character, and none that is zero';
   throw new FlotillaError('INVALID_REQUEST', message, { field: 'shardKey' });
 }

@@ -3,6 +3,7 @@
  * were read. Bounded in time and work; whoever asked goes on from where it ended.
  */
 import { noteSeen, type SeenShard } from '../shared/consistency.js';
+import { isConditionReason } from '../shared/error-codes.js';
 import { FlotillaError, toFlotillaError } from '../shared/errors.js';
 import { LIMITS } from '../shared/limits.js';
 import type { ScrollPosition } from '../shared/scroll-position.js';
@@ -60,6 +61,8 @@ export async function deleteByFilter(
   try {
     do {
       const page = await options.scroll({ filter, after, ...pageOf });
+      // What was read here may be what a lost attempt of this call has deleted.
+      noteSeen(seen, page.served);
       const { outcomes, written: removed } = await removePage(options, page);
       noteSeen(seen, removed);
       deletedCount += outcomes.filter((one) => one.kind === 'applied' && one.existed).length;
@@ -89,20 +92,15 @@ async function removePage(
     return await remove(collectionId, records);
   } catch (thrown) {
     const error = toFlotillaError(thrown);
-    if (isConflict(error)) return NOTHING;
+    if (isConditionReason(error.reason)) return NOTHING;
     throw error;
   }
 }
 
+/** That a record has another version than the one that was to be deleted is none. */
 function throwFailure(outcomes: readonly WriteOutcome[]): void {
   for (const outcome of outcomes) {
-    if (outcome.kind === 'applied') continue;
-    const error = FlotillaError.fromBody(outcome.error);
-    if (!isConflict(error)) throw error;
+    if (outcome.kind === 'applied' || isConditionReason(outcome.error.reason)) continue;
+    throw FlotillaError.fromBody(outcome.error);
   }
-}
-
-/** The record has another version than the one that was to be deleted. */
-function isConflict(error: FlotillaError): boolean {
-  return error.code === 'ABORTED';
 }

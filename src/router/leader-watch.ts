@@ -11,13 +11,22 @@ import type { UnreachedNodes } from './unreached-nodes.js';
 export const SILENCE_MS = 1_500;
 /** The same of the time that a call has left: some of it has to be left for another way. */
 const SILENCE_SHARE = 0.25;
-const ASK_AGAIN_MS = 500;
+/** How long replicas have to say who leads; and how long after that they are asked again. */
+const SURVEY_MS = 500;
+/** The same of the time that a call has left when it begins: there are two surveys, one by one. */
+const SURVEY_SHARE = 0.125;
+/** Of a call whose time is up: no replica answers sooner, and clocks do not tell less apart. */
+const SURVEY_MIN_MS = 1;
 
 const NO_ANSWER = new Survey(new Map());
 
 /** How long a call with so much time left puts up with silence before it doubts its way. */
 export function silenceMs(leftMs: number): number {
   return Math.min(SILENCE_MS, leftMs * SILENCE_SHARE);
+}
+
+function surveyMs({ timeoutMs }: WatchedCall): number {
+  return Math.max(SURVEY_MIN_MS, Math.min(SURVEY_MS, timeoutMs * SURVEY_SHARE));
 }
 
 export interface LeaderWatchOptions {
@@ -38,6 +47,8 @@ export interface WatchedCall {
   readonly callerRetries: boolean;
   /** Whether it makes no difference who leads: any replica may answer the call. */
   readonly mayAskAny: boolean;
+  /** Told of each node that has answered a question about the shard. */
+  readonly noteReached: (nodeId: number) => void;
 }
 
 export interface Watch {
@@ -76,7 +87,7 @@ export class LeaderWatch {
       const error = await this.#doubt(call);
       if (hasEnded) return;
       if (error !== undefined) return reject(error);
-      timer = scheduler.after(ASK_AGAIN_MS, ask);
+      timer = scheduler.after(surveyMs(call), ask);
     };
     let timer = scheduler.after(silenceMs(call.timeoutMs), ask);
     const end = (): void => {
@@ -113,8 +124,12 @@ export class LeaderWatch {
     return unreachedError(shardId, stop.replica.nodeId);
   }
 
-  #survey({ shard, epoch }: WatchedCall, replicas: readonly ReplicaEntry[]): Promise<Survey> {
-    return surveyShard(this.#options, { shard, replicas, epoch });
+  async #survey(call: WatchedCall, replicas: readonly ReplicaEntry[]): Promise<Survey> {
+    const { shard, epoch } = call;
+    const plan = { shard, replicas, epoch, timeoutMs: surveyMs(call) };
+    const survey = await surveyShard(this.#options, plan);
+    for (const { nodeId } of replicas) if (survey.hasHeard(nodeId)) call.noteReached(nodeId);
+    return survey;
   }
 
   /** Whether the node that was asked answers anything; the leader has not been surveyed yet. */
@@ -141,5 +156,5 @@ function replacedError(shardId: number, nodeId: number, leaderNodeId: number): F
 
 function unreachedError(shardId: number, nodeId: number): FlotillaError {
   const message = `Node ${nodeId} answers nothing from here, not even who leads shard ${shardId}`;
-  return new FlotillaError('SHARD_UNAVAILABLE', message);
+  return new FlotillaError('SHARD_UNAVAILABLE', message, { details: { silent: String(nodeId) } });
 }

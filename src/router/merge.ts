@@ -36,6 +36,25 @@ export function mergeHits(lists: readonly HitList[], window: MergeWindow): Searc
   return mergeSorted(newestOnly(filled), count, compareHits).slice(window.offset);
 }
 
+/**
+ * Whether closer hits may be missing among `hits`, which `mergeHits` made of the lists: one of them
+ * is as long as it was asked to be, and all of it is in front of the window's end, so that what its
+ * shard did not tell may belong there too. Where it is not so, longer lists change nothing.
+ */
+export function isCutShort(
+  lists: readonly HitList[],
+  hits: HitList,
+  { limit }: MergeWindow,
+  askedHits: number,
+): boolean {
+  const end = hits.length < limit ? undefined : hits.at(-1);
+  return lists.some((list) => {
+    const last = list.at(-1);
+    if (last === undefined || list.length < askedHits) return false;
+    return end === undefined || compareHits(last, end) <= 0;
+  });
+}
+
 /** The order of hits, here and on each shard; of equal distances that of scrolls. */
 export function compareHits(a: SearchHit, b: SearchHit): number {
   return a.distance - b.distance || comparePositions(a, b);

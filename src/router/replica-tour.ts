@@ -1,18 +1,31 @@
 /** The order in which one call visits the replicas of its shard. */
 import type { Random } from '../shared/environment.js';
 import type { ReplicaEntry } from '../topology/document.js';
+import type { BehindReplicas } from './behind-replicas.js';
 import type { Leaders } from './leaders.js';
+import type { SlowNodes } from './slow-nodes.js';
 import type { UnreachedNodes } from './unreached-nodes.js';
+
+/**
+ * Why a replica is asked. `leader`: it leads, as far as is known. `local`: it is on this node.
+ * `any`: drawn at random, any will do. `next`: those before it have failed. `last`: no other one
+ * is known to be in reach. `relay`: it is to pass the call on to the leader, which is out of reach
+ * from here. `hedge`: another one takes long.
+ */
+export type ReplicaChoice = 'leader' | 'local' | 'any' | 'next' | 'last' | 'relay' | 'hedge';
 
 export interface Stop {
   /** The replica to ask. */
   readonly replica: ReplicaEntry;
+  readonly choice: ReplicaChoice;
   /**
    * The node whose answer is waited for: that of the replica itself, or of the leader that it is to
    * pass the call on to, because this node does not reach it.
    */
   readonly leaderNodeId: number;
 }
+
+type Chosen = Pick<Stop, 'replica' | 'choice'>;
 
 export interface TourOptions {
   readonly shardId: number;
@@ -21,8 +34,14 @@ export interface TourOptions {
   readonly random: Random;
   readonly leaders: Leaders;
   readonly unreached: UnreachedNodes;
+  readonly slow: SlowNodes;
+  /** Of a read that a replica may have to come up to. @default the call is none */
+  readonly behind?: BehindReplicas | undefined;
   readonly localNodeId: number | undefined;
 }
+
+/** One replica may have been busy for a moment. */
+const TOO_SLOW_MAX = 2;
 
 /**
  * Visits each replica at most once a round by itself, and once on the way to a leader that is out
@@ -34,13 +53,14 @@ export interface TourOptions {
  * topology. Those that are silent or out of reach are passed by while there are others.
  *
  * Where any replica may answer, the one on this node comes first, or any, so that calls spread;
- * the leader comes next.
+ * the leader comes next. Those on slow nodes, and those that were behind, come last.
  */
 export class ReplicaTour {
   readonly #options: TourOptions;
   readonly #visited = new Set<number>();
   readonly #passedThrough = new Set<number>();
   #hasReachedOther = false;
+  #tooSlow = 0;
   #electionsSeen: number;
 
   constructor(options: TourOptions) {
@@ -55,39 +75,63 @@ export class ReplicaTour {
 
   /** The next stop; undefined when the round is over. */
   next(replicas: readonly ReplicaEntry[]): Stop | undefined {
-    const { leaders, shardId, unreached, localNodeId } = this.#options;
+    const stop = this.peek(replicas);
+    if (stop === undefined) return undefined;
+    const { replica, leaderNodeId } = stop;
+    this.#visited.add(replica.nodeId);
+    if (leaderNodeId !== replica.nodeId) this.#passedThrough.add(replica.nodeId);
+    return stop;
+  }
+
+  /** What `next` would answer; where that is one of several alike, it may answer another. */
+  peek(replicas: readonly ReplicaEntry[]): Stop | undefined {
+    const { leaders, shardId, unreached, localNodeId, mayAskAny } = this.#options;
     const counted = this.#countedOn(replicas);
     const heard = counted.filter(({ nodeId }) => unreached.how(nodeId) === undefined);
     const leaderNodeId = leaders.nodeOf(shardId);
-    const { mayAskAny } = this.#options;
     if (!mayAskAny && leaderNodeId !== undefined && unreached.how(leaderNodeId) !== undefined) {
       const between = heard.find(
         ({ nodeId }) => nodeId !== localNodeId && !this.#passedThrough.has(nodeId),
       );
-      if (between !== undefined) {
-        this.#passedThrough.add(between.nodeId);
-        this.#visited.add(between.nodeId);
-        return { replica: between, leaderNodeId };
-      }
+      if (between !== undefined) return { replica: between, choice: 'relay', leaderNodeId };
     }
     // A link may be there by now, and trying costs nothing.
     const unlinked = counted.filter(({ nodeId }) => unreached.how(nodeId) === 'unlinked');
-    const useful = heard.length + unlinked.length > 0 ? [...heard, ...unlinked] : replicas;
+    const reachable = [...heard, ...unlinked];
+    const useful = reachable.length > 0 ? reachable : replicas;
     const left = useful.filter(({ nodeId }) => !this.#visited.has(nodeId));
-    const on = (nodeId: number | undefined): ReplicaEntry | undefined =>
-      left.find((replica) => replica.nodeId === nodeId);
-    const isFirst = this.#visited.size === 0;
-    const replica =
-      mayAskAny && isFirst
-        ? (on(localNodeId) ?? this.#anyOf(left))
-        : (on(leaderNodeId) ?? on(localNodeId) ?? left[0]);
-    if (replica === undefined) return undefined;
-    this.#visited.add(replica.nodeId);
-    return { replica, leaderNodeId: replica.nodeId };
+    const chosen = mayAskAny ? this.#anyOf(this.#promptOf(left)) : this.#likelyLeader(left);
+    if (chosen === undefined) return undefined;
+    const choice = reachable.length > 0 ? chosen.choice : 'last';
+    return { replica: chosen.replica, choice, leaderNodeId: chosen.replica.nodeId };
   }
 
-  #anyOf(replicas: readonly ReplicaEntry[]): ReplicaEntry | undefined {
-    return replicas[Math.floor(this.#options.random.next() * replicas.length)];
+  #likelyLeader(replicas: readonly ReplicaEntry[]): Chosen | undefined {
+    const { leaders, shardId, localNodeId } = this.#options;
+    const isFirst = this.#visited.size === 0;
+    return (
+      on(replicas, leaders.nodeOf(shardId), 'leader') ??
+      on(replicas, localNodeId, isFirst ? 'local' : 'next') ??
+      on(replicas, replicas[0]?.nodeId, isFirst ? 'any' : 'next')
+    );
+  }
+
+  #anyOf(replicas: readonly ReplicaEntry[]): Chosen | undefined {
+    if (this.#visited.size > 0) return this.#likelyLeader(replicas);
+    const { random, localNodeId } = this.#options;
+    const local = on(replicas, localNodeId, 'local');
+    if (local !== undefined) return local;
+    const drawn = replicas[Math.floor(random.next() * replicas.length)];
+    return drawn && { replica: drawn, choice: 'any' };
+  }
+
+  /** Those on nodes that are not slow, and not behind; all of them where there is none. */
+  #promptOf(replicas: readonly ReplicaEntry[]): readonly ReplicaEntry[] {
+    const { shardId, slow, behind } = this.#options;
+    const prompt = replicas.filter(
+      ({ nodeId }) => !slow.isPassedBy(nodeId) && !behind?.comesLast(shardId, nodeId),
+    );
+    return prompt.length > 0 ? prompt : replicas;
   }
 
   /** Those that are not silent; all of them where only the one on this node would be left. */
@@ -97,9 +141,19 @@ export class ReplicaTour {
     return heard.some(({ nodeId }) => nodeId !== localNodeId) ? heard : replicas;
   }
 
-  /** A replica was there to refuse the call. */
-  noteReached({ nodeId }: ReplicaEntry): void {
+  /** A replica was there to refuse the call, or to say who leads. */
+  noteReached(nodeId: number): void {
     if (nodeId !== this.#options.localNodeId) this.#hasReachedOther = true;
+  }
+
+  /** A replica has carried the read out, and found that it takes longer than its bound. */
+  noteTooSlow(): void {
+    this.#tooSlow += 1;
+  }
+
+  /** Whether so many have that another would most likely do it in vain as well. */
+  get isTooSlow(): boolean {
+    return this.#tooSlow >= TOO_SLOW_MAX;
   }
 
   /** Whether this round has met none of the replicas that are on other nodes. */
@@ -115,4 +169,13 @@ export class ReplicaTour {
     this.#passedThrough.clear();
     this.#hasReachedOther = false;
   }
+}
+
+function on(
+  replicas: readonly ReplicaEntry[],
+  nodeId: number | undefined,
+  choice: ReplicaChoice,
+): Chosen | undefined {
+  const replica = replicas.find((one) => one.nodeId === nodeId);
+  return replica && { replica, choice };
 }

@@ -5,6 +5,7 @@ import type { Consistency, SeenShard, ServedShard } from '../shared/consistency.
 import type { Deadline } from '../shared/deadline.js';
 import type { ScrollPosition } from '../shared/scroll-position.js';
 import type { ErrorBody, Version, WriteCondition, WriteOutcome } from '../shared/types.js';
+import type { ReplicaChoice } from './replica-tour.js';
 
 /** Every call ends by its deadline, or when its signal is aborted. */
 export type RequestOptions = Deadline;
@@ -19,6 +20,12 @@ export interface TenantScope {
 export interface TenantChoice extends TenantScope {
   /** Those of all tenants, which is for administrators (M-20). @default false */
   readonly allTenants?: boolean | undefined;
+}
+
+/** Of which entity groups the records are that a read goes over. */
+export interface GroupChoice {
+  /** Those of these shard keys, in a collection that is routed by them. @default all */
+  readonly shardKeys?: readonly string[] | undefined;
 }
 
 /** float32 values, or the same as little-endian bytes. Must not change while the call lasts. */
@@ -91,8 +98,13 @@ export interface SearchRequestQuery {
   readonly target: VectorQueryTarget | RecordQueryTarget;
   /** Hits to answer with, at most. */
   readonly limit: number;
-  /** Closest hits to leave out. Each shard still finds `offset + limit`. @default 0 */
+  /** Closest hits to leave out. @default 0 */
   readonly offset?: number | undefined;
+  /**
+   * How many hits each shard is asked for. Fewer than `offset + limit` may miss some, as the answer
+   * says; more let graphs look wider. @default offset + limit
+   */
+  readonly shardK?: number | undefined;
   /** HNSW candidates per shard. @default the engine's */
   readonly ef?: number | undefined;
   /** Hits farther than this distance are left out. @default none */
@@ -120,12 +132,15 @@ export interface FetchOptions extends Omit<ReadOptions, 'allTenants'> {
 
 export interface DeleteByFilterOptions extends RequestOptions, TenantScope {}
 
-export interface SearchOptions extends ReadOptions {
+/** A read that goes over records instead of naming them. */
+export interface ScanOptions extends ReadOptions, GroupChoice {}
+
+export interface SearchOptions extends ScanOptions {
   /** Answer with what the other shards found when a shard fails. @default false */
   readonly allowPartial?: boolean | undefined;
 }
 
-export interface CountOptions extends ReadOptions {
+export interface CountOptions extends ScanOptions {
   /** An encoded filter on the collection. @default all records */
   readonly filter?: Uint8Array | undefined;
 }
@@ -166,6 +181,11 @@ export interface SearchAnswer {
   readonly shards: ShardsSummary;
   /** Whether a shard is missing from the answer. */
   readonly degraded: boolean;
+  /**
+   * Positions of the queries whose hits may leave out closer ones: all that a shard was asked for
+   * (`shardK`) are among the hits, and it may have more.
+   */
+  readonly cutQueries: readonly number[];
   /** Where each shard's part comes from. */
   readonly served: readonly ServedShard[];
   /** Epoch of the table that all shards were asked under. */
@@ -217,15 +237,67 @@ export interface ScrollAnswer {
 
 export interface DeleteByFilterAnswer {
   readonly deletedCount: number;
-  /** As in `WriteAnswer`. */
+  /** As in `WriteAnswer`; of the shards that were only looked through, where they were read. */
   readonly written: readonly SeenShard[];
   /** Where to go on; absent where everything was looked at. */
   readonly next?: ScrollPosition;
 }
 
+/** A shard that a read does not ask, and why: it has none of the tenant, the keys, or anything. */
+export interface SkippedShard {
+  readonly shardId: number;
+  readonly why: 'tenant' | 'shard-key' | 'owns-nothing';
+}
+
+/** An attempt at a replica that did not give the answer. */
+export interface FailedAttempt {
+  readonly shardId: number;
+  readonly nodeId: number;
+  readonly choice: ReplicaChoice;
+  /** Of its error; GIVEN_UP where nobody waited for it any more. */
+  readonly reason: string;
+  readonly durationMs: number;
+}
+
+/** How one shard's part was found. `waitedMs`, `networkMs` and `durationMs` are the whole time. */
+export interface ShardExplanation extends Explanation {
+  readonly shardId: number;
+  readonly choice: ReplicaChoice;
+  /** Until the attempt began that was answered: others before it, and pauses. */
+  readonly waitedMs: number;
+  /** The attempt without what the engine took: network, queues, and the proof of freshness. */
+  readonly networkMs: number;
+  readonly foundHits: number;
+  /** How many of them are among the hits of the whole search. */
+  readonly usedHits: number;
+}
+
+/** Where the time of a search went; the parts add up to the whole. */
+export interface SearchStages {
+  /** Until the shards were chosen; the vector of a query by id is read here. */
+  readonly routeMs: number;
+  /** Until the last shard that was waited for had answered. */
+  readonly fanOutMs: number;
+  readonly mergeMs: number;
+}
+
+/** Whether a search would have been answered without asking any shard. */
+export interface CacheVerdict {
+  /** `not-asked`: it has to be fresher than what is kept. */
+  readonly verdict: 'hit' | 'miss' | 'off' | 'not-asked';
+  /** Why, in a sentence. */
+  readonly reason: string;
+}
+
 export interface ExplainAnswer {
   /** Of the shards that answered, by shard id. */
-  readonly shards: readonly (Explanation & { readonly shardId: number })[];
+  readonly shards: readonly ShardExplanation[];
+  /** By shard id. */
+  readonly skipped: readonly SkippedShard[];
+  /** Of all shards. */
+  readonly attempts: readonly FailedAttempt[];
+  readonly stages: SearchStages;
+  readonly cache: CacheVerdict;
   readonly failed: readonly FailedShard[];
   /** Whether a shard is missing from the answer. */
   readonly degraded: boolean;

@@ -6,6 +6,7 @@ import type { Random, Scheduler } from '../shared/environment.js';
 import { sleep } from '../shared/environment.js';
 import type { ErrorReason } from '../shared/error-codes.js';
 import type { FlotillaError } from '../shared/errors.js';
+import { FullJitter } from '../shared/full-jitter.js';
 import type { TopologyView } from '../topology/view.js';
 import type { Leaders } from './leaders.js';
 import type { TimeBudget } from './time-budget.js';
@@ -48,20 +49,24 @@ export function adviceFor(error: FlotillaError): RetryAdvice {
 const DELAY_MIN_MS = 10;
 const DELAY_MAX_MS = 250;
 
-/** Growing, jittered pauses: 10 ms, doubling up to 250 ms, each cut by up to a half at random. */
+/** Pauses of a random length, up to a bound that grows: 10 ms, doubling up to 250 ms. */
 export class Backoff {
   readonly #scheduler: Scheduler;
-  readonly #random: Random;
-  #delayMs = DELAY_MIN_MS;
+  readonly #jitter: FullJitter;
 
   constructor(environment: { readonly scheduler: Scheduler; readonly random: Random }) {
-    this.#scheduler = environment.scheduler;
-    this.#random = environment.random;
+    const { scheduler, random } = environment;
+    this.#scheduler = scheduler;
+    this.#jitter = new FullJitter({
+      minMs: DELAY_MIN_MS,
+      maxMs: DELAY_MAX_MS,
+      random: () => random.next(),
+    });
   }
 
   /** Waits, but no longer than the budget lasts. */
   async pause(budget: TimeBudget): Promise<void> {
-    await sleep(this.#scheduler, Math.min(this.#nextMs(), budget.leftMs), budget.signal);
+    await sleep(this.#scheduler, Math.min(this.#jitter.nextMs(), budget.leftMs), budget.signal);
   }
 
   /**
@@ -94,14 +99,8 @@ export class Backoff {
     const wake = (): void => news.abort();
     const stop = watch(wake);
     budget.signal?.addEventListener('abort', wake, { once: true });
-    await sleep(this.#scheduler, Math.min(this.#nextMs(), budget.leftMs), news.signal);
+    await sleep(this.#scheduler, Math.min(this.#jitter.nextMs(), budget.leftMs), news.signal);
     budget.signal?.removeEventListener('abort', wake);
     stop();
-  }
-
-  #nextMs(): number {
-    const delayMs = this.#delayMs * (0.5 + this.#random.next() / 2);
-    this.#delayMs = Math.min(2 * this.#delayMs, DELAY_MAX_MS);
-    return delayMs;
   }
 }

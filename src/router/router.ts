@@ -17,6 +17,8 @@ import {
 import type { Environment } from '../shared/environment.js';
 import { FlotillaError } from '../shared/errors.js';
 import { type Logger, silentLogger } from '../shared/logger.js';
+import { RETRY_BUDGET, type RetryBudgetOptions } from '../shared/retry-budget.js';
+import type { SessionReach } from '../shared/session-reach.js';
 import type { Version } from '../shared/types.js';
 import type { CollectionEntry } from '../topology/document.js';
 import { routeOf } from '../topology/routes.js';
@@ -24,7 +26,8 @@ import type { TopologyView } from '../topology/view.js';
 import { targetOf } from './addresses.js';
 import { type DeleteSelection, deleteByFilter } from './filter-delete.js';
 import type { RouterHooks } from './hooks.js';
-import { Reader, type ReadManner, vectorBytes } from './reader.js';
+import type { ReadManner } from './read-scope.js';
+import { Reader } from './reader.js';
 import { RequestKeys } from './request-keys.js';
 import type {
   CountAnswer,
@@ -37,8 +40,8 @@ import type {
   FetchInclude,
   FetchOptions,
   PatchRecord,
-  ReadOptions,
   RequestOptions,
+  ScanOptions,
   ScrollAnswer,
   ScrollRequestQuery,
   SearchAnswer,
@@ -49,7 +52,9 @@ import type {
   WriteAnswer,
   WriteOptions,
 } from './requests.js';
+import { SearchCache } from './search-cache.js';
 import { ShardClient } from './shard-client.js';
+import { vectorBytes } from './shard-queries.js';
 import type { ReplicaResolver } from './shard-survey.js';
 import { writtenTenant } from './tenancy.js';
 import type { TenantsPage } from './tenant-pages.js';
@@ -70,6 +75,12 @@ export interface RouterOptions {
   readonly clientId?: string;
   /** The node that the router runs on; its replicas are asked first. @default none */
   readonly localNodeId?: number;
+  /** Memory for answers of searches that need not be the newest. @default 0, which keeps none */
+  readonly searchCacheBytes?: number;
+  /** How many repeats all calls together may make. @default a fifth of them, and ten a second */
+  readonly retryBudget?: RetryBudgetOptions;
+  /** Whether slow reads that any replica may serve ask a second one. @default true */
+  readonly hedgedReads?: boolean;
 }
 
 /** Where a record of a request is, as its shards know it. */
@@ -84,16 +95,31 @@ export class Router {
   readonly #environment: Environment;
   readonly #keys: RequestKeys;
   readonly #shards: ShardClient;
+  readonly #cache: SearchCache | undefined;
   readonly #reader: Reader;
 
   constructor(options: RouterOptions) {
     const { view, replicas, environment, localNodeId, hooks = {} } = options;
+    const { searchCacheBytes: sizeMaxBytes = 0 } = options;
+    const { clock } = environment;
     this.#view = view;
     this.#environment = environment;
     this.#keys = new RequestKeys(environment, options.clientId);
     const logger = options.logger ?? silentLogger;
-    this.#shards = new ShardClient({ view, replicas, environment, logger, hooks, localNodeId });
-    this.#reader = new Reader({ view, shards: this.#shards, environment, hooks });
+    const { retryBudget = RETRY_BUDGET, hedgedReads = true } = options;
+    this.#shards = new ShardClient({
+      view,
+      replicas,
+      environment,
+      logger,
+      hooks,
+      localNodeId,
+      retryBudget,
+      hedgedReads,
+    });
+    if (sizeMaxBytes > 0) this.#cache = new SearchCache({ sizeMaxBytes, clock, hooks });
+    const cache = this.#cache;
+    this.#reader = new Reader({ view, shards: this.#shards, environment, hooks, cache });
   }
 
   /**
@@ -174,15 +200,16 @@ export class Router {
     include: FetchInclude,
     options: FetchOptions,
   ): Promise<FetchAnswer> {
-    const { shardKeys } = options;
+    const { shardKeys, ...readOptions } = options;
     const wanted = ids.map((id, at) => ({ id, shardKey: shardKeys?.[at] }));
-    return this.#reader.fetch(collection, wanted, include, this.#readManner(options));
+    return this.#reader.fetch(collection, wanted, include, this.#readManner(readOptions));
   }
 
   /**
    * Searches: unless the options say otherwise, each sees every write that was acknowledged before
-   * it began. All shards are asked under one table for `offset + limit` hits of each query, and
-   * their hits merged.
+   * it began. All shards that may have such records are asked under one table for `offset + limit`
+   * hits of each query, or its `shardK`, and their hits merged. A bounded or eventual one may be
+   * answered from the cache.
    *
    * Throws DIMENSION_MISMATCH, RECORD_NOT_FOUND for a query by id, and SHARD_UNAVAILABLE naming
    * the shards that are missing, unless `allowPartial` is set and at least one shard answered.
@@ -209,7 +236,7 @@ export class Router {
   async scroll(
     collection: string,
     query: ScrollRequestQuery,
-    options: ReadOptions,
+    options: ScanOptions,
   ): Promise<ScrollAnswer> {
     return this.#reader.scroll(collection, query, this.#readManner(options));
   }
@@ -266,15 +293,23 @@ export class Router {
 
   /**
    * Puts an idempotent command that is not a write through a shard's log: creating or dropping a
-   * collection there, or changing what it owns. Sent again after an unknown outcome. Throws what
-   * the shard refuses it with.
+   * collection there. Sent again after an unknown outcome. Throws what the shard refuses it with.
    */
   async command(
     shardId: number,
-    command: CreateCollectionCommand | DropCollectionCommand | OwnershipCommand,
+    command: CreateCollectionCommand | DropCollectionCommand,
     options: RequestOptions,
   ): Promise<void> {
     await this.#command(shardId, command, options);
+  }
+
+  /** The same for what changes the keys that it owns; resolves with what one tells that loses. */
+  async changeOwnership(
+    shardId: number,
+    command: OwnershipCommand,
+    options: RequestOptions,
+  ): Promise<SessionReach | undefined> {
+    return (await this.#command(shardId, command, options)).reach;
   }
 
   /**
@@ -282,7 +317,7 @@ export class Router {
    * what it holds there. Sent again after an unknown outcome, which leaves two marks.
    */
   async mark(shardId: number, options: RequestOptions): Promise<number> {
-    return this.#command(shardId, { kind: 'mark' }, options);
+    return (await this.#command(shardId, { kind: 'mark' }, options)).index;
   }
 
   /**
@@ -298,19 +333,21 @@ export class Router {
     });
   }
 
-  /** Log index at which the command was applied. */
+  /** Log index at which the command was applied, and what came of it. */
   async #command(
     shardId: number,
     command: CreateCollectionCommand | DropCollectionCommand | OwnershipCommand | MarkCommand,
     options: RequestOptions,
-  ): Promise<number> {
+  ): Promise<{ readonly index: number; readonly reach?: SessionReach | undefined }> {
     return this.#shards.call({
       operation: 'command',
       shardId,
       budget: this.#budget(options),
       ask: async (replica, context) => {
         const [answer] = await replica.propose([encodeCommand(command)], context);
-        if (answer?.kind === 'applied' && answer.result.kind === 'done') return answer.index;
+        if (answer?.kind === 'applied' && answer.result.kind === 'done') {
+          return { index: answer.index, reach: answer.result.reach };
+        }
         if (answer?.kind === 'applied' && answer.result.kind === 'refused') {
           throw FlotillaError.fromBody(answer.result.error);
         }
@@ -386,15 +423,22 @@ export class Router {
 
   #writeRun(request: WriteRequest): WriteRun {
     return new WriteRun(
-      { view: this.#view, shards: this.#shards, keys: this.#keys, environment: this.#environment },
+      {
+        view: this.#view,
+        shards: this.#shards,
+        keys: this.#keys,
+        environment: this.#environment,
+        onWritten: (written) => this.#cache?.noteWrite(written),
+      },
       request,
     );
   }
 
-  #readManner(options: ReadOptions): ReadManner {
-    const { consistency = 'strong', retry = 'router', tenant, allTenants } = options;
+  #readManner(options: ScanOptions): ReadManner {
+    const { consistency = 'strong', retry = 'router', tenant, allTenants, shardKeys } = options;
     const callerRetries = retry === 'client';
-    return { budget: this.#budget(options), consistency, callerRetries, tenant, allTenants };
+    const records = { tenant, allTenants, shardKeys };
+    return { budget: this.#budget(options), consistency, callerRetries, ...records };
   }
 
   #budget(options: RequestOptions): TimeBudget {

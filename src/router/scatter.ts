@@ -1,5 +1,6 @@
 /** Asking many shards at once, and what to make of it when some fail. */
 import { defined } from '../shared/assert.js';
+import { isTooSlow, TOO_SLOW } from '../shared/consistency.js';
 import type { ErrorCode } from '../shared/error-codes.js';
 import { FlotillaError, toFlotillaError } from '../shared/errors.js';
 import type { FailedShard, ShardsSummary } from './requests.js';
@@ -40,19 +41,29 @@ export async function scatter<T>(
   if (refused !== undefined) throw refused.error;
   const failed = failures.map(({ shardId, error }) => ({ shardId, error: error.body }));
   const isEnough = failed.length === 0 || (options.allowPartial && values.length > 0);
-  if (!isEnough) throw shardsFailed(failed);
+  if (!isEnough) throw shardsFailed(failed, values.length > 0);
   return { values, shards: { total: shardIds.length, ok: values.length, failed } };
 }
 
-function shardsFailed(failed: readonly FailedShard[]): FlotillaError {
+function shardsFailed(failed: readonly FailedShard[], hasAnswers: boolean): FlotillaError {
   const first = FlotillaError.fromBody(defined(failed[0], 'a failed shard').error);
   const shards = failed.map(({ shardId }) => shardId).join(',');
   // Each once: errors travel in headers, which are small, and there may be hundreds of shards.
   const reasons = [...new Set(failed.map(({ error }) => error.reason))].join(',');
   const isOverload = failed.every(({ error }) => error.reason === 'TOO_MANY_REQUESTS');
+  const isBudgetSpent = failed.some(({ error }) => error.details?.retryBudget !== undefined);
+  const isUntouched =
+    !hasAnswers && failed.every(({ error }) => error.details?.untouched !== undefined);
+  const details = {
+    shards,
+    reasons,
+    ...(isBudgetSpent && { retryBudget: 'spent' }),
+    ...(isUntouched && { untouched: 'true' }),
+    ...(failed.some(({ error }) => isTooSlow(error)) && TOO_SLOW),
+  };
   return new FlotillaError(
     isOverload ? 'TOO_MANY_REQUESTS' : 'SHARD_UNAVAILABLE',
     `No answer from shard ${shards}: ${first.message}`,
-    { details: { shards, reasons }, cause: first },
+    { details, cause: first },
   );
 }

@@ -1,17 +1,21 @@
 /** Calls one shard, its leader or any replica that will do, until one answers or time is up. */
 import type { CallContext, ShardReplica } from '../replica/replica.js';
-import { isRelaxed, type ShardConsistency } from '../shared/consistency.js';
+import { isRelaxed, isTooSlow, type ShardConsistency } from '../shared/consistency.js';
 import { withDeadline } from '../shared/deadline.js';
 import type { Environment } from '../shared/environment.js';
 import type { ErrorReason } from '../shared/error-codes.js';
 import { FlotillaError, toFlotillaError } from '../shared/errors.js';
 import type { Logger } from '../shared/logger.js';
+import { RetryBudget, type RetryBudgetOptions, retryBudgetSpent } from '../shared/retry-budget.js';
 import type { ShardEntry } from '../topology/document.js';
 import type { TopologyView } from '../topology/view.js';
+import { BehindReplicas } from './behind-replicas.js';
 import type { RouterHooks, RouterOperation } from './hooks.js';
-import { LeaderWatch, silenceMs } from './leader-watch.js';
+import { LeaderWatch, silenceMs, type Watch } from './leader-watch.js';
 import { Leaders } from './leaders.js';
-import { ReplicaTour, type Stop } from './replica-tour.js';
+import { RelaxedReads } from './relaxed-reads.js';
+import { isUntouched, Repeats } from './repeats.js';
+import { type ReplicaChoice, ReplicaTour, type Stop } from './replica-tour.js';
 import { adviceFor, Backoff } from './retry.js';
 import { type ReplicaResolver, surveyShard } from './shard-survey.js';
 import type { TimeBudget } from './time-budget.js';
@@ -25,6 +29,8 @@ export interface ShardClientOptions {
   readonly hooks: RouterHooks;
   /** Its replica is asked first where no leader is known. @default none */
   readonly localNodeId?: number | undefined;
+  readonly retryBudget: RetryBudgetOptions;
+  readonly hedgedReads: boolean;
 }
 
 export interface ShardCall<T> {
@@ -34,7 +40,7 @@ export interface ShardCall<T> {
   /** Of a read. @default 'strong' */
   readonly consistency?: ShardConsistency;
   /** Asks one replica. May be called several times, also while an earlier call still hangs. */
-  readonly ask: (replica: ShardReplica, context: CallContext) => Promise<T>;
+  readonly ask: (replica: ShardReplica, context: CallContext, choice: ReplicaChoice) => Promise<T>;
   /** Whether a failed attempt may be followed by another. @default always */
   readonly mayRetry?: (error: FlotillaError) => boolean;
   /**
@@ -44,12 +50,14 @@ export interface ShardCall<T> {
   readonly callerRetries?: boolean | undefined;
 }
 
+/** How long nodes have to answer that calls go round. */
+const LOOK_MS = 500;
+
 interface Attempt {
   readonly shard: ShardEntry;
   readonly stop: Stop;
   readonly epoch: number;
-  /** Called when the replica that was asked answers, also when nobody waits for it any more. */
-  readonly noteHeard: () => void;
+  readonly tour: ReplicaTour;
 }
 
 export class ShardClient {
@@ -57,10 +65,22 @@ export class ShardClient {
   readonly #leaders = new Leaders();
   readonly #unreached: UnreachedNodes;
   readonly #watch: LeaderWatch;
+  readonly #repeats: Repeats;
+  readonly #relaxed: RelaxedReads;
+  readonly #behind: BehindReplicas;
 
   constructor(options: ShardClientOptions) {
     this.#options = options;
-    const { replicas, environment, localNodeId } = options;
+    const { replicas, environment, localNodeId, hooks } = options;
+    const nowMs = (): number => environment.clock.monotonicMs();
+    this.#repeats = new Repeats(new RetryBudget(nowMs, options.retryBudget), hooks);
+    this.#relaxed = new RelaxedReads({
+      environment,
+      hooks,
+      repeats: this.#repeats,
+      isHedged: options.hedgedReads,
+    });
+    this.#behind = new BehindReplicas(environment.clock);
     this.#unreached = new UnreachedNodes(environment.clock);
     this.#watch = new LeaderWatch({
       replicas,
@@ -73,16 +93,19 @@ export class ShardClient {
 
   /**
    * What the shard's leader answers, or for a relaxed read any replica. Rejects at once with what
-   * no other replica would answer differently (STALE_TOPOLOGY among it), with CANCELLED, or at the
-   * end of the budget with SHARD_UNAVAILABLE or the shard's own TOO_MANY_REQUESTS or
-   * PROPOSAL_DROPPED.
+   * no other replica would answer differently (STALE_TOPOLOGY among it, and REPLICA_BEHIND of two
+   * that took longer than a read's bound), with CANCELLED, with the last error when the retry
+   * budget is spent, or at the end of the call's time with SHARD_UNAVAILABLE or the shard's own
+   * TOO_MANY_REQUESTS or PROPOSAL_DROPPED.
    */
   async call<T>(call: ShardCall<T>): Promise<T> {
     const { shardId, budget } = call;
     const tour = this.#tourOf(call);
     const backoff = new Backoff(this.#options.environment);
     const patience = budget.firstMs(silenceMs(budget.leftMs));
+    this.#repeats.noteFirst();
     let lastError: FlotillaError | undefined;
+    let hasWorked = false;
     while (!budget.isSpent) {
       const { shard, epoch } = this.#shardNow(shardId);
       if (this.#unreached.takeLook(shard.replicas)) void this.#lookAgain(shard, epoch);
@@ -95,19 +118,16 @@ export class ShardClient {
         continue;
       }
       try {
-        const noteHeard = (): void => {
-          this.#noteHeard(shardId, stop.replica.nodeId);
-          tour.noteReached(stop.replica);
-        };
-        return await this.#attempt(call, { shard, stop, epoch, noteHeard });
+        return await this.#ask(call, { shard, stop, epoch, tour });
       } catch (thrown) {
         lastError = toFlotillaError(thrown);
       }
+      hasWorked ||= !isUntouched(lastError);
       const advice = adviceFor(lastError);
-      if (advice === 'follow-leader' || advice === 'next-replica') {
-        this.#learnFrom(lastError, shardId, stop);
-      }
-      if (advice === 'give-up' || call.mayRetry?.(lastError) === false) throw lastError;
+      const isFinal = advice === 'give-up' || tour.isTooSlow;
+      if (isFinal || call.mayRetry?.(lastError) === false) throw lastError;
+      if (budget.isSpent) break;
+      if (!this.#repeats.mayFollow(call, lastError)) throw retryBudgetSpent(lastError);
       const { nodeId } = stop.replica;
       this.#options.logger.debug(
         { shardId, nodeId, operation: call.operation, reason: lastError.reason },
@@ -118,7 +138,8 @@ export class ShardClient {
         tour.startRound();
       }
     }
-    throw timeIsUp(call, lastError);
+    const error = timeIsUp(call, lastError);
+    throw hasWorked ? error : untouched(error);
   }
 
   /** The node leads the shard since now, as this node's own replica sees it. */
@@ -131,13 +152,30 @@ export class ShardClient {
     return this.#leaders.nodeOf(shardId);
   }
 
-  async #attempt<T>(call: ShardCall<T>, attempt: Attempt): Promise<T> {
-    const { shard, stop, epoch, noteHeard } = attempt;
+  /** Asks one replica; where any will do, others beside it when it takes its time. */
+  #ask<T>(call: ShardCall<T>, attempt: Attempt): Promise<T> {
+    const { shard, stop: first, tour } = attempt;
+    const isAlone = shard.replicas.length === 1;
+    if (isAlone || !isRelaxed(call.consistency ?? 'strong')) return this.#attempt(call, attempt);
+    const { operation, shardId, budget } = call;
+    return this.#relaxed.run({
+      operation,
+      shardId,
+      budget,
+      first,
+      peekOther: () => tour.peek(shard.replicas),
+      takeOther: () => tour.next(shard.replicas),
+      ask: (stop, signal) => this.#attempt(call, { ...attempt, stop }, signal),
+    });
+  }
+
+  async #attempt<T>(call: ShardCall<T>, attempt: Attempt, signal = call.budget.signal): Promise<T> {
+    const { shard, stop, epoch, tour } = attempt;
     const { environment, replicas, hooks } = this.#options;
     const { shardId } = shard;
     const { nodeId } = stop.replica;
     const passOn = stop.leaderNodeId !== nodeId;
-    const { timeoutMs, signal } = call.budget.toDeadline();
+    const timeoutMs = call.budget.leftMs;
     const startMs = environment.clock.monotonicMs();
     const report = (result: 'ok' | FlotillaError['reason']): void =>
       hooks.onAttempt?.({
@@ -147,11 +185,9 @@ export class ShardClient {
         durationMs: environment.clock.monotonicMs() - startMs,
         result,
       });
-    const { callerRetries = false, consistency = 'strong' } = call;
-    const mayAskAny = isRelaxed(consistency);
-    const watch = this.#isWatched(shard, nodeId, mayAskAny)
-      ? this.#watch.start({ shard, stop, epoch, timeoutMs, callerRetries, mayAskAny })
-      : undefined;
+    const { consistency = 'strong' } = call;
+    if (mustBeFresh(consistency)) this.#behind.noteAsked(shardId, nodeId);
+    const watch = this.#startWatch(call, attempt, timeoutMs);
     try {
       const context = {
         epoch,
@@ -160,29 +196,47 @@ export class ShardClient {
         ...(passOn && { passOn }),
         ...(signal !== undefined && { signal }),
       };
-      const answer = call.ask(replicas(shard, stop.replica), context);
-      // The answer itself: what the watch and the deadline say comes from this node.
+      const noteHeard = (): void => {
+        this.#noteHeard(shardId, nodeId);
+        tour.noteReached(nodeId);
+      };
+      const answer = call.ask(replicas(shard, stop.replica), context, stop.choice);
+      // The answer itself, also when nobody waits for it any more: what the watch and the deadline
+      // say comes from this node.
       answer.then(noteHeard, (thrown: unknown) => {
         if (isAnswer(toFlotillaError(thrown))) noteHeard();
       });
       const work = watch === undefined ? answer : Promise.race([answer, watch.futile]);
       const what = `Shard ${shardId} on node ${nodeId}`;
       const value = await withDeadline(environment.scheduler, work, { timeoutMs, signal }, what);
-      if (!passOn && !mayAskAny) this.#leaders.remember(shardId, nodeId);
+      if (!passOn && !isRelaxed(consistency)) this.#leaders.remember(shardId, nodeId);
+      if (mustBeFresh(consistency)) this.#behind.noteFresh(shardId, nodeId);
       report('ok');
       return value;
     } catch (thrown) {
-      report(toFlotillaError(thrown).reason);
-      throw thrown;
+      const error = toFlotillaError(thrown);
+      report(error.reason);
+      // Who was given up has told nothing of itself.
+      if (signal?.aborted !== true) this.#learnFrom(error, shardId, stop);
+      if (isTooSlow(error.body)) tour.noteTooSlow();
+      throw error;
     } finally {
       watch?.end();
     }
   }
 
   /** A replica of this node is silent for good only where another one leads meanwhile. */
-  #isWatched(shard: ShardEntry, nodeId: number, mayAskAny: boolean): boolean {
-    if (nodeId !== this.#options.localNodeId) return true;
-    return shard.replicas.length > 1 && !mayAskAny;
+  #startWatch(
+    { callerRetries = false, consistency = 'strong' }: ShardCall<unknown>,
+    { shard, stop, epoch, tour }: Attempt,
+    timeoutMs: number,
+  ): Watch | undefined {
+    const mayAskAny = isRelaxed(consistency);
+    const isHere = stop.replica.nodeId === this.#options.localNodeId;
+    if (isHere && (mayAskAny || shard.replicas.length === 1)) return undefined;
+    const noteReached = (nodeId: number): void => tour.noteReached(nodeId);
+    const call = { shard, stop, epoch, timeoutMs, callerRetries, mayAskAny, noteReached };
+    return this.#watch.start(call);
   }
 
   #tourOf({ shardId, consistency = 'strong' }: ShardCall<unknown>): ReplicaTour {
@@ -193,6 +247,8 @@ export class ShardClient {
       random: environment.random,
       leaders: this.#leaders,
       unreached: this.#unreached,
+      slow: this.#relaxed.slow,
+      behind: mustBeFresh(consistency) ? this.#behind : undefined,
       localNodeId,
     });
   }
@@ -201,7 +257,7 @@ export class ShardClient {
   async #lookAgain(shard: ShardEntry, epoch: number): Promise<void> {
     const { environment, replicas } = this.#options;
     const { scheduler } = environment;
-    const plan = { shard, replicas: shard.replicas, epoch };
+    const plan = { shard, replicas: shard.replicas, epoch, timeoutMs: LOOK_MS };
     const survey = await surveyShard({ scheduler, replicas }, plan);
     for (const { nodeId } of shard.replicas) {
       if (survey.hasHeard(nodeId)) this.#noteHeard(shard.shardId, nodeId);
@@ -217,8 +273,14 @@ export class ShardClient {
 
   #learnFrom(error: FlotillaError, shardId: number, stop: Stop): void {
     const { nodeId } = stop.replica;
-    // That says nothing of who leads.
-    if (error.reason === 'REPLICA_BEHIND') return;
+    const advice = adviceFor(error);
+    const saysWhere = advice === 'follow-leader' || advice === 'next-replica';
+    if (!saysWhere) return;
+    if (error.reason === 'REPLICA_BEHIND') {
+      // That says nothing of who leads.
+      if (!isTooSlow(error.body)) this.#behind.noteBehind(shardId, nodeId);
+      return;
+    }
     const leaderNodeId = Number(error.body.details?.leaderNodeId ?? 0);
     if (error.reason === 'SHARD_UNAVAILABLE') {
       // It may lead all the same: another node may reach it.
@@ -241,6 +303,11 @@ export class ShardClient {
   }
 }
 
+/** Whether a replica that does not lead may have to wait until it can serve the read. */
+function mustBeFresh(consistency: ShardConsistency): boolean {
+  return isRelaxed(consistency) && consistency !== 'eventual';
+}
+
 /** Whether the replica that was asked has said so itself. */
 function isAnswer({ reason }: FlotillaError): boolean {
   return !NO_ANSWER.has(reason);
@@ -252,6 +319,14 @@ const NO_ANSWER: ReadonlySet<ErrorReason> = new Set<ErrorReason>([
   'OUTCOME_UNKNOWN',
   'CANCELLED',
 ]);
+
+/** Tells callers that nobody has worked on the call: to repeat it costs them no token. */
+function untouched({ body, cause }: FlotillaError): FlotillaError {
+  return FlotillaError.fromBody(
+    { ...body, details: { ...body.details, untouched: 'true' } },
+    cause,
+  );
+}
 
 function timeIsUp(call: ShardCall<unknown>, last: FlotillaError | undefined): FlotillaError {
   const { shardId } = call;

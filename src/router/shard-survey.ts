@@ -4,9 +4,8 @@ import { withDeadline } from '../shared/deadline.js';
 import type { Scheduler } from '../shared/environment.js';
 import type { ReplicaEntry, ShardEntry } from '../topology/document.js';
 
-const STATUS_TIMEOUT_MS = 500;
 /** Beyond the replicas' own limit, so that it only ends those that do not keep it. */
-const STATUS_GUARD_MS = 2 * STATUS_TIMEOUT_MS;
+const GUARD_FACTOR = 2;
 
 export type ReplicaResolver = (shard: ShardEntry, replica: ReplicaEntry) => ShardReplica;
 
@@ -40,20 +39,22 @@ export interface SurveyPlan {
   /** Those of the shard's replicas that are asked. */
   readonly replicas: readonly ReplicaEntry[];
   readonly epoch: number;
+  /** How long each of them may take. */
+  readonly timeoutMs: number;
 }
 
-/** One small message to each replica. Never rejects; resolves within a second. */
+/** One small message to each replica. Never rejects; resolves within twice the time they have. */
 export async function surveyShard(
   { scheduler, replicas: replicaOf }: { scheduler: Scheduler; replicas: ReplicaResolver },
-  { shard, replicas, epoch }: SurveyPlan,
+  { shard, replicas, epoch, timeoutMs }: SurveyPlan,
 ): Promise<Survey> {
   const statuses = new Map<number, ReplicaStatus>();
   await Promise.allSettled(
     replicas.map(async (replica) => {
       const status = await withDeadline(
         scheduler,
-        replicaOf(shard, replica).status({ epoch, timeoutMs: STATUS_TIMEOUT_MS }),
-        { timeoutMs: STATUS_GUARD_MS },
+        replicaOf(shard, replica).status({ epoch, timeoutMs }),
+        { timeoutMs: GUARD_FACTOR * timeoutMs },
         `Asking who leads shard ${shard.shardId}`,
       );
       statuses.set(replica.nodeId, status);

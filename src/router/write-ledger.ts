@@ -1,5 +1,7 @@
 /** What is known of each record of one write, over all attempts. */
 import { assert, defined } from '../shared/assert.js';
+import { withSeen } from '../shared/codec/session-token.js';
+import type { SeenShard } from '../shared/consistency.js';
 import type { FlotillaError } from '../shared/errors.js';
 import type { WriteOutcome } from '../shared/types.js';
 import { asUnknown, errorOfOutcomes, type RecordPlace } from '../shared/write-outcomes.js';
@@ -69,12 +71,16 @@ export class WriteLedger {
 
   /**
    * The outcomes of all records, which must be decided. Throws `errorOfOutcomes` when there are
-   * some and none was applied.
+   * some and none was applied, with how far the logs of the shards are `decided`: that a condition
+   * does not hold is something that a session has seen.
    */
-  outcomes(placeOf?: (ordinal: number) => RecordPlace): WriteOutcome[] {
+  outcomes(
+    decided: readonly SeenShard[] = [],
+    placeOf?: (ordinal: number) => RecordPlace,
+  ): WriteOutcome[] {
     const outcomes = this.#outcomes.map((one, at) => defined(one, `outcome of record ${at}`));
     if (outcomes.length === 0 || outcomes.some((one) => one.kind === 'applied')) return outcomes;
-    throw errorOfOutcomes(outcomes, placeOf);
+    throw withSeen(errorOfOutcomes(outcomes, placeOf), decided);
   }
 
   #openAttemptsOf(ordinal: number): number {

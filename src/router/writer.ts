@@ -28,6 +28,8 @@ export interface WriterOptions {
   readonly shards: ShardClient;
   readonly keys: RequestKeys;
   readonly environment: Environment;
+  /** Told how far each shard was written to, when its leader has answered. */
+  readonly onWritten: (written: SeenShard) => void;
 }
 
 export interface WriteRequest {
@@ -68,8 +70,8 @@ export class WriteRun {
   async run(): Promise<WriteAnswer> {
     try {
       await this.#drive(this.#request.operations, this.#firstKey());
-      const outcomes = this.#ledger.outcomes((ordinal) => this.#placeOf(ordinal));
       const written = [...this.#written.values()];
+      const outcomes = this.#ledger.outcomes(written, (ordinal) => this.#placeOf(ordinal));
       return { outcomes, written, epoch: this.#topology().epoch };
     } finally {
       for (const lease of this.#leases) lease.release();
@@ -212,14 +214,17 @@ export class WriteRun {
     if (error !== undefined) throw error;
   }
 
+  /** What a log has decided: an entry that the shard refused says nothing of any record. */
   #noteWritten(
     { shardId, ownershipVersion }: ShardEntry,
     answers: readonly ProposalAnswer[],
   ): void {
-    const seen = answers.flatMap((answer): SeenShard[] =>
-      answer.kind === 'applied' ? [{ shardId, ownershipVersion, appliedIndex: answer.index }] : [],
-    );
+    const seen = answers.flatMap((answer): SeenShard[] => {
+      if (answer.kind !== 'applied' || answer.result.kind !== 'write') return [];
+      return [{ shardId, ownershipVersion, appliedIndex: answer.index }];
+    });
     noteSeen(this.#written, seen);
+    for (const written of seen) this.#options.onWritten(written);
   }
 
   /** Notes one command's answer; returns the error of what it left for another attempt. */

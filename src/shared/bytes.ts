@@ -13,6 +13,13 @@ export class MalformedBytesError extends Error {
   override readonly name = 'MalformedBytesError';
 }
 
+/** What a byte stands for that tells a position in a list; malformed, as `what`, outside of it. */
+export function memberAt<T>(values: readonly T[], index: number, what: string): T {
+  const value = values[index];
+  if (value === undefined) throw new MalformedBytesError(`${what} ${index}`);
+  return value;
+}
+
 /** Grows as needed; `finish` hands out the written part without a copy. */
 export class ByteWriter {
   #bytes: Uint8Array;

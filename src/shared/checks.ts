@@ -3,8 +3,8 @@ import { FlotillaError, limitExceeded } from './errors.js';
 import { LIMITS, type LimitName } from './limits.js';
 
 /** INVALID_REQUEST for a field; `fault` goes on where the field's name ends: "is empty, ...". */
-export function invalidField(field: string, fault: string): FlotillaError {
-  return new FlotillaError('INVALID_REQUEST', `${field} ${fault}`, { field });
+export function invalidField(field: string, fault: string, cause?: unknown): FlotillaError {
+  return new FlotillaError('INVALID_REQUEST', `${field} ${fault}`, { field, cause });
 }
 
 /** Throws LIMIT_EXCEEDED where `actual` is above the limit. */

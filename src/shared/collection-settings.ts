@@ -115,7 +115,8 @@ function checkSplitPoints(splitPoints: readonly string[], at: string): void {
   checkAtMost('splitPointsBytesMax', sizeBytes, at);
 }
 
-function checkFieldPath(path: string, field: string): void {
+/** A dotted path into metadata. Throws INVALID_REQUEST and LIMIT_EXCEEDED with `field`. */
+export function checkFieldPath(path: string, field: string): void {
   const names = path.split('.');
   if (names.includes('')) throw invalidField(field, 'has no name before, between or after dots');
   // No metadata can have a field that is deeper than metadata may be.

@@ -1,5 +1,5 @@
 /** How fresh a read has to be, how fresh an answer was, and what a session has seen. */
-import type { ReadConsistency } from './types.js';
+import type { ErrorBody, ReadConsistency } from './types.js';
 
 /** What a session has seen of one shard. */
 export interface SeenShard {
@@ -47,20 +47,41 @@ export function isRelaxed(
   return consistency !== 'strong' && consistency !== 'leased';
 }
 
+/** Details of an error that answers a bounded read; see `isTooSlow`. */
+export const TOO_SLOW = { slow: '1' } as const;
+
+/**
+ * Whether the read itself, or a round to the leader, takes longer than the age that it allows. A
+ * replica that says so has worked in vain, as most others would: who has heard it twice had better
+ * not ask again.
+ */
+export function isTooSlow({ details }: ErrorBody): boolean {
+  return details?.slow === TOO_SLOW.slow;
+}
+
 /** Stands for what an answer did not tell: whatever has seen it reads strongly (R15). */
 export const UNTOLD: SeenShard = { shardId: 0, ownershipVersion: 0, appliedIndex: 0 };
 
 /**
- * Adds what was seen. Of two ownership versions of a shard the earlier one stays: it says that what
- * was seen there may have moved, which a newer index of the same shard does not undo (R15).
+ * Adds what was seen: of each shard the newest ownership version and the furthest index, which is
+ * of the same log under all of them (R15). What was not told stays so.
  */
 export function noteSeen(known: Map<number, SeenShard>, seen: Iterable<SeenShard>): void {
   for (const { shardId, ownershipVersion, appliedIndex } of seen) {
     const before = known.get(shardId);
-    const isFurther =
-      before === undefined ||
-      ownershipVersion < before.ownershipVersion ||
-      (ownershipVersion === before.ownershipVersion && appliedIndex > before.appliedIndex);
-    if (isFurther) known.set(shardId, { shardId, ownershipVersion, appliedIndex });
+    if (before !== undefined && isUntold(before)) continue;
+    if (ownershipVersion === UNTOLD.ownershipVersion) known.set(shardId, { ...UNTOLD, shardId });
+    else {
+      known.set(shardId, {
+        shardId,
+        ownershipVersion: Math.max(ownershipVersion, before?.ownershipVersion ?? 0),
+        appliedIndex: Math.max(appliedIndex, before?.appliedIndex ?? 0),
+      });
+    }
   }
+}
+
+/** Whether something was seen of the shard that nobody can tell. */
+export function isUntold({ ownershipVersion }: SeenShard): boolean {
+  return ownershipVersion === UNTOLD.ownershipVersion;
 }

@@ -10,6 +10,21 @@ interface CollectionHash {
 }
 
 const MODULUS_BITS = 128;
+const HASH_DIGITS = MODULUS_BITS / 4;
+
+/** The hash of no records. */
+export const NO_HASH = '0'.repeat(HASH_DIGITS);
+
+/** How many records, and their hash. */
+interface Content {
+  readonly records: number;
+  readonly hash: string;
+}
+
+/** Whether the same records are meant, as far as their number and hash can tell. */
+export function sameContent(a: Content, b: Content): boolean {
+  return a.hash === b.hash && a.records === b.records;
+}
 
 /**
  * The hash of all collections together, 32 hexadecimal digits; `undefined` where that of one is not
@@ -22,9 +37,7 @@ export function shardContentHash(collections: readonly CollectionHash[]): string
     if (contentHash === undefined) return undefined;
     sum += BigInt(`0x${contentHash}`) * BigInt(2 * collectionId + 1);
   }
-  return BigInt.asUintN(MODULUS_BITS, sum)
-    .toString(16)
-    .padStart(MODULUS_BITS / 4, '0');
+  return BigInt.asUintN(MODULUS_BITS, sum).toString(16).padStart(HASH_DIGITS, '0');
 }
 
 /** Of what a replica says that it holds; its hash is empty where it says nothing. */

@@ -98,8 +98,9 @@ export const ERRORS = {
   ),
   CHANGE_NOT_FOUND: spec(
     'NOT_FOUND',
-    'The shard has no change of this id that could be given up: it is through, or it never was. ' +
-      '`flotilla status` shows the change that is under way, with its id.',
+    'The shard, or the tenant directory, has no change of this id that could be given up: it is ' +
+      'through, or it never was. `flotilla status` shows the change of a shard that is under ' +
+      'way, `flotilla tenant stats` that of the directory, with its id.',
   ),
   TENANT_HAS_DATA: spec(
     'FAILED_PRECONDITION',
@@ -111,6 +112,11 @@ export const ERRORS = {
     'The tenant directory is being changed, or a collection that uses it is being created. ' +
       'Changes are made one at a time; try again shortly.',
     { retryable: true },
+  ),
+  TENANT_CHANGE_CANCELLED: spec(
+    'ABORTED',
+    'The change of the tenant directory was given up with `flotilla tenant cancel` before it was ' +
+      'decided: everything is as before.',
   ),
   QUORUM_AT_RISK: spec(
     'FAILED_PRECONDITION',
@@ -133,8 +139,8 @@ export const ERRORS = {
   // Exactly-once.
   SESSION_EXPIRED: spec(
     'FAILED_PRECONDITION',
-    'The idempotency key is older than what the shard remembers, so it cannot tell whether the ' +
-      'write was applied. Read the records and decide.',
+    'The idempotency key is older than what the shard remembers, or than the assignment of the ' +
+      'tenant to it, so it cannot tell whether the write was applied. Read the records and decide.',
     { outcome: 'unknown' },
   ),
 
@@ -204,7 +210,8 @@ export const ERRORS = {
   // Nodes and storage.
   WRONG_CLUSTER: spec(
     'FAILED_PRECONDITION',
-    'The two nodes belong to different clusters. Check the configured peer addresses.',
+    'The two nodes belong to different clusters, or the call is meant for another one than the ' +
+      "node's. Check the configured addresses.",
   ),
   WRONG_STORE: spec(
     'FAILED_PRECONDITION',

@@ -94,6 +94,10 @@ export function isFlotillaError(value: unknown): value is FlotillaError {
 /** Any thrown value as a `FlotillaError`; what is not one already is INTERNAL. */
 export function toFlotillaError(thrown: unknown): FlotillaError {
   if (isFlotillaError(thrown)) return thrown;
-  const message = thrown instanceof Error ? thrown.message : String(thrown);
-  return new FlotillaError('INTERNAL', message, { cause: thrown });
+  return new FlotillaError('INTERNAL', messageOf(thrown), { cause: thrown });
+}
+
+/** What any thrown value says. */
+export function messageOf(thrown: unknown): string {
+  return thrown instanceof Error ? thrown.message : String(thrown);
 }

@@ -6,15 +6,20 @@
  * value stands for `$eq`. docs/filters.md tells it to users.
  */
 import { unreachable } from './assert.js';
-import { isWellFormed, utf8Length } from './bytes.js';
+import { isWellFormed } from './bytes.js';
 import { checkAtMost, invalidField } from './checks.js';
-import { isPlainObject, type JsonObject, type JsonValue } from './codec/struct.js';
+import {
+  isList,
+  isObject,
+  isPlainObject,
+  type JsonObject,
+  type JsonValue,
+} from './codec/struct.js';
+import { checkFieldPath } from './collection-settings.js';
 import { limitExceeded } from './errors.js';
 import { compareKeys, comparisonKey, type FilterValue } from './filter-values.js';
 import { LIMITS } from './limits.js';
 import type { FieldType, IndexedField } from './types.js';
-
-export type { FilterValue } from './filter-values.js';
 
 export type ComparisonOperator = 'eq' | 'ne' | 'gt' | 'gte' | 'lt' | 'lte';
 
@@ -76,26 +81,6 @@ export function parseFilter(
   at = 'filter',
 ): Filter {
   return new FilterParser(fieldTypes(fields)).object(json, at, 1);
-}
-
-/** The filter as JSON: `parseFilter` makes the same filter of it again. */
-export function printFilter(filter: Filter): JsonObject {
-  switch (filter.kind) {
-    case 'and':
-    case 'or':
-      return { [`$${filter.kind}`]: filter.filters.map(printFilter) };
-    case 'not':
-      return { $not: printFilter(filter.filter) };
-    case 'compare':
-      return { [filter.path]: { [`$${filter.operator}`]: filter.value } };
-    case 'in':
-    case 'nin':
-      return { [filter.path]: { [`$${filter.kind}`]: filter.values } };
-    case 'exists':
-      return { [filter.path]: { $exists: filter.exists } };
-    default:
-      return unreachable(filter);
-  }
 }
 
 /**
@@ -163,14 +148,20 @@ export function conditionTest(
   condition: Comparison | Membership,
   declared: FieldType | undefined,
 ): ConditionTest {
+  const isNegated = isOpposite(condition);
   if (condition.kind !== 'compare') {
     const wanted = new Set(condition.values.map((value) => comparisonKey(value, declared)));
-    return { isNegated: condition.kind === 'nin', holdsFor: (key) => wanted.has(key) };
+    return { isNegated, holdsFor: (key) => wanted.has(key) };
   }
   const { operator, value } = condition;
   const wanted = comparisonKey(value, declared);
-  if (wanted === undefined) return { isNegated: operator === 'ne', holdsFor: () => false };
-  return { isNegated: operator === 'ne', holdsFor: comparison(operator, wanted) };
+  if (wanted === undefined) return { isNegated, holdsFor: () => false };
+  return { isNegated, holdsFor: comparison(operator, wanted) };
+}
+
+/** Whether the condition is the opposite of the test on values that it names. */
+export function isOpposite(condition: Comparison | Membership): boolean {
+  return condition.kind === 'nin' || (condition.kind === 'compare' && condition.operator === 'ne');
 }
 
 function comparison(
@@ -388,12 +379,8 @@ function placeOf(at: string, key: string): string {
 }
 
 function checkPath(path: string, at: string): void {
-  const names = path.split('.');
-  if (names.includes('')) throw invalidField(at, 'has no name before, between or after dots');
   if (!isWellFormed(path)) throw invalidField(at, 'is a path with half a surrogate pair');
-  // No metadata can have a field that is deeper than metadata may be.
-  checkAtMost('metadataDepthMax', names.length, at);
-  checkAtMost('fieldPathBytesMax', utf8Length(path), at);
+  checkFieldPath(path, at);
 }
 
 function nameOf(value: JsonValue | undefined): string {
@@ -401,14 +388,4 @@ function nameOf(value: JsonValue | undefined): string {
   if (isList(value)) return 'a list';
   if (typeof value !== 'object') return `a ${typeof value}`;
   return isPlainObject(value) ? 'an object' : `a ${value.constructor?.name ?? 'class'}`;
-}
-
-/** `Array.isArray` does not narrow readonly arrays. */
-function isList(value: JsonValue | undefined): value is readonly JsonValue[] {
-  return Array.isArray(value);
-}
-
-/** A class instance is none, whatever fields it has. */
-function isObject(value: JsonValue | undefined): value is JsonObject {
-  return typeof value === 'object' && value !== null && isPlainObject(value);
 }

@@ -34,6 +34,9 @@ export const LIMITS = {
   searchBatchMax: limit(256, 'queries', 'queries of one search batch'),
   searchBatchHitsMax: limit(100_000, 'hits', 'k of all queries of a batch, offsets included'),
   kMax: limit(10_000, 'hits', 'k of a search, offset included'),
+  shardKMax: limit(10_000, 'hits', 'shardK of a search: hits that each shard is asked for'),
+  scopeShardKeysMax: limit(256, 'keys', 'shard keys that a search, count or scroll is about'),
+  cachedEventualMsMax: limit(1_000, 'ms', 'time for which a cached answer is served as eventual'),
   efMax: limit(16_384, 'candidates', 'ef of a search'),
   headFloatsMax: limit(
     262_144,
@@ -56,8 +59,10 @@ export const LIMITS = {
   entryBytesMax: limit(1024 * 1024, 'bytes', 'one entry of a shard log'),
   frameBytesMax: limit(64 * 1024 * 1024, 'bytes', 'one frame between two nodes'),
   nodesMax: limit(48, 'nodes', 'nodes of a cluster'),
+  zoneBytesMax: limit(64, 'bytes', 'name of the zone of a node'),
   shardsMax: limit(256, 'shards', 'shards of a cluster'),
   replicationFactorMax: limit(7, 'replicas', 'replicas of a shard'),
+  topologyVotersMax: limit(5, 'replicas', 'voters of the topology: five survive two failures'),
   slots: limit(1_024, 'slots', 'slots of a placement'),
   virtualNodesMax: limit(1_000, 'points', 'virtual nodes of a shard on the hash ring'),
   rangesMax: limit(4_096, 'ranges', 'ranges of a placement'),
@@ -79,6 +84,12 @@ export const LIMITS = {
     'calls',
     'calls of one client stream that one node works on at once',
   ),
+  streamAnswerBytesMax: limit(
+    64 * 1024 * 1024,
+    'bytes',
+    'answers of one client stream that wait until its client reads them',
+  ),
+  callHeadersMax: limit(64, 'headers', 'headers of one call on a stream'),
   inflightBytesMax: limit(
     512 * 1024 * 1024,
     'bytes',

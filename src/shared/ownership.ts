@@ -2,9 +2,13 @@
  * What a shard owns of a placement, as its own log and its own state have it: a replica answers for
  * these keys and no others, whatever a router believes. Plain data.
  */
+import { slotOfKey } from './slot.js';
+
+/** The placement of collections that name none: its slots are those of the topology itself. */
+export const DEFAULT_PLACEMENT_ID = 0;
 
 export interface PlacementOwnership {
-  /** 0 for the default placement. */
+  /** `DEFAULT_PLACEMENT_ID`, or that of an entry of the topology. */
   readonly placementId: number;
   /** Slots, or ranges by their ids, ascending: what record keys have as their `slot`. */
   readonly units: readonly number[];
@@ -51,9 +55,15 @@ export function isNoChange({ units, here, elsewhere }: OwnershipChange): boolean
   );
 }
 
-/** Whether the shard may own less afterwards, so that it must be asked what it holds. */
+/**
+ * Whether the shard may own less afterwards, so that it must be asked what it holds. A tenant that
+ * is elsewhere is no loss where its slot comes with the change: it was never owned. Costs a hash
+ * for each tenant that is elsewhere from now on.
+ */
 export function mayLose({ units, here, elsewhere }: OwnershipChange): boolean {
-  return units.removed.length + here.removed.length + elsewhere.added.length > 0;
+  if (units.removed.length + here.removed.length > 0) return true;
+  const gained = new Set(units.added);
+  return elsewhere.added.some((tenant) => !gained.has(slotOfKey(tenant)));
 }
 
 /** The ownership after a change. To add what is there, or remove what is not, is no error. */

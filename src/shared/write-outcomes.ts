@@ -29,6 +29,12 @@ export function errorOfOutcomes(
     if (one.kind === 'applied') return [];
     return [placeOf === undefined ? one : located(one, () => placeOf(at))];
   });
+  const error = chosen(failed);
+  const isUntouched = failed.every((one) => one.error.details?.untouched !== undefined);
+  return isUntouched ? error : touched(error);
+}
+
+function chosen(failed: readonly FailedOutcome[]): FlotillaError {
   const unknown = failed.filter((one) => one.kind === 'unknown');
   const unclear = unknown.find((one) => one.error.reason !== 'SESSION_EXPIRED') ?? unknown[0];
   if (unclear !== undefined) return asUnknown(FlotillaError.fromBody(unclear.error));
@@ -36,6 +42,13 @@ export function errorOfOutcomes(
   const open = errors.filter((error) => !isConditionReason(error.reason));
   const first = open.find((error) => !error.retryable) ?? open[0] ?? errors[0];
   return first ?? new FlotillaError('INTERNAL', 'A write without outcomes');
+}
+
+/** Of one shard only it may be true that nobody has worked on its part (D1). */
+function touched(error: FlotillaError): FlotillaError {
+  if (error.body.details?.untouched === undefined) return error;
+  const { untouched: _, ...details } = error.body.details;
+  return FlotillaError.fromBody({ ...error.body, details }, error.cause);
 }
 
 /** A record's own are errors of its condition, and of what it holds; all others are the shard's. */

@@ -12,7 +12,7 @@ import type {
   RoutedBy,
 } from '../types.js';
 import { FIELD_TYPES, METRICS, PLACEMENT_NAMES, ROUTINGS } from '../types.js';
-import { checkRoom } from './api-messages.js';
+import { checkRoom, choiceOf } from './api-messages.js';
 import { ProtobufReader, ProtobufWriter } from './protobuf-wire.js';
 import {
   type ReplicaChangeStatus,
@@ -98,6 +98,8 @@ export interface NodeStatus {
   readonly instructionSet: string;
   /** As measured when the node started; 0 where not known. */
   readonly distancesPerSecond: number;
+  /** Empty where it names none, and from a server of an earlier version. */
+  readonly zone: string;
 }
 
 export interface ClusterStatus {
@@ -209,7 +211,8 @@ export function encodeStatusResponse(status: ClusterStatus): Buffer {
   for (const node of status.nodes) {
     writer.open(4, 64).uint(1, node.nodeId).string(2, node.peerAddress);
     writer.string(3, node.clientAddress).string(4, node.httpAddress).bool(5, node.reachable);
-    writer.string(6, node.instructionSet).uint(7, node.distancesPerSecond).close();
+    writer.string(6, node.instructionSet).uint(7, node.distancesPerSecond);
+    writer.string(8, node.zone).close();
   }
   for (const shard of status.shards) writeGroup(writer, 5, shard);
   writeGroup(writer, 6, status.topology);
@@ -273,7 +276,7 @@ function readConfig(reader: ProtobufReader): CollectionRequest {
   while (reader.next()) {
     if (reader.field === 1) name = reader.string();
     else if (reader.field === 2) dimension = reader.uint32();
-    else if (reader.field === 3) metric = metricOf(reader.uint32());
+    else if (reader.field === 3) metric = choiceOf(METRICS, reader.uint32());
     else if (reader.field === 4) m = reader.uint32();
     else if (reader.field === 5) efConstruction = reader.uint32();
     else if (reader.field === 6) {
@@ -308,10 +311,6 @@ function readPlacement(reader: ProtobufReader, placed: ReadPlacement): boolean {
     placed.splitPoints = splitPoints;
   } else return false;
   return true;
-}
-
-function metricOf(number: number): Metric | 'unknown' | undefined {
-  return number === 0 ? undefined : (METRICS[number - 1] ?? 'unknown');
 }
 
 function readIndexedField(reader: ProtobufReader): IndexedFieldRequest {
@@ -389,6 +388,7 @@ function readNode(reader: ProtobufReader): NodeStatus {
     reachable: false,
     instructionSet: '',
     distancesPerSecond: 0,
+    zone: '',
   };
   while (reader.next()) {
     if (reader.field === 1) node.nodeId = reader.uint32();
@@ -398,6 +398,7 @@ function readNode(reader: ProtobufReader): NodeStatus {
     else if (reader.field === 5) node.reachable = reader.bool();
     else if (reader.field === 6) node.instructionSet = reader.string();
     else if (reader.field === 7) node.distancesPerSecond = reader.uint64();
+    else if (reader.field === 8) node.zone = reader.string();
     else reader.skip();
   }
   reader.close(outer);

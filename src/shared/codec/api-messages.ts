@@ -176,14 +176,10 @@ export function decodeUpsertRequest(bytes: Uint8Array): UpsertRequest {
       checkRoom(records, 'upsertRecordsMax', 'records');
       records.push(readRecord(reader));
     } else if (reader.field === 3) idempotencyKey = readRequestKey(reader);
-    else if (reader.field === 4) mode = modeOf(reader.uint32());
+    else if (reader.field === 4) mode = choiceOf(WRITE_MODES, reader.uint32());
     else if (!readTenant(reader, scope)) reader.skip();
   }
   return { collection, records, idempotencyKey, mode, ...scope };
-}
-
-function modeOf(number: number): UpsertRequest['mode'] {
-  return number === 0 ? undefined : (WRITE_MODES[number - 1] ?? 'unknown');
 }
 
 export function encodePatchRequest(message: PatchRequest): Buffer {
@@ -355,10 +351,15 @@ export function consistencyNumber(consistency: RequestedConsistency): number {
 }
 
 export function consistencyOf(number: number): RequestedConsistency {
-  return number === 0 ? undefined : (READ_CONSISTENCIES[number - 1] ?? 'unknown');
+  return choiceOf(READ_CONSISTENCIES, number);
 }
 
 // Parts.
+
+/** What the number of an enum stands for: 0 for none, and 1 for the first of the choices. */
+export function choiceOf<T>(choices: readonly T[], number: number): T | 'unknown' | undefined {
+  return number === 0 ? undefined : (choices[number - 1] ?? 'unknown');
+}
 
 /** Throws LIMIT_EXCEEDED where the list of a request cannot take another part. */
 export function checkRoom(list: readonly unknown[], limit: LimitName, field: string): void {

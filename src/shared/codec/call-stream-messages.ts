@@ -3,6 +3,8 @@
  * says about malformed bytes and unknown fields holds here too. Byte fields that were read are
  * views of the message.
  */
+import { limitExceeded } from '../errors.js';
+import { LIMITS } from '../limits.js';
 import { NO_BYTES, ProtobufReader, ProtobufWriter } from './protobuf-wire.js';
 
 export const CALLS_SERVICE = 'flotilla.v1.Calls';
@@ -68,14 +70,23 @@ export function encodeCallBatch({ calls, cancelled }: CallBatch): Buffer {
   return writer.uints(2, cancelled).finish();
 }
 
+/**
+ * Throws LIMIT_EXCEEDED at the first call, id or header too many, before it is kept: two bytes are
+ * enough for a call, and nobody has asked yet who sends them. No more calls than that can be under
+ * way, and so none needs more ids to give calls up.
+ */
 export function decodeCallBatch(bytes: Uint8Array): CallBatch {
   const reader = new ProtobufReader(bytes);
   const calls: StreamedCall[] = [];
   const cancelled: number[] = [];
+  const countMax = LIMITS.streamCallsMax.value;
   while (reader.next()) {
-    if (reader.field === 1) calls.push(readCall(reader));
-    else if (reader.field === 2) reader.uint32s(cancelled);
-    else reader.skip();
+    if (reader.field === 1) {
+      if (calls.length >= countMax) throw limitExceeded('streamCallsMax', 'calls');
+      calls.push(readCall(reader));
+    } else if (reader.field === 2) {
+      if (!reader.uint32s(cancelled, countMax)) throw limitExceeded('streamCallsMax', 'cancelled');
+    } else reader.skip();
   }
   return { calls, cancelled };
 }
@@ -123,8 +134,12 @@ function readCall(reader: ProtobufReader): StreamedCall {
     if (reader.field === 1) id = reader.uint32();
     else if (reader.field === 2) path = reader.string();
     else if (reader.field === 3) timeoutMs = reader.uint64();
-    else if (reader.field === 4) headers.push(readHeader(reader));
-    else if (reader.field === 5) request = reader.bytes();
+    else if (reader.field === 4) {
+      if (headers.length >= LIMITS.callHeadersMax.value) {
+        throw limitExceeded('callHeadersMax', 'calls.headers');
+      }
+      headers.push(readHeader(reader));
+    } else if (reader.field === 5) request = reader.bytes();
     else reader.skip();
   }
   reader.close(outer);

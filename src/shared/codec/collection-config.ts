@@ -1,5 +1,5 @@
 /** The settings of a collection, in entries of a shard's log and in its store. */
-import { type ByteReader, type ByteWriter, MalformedBytesError } from '../bytes.js';
+import { type ByteReader, type ByteWriter, memberAt } from '../bytes.js';
 import {
   type CollectionConfig,
   FIELD_TYPES,
@@ -37,13 +37,13 @@ export function readCollectionConfig(reader: ByteReader): CollectionConfig {
   const name = reader.string();
   const dimension = reader.varint();
   const metricByte = reader.u8();
-  const metric: Metric = member(METRICS, metricByte & ~(HAS_TTL | HAS_PLACEMENT), 'metric');
+  const metric: Metric = memberAt(METRICS, metricByte & ~(HAS_TTL | HAS_PLACEMENT), 'metric');
   const m = reader.varint();
   const efConstruction = reader.varint();
   const indexedFields: IndexedField[] = [];
   for (let left = reader.varint(); left > 0; left--) {
     const path = reader.string();
-    indexedFields.push({ path, type: member(FIELD_TYPES, reader.u8(), 'field type') });
+    indexedFields.push({ path, type: memberAt(FIELD_TYPES, reader.u8(), 'field type') });
   }
   const config = { name, dimension, metric, m, efConstruction, indexedFields };
   const ttl = (metricByte & HAS_TTL) === 0 ? {} : { ttlMs: reader.varint() };
@@ -63,8 +63,8 @@ function writePlacement(writer: ByteWriter, config: CollectionConfig): void {
 function readPlacement(
   reader: ByteReader,
 ): Pick<CollectionConfig, 'routing' | 'placement' | 'splitPoints'> {
-  const routing = member(ROUTINGS, reader.u8(), 'routing');
-  const placement = member(PLACEMENT_NAMES, reader.u8(), 'placement');
+  const routing = memberAt(ROUTINGS, reader.u8(), 'routing');
+  const placement = memberAt(PLACEMENT_NAMES, reader.u8(), 'placement');
   const splitPoints: string[] = [];
   if (placement === 'range') {
     for (let left = reader.varint(); left > 0; left--) splitPoints.push(reader.string());
@@ -74,10 +74,4 @@ function readPlacement(
     ...(placement !== 'ring' && { placement }),
     ...(splitPoints.length > 0 && { splitPoints }),
   };
-}
-
-function member<T>(values: readonly T[], index: number, what: string): T {
-  const value = values[index];
-  if (value === undefined) throw new MalformedBytesError(`${what} ${index}`);
-  return value;
 }

@@ -5,8 +5,9 @@
  * Everything that the apply step depends on is in here: it reads the log and its own state only.
  */
 import { unreachable } from '../assert.js';
-import { ByteReader, ByteWriter, MalformedBytesError } from '../bytes.js';
+import { ByteReader, ByteWriter, MalformedBytesError, memberAt } from '../bytes.js';
 import type { OwnershipChange, PlacementOwnership } from '../ownership.js';
+import type { SessionReach } from '../session-reach.js';
 import type { CollectionConfig, Version, WriteCondition } from '../types.js';
 import { readCollectionConfig, writeCollectionConfig } from './collection-config.js';
 import {
@@ -15,6 +16,7 @@ import {
   writeOwnership,
   writeOwnershipChange,
 } from './ownership.js';
+import { readSessionReach, writeSessionReach } from './session-reach.js';
 
 export const COMMAND_FORMAT = 1;
 
@@ -27,6 +29,8 @@ const KIND = {
   fenceUnits: 6,
   changeOwnership: 7,
   liftFence: 8,
+  /** A changeOwnership that has a `reach`. */
+  gainOwnership: 9,
 } as const;
 /** The first byte of an operation: what it does, and which parts it has besides. */
 const OPERATION = { delete: 0, upsert: 1, patch: 2 } as const;
@@ -153,6 +157,11 @@ export interface ChangeOwnershipCommand extends OwnershipStep {
   readonly change: OwnershipChange;
   /** The one after the shard's own; one that it has passed already changes nothing. */
   readonly ownershipVersion: number;
+  /**
+   * Of a shard that gains: what those may have applied that had the keys before (O5).
+   * @default nothing
+   */
+  readonly reach?: SessionReach;
 }
 
 /** The change is decided against: everything is as before, and a late fence of it is void. */
@@ -170,10 +179,15 @@ export type Command =
   | MarkCommand
   | OwnershipCommand;
 
-/** The command's bytes, with a version of zero. */
+/** The command's bytes, with the version that its own has to be above, or zero. */
 export function encodeCommand(command: Command): Uint8Array {
   const writer = new ByteWriter(command.kind === 'write' ? sizeHintOf(command) : 128);
-  writer.u8(COMMAND_FORMAT).u8(KIND[command.kind]).u64(0n);
+  const reach = command.kind === 'changeOwnership' ? command.reach : undefined;
+  const kind = reach === undefined ? KIND[command.kind] : KIND.gainOwnership;
+  writer
+    .u8(COMMAND_FORMAT)
+    .u8(kind)
+    .u64(reach?.lastVersion ?? 0n);
   switch (command.kind) {
     case 'write':
       writeWrite(writer, command);
@@ -206,7 +220,9 @@ function writeOwnershipCommand(writer: ByteWriter, command: OwnershipCommand): v
   writer.varint(command.changeId).varint(command.placementId);
   if (command.kind === 'liftFence') return;
   writeOwnershipChange(writer, command.change);
-  if (command.kind === 'changeOwnership') writer.varint(command.ownershipVersion);
+  if (command.kind === 'fenceUnits') return;
+  writer.varint(command.ownershipVersion);
+  if (command.reach !== undefined) writeSessionReach(writer, command.reach);
 }
 
 /** Reads a command. Byte fields are views into `bytes`. */
@@ -311,12 +327,9 @@ function readBody(reader: ByteReader, kind: number): Command {
         change: readOwnershipChange(reader),
       };
     case KIND.changeOwnership:
-      return {
-        kind: 'changeOwnership',
-        ...readOwnershipStep(reader),
-        change: readOwnershipChange(reader),
-        ownershipVersion: reader.varint(),
-      };
+      return readChangeOwnership(reader);
+    case KIND.gainOwnership:
+      return { ...readChangeOwnership(reader), reach: readSessionReach(reader) };
     case KIND.liftFence:
       return { kind: 'liftFence', ...readOwnershipStep(reader) };
     default:
@@ -338,6 +351,12 @@ function readCreateCollection(reader: ByteReader): CreateCollectionCommand {
 
 function readOwnershipStep(reader: ByteReader): OwnershipStep {
   return { changeId: reader.varint(), placementId: reader.varint() };
+}
+
+function readChangeOwnership(reader: ByteReader): ChangeOwnershipCommand {
+  const step = readOwnershipStep(reader);
+  const change = readOwnershipChange(reader);
+  return { kind: 'changeOwnership', ...step, change, ownershipVersion: reader.varint() };
 }
 
 function readWrite(reader: ByteReader): WriteCommand {
@@ -380,9 +399,7 @@ function readOperation(reader: ByteReader): WriteOperation {
 }
 
 function readCondition(reader: ByteReader): WriteCondition {
-  const number = reader.u8();
-  const kind = CONDITIONS[number];
-  if (kind === undefined) throw new MalformedBytesError(`condition ${number}`);
+  const kind = memberAt(CONDITIONS, reader.u8(), 'condition');
   return kind === 'version' ? { kind, version: reader.u64() } : { kind };
 }
 

@@ -1,5 +1,6 @@
 /** Filters as they travel, and as they reach the engine: the bytes of an encoded Struct. */
-import { FlotillaError, isFlotillaError, limitExceeded } from '../errors.js';
+import { checkAtMost, invalidField } from '../checks.js';
+import { isFlotillaError, limitExceeded } from '../errors.js';
 import { type Filter, parseFilter } from '../filter.js';
 import { LIMITS } from '../limits.js';
 import type { IndexedField } from '../types.js';
@@ -22,9 +23,7 @@ export function decodeFilter(
   fields: readonly IndexedField[],
   at = 'filter',
 ): Filter {
-  if (bytes.length > LIMITS.filterBytesMax.value) {
-    throw limitExceeded('filterBytesMax', at, bytes.length);
-  }
+  checkAtMost('filterBytesMax', bytes.length, at);
   return parseFilter(decodeJson(bytes, at), fields, at);
 }
 
@@ -35,7 +34,6 @@ function decodeJson(bytes: Uint8Array, at: string): JsonObject {
   } catch (error) {
     if (!isFlotillaError(error)) throw error;
     if (error.reason === 'LIMIT_EXCEEDED') throw limitExceeded('filterDepthMax', at);
-    const message = `${at} is malformed, it must be an encoded google.protobuf.Struct`;
-    throw new FlotillaError('INVALID_REQUEST', message, { field: at, cause: error });
+    throw invalidField(at, 'is malformed, it must be an encoded google.protobuf.Struct', error);
   }
 }

@@ -275,18 +275,19 @@ export class ProtobufReader {
     return values;
   }
 
-  /** One occurrence of a `repeated uint32`, packed or not, appended to `into`. */
-  uint32s(into: number[]): void {
-    if (this.#wire === WIRE.varint) {
-      into.push(this.uint32());
-      return;
-    }
+  /**
+   * One occurrence of a `repeated uint32`, packed or not, appended to `into`. False where that had
+   * more than `countMax` numbers then: the rest is not read, nor may anything after it.
+   */
+  uint32s(into: number[], countMax = Number.POSITIVE_INFINITY): boolean {
+    if (this.#wire === WIRE.varint) return into.push(this.uint32()) <= countMax;
     const outer = this.open();
     while (this.#at < this.#limit) {
       this.#varint();
-      into.push(this.#low);
+      if (into.push(this.#low) > countMax) return false;
     }
     this.close(outer);
+    return true;
   }
 
   /** Enters a message inside this one; hand the result to `close` when `next` says false. */

@@ -36,6 +36,12 @@ export const SERVICES = {
  */
 export const RETRIES_HEADER = { name: 'flotilla-retries', value: 'client' } as const;
 
+/**
+ * Header with the id of the cluster that a call is meant for. A node of another cluster refuses the
+ * call with WRONG_CLUSTER and this field; one of an earlier version does not look at it.
+ */
+export const CLUSTER_HEADER = 'flotilla-cluster';
+
 const method = <Request, Response>(
   service: keyof typeof SERVICES,
   name: string,
@@ -231,11 +237,19 @@ export const API = {
   releaseTenant: tenantMethod('ReleaseTenant'),
   dedicateShard: tenantMethod('DedicateShard'),
   shareShard: tenantMethod('ShareShard'),
+  cancelTenantChange: method(
+    'tenants',
+    'CancelTenantChange',
+    tenants.encodeTenantChangeId,
+    tenants.decodeTenantChangeId,
+    tenants.encodeTenantChangeResponse,
+    tenants.decodeTenantChangeResponse,
+  ),
   describeTenants: method(
     'tenants',
     'DescribeTenants',
-    admin.encodeEmpty,
-    admin.decodeEmpty,
+    tenants.encodeDescribeTenantsRequest,
+    tenants.decodeDescribeTenantsRequest,
     tenants.encodeTenantsDescription,
     tenants.decodeTenantsDescription,
   ),

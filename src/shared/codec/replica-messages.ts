@@ -15,12 +15,15 @@ export interface GroupRequest {
 }
 
 export interface ReplicaChangeStatus {
-  /** 'adding', 'catching-up', 'switching' or 'cancelling'. */
+  /**
+   * 'adding', 'catching-up', 'switching' or 'cancelling'; 'promoting' or 'demoting' where a replica
+   * of the topology begins to vote, or votes no more.
+   */
   readonly stage: string;
-  /** 0 where no replica comes. */
+  /** 0 where no replica comes, or begins to vote. */
   readonly addReplicaId: number;
   readonly addNodeId: number;
-  /** 0 where no replica goes. */
+  /** 0 where no replica goes, or ceases to vote. */
   readonly removeReplicaId: number;
   readonly removeNodeId: number;
   /** Entries of the log that the new replica is behind. */

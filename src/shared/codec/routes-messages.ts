@@ -21,6 +21,8 @@ export interface ShardRoute {
   readonly shardId: number;
   /** 0 where the node that answers knows none. */
   readonly leaderNodeId: number;
+  /** Nodes with a replica; empty where the node that answers is of an earlier version. */
+  readonly replicaNodeIds: readonly number[];
 }
 
 /** Which shard has which record of a collection. */
@@ -67,8 +69,8 @@ export function encodeRoutes(routes: Routes): Buffer {
   for (const { nodeId, clientAddress } of nodes) {
     writer.open(4, 32).uint(1, nodeId).string(2, clientAddress).close();
   }
-  for (const { shardId, leaderNodeId } of shards) {
-    writer.open(5).uint(1, shardId).uint(2, leaderNodeId).close();
+  for (const { shardId, leaderNodeId, replicaNodeIds } of shards) {
+    writer.open(5).uint(1, shardId).uint(2, leaderNodeId).uints(3, replicaNodeIds).close();
   }
   if (collection !== undefined) {
     const { routedBy, slotTable, tenantShardId } = collection;
@@ -118,13 +120,15 @@ function readShard(reader: ProtobufReader): ShardRoute {
   const outer = reader.open();
   let shardId = 0;
   let leaderNodeId = 0;
+  const replicaNodeIds: number[] = [];
   while (reader.next()) {
     if (reader.field === 1) shardId = reader.uint32();
     else if (reader.field === 2) leaderNodeId = reader.uint32();
+    else if (reader.field === 3) reader.uint32s(replicaNodeIds);
     else reader.skip();
   }
   reader.close(outer);
-  return { shardId, leaderNodeId };
+  return { shardId, leaderNodeId, replicaNodeIds };
 }
 
 function readCollection(reader: ProtobufReader): CollectionRoutes {

@@ -3,7 +3,7 @@
  * nothing to callers. A cursor outlives its record, any change of shards, and the process.
  */
 import { ByteReader, ByteWriter, MalformedBytesError } from '../bytes.js';
-import { FlotillaError } from '../errors.js';
+import { invalidField } from '../checks.js';
 import type { ScrollPosition } from '../scroll-position.js';
 
 const CURSOR_FORMAT = 1;
@@ -23,8 +23,7 @@ export function decodeCursor(text: string, field: string): ScrollPosition {
   } catch (error) {
     if (!(error instanceof MalformedBytesError)) throw error;
   }
-  const message = `${field} is none that an answer had, send that of the page before unchanged`;
-  throw new FlotillaError('INVALID_REQUEST', message, { field });
+  throw invalidField(field, 'is none that an answer had, send that of the page before unchanged');
 }
 
 function readCursor(bytes: Uint8Array): ScrollPosition {

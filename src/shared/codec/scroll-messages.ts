@@ -23,9 +23,15 @@ import {
   writeWritten,
 } from './freshness-messages.js';
 import { ProtobufReader, ProtobufWriter } from './protobuf-wire.js';
+import {
+  type ReadScopeFields,
+  type ReadScopeRead,
+  readReadScope,
+  writeReadScope,
+} from './read-scope.js';
 import { type ReadTenant, readTenant, type TenantFields, writeTenant } from './tenant-fields.js';
 
-export interface CountRequest extends TenantFields {
+export interface CountRequest extends ReadScopeFields {
   readonly collection: string;
   readonly consistency?: RequestedConsistency;
   /** Instead of `consistency`. */
@@ -40,7 +46,7 @@ export interface CountResponse {
   readonly served?: readonly ServedShard[] | undefined;
 }
 
-export interface ScrollRequest extends TenantFields {
+export interface ScrollRequest extends ReadScopeFields {
   readonly collection: string;
   /** An encoded Struct; `undefined` where there is none. */
   readonly filter?: Uint8Array | undefined;
@@ -84,7 +90,7 @@ export function encodeCountRequest(message: CountRequest): Buffer {
   const { collection, consistency, filter } = message;
   const writer = new ProtobufWriter(64 + (filter?.length ?? 0)).string(1, collection);
   writer.uint(2, consistencyNumber(consistency)).optionalBytes(3, filter);
-  return writeFreshness(writeTenant(writer, message), message.freshness).finish();
+  return writeFreshness(writeReadScope(writer, message), message.freshness).finish();
 }
 
 export function decodeCountRequest(bytes: Uint8Array): CountRequest {
@@ -93,13 +99,13 @@ export function decodeCountRequest(bytes: Uint8Array): CountRequest {
   let consistency: RequestedConsistency;
   let filter: Uint8Array | undefined;
   let freshness: RequestedFreshness;
-  const scope: ReadTenant = {};
+  const scope: ReadScopeRead = {};
   while (reader.next()) {
     if (reader.field === 1) collection = reader.string();
     else if (reader.field === 2) consistency = consistencyOf(reader.uint32());
     else if (reader.field === 3) filter = reader.bytes();
     else if (reader.field === FRESHNESS_FIELD) freshness = readFreshness(reader);
-    else if (!readTenant(reader, scope)) reader.skip();
+    else if (!readReadScope(reader, scope)) reader.skip();
   }
   return { collection, consistency, freshness, filter, ...scope };
 }
@@ -127,7 +133,7 @@ export function encodeScrollRequest(message: ScrollRequest): Buffer {
   writer.string(1, collection).optionalBytes(2, filter).uint(3, message.limit).string(4, cursor);
   writer.bool(5, message.includeValues).optionalBool(6, message.includeMetadata);
   writer.uint(7, consistencyNumber(message.consistency));
-  return writeFreshness(writeTenant(writer, message), message.freshness).finish();
+  return writeFreshness(writeReadScope(writer, message), message.freshness).finish();
 }
 
 export function decodeScrollRequest(bytes: Uint8Array): ScrollRequest {
@@ -140,7 +146,7 @@ export function decodeScrollRequest(bytes: Uint8Array): ScrollRequest {
   let includeMetadata: boolean | undefined;
   let consistency: RequestedConsistency;
   let freshness: RequestedFreshness;
-  const scope: ReadTenant = {};
+  const scope: ReadScopeRead = {};
   while (reader.next()) {
     if (reader.field === 1) collection = reader.string();
     else if (reader.field === 2) filter = reader.bytes();
@@ -150,7 +156,7 @@ export function decodeScrollRequest(bytes: Uint8Array): ScrollRequest {
     else if (reader.field === 6) includeMetadata = reader.bool();
     else if (reader.field === 7) consistency = consistencyOf(reader.uint32());
     else if (reader.field === FRESHNESS_FIELD) freshness = readFreshness(reader);
-    else if (!readTenant(reader, scope)) reader.skip();
+    else if (!readReadScope(reader, scope)) reader.skip();
   }
   const include = { includeValues, includeMetadata };
   return { collection, filter, limit, cursor, ...include, consistency, freshness, ...scope };

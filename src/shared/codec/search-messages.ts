@@ -24,15 +24,12 @@ import {
 } from './freshness-messages.js';
 import { NO_BYTES, ProtobufReader, ProtobufWriter } from './protobuf-wire.js';
 import {
-  type ReadTenant,
-  type RecordOwner,
-  readOwner,
-  readTenant,
-  SHARD_KEY_FIELD,
-  type TenantFields,
-  writeOwner,
-  writeTenant,
-} from './tenant-fields.js';
+  type ReadScopeFields,
+  type ReadScopeRead,
+  readReadScope,
+  writeReadScope,
+} from './read-scope.js';
+import { type RecordOwner, readOwner, SHARD_KEY_FIELD, writeOwner } from './tenant-fields.js';
 
 export interface SearchQueryMessage {
   /** Empty where the query is by id. */
@@ -49,9 +46,14 @@ export interface SearchQueryMessage {
   readonly filter?: Uint8Array | undefined;
   readonly includeValues: boolean;
   readonly includeMetadata?: boolean | undefined;
+  /**
+   * How many hits each shard is asked for; `undefined` for `k` and `offset`. A node of a version
+   * without the field skips it, and asks for those.
+   */
+  readonly shardK?: number | undefined;
 }
 
-export interface SearchRequest extends TenantFields {
+export interface SearchRequest extends ReadScopeFields {
   readonly collection: string;
   /** `undefined` where the request has none, which the server refuses. */
   readonly query: SearchQueryMessage | undefined;
@@ -61,7 +63,7 @@ export interface SearchRequest extends TenantFields {
   readonly freshness?: RequestedFreshness;
 }
 
-export interface SearchBatchRequest extends TenantFields {
+export interface SearchBatchRequest extends ReadScopeFields {
   readonly collection: string;
   readonly queries: readonly SearchQueryMessage[];
   readonly allowPartial: boolean;
@@ -89,6 +91,11 @@ export interface SearchProvenance {
   readonly epoch: number;
   /** Where the parts come from. @default nothing is told */
   readonly served?: readonly ServedShard[] | undefined;
+  /**
+   * Positions of the queries whose hits may leave out nearer ones, because shards were asked for
+   * fewer than the query wants. @default none
+   */
+  readonly cutQueries?: readonly number[] | undefined;
 }
 
 export interface SearchResponse extends SearchProvenance {
@@ -102,6 +109,23 @@ export interface SearchBatchResponse extends SearchProvenance {
 
 const NO_SHARDS: ShardSummary = { total: 0, ok: 0, failed: [] };
 
+/** A provenance while it is read. */
+interface ProvenanceRead {
+  shards: ShardSummary;
+  degraded: boolean;
+  epoch: number;
+  readonly served: ServedShard[];
+  readonly cutQueries: number[];
+}
+
+const emptyProvenance = (): ProvenanceRead => ({
+  shards: NO_SHARDS,
+  degraded: false,
+  epoch: 0,
+  served: [],
+  cutQueries: [],
+});
+
 export function encodeSearchRequest(message: SearchRequest): Buffer {
   const { collection, query } = message;
   const sizeBytes = query === undefined ? 0 : querySizeBytes(query);
@@ -109,7 +133,7 @@ export function encodeSearchRequest(message: SearchRequest): Buffer {
   if (query !== undefined) writeQuery(writer, 2, query);
   writer.bool(3, message.allowPartial);
   writer.uint(4, consistencyNumber(message.consistency));
-  return writeFreshness(writeTenant(writer, message), message.freshness).finish();
+  return writeFreshness(writeReadScope(writer, message), message.freshness).finish();
 }
 
 export function decodeSearchRequest(bytes: Uint8Array): SearchRequest {
@@ -119,14 +143,14 @@ export function decodeSearchRequest(bytes: Uint8Array): SearchRequest {
   let allowPartial = false;
   let consistency: RequestedConsistency;
   let freshness: RequestedFreshness;
-  const scope: ReadTenant = {};
+  const scope: ReadScopeRead = {};
   while (reader.next()) {
     if (reader.field === 1) collection = reader.string();
     else if (reader.field === 2) query = readQuery(reader);
     else if (reader.field === 3) allowPartial = reader.bool();
     else if (reader.field === 4) consistency = consistencyOf(reader.uint32());
     else if (reader.field === FRESHNESS_FIELD) freshness = readFreshness(reader);
-    else if (!readTenant(reader, scope)) reader.skip();
+    else if (!readReadScope(reader, scope)) reader.skip();
   }
   return { collection, query, allowPartial, consistency, freshness, ...scope };
 }
@@ -138,7 +162,7 @@ export function encodeSearchBatchRequest(message: SearchBatchRequest): Buffer {
   for (const query of message.queries) writeQuery(writer, 2, query);
   writer.bool(3, message.allowPartial);
   writer.uint(4, consistencyNumber(message.consistency));
-  return writeFreshness(writeTenant(writer, message), message.freshness).finish();
+  return writeFreshness(writeReadScope(writer, message), message.freshness).finish();
 }
 
 export function decodeSearchBatchRequest(bytes: Uint8Array): SearchBatchRequest {
@@ -148,7 +172,7 @@ export function decodeSearchBatchRequest(bytes: Uint8Array): SearchBatchRequest 
   let allowPartial = false;
   let consistency: RequestedConsistency;
   let freshness: RequestedFreshness;
-  const scope: ReadTenant = {};
+  const scope: ReadScopeRead = {};
   while (reader.next()) {
     if (reader.field === 1) collection = reader.string();
     else if (reader.field === 2) {
@@ -157,7 +181,7 @@ export function decodeSearchBatchRequest(bytes: Uint8Array): SearchBatchRequest 
     } else if (reader.field === 3) allowPartial = reader.bool();
     else if (reader.field === 4) consistency = consistencyOf(reader.uint32());
     else if (reader.field === FRESHNESS_FIELD) freshness = readFreshness(reader);
-    else if (!readTenant(reader, scope)) reader.skip();
+    else if (!readReadScope(reader, scope)) reader.skip();
   }
   return { collection, queries, allowPartial, consistency, freshness, ...scope };
 }
@@ -172,7 +196,7 @@ export function encodeSearchResponse(message: SearchResponse): Buffer {
 export function decodeSearchResponse(bytes: Uint8Array): SearchResponse {
   const reader = new ProtobufReader(bytes);
   const hits: HitMessage[] = [];
-  const provenance = { shards: NO_SHARDS, degraded: false, epoch: 0, served: [] };
+  const provenance = emptyProvenance();
   while (reader.next()) {
     if (reader.field === 1) hits.push(readHit(reader));
     else readProvenance(reader, provenance);
@@ -195,7 +219,7 @@ export function encodeSearchBatchResponse(message: SearchBatchResponse): Buffer 
 export function decodeSearchBatchResponse(bytes: Uint8Array): SearchBatchResponse {
   const reader = new ProtobufReader(bytes);
   const results: HitMessage[][] = [];
-  const provenance = { shards: NO_SHARDS, degraded: false, epoch: 0, served: [] };
+  const provenance = emptyProvenance();
   while (reader.next()) {
     if (reader.field === 1) results.push(readHits(reader));
     else readProvenance(reader, provenance);
@@ -263,6 +287,7 @@ function writeQuery(writer: ProtobufWriter, field: number, query: SearchQueryMes
   writer.optionalFloat(6, query.scoreThreshold);
   writer.optionalBytes(7, query.filter);
   writer.bool(8, query.includeValues).optionalBool(9, query.includeMetadata);
+  writer.optionalUint(10, query.shardK);
   writer.string(SHARD_KEY_FIELD, query.shardKey ?? '').close();
 }
 
@@ -270,9 +295,7 @@ function readQuery(reader: ProtobufReader): SearchQueryMessage {
   const outer = reader.open();
   let vector = NO_BYTES;
   let id: string | undefined;
-  let k = 0;
-  let offset = 0;
-  let ef = 0;
+  const counts: QueryCounts = { k: 0, offset: 0, ef: 0 };
   let scoreThreshold: number | undefined;
   let filter: Uint8Array | undefined;
   let includeValues = false;
@@ -281,35 +304,52 @@ function readQuery(reader: ProtobufReader): SearchQueryMessage {
   while (reader.next()) {
     if (reader.field === 1) vector = reader.floats(vector);
     else if (reader.field === 2) id = reader.string();
-    else if (reader.field === 3) k = reader.uint32();
-    else if (reader.field === 4) offset = reader.uint32();
-    else if (reader.field === 5) ef = reader.uint32();
     else if (reader.field === 6) scoreThreshold = reader.float();
     else if (reader.field === 7) filter = reader.bytes();
     else if (reader.field === 8) includeValues = reader.bool();
     else if (reader.field === 9) includeMetadata = reader.bool();
     else if (reader.field === SHARD_KEY_FIELD) shardKey = reader.string();
-    else reader.skip();
+    else if (!readCounts(reader, counts)) reader.skip();
   }
   reader.close(outer);
   const target = { vector, id, ...(shardKey !== '' && { shardKey }) };
-  return { ...target, k, offset, ef, scoreThreshold, filter, includeValues, includeMetadata };
+  return { ...target, ...counts, scoreThreshold, filter, includeValues, includeMetadata };
+}
+
+/** How much a query asks for, while it is read. */
+interface QueryCounts {
+  k: number;
+  offset: number;
+  ef: number;
+  shardK?: number;
+}
+
+/** Reads one of the fields into `counts`; false, with nothing read, where it is another one. */
+function readCounts(reader: ProtobufReader, counts: QueryCounts): boolean {
+  if (reader.field === 3) counts.k = reader.uint32();
+  else if (reader.field === 4) counts.offset = reader.uint32();
+  else if (reader.field === 5) counts.ef = reader.uint32();
+  else if (reader.field === 10) counts.shardK = reader.uint32();
+  else return false;
+  return true;
 }
 
 function writeProvenance(writer: ProtobufWriter, message: SearchProvenance): void {
   const { total, ok, failed } = message.shards;
   writer.open(2).uint(1, total).uint(2, ok).uints(3, failed).close();
-  writeServed(writer.bool(3, message.degraded).uint(4, message.epoch), message.served);
+  writer
+    .bool(3, message.degraded)
+    .uint(4, message.epoch)
+    .uints(5, message.cutQueries ?? []);
+  writeServed(writer, message.served);
 }
 
 /** Reads one of the fields that SearchResponse and SearchBatchResponse share. */
-function readProvenance(
-  reader: ProtobufReader,
-  into: { shards: ShardSummary; degraded: boolean; epoch: number; served: ServedShard[] },
-): void {
+function readProvenance(reader: ProtobufReader, into: ProvenanceRead): void {
   if (reader.field === 2) into.shards = readShardSummary(reader);
   else if (reader.field === 3) into.degraded = reader.bool();
   else if (reader.field === 4) into.epoch = reader.uint64();
+  else if (reader.field === 5) reader.uint32s(into.cutQueries);
   else if (reader.field === FRESHNESS_FIELD) into.served.push(readServed(reader));
   else reader.skip();
 }

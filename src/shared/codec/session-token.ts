@@ -3,10 +3,11 @@
  * At most 30 characters a shard, so 8 KiB for a cluster of the largest size.
  */
 import { ByteReader, ByteWriter, MalformedBytesError } from '../bytes.js';
-import type { SeenShard } from '../consistency.js';
+import { type SeenShard, UNTOLD } from '../consistency.js';
 import { crc32c } from '../crc32c.js';
 import { FlotillaError } from '../errors.js';
 import { LIMITS } from '../limits.js';
+import type { ErrorBody } from '../types.js';
 
 const TOKEN_FORMAT = 1;
 /** The longest that a sound one can be: three varints a shard, the last two of up to 8 bytes. */
@@ -42,6 +43,23 @@ export function decodeSessionToken(text: string, field: string): readonly SeenSh
   }
   const message = `${field} is no session token: send one unchanged, as a session gave it`;
   throw new FlotillaError('INVALID_REQUEST', message, { field });
+}
+
+/** The error, which also tells what its caller's session has seen by it: in `details.session`. */
+export function withSeen(error: FlotillaError, seen: readonly SeenShard[]): FlotillaError {
+  if (seen.length === 0) return error;
+  const details = { ...error.body.details, session: encodeSessionToken(seen) };
+  return FlotillaError.fromBody({ ...error.body, details }, error.cause);
+}
+
+/** What `withSeen` has told. What this version cannot read stands for something unknown. */
+export function seenBy({ details }: ErrorBody): readonly SeenShard[] {
+  const { session = '' } = details ?? {};
+  try {
+    return decodeSessionToken(session, 'details.session');
+  } catch {
+    return [UNTOLD];
+  }
 }
 
 function readToken(bytes: Uint8Array): SeenShard[] {

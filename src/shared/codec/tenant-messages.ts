@@ -55,13 +55,34 @@ export interface TenantAuditMessage {
   readonly refused: string;
 }
 
+/** A change that is not over. */
+export interface TenantChangeMessage {
+  readonly changeId: number;
+  /** As in `TenantAuditMessage`, like what follows. */
+  readonly action: string;
+  readonly tenant: string;
+  readonly shardId?: number | undefined;
+  readonly by: string;
+  readonly atMs: number;
+  /** 'fencing' while it may be given up; 'opening' or 'lifting' once it is decided. */
+  readonly stage: string;
+}
+
+export interface DescribeTenantsRequest {
+  /** Whether to leave out what the shards hold, which asks them all. */
+  readonly withoutUsage: boolean;
+}
+
 export interface TenantsDescription {
   readonly assignments: readonly TenantAssignmentMessage[];
   readonly dedicatedShards: readonly number[];
+  /** Empty where it was left out, or a shard could not be asked. */
   readonly shards: readonly ShardTenancyMessage[];
   readonly findings: readonly TenancyFindingMessage[];
   /** The oldest first. */
   readonly audit: readonly TenantAuditMessage[];
+  /** There is one at a time. */
+  readonly change?: TenantChangeMessage | undefined;
 }
 
 export interface CountTenantsRequest {
@@ -118,6 +139,35 @@ export function decodeTenantChangeResponse(bytes: Uint8Array): TenantChangeRespo
   return { changed, epoch };
 }
 
+/** The id of a change that is to be given up. */
+export function encodeTenantChangeId(changeId: number): Buffer {
+  return new ProtobufWriter(16).uint(1, changeId).finish();
+}
+
+export function decodeTenantChangeId(bytes: Uint8Array): number {
+  const reader = new ProtobufReader(bytes);
+  let changeId = 0;
+  while (reader.next()) {
+    if (reader.field === 1) changeId = reader.uint64();
+    else reader.skip();
+  }
+  return changeId;
+}
+
+export function encodeDescribeTenantsRequest({ withoutUsage }: DescribeTenantsRequest): Buffer {
+  return new ProtobufWriter(16).bool(1, withoutUsage).finish();
+}
+
+export function decodeDescribeTenantsRequest(bytes: Uint8Array): DescribeTenantsRequest {
+  const reader = new ProtobufReader(bytes);
+  let withoutUsage = false;
+  while (reader.next()) {
+    if (reader.field === 1) withoutUsage = reader.bool();
+    else reader.skip();
+  }
+  return { withoutUsage };
+}
+
 export function encodeTenantsDescription(message: TenantsDescription): Buffer {
   const writer = new ProtobufWriter(1_024);
   for (const { tenant, shardId } of message.assignments) {
@@ -136,7 +186,14 @@ export function encodeTenantsDescription(message: TenantsDescription): Buffer {
     writer.optionalUint(4, entry.shardId).optionalUint(5, entry.fromShardId);
     writer.string(6, entry.by).uint(7, entry.atMs).string(8, entry.refused).close();
   }
+  if (message.change !== undefined) writeChange(writer, message.change);
   return writer.finish();
+}
+
+function writeChange(writer: ProtobufWriter, change: TenantChangeMessage): void {
+  const { changeId, action, tenant, shardId, by, atMs, stage } = change;
+  writer.open(6).uint(1, changeId).string(2, action).string(3, tenant);
+  writer.optionalUint(4, shardId).string(5, by).uint(6, atMs).string(7, stage).close();
 }
 
 export function decodeTenantsDescription(bytes: Uint8Array): TenantsDescription {
@@ -146,15 +203,17 @@ export function decodeTenantsDescription(bytes: Uint8Array): TenantsDescription 
   const shards: ShardTenancyMessage[] = [];
   const findings: TenancyFindingMessage[] = [];
   const audit: TenantAuditMessage[] = [];
+  let change: TenantChangeMessage | undefined;
   while (reader.next()) {
     if (reader.field === 1) assignments.push(readAssignment(reader));
     else if (reader.field === 2) reader.uint32s(dedicatedShards);
     else if (reader.field === 3) shards.push(readShard(reader));
     else if (reader.field === 4) findings.push(readFinding(reader));
     else if (reader.field === 5) audit.push(readAudit(reader));
+    else if (reader.field === 6) change = readChange(reader);
     else reader.skip();
   }
-  return { assignments, dedicatedShards, shards, findings, audit };
+  return { assignments, dedicatedShards, shards, findings, audit, change };
 }
 
 export function encodeCountTenantsRequest(message: CountTenantsRequest): Buffer {
@@ -261,6 +320,24 @@ function readAudit(reader: ProtobufReader): TenantAuditMessage {
   }
   reader.close(outer);
   return { ...entry, shardId, fromShardId };
+}
+
+function readChange(reader: ProtobufReader): TenantChangeMessage {
+  const outer = reader.open();
+  let shardId: number | undefined;
+  const change = { changeId: 0, action: '', tenant: '', by: '', atMs: 0, stage: '' };
+  while (reader.next()) {
+    if (reader.field === 1) change.changeId = reader.uint64();
+    else if (reader.field === 2) change.action = reader.string();
+    else if (reader.field === 3) change.tenant = reader.string();
+    else if (reader.field === 4) shardId = reader.uint32();
+    else if (reader.field === 5) change.by = reader.string();
+    else if (reader.field === 6) change.atMs = reader.uint64();
+    else if (reader.field === 7) change.stage = reader.string();
+    else reader.skip();
+  }
+  reader.close(outer);
+  return { ...change, shardId };
 }
 
 function readCount(reader: ProtobufReader): TenantCountMessage {

@@ -15,10 +15,9 @@ import type {
   ShardReplica,
   ShownState,
 } from '../../../src/replica/replica.js';
-import type { RouterHooks } from '../../../src/router/hooks.js';
 import { compareHits } from '../../../src/router/merge.js';
 import type { SearchHit } from '../../../src/router/requests.js';
-import { Router } from '../../../src/router/router.js';
+import { Router, type RouterOptions } from '../../../src/router/router.js';
 import { defined } from '../../../src/shared/assert.js';
 import { floatsOf } from '../../../src/shared/bytes.js';
 import {
@@ -28,6 +27,7 @@ import {
 } from '../../../src/shared/codec/command.js';
 import { decodeFilter } from '../../../src/shared/codec/filter-bytes.js';
 import { isRelaxed } from '../../../src/shared/consistency.js';
+import { type Scheduler, sleep } from '../../../src/shared/environment.js';
 import type { ErrorReason } from '../../../src/shared/error-codes.js';
 import { FlotillaError } from '../../../src/shared/errors.js';
 import { comparePositions } from '../../../src/shared/scroll-position.js';
@@ -104,6 +104,13 @@ export class FakeShard {
   }
 }
 
+/** What a replica shows that is behind. */
+interface HeldState {
+  readonly records: ReadonlyMap<string, FakeRecord>;
+  readonly appliedIndex: number;
+  readonly claimsAll: boolean;
+}
+
 /** One replica; counts its calls. */
 export class FakeReplica implements ShardReplica {
   readonly shardId: number;
@@ -117,11 +124,31 @@ export class FakeReplica implements ShardReplica {
   faults: Fault[] = [];
   /** Whether `status` hangs too: the whole node is stopped. */
   isStopped = false;
+  /** What its answers say of their age, where they say it. */
+  ageMs: (() => number) | undefined;
+  #held: HeldState | undefined;
+  /** How long the answer to the next call takes, that to a status left out. @default none */
+  delayMs: (() => number) | undefined;
+  readonly #scheduler: Scheduler;
 
-  constructor(shardId: number, nodeId: number, shard: FakeShard) {
+  constructor(shardId: number, nodeId: number, shard: FakeShard, scheduler: Scheduler) {
     this.shardId = shardId;
     this.nodeId = nodeId;
     this.#shard = shard;
+    this.#scheduler = scheduler;
+  }
+
+  /**
+   * From now on relaxed reads see what is there now. With `claimsAll` answers say that the log was
+   * applied up to its end: the index of an answer is an upper bound.
+   */
+  holdBack(claimsAll: boolean): void {
+    const { records, log } = this.#shard;
+    this.#held = { records: new Map(records), appliedIndex: log.length, claimsAll };
+  }
+
+  catchUp(): void {
+    this.#held = undefined;
   }
 
   /** Stops answering anything. */
@@ -139,6 +166,7 @@ export class FakeReplica implements ShardReplica {
     const fault = this.#begin('propose', context);
     this.buffers.push(...commands);
     if (fault === 'hang') return never();
+    if (this.delayMs !== undefined) await this.#takeTime(this.delayMs(), context);
     if (fault === 'lose-proposal') return commands.map(() => ({ kind: 'unknown', error: lost }));
     this.#assertServes(fault);
     const answers = commands.map((bytes, at): ProposalAnswer => {
@@ -147,7 +175,8 @@ export class FakeReplica implements ShardReplica {
       if (command.kind !== 'write') {
         return { kind: 'applied', index: 1, result: { kind: 'done' } };
       }
-      return { kind: 'applied', index: 1, result: this.#shard.apply(command) };
+      const result = this.#shard.apply(command);
+      return { kind: 'applied', index: this.#shard.log.length, result };
     });
     if (fault === 'hang-after') return never();
     return fault === 'lose-answer'
@@ -162,7 +191,7 @@ export class FakeReplica implements ShardReplica {
   ): Promise<ReadAnswer<SearchHit[][]>> {
     const state = await this.#read('search', scope, context);
     const value = queries.map(({ vector, k, ...selection }) =>
-      this.#selected(selection)
+      this.#selected(selection, context)
         .map((record) => ({ ...record, distance: squaredDistance(record.values, vector) }))
         .sort(compareHits)
         .slice(0, k),
@@ -190,7 +219,7 @@ export class FakeReplica implements ShardReplica {
     context: CallContext,
   ): Promise<ReadAnswer<number>> {
     const state = await this.#read('count', scope, context);
-    return { value: this.#selected(selection).length, state };
+    return { value: this.#selected(selection, context).length, state };
   }
 
   async scroll(
@@ -201,7 +230,7 @@ export class FakeReplica implements ShardReplica {
     const state = await this.#read('scroll', scope, context);
     this.scrolls.push(query);
     const { after = { id: '', tenant: '' }, limit } = query;
-    const rest = this.#selected(query)
+    const rest = this.#selected(query, context)
       .filter((record) => comparePositions(record, after) > 0)
       .sort(comparePositions);
     const records = rest.slice(0, limit);
@@ -240,7 +269,10 @@ export class FakeReplica implements ShardReplica {
   }
 
   async barrier(context: CallContext): Promise<void> {
-    this.#assertServes(this.#begin('barrier', context));
+    const fault = this.#begin('barrier', context);
+    if (fault === 'hang') return never();
+    if (this.delayMs !== undefined) await this.#takeTime(this.delayMs(), context);
+    this.#assertServes(fault);
   }
 
   async status(): Promise<ReplicaStatus> {
@@ -264,11 +296,19 @@ export class FakeReplica implements ShardReplica {
     };
   }
 
-  #selected({ filter }: Selection): FakeRecord[] {
-    const records = [...this.#shard.records.values()];
+  #selected({ filter, tenant }: Selection, { consistency }: CallContext): FakeRecord[] {
+    const held = isRelaxed(consistency ?? 'strong') ? this.#held : undefined;
+    const records = [...(held?.records ?? this.#shard.records).values()].filter(
+      (record) => tenant === undefined || record.tenant === tenant,
+    );
     if (filter === undefined) return records;
     const matches = compileFilter(decodeFilter(filter, []), []);
     return records.filter(({ metadata }) => matches(metadata));
+  }
+
+  /** Gives up early when the caller does. */
+  #takeTime(delayMs: number, { signal }: CallContext): Promise<void> {
+    return sleep(this.#scheduler, delayMs, signal);
   }
 
   #begin(kind: string, context: CallContext): Fault {
@@ -285,12 +325,23 @@ export class FakeReplica implements ShardReplica {
   ): Promise<ShownState> {
     const fault = this.#begin(kind, context);
     if (fault === 'hang') return never();
+    if (this.delayMs !== undefined) await this.#takeTime(this.delayMs(), context);
     if (isRelaxed(context.consistency ?? 'strong')) assertNoError(fault);
     else this.#assertServes(fault);
     if (scope.ownershipVersion !== this.#shard.ownershipVersion) {
       throw new FlotillaError('STALE_TOPOLOGY', 'another table');
     }
-    return { appliedIndex: this.#shard.log.length };
+    this.#assertYoung(context);
+    const all = this.#shard.log.length;
+    const held = isRelaxed(context.consistency ?? 'strong') ? this.#held : undefined;
+    const appliedIndex = held === undefined || held.claimsAll ? all : held.appliedIndex;
+    return { appliedIndex, ...(this.ageMs !== undefined && { ageMs: this.ageMs() }) };
+  }
+
+  #assertYoung({ consistency }: CallContext): void {
+    if (typeof consistency !== 'object' || !('boundedMs' in consistency)) return;
+    if ((this.ageMs?.() ?? 0) <= consistency.boundedMs) return;
+    throw new FlotillaError('REPLICA_BEHIND', 'older than it may be');
   }
 
   #assertServes(fault: Fault): void {
@@ -324,6 +375,12 @@ const lost: ErrorBody = new FlotillaError('OUTCOME_UNKNOWN', 'the answer was los
 
 export const DIMENSION = 2;
 
+export interface FakeClusterOptions
+  extends Omit<RouterOptions, 'view' | 'replicas' | 'environment'> {
+  readonly shards?: number;
+  readonly nodes?: number;
+}
+
 /** A router over shards whose leaders are on the first node of each, until the test says else. */
 export class FakeCluster {
   readonly environment = new VirtualEnvironment();
@@ -332,10 +389,8 @@ export class FakeCluster {
   readonly #replicas = new Map<string, FakeReplica>();
   readonly router: Router;
 
-  constructor(
-    options: { shards?: number; nodes?: number; hooks?: RouterHooks; localNodeId?: number } = {},
-  ) {
-    const document = documentWith(options.shards ?? 3, options.nodes ?? 3);
+  constructor({ shards = 3, nodes = 3, ...options }: FakeClusterOptions = {}) {
+    const document = documentWith(shards, nodes);
     this.view.publish(document);
     this.shards = document.shards.map(
       (shard) => new FakeShard(defined(shard.replicas[0], 'a replica').nodeId),
@@ -343,15 +398,15 @@ export class FakeCluster {
     for (const { shardId, replicas } of document.shards) {
       const shard = defined(this.shards[shardId], 'a shard');
       for (const { nodeId } of replicas) {
-        this.#replicas.set(`${shardId}/${nodeId}`, new FakeReplica(shardId, nodeId, shard));
+        const replica = new FakeReplica(shardId, nodeId, shard, this.environment.scheduler);
+        this.#replicas.set(`${shardId}/${nodeId}`, replica);
       }
     }
     this.router = new Router({
       view: this.view,
       replicas: (shard, replica) => this.replica(shard.shardId, replica.nodeId),
       environment: this.environment,
-      ...(options.hooks !== undefined && { hooks: options.hooks }),
-      ...(options.localNodeId !== undefined && { localNodeId: options.localNodeId }),
+      ...options,
     });
   }
 

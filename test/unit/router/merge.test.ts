@@ -2,7 +2,7 @@
 // Method: small tables, and properties against sorting everything.
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { compareHits, mergeHits } from '../../../src/router/merge.js';
+import { compareHits, isCutShort, mergeHits } from '../../../src/router/merge.js';
 import type { SearchHit } from '../../../src/router/requests.js';
 
 const hit = (id: string, distance: number, version = 1n, tenant = ''): SearchHit => ({
@@ -143,5 +143,51 @@ describe('mergeHits', () => {
     reads = 0;
     lists.flat().sort(compareHits);
     expect(mergeReads).toBeLessThan(reads / 2);
+  });
+});
+
+describe('isCutShort', () => {
+  const depth = fc.integer({ min: 1, max: 8 });
+  const distinct = shardLists(true).map((lists) =>
+    lists.map((list, at) =>
+      list.map((one) => ({ ...one, id: `${one.id}${at}` })).sort(compareHits),
+    ),
+  );
+
+  it('is false only where lists of any length give the same hits', () => {
+    fc.assert(
+      fc.property(distinct, fc.nat(6), depth, depth, (lists, offset, limit, asked) => {
+        const window = { offset, limit };
+        const short = lists.map((list) => list.slice(0, asked));
+        const hits = mergeHits(short, window);
+        if (isCutShort(short, hits, window, asked)) return;
+        expect(hits).toEqual(mergeHits(lists, window));
+      }),
+    );
+  });
+
+  it('never says so of lists that are as long as the window', () => {
+    fc.assert(
+      fc.property(distinct, fc.nat(6), depth, fc.nat(4), (lists, offset, limit, more) => {
+        const window = { offset, limit };
+        const asked = offset + limit + more;
+        const whole = mergeHits(lists, window);
+        const hits = mergeHits(
+          lists.map((list) => list.slice(0, asked)),
+          window,
+        );
+        expect(hits).toEqual(whole);
+      }),
+    );
+  });
+
+  it('is true where all of a full list is used, or hits are wanting', () => {
+    const near = [hit('a', 0.1), hit('b', 0.2)];
+    const far = [hit('c', 0.8), hit('d', 0.9)];
+    const window = { offset: 0, limit: 3 };
+    expect(isCutShort([near, far], mergeHits([near, far], window), window, 2)).toBe(true);
+    expect(isCutShort([near, far], mergeHits([near, far], window), window, 3)).toBe(false);
+    const wider = { offset: 3, limit: 3 };
+    expect(isCutShort([near, far], mergeHits([near, far], wider), wider, 2)).toBe(true);
   });
 });

@@ -63,7 +63,8 @@ class Nodes {
     if (from === nodeId) return this.cluster.replica(0, nodeId);
     const request: Transport['request'] = (to, payload, { timeoutMs }) =>
       this.#request(from, to, payload, timeoutMs);
-    return new RemoteReplica({ shardId: 0, groupId: 1, nodeId, transport: { request } });
+    const { clock } = this.cluster.environment;
+    return new RemoteReplica({ shardId: 0, groupId: 1, nodeId, transport: { request }, clock });
   }
 
   #request(from: number, to: number, payload: Uint8Array, timeoutMs: number): Promise<Uint8Array> {
@@ -109,6 +110,19 @@ describe.each<Cut>(['break', 'hold'])(
         const read = await nodes.time(router.count('docs', options));
         expect(read.value.count).toBe(at + 1);
         expect(write.tookMs + read.tookMs).toBe(0);
+      }
+    });
+
+    it('answer calls that have little time, in that (D3)', async () => {
+      for (const timeoutMs of [200, 600]) {
+        const nodes = new Nodes();
+        const router = nodes.router(2);
+        await nodes.time(router.count('docs', options));
+        nodes.cut(1, 2, how);
+        const read = await nodes.time(router.count('docs', { timeoutMs }));
+        expect(read.tookMs).toBeLessThan(timeoutMs / 2);
+        const write = await nodes.time(router.upsert('docs', [record('a')], { timeoutMs }));
+        expect(write.value.outcomes[0]?.kind).toBe('applied');
       }
     });
 
@@ -221,6 +235,13 @@ describe.each<Cut>(['break', 'hold'])('a node that is cut from all others (%s)',
     const outcome = how === 'hold' ? 'unknown' : 'not-applied';
     await expect(nodes.time(upsert)).rejects.toMatchObject({ outcome, retryable: true });
     expect(nodes.cluster.environment.nowMs - start).toBeLessThanOrEqual(DEADLINE_MS / 3);
+    // A client that goes elsewhere is not charged for it, however many calls come here.
+    const later = nodes.router(2).upsert('docs', [record('b')], write);
+    const error = await nodes.time(later).catch((thrown: FlotillaError) => thrown);
+    expect(error).toMatchObject({
+      outcome: 'not-applied',
+      body: { details: { untouched: 'true' } },
+    });
   });
 });
 

@@ -11,6 +11,7 @@ import { FlotillaError } from '../../../src/shared/errors.js';
 import { LIMITS } from '../../../src/shared/limits.js';
 import { comparePositions, type ScrollPosition } from '../../../src/shared/scroll-position.js';
 import { applyTopologyCommand } from '../../../src/topology/transitions.js';
+import { codePoint } from '../../support/code-point.js';
 import { FakeCluster } from './fake-cluster.js';
 
 const options = { timeoutMs: 5_000 };
@@ -109,7 +110,7 @@ describe('merging pages', () => {
     version: 1n,
     ...more,
   });
-  const id = fc.string({ unit: 'binary', minLength: 1, maxLength: 3 });
+  const id = fc.string({ unit: codePoint, minLength: 1, maxLength: 3 });
 
   it('walks over everything once and in order, whatever the shards answer', () => {
     fc.assert(
@@ -175,7 +176,7 @@ describe('merging pages', () => {
 
 describe('a cursor', () => {
   it('keeps any position', () => {
-    const text = fc.string({ unit: 'binary', maxLength: 20 });
+    const text = fc.string({ unit: codePoint, maxLength: 20 });
     fc.assert(
       fc.property(fc.record({ id: text, tenant: text }), (position) => {
         const cursor = encodeCursor(position);
@@ -206,7 +207,9 @@ describe('a delete by filter', () => {
         .sort(),
     );
     const again = await cluster.run(cluster.router.deleteByFilter('docs', odd, options));
-    expect(again).toEqual({ deletedCount: 0, written: [] });
+    expect(again.deletedCount).toBe(0);
+    // It has read what the first one did, whose answer might have been lost.
+    expect(again.written).toHaveLength(cluster.shards.length);
   });
 
   it('ends after the work of one call, and tells where to go on', async () => {
@@ -280,7 +283,7 @@ describe('a delete by filter', () => {
       return { value: { ...page, records } };
     };
     const answer = await cluster.run(cluster.router.deleteByFilter('docs', odd, options));
-    expect(answer).toEqual({ deletedCount: 0, written: [] });
+    expect(answer).toMatchObject({ deletedCount: 0, written: [{ shardId: 0 }] });
     expect(remaining(cluster)).toHaveLength(2);
   });
 

@@ -226,6 +226,18 @@ describe('a leader that is silent', () => {
     expect(cluster.environment.nowMs).toBe(options.timeoutMs);
   });
 
+  it('is not asked about without end by a call whose time is up but for a rounding', async () => {
+    const cluster = new FakeCluster({ shards: 1 });
+    const [first, second] = replicasOf(cluster);
+    await cluster.environment.advance(10_000);
+    first.faults = ['hang'];
+    // The next moment that the clock can tell: no part of it is one.
+    const timeoutMs = 2 ** -39;
+    const error = await errorOf(cluster.run(cluster.router.count('docs', { timeoutMs })));
+    expect(error.reason).toBe('SHARD_UNAVAILABLE');
+    expect(second.calls.length).toBeLessThanOrEqual(2);
+  });
+
   it('is not asked by later calls while there is no leader', async () => {
     const cluster = new FakeCluster({ shards: 1, localNodeId: 2 });
     const [first] = replicasOf(cluster);
@@ -254,6 +266,19 @@ describe('a leader that is silent', () => {
     cluster.shard(0).elect(0);
     await errorOf(cluster.run(cluster.router.count('docs', options)));
     expect(first.calls).toHaveLength(asked);
+  });
+
+  it('is left for the one on its own node, however slow the third, by clients too', async () => {
+    const cluster = new FakeCluster({ shards: 1, localNodeId: 3 });
+    const [first, second] = replicasOf(cluster);
+    cluster.shard(0).elect(second.nodeId);
+    second.stop();
+    first.delayMs = () => 6_000;
+    const work = cluster.router.count('docs', { timeoutMs: 60_000, retry: 'client' });
+    await cluster.environment.advance(1);
+    cluster.shard(0).elect(3);
+    await cluster.run(work);
+    expect(cluster.environment.nowMs).toBeLessThan(3 * SILENCE_MS);
   });
 
   it('is asked again once another replica names it as leader', async () => {

@@ -4,8 +4,9 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { mergeTenants, type ShardTenants } from '../../../src/router/tenant-pages.js';
 import { compareText } from '../../../src/shared/filter-values.js';
+import { codePoint } from '../../support/code-point.js';
 
-const names = fc.uniqueArray(fc.string({ unit: 'binary', maxLength: 3 }), { maxLength: 12 });
+const names = fc.uniqueArray(fc.string({ unit: codePoint, maxLength: 3 }), { maxLength: 12 });
 
 /** What a shard answers to one page. */
 function partOf(

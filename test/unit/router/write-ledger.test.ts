@@ -75,7 +75,7 @@ describe('WriteLedger', () => {
       ledger.decide(0, { kind: 'not-applied', error: noLeader.body });
       ledger.decide(1, { kind: 'not-applied', error: body });
       try {
-        ledger.outcomes((at) => ({ field: `records[${at}]`, id: `id-${at}` }));
+        ledger.outcomes([], (at) => ({ field: `records[${at}]`, id: `id-${at}` }));
       } catch (error) {
         return error as FlotillaError;
       }

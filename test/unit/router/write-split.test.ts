@@ -10,6 +10,7 @@ import {
 } from '../../../src/router/write-split.js';
 import { encodeCommand, type WriteOperation } from '../../../src/shared/codec/command.js';
 import { LIMITS } from '../../../src/shared/limits.js';
+import { codePoint } from '../../support/code-point.js';
 
 const targetOf = (ordinal: number, id: string): RecordTarget => {
   return { ordinal, slot: slotOfKey(id), tenant: '', id };
@@ -37,7 +38,7 @@ const operations = (maxLength: number): fc.Arbitrary<WriteOperation[]> =>
   fc
     .array(
       fc.record({
-        id: fc.string({ unit: 'binary', minLength: 1, maxLength: 40 }),
+        id: fc.string({ unit: codePoint, minLength: 1, maxLength: 40 }),
         isDelete: fc.boolean(),
         valuesBytes: fc.integer({ min: 4, max: 16_384 }),
         metadataBytes: fc.integer({ min: 0, max: 65_536 }),

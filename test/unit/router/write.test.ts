@@ -5,6 +5,7 @@ import type { ProposalAnswer } from '../../../src/replica/replica.js';
 import type { UpsertRecord } from '../../../src/router/requests.js';
 import type { RequestKey } from '../../../src/shared/codec/command.js';
 import { commandVersion, stampCommand } from '../../../src/shared/codec/command.js';
+import { seenBy } from '../../../src/shared/codec/session-token.js';
 import type { FlotillaError } from '../../../src/shared/errors.js';
 import { LIMITS } from '../../../src/shared/limits.js';
 import { FakeCluster, type FakeShard } from './fake-cluster.js';
@@ -68,6 +69,25 @@ describe('a write', () => {
       field: 'ids[0]',
       message: 'ids[0] (id "id-1"): another version',
     });
+  });
+
+  it('that no record met the demand of tells what its session has seen (R13)', async () => {
+    const cluster = new FakeCluster({ shards: 1 });
+    await cluster.run(cluster.router.upsert('docs', [record('id-1')], options));
+    const demanding = { ...options, ifVersions: [999n] };
+    const work = cluster.run(cluster.router.delete('docs', ['id-1'], demanding));
+    expect(seenBy((await errorOf(work)).body)).toEqual([
+      { shardId: 0, ownershipVersion: 1, appliedIndex: 2 },
+    ]);
+  });
+
+  it('that no log has decided tells nothing for sessions', async () => {
+    const cluster = new FakeCluster({ shards: 1 });
+    cluster.shard(0).ownershipVersion = 2;
+    const work = cluster.router.upsert('docs', [record('id-1')], { timeoutMs: 1_000 });
+    const { body } = await errorOf(cluster.run(work));
+    expect(cluster.leaderOf(0).calls).toContain('propose');
+    expect([seenBy(body), body.details?.session]).toEqual([[], undefined]);
   });
 
   it('answers nothing for nothing', async () => {
@@ -256,7 +276,7 @@ describe('the key of a write', () => {
     const send = () =>
       cluster.run(cluster.router.upsert('docs', records(20), { ...options, idempotencyKey: key }));
     const first = await send();
-    expect(await send()).toEqual(first);
+    expect((await send()).outcomes).toEqual(first.outcomes);
   });
 
   it('leaves an unknown outcome to a client that retries by itself', async () => {

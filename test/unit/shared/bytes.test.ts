@@ -10,9 +10,11 @@ import {
   floatBytes,
   floatsOf,
   MalformedBytesError,
+  memberAt,
   utf8,
   utf8Length,
 } from '../../../src/shared/bytes.js';
+import { codePoint } from '../../support/code-point.js';
 
 type Field =
   | { readonly type: 'u8' | 'u32' | 'f32' | 'f64' | 'varint'; readonly value: number }
@@ -32,7 +34,7 @@ const field: fc.Arbitrary<Field> = fc.oneof(
   of('varint' as const, fc.nat({ max: Number.MAX_SAFE_INTEGER })),
   of('bool' as const, fc.boolean()),
   of('bytes' as const, fc.uint8Array({ maxLength: 300 })),
-  of('string' as const, fc.string({ unit: 'binary', maxLength: 60 })),
+  of('string' as const, fc.string({ unit: codePoint, maxLength: 60 })),
 );
 
 function write(fields: readonly Field[], initialSizeBytes?: number): Uint8Array {
@@ -123,12 +125,20 @@ describe('ByteWriter and ByteReader', () => {
     const bytes = new ByteWriter().varint(Number.MAX_SAFE_INTEGER).u8(1).finish();
     expect(() => new ByteReader(bytes).bytes()).toThrow(MalformedBytesError);
   });
+
+  it('tell members of lists by their positions, and no others', () => {
+    const words = ['a', 'b'] as const;
+    expect([0, 1].map((index) => memberAt(words, index, 'word'))).toEqual(words);
+    const beyond = (): string => memberAt(words, 2, 'word');
+    expect(beyond).toThrow(MalformedBytesError);
+    expect(beyond).toThrow('word 2');
+  });
 });
 
 describe('helpers', () => {
   it('know the UTF-8 length of a string without encoding it', () => {
     fc.assert(
-      fc.property(fc.string({ unit: 'binary' }), (text) => {
+      fc.property(fc.string({ unit: codePoint }), (text) => {
         expect(utf8Length(text)).toBe(utf8(text).length);
       }),
     );

@@ -16,6 +16,7 @@ import {
   encodeAnswerBatch,
   encodeCallBatch,
 } from '../../../src/shared/codec/call-stream-messages.js';
+import { LIMITS } from '../../../src/shared/limits.js';
 
 const root = new protobuf.Root();
 root.resolvePath = (_origin, target) => `${PROTO_DIRECTORY}/${target}`;
@@ -124,6 +125,38 @@ describe('batches of calls and of answers', () => {
       }),
       { numRuns: 200 },
     );
+  });
+
+  const { streamCallsMax, callHeadersMax } = LIMITS;
+  const call = { id: 1, path: '', timeoutMs: 0, headers: [], request: Buffer.alloc(0) };
+  const LIMITED: [string, number, (count: number) => CallBatch][] = [
+    ['calls', streamCallsMax.value, (count) => ({ calls: Array(count).fill(call), cancelled: [] })],
+    [
+      'cancelled',
+      streamCallsMax.value,
+      (count) => ({ calls: [], cancelled: Array(count).fill(7) }),
+    ],
+    [
+      'calls.headers',
+      callHeadersMax.value,
+      (count) => ({ calls: [{ ...call, headers: Array(count).fill(['a', 'b']) }], cancelled: [] }),
+    ],
+  ];
+
+  it.each(LIMITED)('have at most as many %s as the limit %i says (C5, P-9)', (field, max, of) => {
+    for (const count of [max - 1, max]) {
+      expect(() => decodeCallBatch(encodeCallBatch(of(count)))).not.toThrow();
+    }
+    const tooMany = encodeCallBatch(of(max + 1));
+    expect(() => decodeCallBatch(tooMany)).toThrow(`${field} has more than ${max}`);
+  });
+
+  it('may name each cancelled id by itself, and no more of them', () => {
+    const single = Buffer.from([0x10, 7]);
+    const max = streamCallsMax.value;
+    expect(decodeCallBatch(Buffer.concat(Array(max).fill(single))).cancelled).toHaveLength(max);
+    const tooMany = Buffer.concat(Array(max + 1).fill(single));
+    expect(() => decodeCallBatch(tooMany)).toThrow('cancelled has more than');
   });
 
   it('belong to the one method of the service', () => {

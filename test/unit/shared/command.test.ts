@@ -14,9 +14,10 @@ import {
   type WriteOperation,
 } from '../../../src/shared/codec/command.js';
 import { FIELD_TYPES, METRICS, type WriteCondition } from '../../../src/shared/types.js';
+import { codePoint } from '../../support/code-point.js';
 
 const whole = fc.nat({ max: Number.MAX_SAFE_INTEGER });
-const text = fc.string({ unit: 'binary', maxLength: 60 });
+const text = fc.string({ unit: codePoint, maxLength: 60 });
 const version = fc.bigInt(0n, 2n ** 64n - 1n);
 
 const target = { ordinal: whole, slot: fc.nat({ max: 1_023 }), tenant: text, id: text };
@@ -64,6 +65,25 @@ const write: fc.Arbitrary<WriteCommand> = fc.record({
   operations: fc.array(operation, { maxLength: 20 }),
 });
 
+const listChange = <T>(one: fc.Arbitrary<T>) =>
+  fc.record({ added: fc.array(one, { maxLength: 4 }), removed: fc.array(one, { maxLength: 4 }) });
+const change = {
+  changeId: whole,
+  placementId: whole,
+  change: fc.record({
+    units: listChange(whole),
+    here: listChange(text),
+    elsewhere: listChange(text),
+  }),
+};
+const reach = fc.record({
+  watermarkMs: fc.integer({ min: -1, max: Number.MAX_SAFE_INTEGER - 1 }),
+  lastVersion: version,
+  clients: fc.array(fc.record({ clientId: text, clientStampMs: whole, sequence: whole }), {
+    maxLength: 4,
+  }),
+});
+
 const command: fc.Arbitrary<Command> = fc.oneof(
   write,
   fc.record({
@@ -92,13 +112,19 @@ const command: fc.Arbitrary<Command> = fc.oneof(
     ),
   }),
   fc.record({ kind: fc.constant('mark' as const) }),
+  fc.record({ kind: fc.constant('fenceUnits' as const), ...change }),
+  fc.record(
+    { kind: fc.constant('changeOwnership' as const), ...change, ownershipVersion: whole, reach },
+    { requiredKeys: ['kind', 'changeId', 'placementId', 'change', 'ownershipVersion'] },
+  ),
 );
 
 describe('the command codec', () => {
-  it('brings commands back, with a version of zero until stamped', () => {
+  it('brings commands back, until stamped with the version that they have to be above (O6)', () => {
     fc.assert(
       fc.property(command, (one) => {
-        expect(decodeCommand(encodeCommand(one))).toEqual({ command: one, version: 0n });
+        const above = one.kind === 'changeOwnership' ? (one.reach?.lastVersion ?? 0n) : 0n;
+        expect(decodeCommand(encodeCommand(one))).toEqual({ command: one, version: above });
       }),
     );
   });
@@ -147,7 +173,7 @@ describe('the command codec', () => {
   it('refuses formats, kinds, metrics and field types that it does not know', () => {
     const bytes = encodeCommand({ kind: 'dropCollection', collectionId: 1 });
     expect(() => decodeCommand(Uint8Array.of(2, ...bytes.subarray(1)))).toThrow(/format 2/);
-    expect(() => decodeCommand(Uint8Array.of(1, 9, ...bytes.subarray(2)))).toThrow(/kind 9/);
+    expect(() => decodeCommand(Uint8Array.of(1, 99, ...bytes.subarray(2)))).toThrow(/kind 99/);
   });
 
   it('gives what it always could say the bytes that it always had', () => {

@@ -1,7 +1,12 @@
 // Goal: the hash of a replica tells contents apart, and is compared only at one index (P-6).
 // Method: hashes of collections written down, and every pair of positions and contents.
 import { describe, expect, it } from 'vitest';
-import { divergentNodes, shardContentHash } from '../../../src/shared/content-hash.js';
+import {
+  divergentNodes,
+  NO_HASH,
+  sameContent,
+  shardContentHash,
+} from '../../../src/shared/content-hash.js';
 
 const hash = (digit: string): string => digit.repeat(32);
 
@@ -15,7 +20,15 @@ describe('the hash of all collections', () => {
     expect(whole).toMatch(/^[0-9a-f]{32}$/);
     expect(shardContentHash([b, a])).toBe(whole);
     expect(shardContentHash([a, b, { collectionId: 3, contentHash: hash('0') }])).toBe(whole);
-    expect(shardContentHash([])).toBe(hash('0'));
+    expect(shardContentHash([])).toBe(NO_HASH);
+    expect(NO_HASH).toBe(hash('0'));
+  });
+
+  it('means the same records where their number is the same too', () => {
+    const one = { records: 2, hash: hash('a') };
+    expect(sameContent(one, { ...one })).toBe(true);
+    expect(sameContent(one, { ...one, records: 3 })).toBe(false);
+    expect(sameContent(one, { ...one, hash: hash('b') })).toBe(false);
   });
 
   it('tells the same records in another collection apart, and one record more', () => {

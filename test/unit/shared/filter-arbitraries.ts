@@ -1,7 +1,9 @@
 /** Random metadata and filters that meet: few names and values, so that conditions often hold. */
 import fc from 'fast-check';
+import { unreachable } from '../../../src/shared/assert.js';
 import type { JsonObject, JsonValue } from '../../../src/shared/codec/struct.js';
-import type { Filter, FilterValue } from '../../../src/shared/filter.js';
+import type { Filter } from '../../../src/shared/filter.js';
+import type { FilterValue } from '../../../src/shared/filter-values.js';
 import type { IndexedField } from '../../../src/shared/types.js';
 
 /** Declared fields of each type, at the top and below; `free` and others are not declared. */
@@ -120,3 +122,23 @@ export const arbitraryFilter: fc.Arbitrary<Filter> = fc.letrec<{ filter: Filter 
     fc.record({ kind: fc.constant('not' as const), filter: tie('filter') }),
   ),
 })).filter;
+
+/** The filter as JSON: `parseFilter` makes the same filter of it again. */
+export function printFilter(filter: Filter): JsonObject {
+  switch (filter.kind) {
+    case 'and':
+    case 'or':
+      return { [`$${filter.kind}`]: filter.filters.map(printFilter) };
+    case 'not':
+      return { $not: printFilter(filter.filter) };
+    case 'compare':
+      return { [filter.path]: { [`$${filter.operator}`]: filter.value } };
+    case 'in':
+    case 'nin':
+      return { [filter.path]: { [`$${filter.kind}`]: filter.values } };
+    case 'exists':
+      return { [filter.path]: { $exists: filter.exists } };
+    default:
+      return unreachable(filter);
+  }
+}

@@ -5,10 +5,10 @@ import { describe, expect, it } from 'vitest';
 import { decodeFilter, encodeFilter } from '../../../src/shared/codec/filter-bytes.js';
 import { encodeStruct, type JsonObject, type JsonValue } from '../../../src/shared/codec/struct.js';
 import { type FlotillaError, isFlotillaError } from '../../../src/shared/errors.js';
-import { matches, parseFilter, printFilter } from '../../../src/shared/filter.js';
+import { matches, parseFilter } from '../../../src/shared/filter.js';
 import { LIMITS } from '../../../src/shared/limits.js';
 import type { IndexedField } from '../../../src/shared/types.js';
-import { arbitraryFilter, arbitraryMetadata, FIELDS } from './filter-arbitraries.js';
+import { arbitraryFilter, arbitraryMetadata, FIELDS, printFilter } from './filter-arbitraries.js';
 
 function refusal(filter: JsonObject, fields: readonly IndexedField[] = FIELDS): FlotillaError {
   try {

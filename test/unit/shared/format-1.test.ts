@@ -97,6 +97,19 @@ const PLACED_CREATION: Command = {
   },
 };
 
+/** As a shard is told of it that takes keys over. */
+const GAIN: Command = {
+  ...COMMANDS.changeOwnership,
+  reach: {
+    watermarkMs: -1,
+    lastVersion: VERSION,
+    clients: [
+      { clientId: 'client-a', clientStampMs: 1_700_000_000_000, sequence: 300 },
+      { clientId: 'ä', clientStampMs: 0, sequence: 0 },
+    ],
+  },
+};
+
 const TARGET = { slot: 5, tenant: '', id: 'id' };
 const CONDITIONAL_WRITE: Command = {
   ...COMMANDS.write,
@@ -152,6 +165,7 @@ describe('what the rooms share, in format 1 (F-15)', () => {
 
   it('has the creation of a collection that names a placement', () => {
     golden.holds('placed creation', PLACED_CREATION, COMMAND_CODEC);
+    golden.holds('changed ownership of one that gains', GAIN, COMMAND_CODEC);
   });
 
   it('has the file of a snapshot: header, pages, footer', async () => {

@@ -49,6 +49,16 @@ const REQUESTS = [
 ] as const;
 
 const SHARDS = { total: 1, ok: 1, failed: [] };
+const EXPLAINED = {
+  shards: [],
+  epoch: 1,
+  failed: [],
+  degraded: false,
+  skipped: [],
+  attempts: [],
+  stages: { routeMs: 0, fanOutMs: 0, mergeMs: 0 },
+  cache: { verdict: '', reason: '' },
+};
 const FOUND = { shards: SHARDS, degraded: false, epoch: 3 };
 
 const RESPONSES = [
@@ -57,7 +67,7 @@ const RESPONSES = [
   ['SearchResponse', API.search, { hits: [], ...FOUND }],
   ['SearchBatchResponse', API.searchBatch, { results: [], ...FOUND }],
   ['ScrollResponse', API.scroll, { records: [], cursor: 'x', epoch: 1 }],
-  ['ExplainResponse', API.explain, { shards: [], epoch: 1, failed: [], degraded: false }],
+  ['ExplainResponse', API.explain, EXPLAINED],
 ] as const;
 
 const WRITES = [

@@ -12,6 +12,7 @@ import {
   validateStruct,
 } from '../../../src/shared/codec/struct.js';
 import { type FlotillaError, isFlotillaError } from '../../../src/shared/errors.js';
+import { codePoint } from '../../support/code-point.js';
 
 const SCHEMA = `
   syntax = "proto3";
@@ -47,7 +48,7 @@ function structToProto(object: JsonObject): { fields: Record<string, object> } {
 }
 
 // protobufjs itself loses a field named __proto__; ours is tested apart.
-const name = fc.string({ unit: 'binary' }).filter((text) => text !== '__proto__');
+const name = fc.string({ unit: codePoint }).filter((text) => text !== '__proto__');
 const number = fc
   .double({ noNaN: true, noDefaultInfinity: true })
   .filter((value) => !Number.isInteger(value) || Math.abs(value) <= 2 ** 53);
@@ -58,7 +59,7 @@ const { object: metadata } = fc.letrec<{ value: JsonValue; object: JsonObject }>
     fc.constant(null),
     fc.boolean(),
     number,
-    fc.string({ unit: 'binary' }),
+    fc.string({ unit: codePoint }),
     fc.array(tie('value'), { maxLength: 5 }),
     tie('object'),
   ),
