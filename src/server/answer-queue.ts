@@ -24,23 +24,38 @@ interface WaitingAnswer {
 
 export class AnswerQueue {
   #waiting: WaitingAnswer[] = [];
+  #waitingBytes = 0;
 
   get isEmpty(): boolean {
     return this.#waiting.length === 0;
   }
 
+  /** What the answers hold in memory: each counts whole until its last piece is taken. */
+  get waitingBytes(): number {
+    return this.#waitingBytes;
+  }
+
   add(id: number, response: Buffer): void {
-    this.#waiting.push({ id, response, code: 0, status: NO_BYTES, sentBytes: 0 });
+    this.#push({ id, response, code: 0, status: NO_BYTES, sentBytes: 0 });
   }
 
   /** `code` and `status` as in `StreamedAnswer`. */
   addFailure(id: number, { code, status }: { code: number; status: Buffer }): void {
-    this.#waiting.push({ id, response: Buffer.alloc(0), code, status, sentBytes: 0 });
+    this.#push({ id, response: Buffer.alloc(0), code, status, sentBytes: 0 });
   }
 
   /** Takes back what is left of an answer. Costs a scan of those that wait. */
   drop(id: number): void {
-    this.#waiting = this.#waiting.filter((answer) => answer.id !== id);
+    this.#waiting = this.#waiting.filter((answer) => {
+      if (answer.id !== id) return true;
+      this.#waitingBytes -= sizeBytesOf(answer);
+      return false;
+    });
+  }
+
+  #push(answer: WaitingAnswer): void {
+    this.#waiting.push(answer);
+    this.#waitingBytes += sizeBytesOf(answer);
   }
 
   /** The next message's worth: at least one answer or piece where any waits. */
@@ -57,10 +72,15 @@ export class AnswerQueue {
       taken.push(piece);
       sizeBytes += ANSWER_BYTES + piece.response.length + piece.status.length;
       if (piece.more) unfinished.push(answer);
+      else this.#waitingBytes -= sizeBytesOf(answer);
     }
     this.#waiting = [...waiting.slice(at), ...unfinished];
     return taken;
   }
+}
+
+function sizeBytesOf({ response, status }: WaitingAnswer): number {
+  return ANSWER_BYTES + response.length + status.length;
 }
 
 function nextPiece(answer: WaitingAnswer): StreamedAnswer {

@@ -14,6 +14,7 @@ import type { Routes, RoutesRequest } from '../shared/codec/routes-messages.js';
 import type { HitMessage, ShardSummary } from '../shared/codec/search-messages.js';
 import type {
   CountTenantsResponse,
+  DescribeTenantsRequest,
   TenantChangeResponse,
   TenantsDescription,
 } from '../shared/codec/tenant-messages.js';
@@ -55,7 +56,13 @@ export interface FetchOptions extends Omit<ReadOptions, 'allTenants'> {
   readonly shardKeys?: readonly string[] | undefined;
 }
 
-export interface SearchOptions extends ReadOptions {
+/** A read that goes over records instead of naming them. */
+export interface ScanOptions extends ReadOptions {
+  /** Only records of these, where records are routed by shard key. @default all */
+  readonly shardKeys?: readonly string[] | undefined;
+}
+
+export interface SearchOptions extends ScanOptions {
   readonly allowPartial: boolean;
 }
 
@@ -109,6 +116,8 @@ export interface BackendQuery {
   readonly offset: number;
   /** 0 for the default. */
   readonly ef: number;
+  /** Hits that each shard is asked for. @default k and the offset */
+  readonly shardK?: number;
   readonly scoreThreshold?: number;
   /** An encoded Struct that is a filter on the collection. */
   readonly filter?: Uint8Array;
@@ -156,7 +165,7 @@ export interface ScrollAnswer extends ReadSource {
 
 export interface DeleteByFilterAnswer {
   readonly deletedCount: number;
-  /** As in `WriteAnswer`. */
+  /** As in `WriteAnswer`; of the shards that were only looked through, where they were read. */
   readonly written: readonly SeenShard[];
   /** Where to go on; absent where everything was looked at. */
   readonly next?: ScrollPosition;
@@ -168,6 +177,8 @@ export interface SearchAnswer extends ReadSource {
   readonly shards: ShardSummary;
   readonly degraded: boolean;
   readonly epoch: number;
+  /** See `SearchProvenance`. */
+  readonly cutQueries: readonly number[];
 }
 
 /** Reads and writes of records. Everything rejects with `FlotillaError`. */
@@ -206,10 +217,10 @@ export interface RecordsBackend {
   count(
     collection: string,
     filter: Uint8Array | undefined,
-    options: ReadOptions,
+    options: ScanOptions,
   ): Promise<CountAnswer>;
   /** One page, by id. */
-  scroll(collection: string, query: BackendScroll, options: ReadOptions): Promise<ScrollAnswer>;
+  scroll(collection: string, query: BackendScroll, options: ScanOptions): Promise<ScrollAnswer>;
   /** Ends well before its time is over. Rejects only when nothing was deleted. */
   deleteByFilter(
     collection: string,
@@ -239,14 +250,24 @@ export interface TenantPage {
 export interface TenantAdmin {
   /**
    * Resolves when the change holds, on all shards. Rejects with TENANT_HAS_DATA, SHARD_NOT_FOUND,
-   * TENANT_CHANGE_IN_PROGRESS.
+   * TENANT_CHANGE_IN_PROGRESS, TENANT_CHANGE_CANCELLED; with SHARD_UNAVAILABLE, and nothing has
+   * begun, where a shard that it is about does not answer.
    */
   changeTenants(
     action: TenantAction,
     by: string,
     options: CallOptions,
   ): Promise<TenantChangeResponse>;
-  describeTenants(options: CallOptions): Promise<TenantsDescription>;
+  /**
+   * Gives up the change of that id while it is not decided. One that was given up, or refused,
+   * before is no error. Rejects with CHANGE_NOT_FOUND.
+   */
+  cancelTenantChange(changeId: number, options: CallOptions): Promise<TenantChangeResponse>;
+  /** Without usage no shard is asked. */
+  describeTenants(
+    request: DescribeTenantsRequest,
+    options: CallOptions,
+  ): Promise<TenantsDescription>;
   /** Of all tenants that have records in the collection, one page. */
   countTenants(
     collection: string,
@@ -264,6 +285,8 @@ export interface ClusterAdmin extends TenantAdmin {
   listCollections(options: CallOptions): Promise<readonly CollectionInfo[]>;
   describeCollection(name: string, options: CallOptions): Promise<CollectionInfo>;
   status(options: CallOptions): Promise<ClusterStatus>;
+  /** The cluster that the node belongs to, as soon as it does. */
+  clusterId(): string | undefined;
   /** What this node knows, without asking others. Throws NODE_NOT_READY. */
   routes(request: RoutesRequest): Routes;
   /** Compares the replicas of all shards. `collection` is a name; absent for all of them. */

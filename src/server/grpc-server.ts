@@ -42,6 +42,8 @@ export interface GrpcServerOptions {
   readonly inflightBytesMax?: number;
   /** Calls on one stream at once; more are refused. @default LIMITS.streamCallsMax */
   readonly streamCallsMax?: number;
+  /** Bytes of answers that wait on one stream. @default LIMITS.streamAnswerBytesMax */
+  readonly streamAnswerBytesMax?: number;
   /** For calls without a deadline. @default 10,000 */
   readonly defaultTimeoutMs?: number;
 }
@@ -92,6 +94,7 @@ export class GrpcServer {
       scheduler: environment.scheduler,
       authenticator,
       callsMax: options.streamCallsMax ?? LIMITS.streamCallsMax.value,
+      answerBytesMax: options.streamAnswerBytesMax ?? LIMITS.streamAnswerBytesMax.value,
     });
     streams.addTo(server);
     const health = new HealthService();
@@ -147,8 +150,10 @@ export class GrpcServer {
 }
 
 function unaryCalls(options: GrpcServerOptions): UnaryCalls {
-  const { environment, logger, metrics, inflightMax, inflightBytesMax, defaultTimeoutMs } = options;
+  const { admin, environment, logger, metrics } = options;
+  const { inflightMax, inflightBytesMax, defaultTimeoutMs } = options;
   return new UnaryCalls({
+    clusterId: () => admin.clusterId(),
     clock: environment.clock,
     scheduler: environment.scheduler,
     logger,

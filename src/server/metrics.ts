@@ -5,6 +5,7 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, type Registry } from 'prom-client';
 import type { ErrorCode } from '../shared/error-codes.js';
 import { ClusterMetrics, type RaftMetricsSource } from './cluster-metrics.js';
+import { RouterMetrics } from './router-metrics.js';
 
 const CALL_BUCKETS_SECONDS = [
   0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10,
@@ -40,6 +41,7 @@ export interface ServerGauges {
 
 export class ServerMetrics {
   readonly registry: Registry;
+  readonly router: RouterMetrics;
   readonly #calls: Histogram;
   readonly #searches: Histogram;
   readonly #failedSearches: Counter;
@@ -53,6 +55,7 @@ export class ServerMetrics {
   constructor({ registry, version, nodeId }: ServerMetricsOptions) {
     const registers = [registry];
     this.registry = registry;
+    this.router = new RouterMetrics(registry);
     this.#calls = new Histogram({
       name: 'flotilla_request_duration_seconds',
       help: 'Time from the arrival of a request to its answer, by method and status code.',

@@ -3,7 +3,8 @@
  * come, each exactly as a unary call does (unary-calls.ts); answers leave as they are ready.
  *
  * A call counts until its answer has left. A client that reads slowly is not read from either:
- * what it may have under way is bounded by calls, never by what it is willing to read.
+ * what it may have under way is bounded by calls and by the bytes of answers that wait for it,
+ * never by what it is willing to read.
  */
 import type { Metadata, ServerDuplexStream } from '@grpc/grpc-js';
 import { status as Status } from '@grpc/grpc-js';
@@ -13,6 +14,7 @@ import {
   encodeAnswerBatch,
   type StreamedCall,
 } from '../shared/codec/call-stream-messages.js';
+import { API } from '../shared/codec/public-api.js';
 import type { Scheduler } from '../shared/environment.js';
 import { FlotillaError } from '../shared/errors.js';
 import { AnswerQueue } from './answer-queue.js';
@@ -28,7 +30,17 @@ export interface ServedStreamContext {
   readonly authenticator: Authenticator | undefined;
   /** Calls on one stream at once; more are refused. */
   readonly callsMax: number;
+  /** Bytes of answers that may wait on one stream; beyond them calls are refused. */
+  readonly answerBytesMax: number;
 }
+
+/**
+ * Methods that may answer with megabytes. They change nothing, so that their answers can be thrown
+ * away, and the calls refused, as late as when the answers are there.
+ */
+const LARGE_READS: ReadonlySet<string> = new Set(
+  [API.fetch, API.search, API.searchBatch, API.scroll].map(({ path }) => path),
+);
 
 /** A call between its arrival and the moment at which its answer has left. */
 interface OpenCall {
@@ -68,11 +80,6 @@ export class ServedStream {
       this.#abandon();
       onEnd();
     });
-  }
-
-  /** Calls that have arrived and whose answers have not left. */
-  get openCalls(): number {
-    return this.#open.size;
   }
 
   /**
@@ -141,6 +148,10 @@ export class ServedStream {
   }
 
   #begin(open: OpenCall, { id, path, timeoutMs, request }: StreamedCall, headers: Metadata): void {
+    if (this.#isFull) {
+      this.#answerFailure(id, this.#fullError());
+      return;
+    }
     const arrived = {
       // A copy: the limit of bytes could not see the rest of the message, which a view would keep.
       request: Buffer.from(request),
@@ -151,11 +162,22 @@ export class ServedStream {
       open.running = undefined;
       if (!this.#isWanted(open)) return;
       if (answer === undefined) this.#answerFailure(id, error ?? toApiError(undefined));
+      else if (this.#isFull && LARGE_READS.has(path)) this.#answerFailure(id, this.#fullError());
       else {
         this.#answers.add(id, answer);
         this.#flushSoon();
       }
     });
+  }
+
+  get #isFull(): boolean {
+    return this.#answers.waitingBytes >= this.#context.answerBytesMax;
+  }
+
+  #fullError(): FlotillaError {
+    const { answerBytesMax } = this.#context;
+    const message = `Answers of ${answerBytesMax} bytes wait to be read on this stream, read them`;
+    return new FlotillaError('TOO_MANY_REQUESTS', message, { limit: 'streamAnswerBytesMax' });
   }
 
   #isWanted(open: OpenCall): boolean {

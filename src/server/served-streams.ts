@@ -26,10 +26,6 @@ export class ServedStreams {
     this.#context = context;
   }
 
-  get count(): number {
-    return this.#streams.size;
-  }
-
   addTo(server: Server): void {
     server.addService(DEFINITION, { Exchange: (stream: GrpcStream) => this.#serve(stream) });
   }

@@ -5,7 +5,7 @@
  */
 import { setMaxListeners } from 'node:events';
 import type { handleUnaryCall, Metadata, ServerUnaryCall, sendUnaryData } from '@grpc/grpc-js';
-import type { ApiMethod } from '../shared/codec/public-api.js';
+import { type ApiMethod, CLUSTER_HEADER } from '../shared/codec/public-api.js';
 import { TIMEOUT_MS_MAX } from '../shared/deadline.js';
 import type { Clock, Scheduler, Timer } from '../shared/environment.js';
 import type { ErrorCode } from '../shared/error-codes.js';
@@ -22,6 +22,8 @@ export const DEFAULT_TIMEOUT_MS = 10_000;
 const ANSWER_RESERVE_MS = 50;
 
 export interface UnaryCallsOptions {
+  /** The cluster that the node belongs to, as far as it knows. */
+  readonly clusterId: () => string | undefined;
   readonly clock: Clock;
   readonly scheduler: Scheduler;
   readonly logger: Logger;
@@ -162,13 +164,10 @@ export class UnaryCalls {
     return active;
   }
 
-  async #run(
-    endpoint: Endpoint,
-    { request, headers }: ArrivedCall,
-    active: ActiveCall,
-  ): Promise<void> {
+  async #run(endpoint: Endpoint, call: ArrivedCall, active: ActiveCall): Promise<void> {
+    const { request, headers } = call;
     try {
-      this.#admit(request, active);
+      this.#admit(call, active);
       active.succeed(await endpoint.run(request, active, headers));
     } catch (thrown) {
       const error = toApiError(thrown);
@@ -179,7 +178,7 @@ export class UnaryCalls {
     }
   }
 
-  #admit(request: Buffer, active: ActiveCall): void {
+  #admit({ request, headers }: ArrivedCall, active: ActiveCall): void {
     if (request.length > LIMITS.requestBytesMax.value) throw tooLarge('request', request.length);
     if (this.#inflight > this.#inflightMax) {
       const message = `The node works on ${this.#inflightMax} calls already, try again later`;
@@ -192,6 +191,17 @@ export class UnaryCalls {
     if (active.timeoutMs <= 0) {
       throw new FlotillaError('DEADLINE_EXCEEDED', 'The deadline had passed on arrival');
     }
+    this.#checkCluster(headers);
+  }
+
+  /** A node that does not know its cluster answers nothing that another one could. */
+  #checkCluster(headers: Metadata): void {
+    const [wanted] = headers.get(CLUSTER_HEADER);
+    if (wanted === undefined) return;
+    const clusterId = this.#options.clusterId();
+    if (clusterId === undefined || wanted === clusterId) return;
+    const message = `The call is for cluster ${wanted}, this node belongs to ${clusterId}`;
+    throw new FlotillaError('WRONG_CLUSTER', message, { field: CLUSTER_HEADER });
   }
 }
 

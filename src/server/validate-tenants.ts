@@ -4,6 +4,7 @@ import { checkAtMost, invalidField } from '../shared/checks.js';
 import type { TenantFields } from '../shared/codec/tenant-fields.js';
 import type { CountTenantsRequest, TenantChangeRequest } from '../shared/codec/tenant-messages.js';
 import { LIMITS } from '../shared/limits.js';
+import { isShardKey } from '../shared/stored-id.js';
 import type { TenantAction, TenantPage } from './backend.js';
 
 const DEFAULT_TENANTS_LIMIT = 100;
@@ -25,6 +26,20 @@ export function checkShardKey(
   if (shardKey === undefined || shardKey === '') return {};
   checkRoutingKey(shardKey, field);
   return { shardKey };
+}
+
+/** The shard keys that a search, count or scroll is about: all where there are none. */
+export function checkScopeKeys(shardKeys: readonly string[] = []): {
+  readonly shardKeys?: readonly string[];
+} {
+  if (shardKeys.length === 0) return {};
+  checkAtMost('scopeShardKeysMax', shardKeys.length, 'shardKeys');
+  for (const [index, key] of shardKeys.entries()) {
+    const field = `shardKeys[${index}]`;
+    if (!isShardKey(key)) throw invalidField(field, 'is empty, or has a character that is zero');
+    checkRoutingKey(key, field);
+  }
+  return { shardKeys };
 }
 
 /** One shard key per id, or none. */

@@ -1,6 +1,12 @@
 /** The door for writes: what they write, and what they demand of the records that are there. */
 import { checkAtMost, invalidField } from '../shared/checks.js';
-import type { DeleteRequest, PatchRequest, UpsertRequest } from '../shared/codec/api-messages.js';
+import {
+  type DeleteRequest,
+  type PatchRequest,
+  type UpsertRequest,
+  WRITE_MODES,
+  type WriteMode,
+} from '../shared/codec/api-messages.js';
 import type { CollectionConfig, Version, WriteCondition } from '../shared/types.js';
 import type { NewRecord, RecordPatch } from './backend.js';
 import { checkIdsToDelete, checkMetadata, checkRecordIds, checkRecords } from './validate.js';
@@ -14,7 +20,7 @@ export function checkUpsert(
   { records, mode }: UpsertRequest,
   collection: CollectionConfig,
 ): readonly NewRecord[] {
-  if (mode === 'unknown') throw invalidField('mode', 'is none of insert-only, update-only');
+  if (mode === 'unknown') throw invalidField('mode', `is none of ${WRITE_MODES.join(', ')}`);
   checkRecords(records, collection);
   return records.map(({ id, values, metadata, ifVersion, ttlMs, shardKey }, index) => {
     const field = `records[${index}]`;
@@ -58,7 +64,7 @@ export function checkDelete({
 
 function conditionOf(
   version: Version | undefined,
-  mode: 'insert-only' | 'update-only' | undefined,
+  mode: WriteMode | undefined,
 ): WriteCondition | undefined {
   if (version !== undefined) return { kind: 'version', version };
   if (mode === undefined) return undefined;

@@ -147,7 +147,10 @@ export function checkIdempotencyKey(key: RequestKey | undefined, wallMs: number)
 /** How many queries a batch has, and how many hits they may find. */
 export function checkBatch(queries: readonly SearchQueryMessage[]): void {
   checkBatchSize('searchBatchMax', queries.length, 'queries');
-  const hits = queries.reduce((sum, { k, offset }) => sum + k + offset, 0);
+  const hits = queries.reduce(
+    (sum, { k, offset, shardK = 0 }) => sum + Math.max(k + offset, shardK),
+    0,
+  );
   checkAtMost('searchBatchHitsMax', hits, 'queries');
 }
 
@@ -221,6 +224,7 @@ export function checkQuery(
     k: query.k,
     offset: query.offset,
     ef: query.ef,
+    ...(query.shardK !== undefined && { shardK: query.shardK }),
     ...(query.scoreThreshold !== undefined && { scoreThreshold: query.scoreThreshold }),
     ...filterOf(query.filter, collection, `${field}.filter`),
     includeValues: query.includeValues,
@@ -281,10 +285,14 @@ function checkTarget(
   return { id, ...checkShardKey(shardKey, `${field}.shardKey`) };
 }
 
-function checkWindow({ k, offset }: SearchQueryMessage, field: string): void {
+function checkWindow({ k, offset, shardK }: SearchQueryMessage, field: string): void {
   if (k === 0) throw invalidField(`${field}.k`, 'is 0, ask for at least 1 hit');
   checkAtMost('kMax', k, `${field}.k`);
   checkAtMost('kMax', k + offset, `${field}.offset`);
+  if (shardK === undefined) return;
+  if (shardK === 0)
+    throw invalidField(`${field}.shardK`, 'is 0, ask each shard for at least 1 hit');
+  checkAtMost('shardKMax', shardK, `${field}.shardK`);
 }
 
 function checkId(id: string, field: string): void {

@@ -107,6 +107,10 @@ const tenantFields = { tenant: someText, allTenants: maybe(fc.constant(true)) };
 const writeTenant = { tenant: someText };
 const owner = { tenant: someText, shardKey: someText };
 const shardKeys = fc.array(text, { maxLength: 3 });
+const readScope = {
+  ...tenantFields,
+  shardKeys: maybe(fc.array(text, { minLength: 1, maxLength: 3 })),
+};
 const query: fc.Arbitrary<search.SearchQueryMessage> = fc.record({
   vector: values,
   id: maybe(text),
@@ -118,6 +122,7 @@ const query: fc.Arbitrary<search.SearchQueryMessage> = fc.record({
   filter: maybe(metadata),
   includeValues: fc.boolean(),
   includeMetadata: maybe(fc.boolean()),
+  shardK: maybe(count),
 });
 const hit: fc.Arbitrary<search.HitMessage> = fc.record({
   ...owner,
@@ -136,7 +141,12 @@ const stored = fc.record({
   metadata: maybe(metadata),
 });
 const shards = fc.record({ total: count, ok: count, failed: fc.array(count, { maxLength: 5 }) });
-const provenance = { shards, degraded: fc.boolean(), epoch: large };
+const provenance = {
+  shards,
+  degraded: fc.boolean(),
+  epoch: large,
+  cutQueries: fc.array(count, { maxLength: 4 }),
+};
 const reasons = Object.keys(ERRORS) as ErrorReason[];
 const outcome: fc.Arbitrary<WriteOutcome> = fc.oneof(
   fc.record({ kind: fc.constant('applied' as const), version, existed: fc.boolean() }),
@@ -232,6 +242,11 @@ const explanation: fc.Arbitrary<ShardExplanation> = fc.record({
   visited: large,
   compared: large,
   durationMs: float,
+  choice: text,
+  waitedMs: float,
+  networkMs: float,
+  foundHits: count,
+  usedHits: count,
 });
 const holding = fc.record({ nodeId: count, records: large, hash: text });
 const verification: fc.Arbitrary<ShardVerification> = fc.record({
@@ -256,6 +271,7 @@ const node = fc.record({
   reachable: fc.boolean(),
   instructionSet: text,
   distancesPerSecond: count,
+  zone: text,
 });
 
 /** The words of our messages, by their numbers in the .proto files. */
@@ -366,7 +382,7 @@ const cases = [
   response('FetchResponse', API.fetch, { records: fc.array(stored, { maxLength: 4 }) }),
   request('SearchRequest', API.search, {
     collection: text,
-    ...tenantFields,
+    ...readScope,
     query: maybe(query),
     allowPartial: fc.boolean(),
     consistency,
@@ -374,7 +390,7 @@ const cases = [
   response('SearchResponse', API.search, { hits: fc.array(hit, { maxLength: 5 }), ...provenance }),
   request('SearchBatchRequest', API.searchBatch, {
     collection: text,
-    ...tenantFields,
+    ...readScope,
     queries: fc.array(query, { maxLength: 4 }),
     allowPartial: fc.boolean(),
     consistency,
@@ -385,14 +401,14 @@ const cases = [
   }),
   request('CountRequest', API.count, {
     collection: text,
-    ...tenantFields,
+    ...readScope,
     consistency,
     filter: maybe(metadata),
   }),
   response('CountResponse', API.count, { count: large }),
   request('ScrollRequest', API.scroll, {
     collection: text,
-    ...tenantFields,
+    ...readScope,
     filter: maybe(metadata),
     limit: count,
     cursor: text,
@@ -417,6 +433,13 @@ const cases = [
     epoch: large,
     failed: fc.array(count, { maxLength: 5 }),
     degraded: fc.boolean(),
+    skipped: fc.array(fc.record({ shardId: count, why: text }), { maxLength: 3 }),
+    attempts: fc.array(
+      fc.record({ shardId: count, nodeId: count, choice: text, reason: text, durationMs: float }),
+      { maxLength: 3 },
+    ),
+    stages: fc.record({ routeMs: float, fanOutMs: float, mergeMs: float }),
+    cache: fc.record({ verdict: text, reason: text }),
   }),
   request('GetRoutesRequest', API.getRoutes, { collection: text, tenant: text }),
   response('GetRoutesResponse', API.getRoutes, {
@@ -424,7 +447,14 @@ const cases = [
     epoch: large,
     answeredBy: count,
     nodes: fc.array(fc.record({ nodeId: count, clientAddress: text }), { maxLength: 3 }),
-    shards: fc.array(fc.record({ shardId: count, leaderNodeId: count }), { maxLength: 3 }),
+    shards: fc.array(
+      fc.record({
+        shardId: count,
+        leaderNodeId: count,
+        replicaNodeIds: fc.array(count, { maxLength: 3 }),
+      }),
+      { maxLength: 3 },
+    ),
     collection: maybe(
       fc.record({
         routedBy: fc.constantFrom(...ROUTINGS),
@@ -492,7 +522,22 @@ const cases = [
       }),
       { maxLength: 3 },
     ),
+    change: maybe(
+      fc.record({
+        changeId: large,
+        action: text,
+        tenant: text,
+        shardId: maybe(count),
+        by: text,
+        atMs: large,
+        stage: text,
+      }),
+    ),
   }),
+  request('DescribeTenantsRequest', API.describeTenants, { withoutUsage: fc.boolean() }),
+  requestOf('CancelTenantChangeRequest', large, API.cancelTenantChange, (changeId) => ({
+    changeId,
+  })),
   request('CountTenantsRequest', API.countTenants, {
     collection: text,
     after: maybe(text),

@@ -35,6 +35,7 @@ import type { HitMessage } from '../../src/shared/codec/search-messages.js';
 import { decodeStruct } from '../../src/shared/codec/struct.js';
 import type {
   CountTenantsResponse,
+  DescribeTenantsRequest,
   TenantChangeResponse,
   TenantsDescription,
 } from '../../src/shared/codec/tenant-messages.js';
@@ -69,7 +70,20 @@ export const EXPLANATION: ShardExplanation = {
   visited: 200,
   compared: 17,
   durationMs: 1.5,
+  choice: 'leader',
+  waitedMs: 0.25,
+  networkMs: 0.5,
+  foundHits: 10,
+  usedHits: 4,
 };
+
+/** What an explanation tells besides. */
+export const EXPLAINED = {
+  skipped: [{ shardId: 3, why: 'tenant' }],
+  attempts: [{ shardId: 1, nodeId: 2, choice: 'next', reason: 'NOT_LEADER', durationMs: 0.125 }],
+  stages: { routeMs: 0.5, fanOutMs: 2.25, mergeMs: 0.125 },
+  cache: { verdict: 'miss', reason: 'nothing is kept of this search' },
+} as const;
 
 /** When the backend takes all of its records to have been written. */
 export const WRITTEN_AT_MS = Date.UTC(2026, 0, 31);
@@ -106,8 +120,8 @@ export const ROUTES: Routes = {
   answeredBy: 1,
   nodes: [{ nodeId: 1, clientAddress: 'node-1' }],
   shards: [
-    { shardId: 0, leaderNodeId: 1 },
-    { shardId: 1, leaderNodeId: 0 },
+    { shardId: 0, leaderNodeId: 1, replicaNodeIds: [1, 2] },
+    { shardId: 1, leaderNodeId: 0, replicaNodeIds: [] },
   ],
 };
 
@@ -236,7 +250,9 @@ export class FakeBackend implements RecordsBackend, ClusterAdmin {
     await this.#enter('search', options);
     const shards = this.degraded ? { total: 2, ok: 1, failed: [1] } : ALL_SHARDS;
     const results = queries.map((query) => this.#hits(query));
-    return { results, shards, degraded: this.degraded, epoch: 7, served: SERVED };
+    const cutQueries = queries.flatMap(({ shardK }, at) => (shardK === undefined ? [] : [at]));
+    const source = { shards, degraded: this.degraded, epoch: 7, served: SERVED };
+    return { results, cutQueries, ...source };
   }
 
   async count(
@@ -255,14 +271,9 @@ export class FakeBackend implements RecordsBackend, ClusterAdmin {
   ): Promise<ScrollAnswer> {
     await this.#enter('scroll', options);
     const { after, limit, includeValues: values, includeMetadata: metadata } = query;
-    const rest = this.#matching(collection, query.filter)
-      .filter(({ id }) => id > (after?.id ?? ''))
-      .sort((a, b) => (a.id < b.id ? -1 : 1));
-    const records = rest.slice(0, limit).map((record) => selected(record, { values, metadata }));
-    const last = records.at(-1);
-    const isEnd = last === undefined || rest.length <= limit;
-    const next = isEnd ? undefined : { id: last.id, tenant: '' };
-    return { records, ...(next !== undefined && { next }), epoch: 7, served: SERVED };
+    const { records, ...rest } = this.#page(collection, query.filter, after, limit);
+    const page = records.map((record) => selected(record, { values, metadata }));
+    return { records: page, ...rest, epoch: 7, served: SERVED };
   }
 
   /** Deletes two records a call. */
@@ -272,18 +283,9 @@ export class FakeBackend implements RecordsBackend, ClusterAdmin {
     options: CallOptions,
   ): Promise<DeleteByFilterAnswer> {
     await this.#enter('deleteByFilter', options);
-    const rest = this.#matching(collection, filter)
-      .filter(({ id }) => id > (after?.id ?? ''))
-      .sort((a, b) => (a.id < b.id ? -1 : 1));
-    const deleted = rest.slice(0, 2);
-    for (const { id } of deleted) this.records.delete(id);
-    const last = deleted.at(-1);
-    const isEnd = last === undefined || rest.length <= 2;
-    return {
-      deletedCount: deleted.length,
-      written: WRITTEN,
-      ...(!isEnd && { next: { id: last.id, tenant: '' } }),
-    };
+    const { records, ...rest } = this.#page(collection, filter, after, 2);
+    for (const { id } of records) this.records.delete(id);
+    return { deletedCount: records.length, written: WRITTEN, ...rest };
   }
 
   async explain(
@@ -295,7 +297,8 @@ export class FakeBackend implements RecordsBackend, ClusterAdmin {
     this.#hits(query);
     const degraded = this.degraded && options.allowPartial;
     const failed = degraded ? [0] : [];
-    return { shards: [EXPLANATION], epoch: 7, failed, degraded, served: SERVED };
+    const shards = [EXPLANATION];
+    return { ...EXPLAINED, shards, epoch: 7, failed, degraded, served: SERVED };
   }
 
   async createCollection(config: CollectionConfig, options: CallOptions): Promise<CollectionInfo> {
@@ -324,6 +327,9 @@ export class FakeBackend implements RecordsBackend, ClusterAdmin {
     await this.#enter('status', options);
     return STATUS;
   }
+
+  clusterId: () => string | undefined = () =>
+    this.routesOf({ collection: '', tenant: '' }).clusterId;
 
   /** What `routes` answers. */
   routesOf: (request: RoutesRequest) => Routes = () => ROUTES;
@@ -370,8 +376,16 @@ export class FakeBackend implements RecordsBackend, ClusterAdmin {
     return { changed: true, epoch: 7 };
   }
 
-  async describeTenants(options: CallOptions): Promise<TenantsDescription> {
-    await this.#enter('describe tenants', options);
+  async cancelTenantChange(changeId: number, options: CallOptions): Promise<TenantChangeResponse> {
+    await this.#enter(`cancel tenant change ${changeId}`, options);
+    return { changed: true, epoch: 7 };
+  }
+
+  async describeTenants(
+    { withoutUsage }: DescribeTenantsRequest,
+    options: CallOptions,
+  ): Promise<TenantsDescription> {
+    await this.#enter(`describe tenants${withoutUsage ? ' without usage' : ''}`, options);
     return { assignments: [], dedicatedShards: [], shards: [], findings: [], audit: [] };
   }
 
@@ -403,6 +417,22 @@ export class FakeBackend implements RecordsBackend, ClusterAdmin {
     return records.filter(({ metadata = new Uint8Array(0) }) =>
       matches(wanted, decodeStruct(metadata), indexedFields),
     );
+  }
+
+  /** Up to `limit` records by id, and where to go on where there are more. */
+  #page(
+    collection: string,
+    filter: Uint8Array | undefined,
+    after: ScrollPosition | undefined,
+    limit: number,
+  ): { records: StoredRecord[]; next?: ScrollPosition } {
+    const rest = this.#matching(collection, filter)
+      .filter(({ id }) => id > (after?.id ?? ''))
+      .sort((a, b) => (a.id < b.id ? -1 : 1));
+    const records = rest.slice(0, limit);
+    const last = records.at(-1);
+    const isEnd = last === undefined || rest.length <= limit;
+    return { records, ...(!isEnd && { next: { id: last.id, tenant: '' } }) };
   }
 
   #hits(query: BackendQuery): HitMessage[] {
@@ -460,6 +490,7 @@ export const STATUS: ClusterStatus = {
       reachable: true,
       instructionSet: 'avx2',
       distancesPerSecond: 12_345_678,
+      zone: '',
     },
   ],
   shards: [

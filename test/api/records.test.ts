@@ -52,6 +52,7 @@ describe('records', () => {
         { id: 'r1', version: '1', distance: 0, metadata },
         { id: 'r2', version: '2', distance: 1, metadata },
       ],
+      cut: false,
       shards: { total: 2, ok: 2, failed: [] },
       degraded: false,
       epoch: 7,
@@ -210,6 +211,28 @@ describe('collections and cluster', () => {
     await expect(client.stepDown({} as { shardId: number })).rejects.toMatchObject({
       reason: 'INVALID_REQUEST',
       field: 'shardId',
+    });
+  });
+
+  it('looks after tenants, and gives a change of them up (M-18)', async () => {
+    const client = harness.client();
+    const { backend } = harness;
+    backend.calls.length = 0;
+    await client.assignTenant({ tenant: 'acme', shardId: 1 }, { by: 'ops' });
+    expect(await client.cancelTenantChange(4)).toEqual({ changed: true, epoch: 7 });
+    await client.describeTenants();
+    await client.describeTenants({ withUsage: false });
+    await client.countTenants('notes', { limit: 7 });
+    expect(backend.calls).toEqual([
+      'assignTenant by ops',
+      'cancel tenant change 4',
+      'describe tenants',
+      'describe tenants without usage',
+      'count tenants of notes, 7',
+    ]);
+    await expect(client.cancelTenantChange(0)).rejects.toMatchObject({
+      reason: 'INVALID_REQUEST',
+      field: 'changeId',
     });
   });
 

@@ -177,6 +177,35 @@ const UPPER: Row[] = [
     field: 'query.offset',
     send: (sum) => search({ k: 10, offset: sum - 10 }),
   },
+  {
+    what: 'shardK',
+    limit: 'shardKMax',
+    field: 'query.shardK',
+    send: (shardK) => search({ shardK }),
+  },
+  {
+    what: 'hits of a batch by shardK',
+    limit: 'searchBatchHitsMax',
+    field: 'queries',
+    send: (hits) => {
+      const full = { vector: GOOD, k: 1, shardK: max('shardKMax') };
+      const queries = Array<Query>(Math.floor(hits / full.shardK)).fill(full);
+      const rest = hits % full.shardK;
+      return notes.searchBatch(rest === 0 ? queries : [...queries, { ...full, shardK: rest }]);
+    },
+  },
+  {
+    what: 'shard keys of a read',
+    limit: 'scopeShardKeysMax',
+    field: 'shardKeys',
+    send: (count) => notes.count({ shardKey: Array<string>(count).fill('order-7') }),
+  },
+  {
+    what: 'bytes of a shard key of a read',
+    limit: 'routingKeyBytesMax',
+    field: 'shardKeys[1]',
+    send: (size) => notes.count({ shardKey: ['order-7', 'k'.repeat(size)] }),
+  },
   { what: 'ef', limit: 'efMax', field: 'query.ef', send: (ef) => search({ ef }) },
   {
     what: 'collection name',

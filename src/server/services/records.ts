@@ -3,6 +3,7 @@ import type { Metadata } from '@grpc/grpc-js';
 import type { WriteResponse } from '../../shared/codec/api-messages.js';
 import type { RequestKey } from '../../shared/codec/command.js';
 import { API, RETRIES_HEADER } from '../../shared/codec/public-api.js';
+import type { ReadScopeFields } from '../../shared/codec/read-scope.js';
 import { encodeCursor } from '../../shared/codec/scroll-cursor.js';
 import type { TenantFields } from '../../shared/codec/tenant-fields.js';
 import type { Clock } from '../../shared/environment.js';
@@ -13,6 +14,7 @@ import type {
   CallOptions,
   ReadOptions,
   RecordsBackend,
+  ScanOptions,
   StoredRecord,
   WriteAnswer,
   WriteOptions,
@@ -30,7 +32,7 @@ import {
   type FreshnessRequest,
   filterOf,
 } from '../validate.js';
-import { checkShardKeys, checkTenant } from '../validate-tenants.js';
+import { checkScopeKeys, checkShardKeys, checkTenant } from '../validate-tenants.js';
 import { checkDelete, checkPatches, checkUpsert } from '../validate-writes.js';
 
 /** Handlers by the method names of the .proto file. `onDegraded` is told of partial answers. */
@@ -61,11 +63,11 @@ export function recordsService(
       const query = await known.check(collection, call, (config) =>
         checkQuery(request.query, config, 'query'),
       );
-      const options = { ...readOptions(call, request, headers), allowPartial };
+      const options = { ...scanOptions(call, request, headers), allowPartial };
       const answer = await backend.search(collection, [query], options).catch(refuseSingle);
       if (answer.degraded) onDegraded();
-      const { shards, degraded, epoch, served } = answer;
-      return { hits: answer.results[0] ?? [], shards, degraded, epoch, served };
+      const { results, ...source } = answer;
+      return { hits: results[0] ?? [], ...source };
     }),
 
     SearchBatch: calls.endpoint(API.searchBatch, async (request, call, headers) => {
@@ -76,7 +78,7 @@ export function recordsService(
           checkQuery(query, config, `queries[${index}]`),
         );
       });
-      const options = { ...readOptions(call, request, headers), allowPartial };
+      const options = { ...scanOptions(call, request, headers), allowPartial };
       const answer = await backend.search(collection, queries, options);
       if (answer.degraded) onDegraded();
       return answer;
@@ -87,7 +89,7 @@ export function recordsService(
       const query = await known.check(collection, call, (config) =>
         checkQuery(request.query, config, 'query'),
       );
-      const options = { ...readOptions(call, request, headers), allowPartial };
+      const options = { ...scanOptions(call, request, headers), allowPartial };
       const answer = await backend.explain(collection, query, options).catch(refuseSingle);
       if (answer.degraded) onDegraded();
       return answer;
@@ -145,13 +147,13 @@ function scrollEndpoints(
       const { filter } = await known.check(collection, call, (config) =>
         filterOf(request.filter, config, 'filter'),
       );
-      return backend.count(collection, filter, readOptions(call, request, headers));
+      return backend.count(collection, filter, scanOptions(call, request, headers));
     }),
 
     Scroll: calls.endpoint(API.scroll, async (request, call, headers) => {
       const { collection } = request;
       const query = await known.check(collection, call, (config) => checkScroll(request, config));
-      const options = readOptions(call, request, headers);
+      const options = scanOptions(call, request, headers);
       const { records, next, epoch, served } = await backend.scroll(collection, query, options);
       return { records, cursor: cursorOf(next), epoch, served };
     }),
@@ -188,6 +190,14 @@ function readOptions(
     retry,
     ...checkTenant(request),
   };
+}
+
+function scanOptions(
+  call: CallOptions,
+  request: FreshnessRequest & ReadScopeFields,
+  headers: Metadata,
+): ScanOptions {
+  return { ...readOptions(call, request, headers), ...checkScopeKeys(request.shardKeys) };
 }
 
 function writeOptions(

@@ -1,4 +1,5 @@
 /** The public Tenants service over the cluster's administration. */
+import { invalidField } from '../../shared/checks.js';
 import { API } from '../../shared/codec/public-api.js';
 import { checkCollectionName } from '../../shared/collection-settings.js';
 import type { TenantAction, TenantAdmin } from '../backend.js';
@@ -20,8 +21,12 @@ export function tenantsService(
     ReleaseTenant: change(API.releaseTenant, 'releaseTenant'),
     DedicateShard: change(API.dedicateShard, 'dedicateShard'),
     ShareShard: change(API.shareShard, 'shareShard'),
-    DescribeTenants: calls.endpoint(API.describeTenants, async (_request, options) =>
-      admin.describeTenants(options),
+    CancelTenantChange: calls.endpoint(API.cancelTenantChange, async (changeId, options) => {
+      if (changeId === 0) throw invalidField('changeId', 'is missing');
+      return admin.cancelTenantChange(changeId, options);
+    }),
+    DescribeTenants: calls.endpoint(API.describeTenants, async (request, options) =>
+      admin.describeTenants(request, options),
     ),
     CountTenants: calls.endpoint(API.countTenants, async (request, options) => {
       checkCollectionName(request.collection, 'collection');

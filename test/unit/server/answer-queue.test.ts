@@ -67,6 +67,24 @@ describe('waiting answers', () => {
     expect(counts).toEqual([8, 8, 4]);
   });
 
+  it('count whole until their last piece is taken, or until they are taken back', () => {
+    const queue = new AnswerQueue();
+    const large = 3 * BATCH_BYTES_TARGET;
+    queue.add(1, Buffer.alloc(large));
+    queue.add(2, Buffer.alloc(PIECE_BYTES_MAX + 1));
+    const both = queue.waitingBytes;
+    expect(both).toBeGreaterThan(large + PIECE_BYTES_MAX);
+    queue.take();
+    expect(queue.waitingBytes).toBe(both);
+    queue.drop(2);
+    expect(queue.waitingBytes).toBeGreaterThanOrEqual(large);
+    expect(queue.waitingBytes).toBeLessThan(large + PIECE_BYTES_MAX);
+    queue.addFailure(3, { code: 5, status: Buffer.alloc(1_000) });
+    expect(queue.waitingBytes).toBeGreaterThan(large + 1_000);
+    drained(queue);
+    expect(queue.waitingBytes).toBe(0);
+  });
+
   it('that nobody wants are taken back, begun or not', () => {
     const queue = new AnswerQueue();
     queue.add(1, Buffer.alloc(2 * BATCH_BYTES_TARGET));

@@ -296,6 +296,23 @@ describe('a client that does not keep to the protocol', () => {
     expect(stream.details).toContain('malformed');
   });
 
+  it('is refused more calls than any stream may have, for the cost of bytes (C5)', async () => {
+    using stream = open();
+    // Calls of two bytes each: 33 million of them.
+    stream.grpc.write(Buffer.alloc(64 * 1024 * 1024, Buffer.from([0x0a, 0x00])));
+    let mostBytes = 0;
+    const watch = setInterval(() => {
+      mostBytes = Math.max(mostBytes, process.memoryUsage().heapUsed);
+    }, 1);
+    const beforeBytes = process.memoryUsage().heapUsed;
+    await waitUntil('the stream has ended', () => stream.status !== undefined);
+    clearInterval(watch);
+    expect(stream.status).toBe(Status.INVALID_ARGUMENT);
+    expect(stream.details).toContain('calls has more than 1024');
+    expect(mostBytes - beforeBytes).toBeLessThan(50 * 1024 * 1024);
+    expect(await harness.client().collection('notes').count()).toBe(0);
+  });
+
   it('may send nothing, and a batch of nothing', async () => {
     using stream = open();
     stream.send([]);
@@ -426,6 +443,47 @@ describe('credentials', () => {
 });
 
 describe('a client that reads slowly', () => {
+  const RECORDS = Array.from({ length: 250 }, (_, at) => ({
+    id: `record-${at}`,
+    values: [1, 2, 3, 4],
+    metadata: { text: 'x'.repeat(4_000) },
+  }));
+  const FETCH = {
+    path: API.fetch.path,
+    request: API.fetch.encodeRequest({ collection: 'notes', ids: RECORDS.map(({ id }) => id) }),
+  };
+
+  it('is refused what would make more bytes wait than may, and nothing is lost (C5)', async () => {
+    await using small = await startHarness({ streamAnswerBytesMax: 3_000_000 });
+    await small.client().collection('notes').upsert(RECORDS);
+    using stream = new BareStream(small.address);
+    stream.send([{ id: 1 }]);
+    await stream.answered(1);
+    stream.grpc.pause();
+    const held = holdCalls(small);
+    stream.send(ids(2, 40).map((call) => ({ ...call, ...FETCH })));
+    stream.send([{ id: 41, path: API.listCollections.path, request: Buffer.alloc(0) }]);
+    await waitUntil('all are held', () => held.length === 40);
+    small.backend.before = () => undefined;
+    for (const { release } of held) release();
+    await waitUntil('none is worked on', () => isIdle(small));
+    stream.grpc.resume();
+    const wholeAnswers = () => stream.answers.filter(({ more }) => !more);
+    await waitUntil('all are answered', () => wholeAnswers().length === 41);
+    const refused = wholeAnswers().filter(({ code }) => code === Status.RESOURCE_EXHAUSTED);
+    expect(new Set(refused.map(({ id }) => stream.reasonOf(id)))).toEqual(
+      new Set(['TOO_MANY_REQUESTS']),
+    );
+    // About a megabyte each: three wait, and those that the connection has taken beside them.
+    expect(refused.length).toBeGreaterThan(20);
+    expect(refused.length).toBeLessThan(39);
+    // What may have changed something is answered, whatever waits.
+    expect(stream.answerTo(41)?.code).toBe(Status.OK);
+    stream.send([{ id: 42, ...FETCH }]);
+    await waitUntil('there is room again', () => wholeAnswers().length === 42);
+    expect(stream.answerTo(42)?.code).toBe(Status.OK);
+  });
+
   it('gets no more calls served than its stream may have, and loses none (C5, P-10)', async () => {
     const records = Array.from({ length: 250 }, (_, at) => ({
       id: `record-${at}`,
