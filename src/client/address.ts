@@ -25,14 +25,28 @@ const PROBES = { 'grpc.keepalive_time_ms': 2_000 };
 /** Larger requests go as calls of their own: they gain little and would hold small ones up. */
 export const STREAMED_REQUEST_BYTES_MAX = 128 * 1024;
 
+/**
+ * What was learnt of the node that a connection reaches. Whoever the next one reaches may be of
+ * another version, or of another cluster.
+ */
+export interface Peer {
+  /** Whether it has turned out to know no streams, as those of older versions. */
+  isWithoutStreams: boolean;
+  /** Whether it looks at tenants and shard keys; `undefined` before anybody has asked. */
+  knowsScopes: boolean | undefined;
+}
+
 export class Address {
   /** "host:port" */
   readonly name: string;
-  readonly client: Client;
+  /** Whether the user gave it; a node advertises it otherwise. */
+  readonly isGiven: boolean;
+  readonly #client: Client;
   readonly #transport: CallTransport;
   #stream: CallStream | undefined;
-  /** Whether the node has turned out to know no streams, as those of older versions. */
-  #isWithoutStreams = false;
+  #peer: Peer = { isWithoutStreams: false, knowsScopes: undefined };
+  #isWatched = false;
+  #hasBroken = false;
   #isClosed = false;
   #inflight = 0;
   /** Since when nothing has come although something was asked. */
@@ -40,18 +54,31 @@ export class Address {
   /** When a call last ended there without a word. */
   #lastInVainMs = Number.NEGATIVE_INFINITY;
 
-  constructor(address: string, transport: CallTransport) {
+  constructor(address: string, transport: CallTransport, isGiven = true) {
     this.name = address;
+    this.isGiven = isGiven;
     this.#transport = transport;
-    this.client = new Client(address, credentials.createInsecure(), {
+    this.#client = new Client(address, credentials.createInsecure(), {
       ...channelOptions(),
       ...PROBES,
     });
   }
 
   get isPromising(): boolean {
-    const state = this.client.getChannel().getConnectivityState(false);
+    const state = this.#stateNow;
     return state === connectivityState.READY || state === connectivityState.IDLE;
+  }
+
+  /**
+   * Whether calls may go there. The user's word holds for whoever is there; what an advertised
+   * address was found to be holds for the connection over which it was found out (K2).
+   */
+  get isTrusted(): boolean {
+    return this.isGiven || (!this.#hasBroken && this.#stateNow === connectivityState.READY);
+  }
+
+  get peer(): Peer {
+    return this.#peer;
   }
 
   /** While a call waits there in vain, and for a while after, no others have to join it. */
@@ -62,9 +89,30 @@ export class Address {
     return isTried && sinceMs !== undefined && nowMs - sinceMs > QUIET_MS;
   }
 
-  /** A new connection: whoever it reaches may be of another version. */
-  noteConnecting(): void {
-    this.#isWithoutStreams = false;
+  /**
+   * What the channel is doing; one that does nothing begins to connect. Not so one that is closed,
+   * which grpc-js would open again.
+   */
+  connect(): connectivityState {
+    return this.#isClosed
+      ? connectivityState.SHUTDOWN
+      : this.#client.getChannel().getConnectivityState(true);
+  }
+
+  /** Calls `look` once: when the channel does something else than `state`, or late. */
+  watch(state: connectivityState, endMs: number, look: (isLate?: Error) => void): void {
+    this.#client.getChannel().watchConnectivityState(state, endMs, look);
+  }
+
+  /** To be called when it may be connected: what is learnt of it is forgotten when that ends. */
+  noteConnected(): void {
+    if (this.#isWatched || this.#stateNow !== connectivityState.READY) return;
+    this.#isWatched = true;
+    this.watch(connectivityState.READY, Number.POSITIVE_INFINITY, () => {
+      this.#isWatched = false;
+      this.#hasBroken = true;
+      this.#peer = { isWithoutStreams: false, knowsScopes: undefined };
+    });
   }
 
   /** Sends the call once. Calls `done` once, later. Returns what gives the call up. */
@@ -79,12 +127,13 @@ export class Address {
       done(error, response);
     };
     const fits = call.body.length <= STREAMED_REQUEST_BYTES_MAX;
-    if (this.#transport === 'unary' || this.#isWithoutStreams || !fits) {
+    const peer = this.#peer;
+    if (this.#transport === 'unary' || peer.isWithoutStreams || !fits) {
       return this.#sendAlone(call, end);
     }
     let cancel = this.#openStream().call(call, (error, response) => {
       if (!isUnknownToNode(error) || this.#isClosed) return end(error, response);
-      this.#isWithoutStreams = true;
+      peer.isWithoutStreams = true;
       cancel = this.#sendAlone(call, end);
     });
     return () => cancel();
@@ -94,13 +143,17 @@ export class Address {
   close(): void {
     this.#isClosed = true;
     this.#stream?.close();
-    this.client.close();
+    this.#client.close();
+  }
+
+  get #stateNow(): connectivityState {
+    return this.#client.getChannel().getConnectivityState(false);
   }
 
   #openStream(): CallStream {
     if (this.#stream?.isOpen !== true) {
       this.#stream?.close();
-      this.#stream = new CallStream(this.client);
+      this.#stream = new CallStream(this.#client);
     }
     return this.#stream;
   }
@@ -108,7 +161,7 @@ export class Address {
   #sendAlone({ path, headers, body, deadlineMs }: OutgoingCall, done: Done): () => void {
     const metadata = new Metadata();
     for (const [name, value] of headers) metadata.set(name, value);
-    const call = this.client.makeUnaryRequest(
+    const call = this.#client.makeUnaryRequest(
       path,
       asIs,
       asIs,

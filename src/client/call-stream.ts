@@ -78,6 +78,8 @@ export class CallStream {
   #isClosing = false;
   #isEnded = false;
   #isUsed = true;
+  /** Whether the node has sent anything: it knows streams then, and serves this one. */
+  #isServed = false;
 
   /** Opens the stream; sends nothing before the first call. */
   constructor(client: Client) {
@@ -169,16 +171,25 @@ export class CallStream {
 
   #receive(message: Buffer): void {
     if (this.#isEnded) return;
+    this.#isServed = true;
     try {
       const { answers, closing } = decodeAnswerBatch(message);
       for (const answer of answers) this.#takeAnswer(answer);
-      if (closing) this.close();
+      if (closing) this.#leave();
     } catch (error) {
       const details = `Response message parsing error: ${(error as Error).message}`;
       this.#end(errorOf(Status.INTERNAL, details));
     }
     // Answers make room for calls that wait for their turn.
     if (this.#waiting.size > 0) this.#flushSoon();
+  }
+
+  /** The node stops: what has not been sent yet can begin elsewhere, at once. */
+  #leave(): void {
+    this.#isClosing = true;
+    const reason = brokenError(undefined);
+    for (const pending of [...this.#waiting]) this.#settle(pending, notBegunError(reason));
+    this.#endIfDone();
   }
 
   /** Answers to calls that were given up meanwhile are dropped. */
@@ -235,20 +246,14 @@ export class CallStream {
     this.#end(undefined);
   }
 
-  /**
-   * Without an error the node has answered every call that it has begun. With one, nobody knows of
-   * calls that were sent, unless the node is of a version that has no streams.
-   */
   #end(error: ServiceError | undefined): void {
     if (this.#isEnded) return;
     this.#isEnded = true;
     clearInterval(this.#idleCheck);
     this.#stream.cancel();
-    const isRefused = error === undefined || error.code === Status.UNIMPLEMENTED;
-    const reason = brokenError(error);
+    const { sent, unsent } = endsOf(error, this.#isServed);
     for (const pending of [...this.#pending.values()]) {
-      const notBegun = isRefused || !pending.isSent;
-      this.#settle(pending, notBegun ? notBegunError(reason) : reason);
+      this.#settle(pending, pending.isSent ? sent : unsent);
     }
   }
 }
@@ -273,18 +278,39 @@ function errorOf(code: Status, details: string, metadata = new Metadata()): Call
   });
 }
 
-/** Codes that say of all calls on a stream what they say of one. */
-const SAID_OF_CALLS: ReadonlySet<Status> = new Set([
-  Status.UNAVAILABLE,
+/** Codes with which a whole stream is refused, before it carries anything. */
+const REFUSALS: ReadonlySet<Status> = new Set([
   Status.UNIMPLEMENTED,
   Status.UNAUTHENTICATED,
   Status.PERMISSION_DENIED,
-  Status.INTERNAL,
 ]);
 
-/** Any other end is a break: no caller has cancelled, none is late, and no request was bad. */
+/**
+ * What the end of a stream says of the calls that had been sent, and of the others. Without an
+ * error the node has answered every call that it has begun. With one, nobody knows of those that
+ * were sent, and the others have not happened; unless the stream was refused as a whole, which
+ * says of those that were sent what it says of the stream. A node that knows no streams has begun
+ * none, and can be asked otherwise.
+ */
+function endsOf(
+  error: ServiceError | undefined,
+  isServed: boolean,
+): { readonly sent: CallError; readonly unsent: CallError } {
+  const broken = brokenError(error);
+  const unsent = notBegunError(broken);
+  if (error === undefined) return { sent: unsent, unsent };
+  if (isServed || !REFUSALS.has(error.code)) return { sent: broken, unsent };
+  if (error.code !== Status.UNIMPLEMENTED) return { sent: error, unsent };
+  const unknown = notBegunError(error);
+  return { sent: unknown, unsent: unknown };
+}
+
+/**
+ * Any other end is a break, whatever its code says: no caller has cancelled, none is late, and
+ * INTERNAL, say, is what a proxy makes of a connection that it has lost.
+ */
 function brokenError(error: ServiceError | undefined): ServiceError {
-  if (error !== undefined && SAID_OF_CALLS.has(error.code)) return error;
+  if (error?.code === Status.UNAVAILABLE) return error;
   const why = error === undefined ? '' : `: ${error.details}`;
   return errorOf(Status.UNAVAILABLE, `The node has ended the stream of calls${why}`);
 }

@@ -3,11 +3,14 @@ import type { WriteResponse } from '../shared/codec/api-messages.js';
 import type { CallHeaders } from '../shared/codec/call-stream-messages.js';
 import type { RequestKey } from '../shared/codec/command.js';
 import { API, type ApiMethod, RETRIES_HEADER } from '../shared/codec/public-api.js';
+import { isTooSlow } from '../shared/consistency.js';
 import { ERRORS, isConditionReason } from '../shared/error-codes.js';
 import { FlotillaError, isFlotillaError } from '../shared/errors.js';
 import { type Logger, silentLogger } from '../shared/logger.js';
+import { RetryBudget } from '../shared/retry-budget.js';
 import type { WriteOutcome } from '../shared/types.js';
 import type { AttemptOptions, Connections } from './connections.js';
+import { isSilence, silentShards } from './errors.js';
 import {
   CALL_ROUTINGS,
   type CallOptions,
@@ -18,9 +21,10 @@ import {
   TIMEOUT_MAX_MS,
 } from './options.js';
 import { ReadSession } from './read-session.js';
-import { attemptDeadlineMs, DEFAULT_RETRY, type RetryBudget, withRetries } from './retry.js';
+import { attemptDeadlineMs, checkedRetry, type RetryPlan, withRetries } from './retry.js';
 import { type Destination, type RouteSource, Routing } from './routing.js';
 import { Session } from './session.js';
+import { oneOf } from './values.js';
 
 /** What a call does decides when it may be sent again. */
 export type CallKind =
@@ -45,6 +49,7 @@ export class Caller {
   readonly #connections: Connections;
   readonly #timeoutMs: number;
   readonly #retry: Required<RetryOptions>;
+  readonly #retryBudget: RetryBudget;
   /** What all calls through here have written and read. */
   readonly readSession = new ReadSession();
   /** Absent where calls are to go through any node. */
@@ -55,7 +60,9 @@ export class Caller {
   constructor(connections: Connections, options: FlotillaOptions) {
     this.#connections = connections;
     this.#timeoutMs = options.timeoutMs ?? DEFAULT_TIMEOUT_MS;
-    this.#retry = { ...DEFAULT_RETRY, ...options.retry };
+    this.#retry = checkedRetry(options.retry);
+    const { budgetShare: share, budgetPerSecond: perSecond } = this.#retry;
+    this.#retryBudget = new RetryBudget(() => performance.now(), { share, perSecond });
     this.#logger = options.logger ?? silentLogger;
     this.routing = checkedRouting(options) === 'proxy' ? undefined : this.#openRouting();
   }
@@ -67,19 +74,18 @@ export class Caller {
     options: CallOptions,
     { kind, writes, destination }: CallManner,
   ): Promise<Response> {
-    const budget = this.#budget(options);
+    const plan = this.#plan(options);
     return withRetries(
-      budget,
+      plan,
       (error) => {
-        this.#logger.debug({ method: method.path, reason: error.reason }, 'a call has failed');
-        if (!error.retryable) return 'give-up';
+        if (!error.retryable || isTooSlow(error.body)) return 'give-up';
         return kind === 'repeatable' || error.outcome === 'not-applied' ? 'again' : 'give-up';
       },
       (made) => {
         // A call that must not be repeated after its deadline has only this attempt.
-        const endMs = kind === 'once' ? budget.deadlineMs : attemptDeadlineMs(budget, made);
-        const attempt = { ...budget, deadlineMs: endMs, writes, headers: this.#headers(kind) };
-        return this.#attempt(method, request, attempt, made === 1 ? destination : undefined);
+        const endMs = kind === 'once' ? plan.deadlineMs : attemptDeadlineMs(plan, made);
+        const attempt = { ...plan, deadlineMs: endMs, writes, headers: this.#headers(kind) };
+        return this.#attempt(method, request, attempt, { destination, made });
       },
     );
   }
@@ -95,21 +101,22 @@ export class Caller {
     options: CallOptions,
     destination: Destination,
   ): Promise<readonly WriteOutcome[]> {
-    const budget = this.#budget(options);
+    const plan = this.#plan(options);
     if (this.#session.isFull) this.#renew(this.#session);
     const session = this.#session;
     let sent = 0;
     const send = async (key: RequestKey, made: number): Promise<WriteResponse> => {
       sent++;
-      const deadlineMs = attemptDeadlineMs(budget, made);
-      const attempt = { ...budget, deadlineMs, writes: true, headers: RETRY_HEADERS };
-      const target = made === 1 ? destination : undefined;
+      const deadlineMs = attemptDeadlineMs(plan, made);
+      const attempt = { ...plan, deadlineMs, writes: true, headers: RETRY_HEADERS };
+      const target = { destination, made };
       const answer = await this.#attempt(method, requestOf(key), attempt, target);
       this.readSession.note(answer.written);
+      this.routing?.noteTenant(destination, answer.written ?? []);
       return answer;
     };
     try {
-      const outcomes = await writeInSession(session, budget, send);
+      const outcomes = await writeInSession(session, plan, send);
       if (outcomes.some(isExpired)) this.#renew(session);
       return outcomes;
     } catch (error) {
@@ -118,24 +125,37 @@ export class Caller {
       if (sent > 1) throw error;
     }
     // Sent only once, and refused: under a new key nothing of it can be applied twice.
-    return writeInSession(this.#session, budget, send);
+    return writeInSession(this.#session, plan, send);
   }
 
-  /** Sends a call once: to where the destination says, or to the next address. */
+  /** Sends a call once: at first to where the destination says, then to the next address. */
   async #attempt<Request, Response>(
     method: ApiMethod<Request, Response>,
     request: Request,
     options: AttemptOptions,
-    destination: Destination | undefined,
+    { destination, made }: { destination: Destination | undefined; made: number },
   ): Promise<Response> {
-    const prefer = destination && this.routing?.addressFor(destination);
+    const prefer = destination && made === 1 ? this.routing?.addressFor(destination) : undefined;
+    const isScoped = destination !== undefined && hasScope(destination);
     try {
-      const answer = await this.#connections.attempt(method, request, { ...options, prefer });
+      const attempt = { ...options, prefer, isScoped };
+      const answer = await this.#connections.attempt(method, request, attempt);
       this.routing?.noteAnswered();
       return answer;
     } catch (error) {
-      if (prefer !== undefined && isSilence(error)) this.routing?.noteFailed(prefer);
+      if (isFlotillaError(error)) this.#noteFailure(method.path, error, prefer);
       throw error;
+    }
+  }
+
+  #noteFailure(path: string, error: FlotillaError, prefer: string | undefined): void {
+    this.readSession.noteError(error);
+    if (!isSilence(error)) this.routing?.noteUnled(silentShards(error));
+    else if (prefer !== undefined) this.routing?.noteFailed(prefer);
+    try {
+      this.#logger.debug({ method: path, reason: error.reason }, 'a call has failed');
+    } catch {
+      // The call is to fail with its own error, not with that of the user's logger.
     }
   }
 
@@ -148,7 +168,8 @@ export class Caller {
         const attempt = { deadlineMs, writes: false };
         return connections.attemptAt(address, API.getRoutes, request, attempt);
       },
-      setFound: (addresses) => connections.setFound(addresses),
+      isTrusted: (address) => connections.isTrusted(address),
+      setFound: (addresses, clusterId) => connections.setFound(addresses, clusterId),
     };
     return new Routing({
       source,
@@ -169,9 +190,10 @@ export class Caller {
     return goesElsewhere ? RETRY_HEADERS : [];
   }
 
-  #budget(options: CallOptions): RetryBudget {
+  #plan(options: CallOptions): RetryPlan {
     return {
       ...this.#retry,
+      budget: this.#retryBudget,
       addresses: this.#connections.count,
       deadlineMs: Date.now() + checkedTimeoutMs(options.timeoutMs ?? this.#timeoutMs),
       signal: options.signal,
@@ -179,15 +201,14 @@ export class Caller {
   }
 }
 
-/** Whether the node may be gone, paused, or cut off from its shard. */
-function isSilence(error: unknown): boolean {
-  return isFlotillaError(error) && ['UNAVAILABLE', 'DEADLINE_EXCEEDED'].includes(error.code);
+/** Whether a version that knows neither tenants nor shard keys would do something else. */
+function hasScope({ tenant, records }: Destination): boolean {
+  if (tenant !== '') return true;
+  return records !== 'all' && records.some(({ shardKey }) => shardKey !== undefined);
 }
 
 function checkedRouting({ routing = 'direct' }: FlotillaOptions): CallRouting {
-  if (CALL_ROUTINGS.includes(routing)) return routing;
-  const message = `routing is "${routing}", it must be one of ${CALL_ROUTINGS.join(', ')}`;
-  throw new FlotillaError('INVALID_REQUEST', message, { field: 'routing' });
+  return oneOf(routing, CALL_ROUTINGS, 'routing');
 }
 
 /** Longer ones would overflow a timer on the way, and end at once. */
@@ -199,7 +220,7 @@ function checkedTimeoutMs(timeoutMs: number): number {
 
 async function writeInSession(
   session: Session,
-  budget: RetryBudget,
+  plan: RetryPlan,
   send: (key: RequestKey, made: number) => Promise<WriteResponse>,
 ): Promise<readonly WriteOutcome[]> {
   const key = session.take();
@@ -216,7 +237,7 @@ async function writeInSession(
   };
   try {
     return await withRetries(
-      budget,
+      plan,
       (error) => (error.retryable ? 'again' : 'give-up'),
       async (made) => {
         known = mergeOutcomes(known, await attempt(made));

@@ -15,12 +15,14 @@ import {
   optionalText,
   type Query,
   queryMessage,
+  type ScanOptions,
   type ScrollOptions,
   type ScrollPage,
   type SearchBatchResult,
   type SearchOptions,
   type SearchResult,
   type StoredRecord,
+  scopeKeys,
   sourceOf,
   storedRecord,
   type TenantReadOptions,
@@ -181,8 +183,10 @@ export class Collection<M extends object> {
       query: queryMessage(query, 'query'),
       allowPartial: options.allowPartial ?? false,
     };
-    const answer = await this.#read(API.search, request, options, 'all');
-    return { hits: answer.hits.map((found) => hit<M>(found)), ...sourceOf(answer) };
+    const answer = await this.#read(API.search, request, options, recordsOf(request));
+    const { cutQueries = [] } = answer;
+    const hits = answer.hits.map((found) => hit<M>(found));
+    return { hits, cut: cutQueries.length > 0, ...sourceOf(answer) };
   }
 
   /** Several searches in one call, answered in order. */
@@ -197,9 +201,11 @@ export class Collection<M extends object> {
       ),
       allowPartial: options.allowPartial ?? false,
     };
-    const answer = await this.#read(API.searchBatch, request, options, 'all');
+    const answer = await this.#read(API.searchBatch, request, options, recordsOf(request));
+    const { cutQueries = [] } = answer;
     const results = answer.results.map((hits) => hits.map((found) => hit<M>(found)));
-    return { results, ...sourceOf(answer) };
+    const cut = results.map((_, at) => cutQueries.includes(at));
+    return { results, cut, ...sourceOf(answer) };
   }
 
   /** Number of records, or of those that match a filter. */
@@ -208,7 +214,7 @@ export class Collection<M extends object> {
       ...this.#readScope(options),
       filter: optionalFilter(options.filter, 'filter'),
     };
-    return (await this.#read(API.count, request, options, 'all')).count;
+    return (await this.#read(API.count, request, options, recordsOf(request))).count;
   }
 
   /**
@@ -238,10 +244,15 @@ export class Collection<M extends object> {
       includeValues,
       includeMetadata,
     };
-    const { records, cursor } = await this.#read(API.scroll, request, options, 'all');
+    const {
+      records,
+      cursor,
+      served = [],
+    } = await this.#read(API.scroll, request, options, recordsOf(request));
     return {
       records: records.map((record) => storedRecord<M>(record)),
       ...(cursor !== '' && { cursor }),
+      served,
     };
   }
 
@@ -262,7 +273,8 @@ export class Collection<M extends object> {
       const request = { ...this.#scope, filter: bytes, cursor };
       const manner = { ...REPEATABLE, destination: this.#destination('all') };
       const step = await this.#caller.call(API.deleteByFilter, request, callOptions, manner);
-      if (step.deletedCount > 0) this.#caller.readSession.note(step.written);
+      // Also where it deleted nothing: a step may tell what one before it did that was not heard.
+      this.#caller.readSession.note(step.written);
       deletedCount += step.deletedCount;
       cursor = step.cursor;
       onProgress?.({ deletedCount });
@@ -277,27 +289,32 @@ export class Collection<M extends object> {
       query: queryMessage(query, 'query'),
       allowPartial: options.allowPartial ?? false,
     };
-    return this.#read(API.explain, request, options, 'all');
+    return this.#read(API.explain, request, options, recordsOf(request));
   }
 
   /** Every read: as fresh as asked for, to where that can be had, and noted where it came from. */
   async #read<Request extends object, Response extends ReadAnswer>(
     method: ApiMethod<Request, Response>,
     request: NoInfer<Request>,
-    { consistency, onServed, ...options }: TenantReadOptions,
+    { consistency, onServed, allTenants = false, ...options }: TenantReadOptions,
     records: Destination['records'],
   ): Promise<Response> {
     const { readSession, routing } = this.#caller;
     const fields = readSession.fieldsOf(consistency);
-    // Any replica may serve what is not asked of leaders, so that any node is as good.
+    // Any replica may serve what is not asked of leaders.
     const isOfLeaders = fields.freshness === undefined;
-    const destination = isOfLeaders ? this.#destination(records) : undefined;
+    const destination = {
+      ...this.#destination(records),
+      ...(allTenants && { tenant: undefined }),
+      servedBy: isOfLeaders ? ('leaders' as const) : ('replicas' as const),
+    };
     const manner = { ...READ, destination };
     const answer = await this.#caller.call(method, { ...request, ...fields }, options, manner);
     const { served = [], epoch = 0 } = answer;
     readSession.note(served);
     routing?.noteEpoch(epoch);
     if (isOfLeaders) routing?.noteLeaders(served);
+    routing?.noteTenant(destination, served);
     onServed?.(served);
     return answer;
   }
@@ -310,9 +327,19 @@ export class Collection<M extends object> {
     return { collection: this.name, tenant: this.tenant };
   }
 
-  #readScope({ allTenants = false }: TenantReadOptions) {
-    return { ...this.#scope, allTenants };
+  #readScope(options: ScanOptions) {
+    const { allTenants = false } = options;
+    return { ...this.#scope, allTenants, ...scopeKeys(options) };
   }
+}
+
+/** Where a read goes: to the shards of its shard keys, or to all. */
+function recordsOf({
+  shardKeys,
+}: {
+  readonly shardKeys?: readonly string[];
+}): Destination['records'] {
+  return shardKeys?.map((shardKey) => ({ id: '', shardKey })) ?? 'all';
 }
 
 /** One per record; none at all where no record has one. */

@@ -1,14 +1,15 @@
 /** One channel per address; calls go round robin, and fail over to the next. */
-import { setMaxListeners } from 'node:events';
-import { type Client, connectivityState } from '@grpc/grpc-js';
+import { connectivityState } from '@grpc/grpc-js';
 import { defined } from '../shared/assert.js';
 import { invalidField } from '../shared/checks.js';
 import type { CallHeaders } from '../shared/codec/call-stream-messages.js';
-import type { ApiMethod } from '../shared/codec/public-api.js';
-import { FlotillaError, toFlotillaError } from '../shared/errors.js';
+import { API, type ApiMethod, CLUSTER_HEADER } from '../shared/codec/public-api.js';
+import { FlotillaError, isFlotillaError, toFlotillaError } from '../shared/errors.js';
+import { onAbort } from './abort.js';
 import { Address } from './address.js';
 import { fromServiceError } from './errors.js';
 import type { CallTransport } from './options.js';
+import { isListening } from './probe.js';
 import { wellFormed, wholeList } from './values.js';
 
 export interface AttemptOptions {
@@ -21,6 +22,11 @@ export interface AttemptOptions {
   readonly headers?: CallHeaders;
   /** The address to take if it is reached now and answers. @default the next in turn */
   readonly prefer?: string | undefined;
+  /**
+   * Whether the call is about a tenant, all tenants or shard keys: nodes of earlier versions, which
+   * would leave that out and serve it as one about other records, are not sent it. @default false
+   */
+  readonly isScoped?: boolean;
 }
 
 /** How long a call waits for one address before it asks the next. A lone one has all the time. */
@@ -43,23 +49,24 @@ export class Connections {
   readonly #given: readonly Address[];
   /** Beside the given ones: in turn too, or only asked who they are. */
   readonly #found = new Map<string, Address>();
-  /** Those that calls go to in turn. */
+  /** Those that calls go to in turn, while they are to be trusted. */
   #addresses: readonly Address[];
+  /** What calls to found addresses say of whom they are for. */
+  #clusterHeaders: CallHeaders = [];
   #next = 0;
   readonly #closing = new AbortController();
 
   /** `addresses` are "host:port". Connects when the first call needs it. */
   constructor(addresses: readonly string[], transport: CallTransport = 'stream') {
     checkAddresses(addresses);
-    // One listener for each call that waits for a connection: as many as there are, and no leak.
-    setMaxListeners(0, this.#closing.signal);
     this.#transport = transport;
     this.#given = addresses.map((address) => new Address(address, transport));
     this.#addresses = this.#given;
   }
 
+  /** Addresses that calls go to in turn now. */
   get count(): number {
-    return this.#addresses.length;
+    return this.#addresses.filter((one) => one.isTrusted).length;
   }
 
   /** What the constructor was given. */
@@ -67,18 +74,27 @@ export class Connections {
     return this.#given.map(({ name }) => name);
   }
 
-  /** Takes addresses into the turn, beside the given ones; lets go of all other ones. */
-  setFound(names: readonly string[]): void {
+  /**
+   * Takes those addresses into the turn, beside the given ones, that a node of this cluster has
+   * answered at by `attemptAt`; lets go of all other ones. One that breaks leaves the turn until it
+   * has been proven and set again: another cluster may be there by then (K2).
+   */
+  setFound(names: readonly string[], clusterId: string): void {
     if (this.#closing.signal.aborted) return;
-    const given = this.given;
-    const found = names.filter((name) => !given.includes(name)).map((name) => this.#find(name));
+    this.#clusterHeaders = [[CLUSTER_HEADER, clusterId]];
+    const found: Address[] = [];
     for (const [name, address] of this.#found) {
-      if (found.includes(address)) continue;
-      this.#found.delete(name);
-      address.close();
+      if (names.includes(name)) found.push(address);
+      else this.#drop(address);
     }
     this.#addresses = [...this.#given, ...found];
     this.#next %= this.#addresses.length;
+  }
+
+  /** Whether the address was given, or has been connected since `attemptAt` was answered there. */
+  isTrusted(name: string): boolean {
+    const isGiven = this.#given.some((one) => one.name === name);
+    return isGiven || this.#found.get(name)?.isTrusted === true;
   }
 
   /**
@@ -92,21 +108,28 @@ export class Connections {
     options: AttemptOptions,
   ): Promise<Response> {
     this.#assertUsable(options.signal);
-    return this.#attempt(this.#find(name), method, request, options);
+    return this.#attempt(await this.#find(name), method, request, options);
   }
 
   /**
-   * Sends the call once, to the preferred or the next address. Rejects with `FlotillaError`:
-   * NODE_NOT_READY where the address cannot be reached, so that nothing was sent.
+   * Sends the call once, to the preferred or the next address; those are passed by that may not
+   * serve it. Rejects with `FlotillaError`: NODE_NOT_READY where the address cannot be reached, and
+   * UNIMPLEMENTED where no address may be sent it, so that nothing was sent.
    */
   async attempt<Request, Response>(
     method: ApiMethod<Request, Response>,
     request: Request,
     options: AttemptOptions,
   ): Promise<Response> {
-    this.#assertUsable(options.signal);
-    const address = this.#preferred(options.prefer) ?? this.#take();
-    return this.#attempt(address, method, request, options);
+    for (let left = this.#addresses.length; ; left--) {
+      this.#assertUsable(options.signal);
+      const address = this.#preferred(options) ?? this.#take(options);
+      try {
+        return await this.#attempt(address, method, request, options);
+      } catch (error) {
+        if (!this.#isUnfit(address, error, options) || left <= 1) throw error;
+      }
+    }
   }
 
   /** Closes all channels. Calls under way end with CANCELLED or an answer. Idempotent. */
@@ -121,25 +144,52 @@ export class Connections {
     request: Request,
     options: AttemptOptions,
   ): Promise<Response> {
-    const { client } = address;
-    if (stateOf(client) !== connectivityState.READY) await this.#connect(address, options);
+    if (address.connect() !== connectivityState.READY) await this.#connect(address, options);
     this.#assertUsable(options.signal);
-    return send(address, method, request, options);
+    address.noteConnected();
+    if (options.isScoped === true) await assureScopes(address, options);
+    if (address.isGiven) return send(address, method, request, options);
+    const headers = [...(options.headers ?? []), ...this.#clusterHeaders];
+    return send(address, method, request, { ...options, headers });
   }
 
-  #find(name: string): Address {
-    const known = this.#given.find((one) => one.name === name) ?? this.#found.get(name);
-    if (known !== undefined) return known;
+  /** A given address, one that is connected, or one that was just seen to take connections. */
+  async #find(name: string): Promise<Address> {
+    const given = this.#given.find((one) => one.name === name);
+    if (given !== undefined) return given;
+    const found = this.#found.get(name);
+    if (found?.isTrusted === true) return found;
     checkAddresses([name]);
-    const address = new Address(name, this.#transport);
+    if (!(await isListening(name, this.#closing.signal))) throw notReached(name);
+    this.#assertUsable(undefined);
+    const before = this.#found.get(name);
+    if (before !== undefined) this.#drop(before);
+    const address = new Address(name, this.#transport, false);
     this.#found.set(name, address);
     return address;
   }
 
-  #preferred(name: string | undefined): Address | undefined {
-    if (name === undefined) return undefined;
-    const address = this.#addresses.find((one) => one.name === name);
-    return address?.isPromising === true && !address.isQuiet ? address : undefined;
+  #drop(address: Address): void {
+    this.#found.delete(address.name);
+    address.close();
+  }
+
+  #preferred({ prefer, isScoped }: AttemptOptions): Address | undefined {
+    if (prefer === undefined) return undefined;
+    const address = this.#addresses.find((one) => one.name === prefer && one.isTrusted);
+    return address !== undefined && isFit(address, isScoped) && !address.isQuiet
+      ? address
+      : undefined;
+  }
+
+  /** Whether the address has refused the call, unseen, as none that may serve it. */
+  #isUnfit(address: Address, error: unknown, { isScoped }: AttemptOptions): boolean {
+    if (!isFlotillaError(error)) return false;
+    if (error.reason === 'WRONG_CLUSTER' && error.field === CLUSTER_HEADER && !address.isGiven) {
+      this.#drop(address);
+      return true;
+    }
+    return isScoped === true && address.peer.knowsScopes === false;
   }
 
   #assertUsable(signal: AbortSignal | undefined): void {
@@ -151,10 +201,11 @@ export class Connections {
    * The next in turn; those that are not reached now are passed by while there are others, and so
    * are, among the rest, those that owe an answer.
    */
-  #take(): Address {
+  #take({ isScoped }: AttemptOptions): Address {
     const addresses = this.#addresses;
-    const inTurn = [...addresses.slice(this.#next), ...addresses.slice(0, this.#next)];
-    const promising = inTurn.filter((one) => one.isPromising);
+    const all = [...addresses.slice(this.#next), ...addresses.slice(0, this.#next)];
+    const inTurn = all.filter((one) => one.isTrusted);
+    const promising = inTurn.filter((one) => isFit(one, isScoped));
     const found = promising.find((one) => !one.isQuiet) ?? promising[0] ?? inTurn[0];
     const address = defined(found, 'an address');
     this.#next = (addresses.indexOf(address) + 1) % addresses.length;
@@ -163,37 +214,60 @@ export class Connections {
 
   /** Waits until the address was reached, or refused the connection: then a call tells why. */
   #connect(address: Address, { deadlineMs, signal }: AttemptOptions): Promise<void> {
-    const { name, client } = address;
-    address.noteConnecting();
-    const patienceMs = this.#addresses.length > 1 ? CONNECT_TIMEOUT_MS : Number.POSITIVE_INFINITY;
+    const patienceMs = this.count > 1 ? CONNECT_TIMEOUT_MS : Number.POSITIVE_INFINITY;
     const endMs = Math.min(deadlineMs, Date.now() + patienceMs);
-    const closing = this.#closing.signal;
-    const giveUp = signal === undefined ? closing : AbortSignal.any([closing, signal]);
-    const channel = client.getChannel();
     return new Promise((resolve, reject) => {
+      let isOver = false;
       const finish = (error?: FlotillaError): void => {
-        giveUp.removeEventListener('abort', onAbort);
+        isOver = true;
+        for (const endWait of waits) endWait();
         if (error === undefined) resolve();
         else reject(error);
       };
-      const onAbort = (): void => finish();
+      const waits = [onAbort(this.#closing.signal, finish), onAbort(signal, finish)];
       const look = (isLate?: Error): void => {
-        // A closed channel would begin to connect when it is looked at.
-        if (giveUp.aborted) return;
-        const state = stateOf(client);
+        if (isOver) return;
+        const state = address.connect();
         if (state !== connectivityState.IDLE && state !== connectivityState.CONNECTING) finish();
-        else if (isLate === undefined) channel.watchConnectivityState(state, endMs, look);
-        else finish(notReached(name));
+        else if (isLate === undefined) address.watch(state, endMs, look);
+        else finish(notReached(address.name));
       };
-      giveUp.addEventListener('abort', onAbort, { once: true });
       look();
     });
   }
 }
 
-/** What the channel is doing; one that does nothing begins to connect. */
-function stateOf(client: Client): connectivityState {
-  return client.getChannel().getConnectivityState(true);
+/** Whether a call may get an answer there, as far as is known. */
+function isFit(address: Address, isScoped = false): boolean {
+  return address.isPromising && !(isScoped && address.peer.knowsScopes === false);
+}
+
+/**
+ * Asks a node what only versions that know tenants and shard keys answer; each connection once, but
+ * for calls that begin before the answer is there.
+ */
+async function assureScopes(address: Address, options: AttemptOptions): Promise<void> {
+  const { peer } = address;
+  if (peer.knowsScopes === undefined) {
+    const { deadlineMs, signal } = options;
+    const nothing = { collection: '', tenant: '' };
+    try {
+      await send(address, API.getRoutes, nothing, { deadlineMs, signal, writes: false });
+    } catch (error) {
+      if (!isFlotillaError(error) || error.reason !== 'UNIMPLEMENTED') throw error;
+      peer.knowsScopes = false;
+    }
+  }
+  if (!peer.knowsScopes) throw withoutScopes(address.name);
+  // What was learnt holds for a connection, and is needed of the one that the call takes.
+  if (address.peer !== peer) throw notReached(address.name);
+}
+
+function withoutScopes(address: string): FlotillaError {
+  const message =
+    `The node at ${address} is of a version that knows no tenants and shard keys, and would take ` +
+    'the call for one about other records: it was not sent. Upgrade the node';
+  return new FlotillaError('UNIMPLEMENTED', message);
 }
 
 function notReached(address: string): FlotillaError {
@@ -208,15 +282,17 @@ function send<Request, Response>(
 ): Promise<Response> {
   return new Promise((resolve, reject) => {
     const body = encoded(method, request);
+    const { peer } = address;
     const cancel = address.send(
       { path: method.path, headers, body, deadlineMs },
       (error, answer) => {
-        signal?.removeEventListener('abort', cancel);
+        endWait();
         if (error !== null) {
           const isUndecided = writes && error.notBegun !== true;
           reject(fromServiceError(error, isUndecided, address.name));
           return;
         }
+        if (method.path === API.getRoutes.path) peer.knowsScopes = true;
         try {
           resolve(method.decodeResponse(defined(answer, 'the answer')));
         } catch (thrown) {
@@ -224,7 +300,7 @@ function send<Request, Response>(
         }
       },
     );
-    signal?.addEventListener('abort', cancel, { once: true });
+    const endWait = onAbort(signal, cancel);
   });
 }
 

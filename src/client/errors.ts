@@ -4,9 +4,32 @@ import { decodeStatusDetails, STATUS_DETAILS_KEY } from '../shared/codec/status-
 import type { ErrorReason } from '../shared/error-codes.js';
 import { FlotillaError } from '../shared/errors.js';
 import { connectionFault } from '../shared/grpc/connection-fault.js';
+import type { ErrorBody } from '../shared/types.js';
 
 /** What grpc-js says when it refuses a message for its size, on either side. */
 const TOO_LARGE = /larger than/;
+
+/**
+ * Whether nobody has answered at all: the node may be gone, paused, or cut off. Not so where a node
+ * tells that a shard is silent, or that time was up there; one that stops, or has joined no cluster
+ * yet, is as good as gone.
+ */
+export function isSilence({ reason, cause }: FlotillaError): boolean {
+  if (reason === 'NODE_NOT_READY') return true;
+  if (reason !== 'OUTCOME_UNKNOWN' && reason !== 'DEADLINE_EXCEEDED') return false;
+  return answeredBody(cause as Partial<ServiceError> | undefined) === undefined;
+}
+
+/** The shards of which a node tells that they do not answer, whoever asks them. */
+export function silentShards({ code, body }: FlotillaError): number[] {
+  const named = body.details?.shards ?? '';
+  return code !== 'UNAVAILABLE' || named === '' ? [] : named.split(',').map(Number);
+}
+
+function answeredBody(error: Partial<ServiceError> | undefined): ErrorBody | undefined {
+  const [details] = error?.metadata?.get(STATUS_DETAILS_KEY) ?? [];
+  return details instanceof Buffer ? decodeStatusDetails(details) : undefined;
+}
 
 /** `writes` says whether the call can have changed anything. */
 export function fromServiceError(
@@ -14,8 +37,7 @@ export function fromServiceError(
   writes: boolean,
   address: string,
 ): FlotillaError {
-  const [details] = error.metadata?.get(STATUS_DETAILS_KEY) ?? [];
-  const body = details instanceof Buffer ? decodeStatusDetails(details) : undefined;
+  const body = answeredBody(error);
   if (body !== undefined) return FlotillaError.fromBody(body, error);
   // No answer of ours: the connection, a proxy or grpc-js itself speaks.
   if (error.code === Status.RESOURCE_EXHAUSTED && TOO_LARGE.test(error.details)) {

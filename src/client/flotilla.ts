@@ -31,11 +31,12 @@ import {
 import { Caller } from './caller.js';
 import { Collection } from './collection.js';
 import { Connections } from './connections.js';
-import type { CallOptions, FlotillaOptions } from './options.js';
+import { CALL_TRANSPORTS, type CallOptions, type FlotillaOptions } from './options.js';
 import {
   checkedTtl,
   type Metadata,
   type MetadataShape,
+  oneOf,
   wellFormed,
   wholeList,
   wholeNumber,
@@ -86,6 +87,14 @@ export interface TenantChangeOptions extends CallOptions {
   readonly by?: string;
 }
 
+export interface TenantDescriptionOptions extends CallOptions {
+  /**
+   * Whether to count what the shards hold, which asks them all; where one does not answer, nothing
+   * is told of any. @default true
+   */
+  readonly withUsage?: boolean;
+}
+
 export interface TenantCountOptions extends CallOptions {
   /** Only tenants after this one, in the order of their UTF-8 bytes. @default from the first on */
   readonly after?: string;
@@ -124,36 +133,21 @@ function groupRequest(
   };
 }
 
-/** Words that are not known are refused here: on the wire they would look like the default. */
 function collectionRequest(collection: NewCollection): CollectionRequest {
   if (typeof collection !== 'object' || collection === null) {
     throw invalidField('collection', 'is no object, send { name, dimension }');
   }
   const { name, dimension, metric, m = 0, efConstruction = 0, ttlMs } = collection;
-  if (metric !== undefined && !METRICS.includes(metric)) {
-    throw invalidField('config.metric', `is "${metric}", it must be one of ${METRICS.join(', ')}`);
-  }
+  if (metric !== undefined) oneOf(metric, METRICS, 'config.metric');
   const indexedFields = wholeList(collection.indexedFields ?? [], 'config.indexedFields');
   for (const [index, { path, type }] of indexedFields.entries()) {
     const field = `config.indexedFields[${index}]`;
     wellFormed(path, `${field}.path`);
-    if (FIELD_TYPES.includes(type)) continue;
-    throw invalidField(
-      `${field}.type`,
-      `is "${type}", it must be one of ${FIELD_TYPES.join(', ')}`,
-    );
+    oneOf(type, FIELD_TYPES, `${field}.type`);
   }
   const { routing, placement, splitPoints } = collection;
-  if (routing !== undefined && !ROUTINGS.includes(routing)) {
-    throw invalidField(
-      'config.routing',
-      `is "${routing}", it must be one of ${ROUTINGS.join(', ')}`,
-    );
-  }
-  if (placement !== undefined && !PLACEMENT_NAMES.includes(placement)) {
-    const names = PLACEMENT_NAMES.join(', ');
-    throw invalidField('config.placement', `is "${placement}", it must be one of ${names}`);
-  }
+  if (routing !== undefined) oneOf(routing, ROUTINGS, 'config.routing');
+  if (placement !== undefined) oneOf(placement, PLACEMENT_NAMES, 'config.placement');
   return {
     name: wellFormed(name, 'config.name'),
     dimension: wholeNumber(dimension, 'config.dimension'),
@@ -200,7 +194,9 @@ export class Flotilla {
    * Connects when the first call needs it.
    */
   constructor(addresses?: string | readonly string[], options: FlotillaOptions = {}) {
-    this.#connections = new Connections(addressesOf(addresses), options.transport);
+    const { transport = 'stream' } = options;
+    oneOf(transport, CALL_TRANSPORTS, 'transport');
+    this.#connections = new Connections(addressesOf(addresses), transport);
     this.#caller = new Caller(this.#connections, options);
   }
 
@@ -308,14 +304,18 @@ export class Flotilla {
   }
 
   /**
-   * Gives a shard one more replica, on a node that has none of it. Like the other changes of
-   * replicas it resolves when the change has begun; `status` shows how it goes on.
+   * Gives a shard one more replica, on a node that has none of it. Of the topology, which has a
+   * replica on every node, lets that one vote. Like the other changes of replicas it resolves when
+   * the change has begun; `status` shows how it goes on.
    */
   addReplica(where: ReplicaPlace, options: CallOptions = {}): Promise<ReplicaResponse> {
     return this.#caller.call(API.addReplica, groupRequest(where), options, CHANGE);
   }
 
-  /** Takes a shard's replica away from a node. Refused while the others are no majority. */
+  /**
+   * Takes a shard's replica away from a node; of the topology, lets it vote no more. Refused while
+   * the others are no majority.
+   */
   removeReplica(where: ReplicaPlace, options: CallOptions = {}): Promise<ReplicaResponse> {
     return this.#caller.call(API.removeReplica, groupRequest(where), options, CHANGE);
   }
@@ -379,9 +379,22 @@ export class Flotilla {
     return this.#changeTenants(API.shareShard, where, options);
   }
 
+  /**
+   * Gives up a change that is not decided, by the id that `describeTenants` shows. Rejects with
+   * CHANGE_NOT_FOUND for one that is decided or never was.
+   */
+  cancelTenantChange(changeId: number, options: CallOptions = {}): Promise<TenantChangeResponse> {
+    // Sent twice it cannot hit the next change: that has another id.
+    const manner = { kind: 'repeatable', writes: true } as const;
+    const which = wholeNumber(changeId, 'changeId');
+    return this.#caller.call(API.cancelTenantChange, which, options, manner);
+  }
+
   /** The tenant directory: assignments, what each shard holds, limits that are near, the log. */
-  describeTenants(options: CallOptions = {}): Promise<TenantsDescription> {
-    return this.#caller.call(API.describeTenants, undefined, options, READ);
+  describeTenants(options: TenantDescriptionOptions = {}): Promise<TenantsDescription> {
+    const { withUsage = true, ...callOptions } = options;
+    const request = { withoutUsage: !withUsage };
+    return this.#caller.call(API.describeTenants, request, callOptions, READ);
   }
 
   /** One page of how many records each tenant of a collection has, by tenant and shard. */
@@ -395,15 +408,13 @@ export class Flotilla {
     return this.#caller.call(API.countTenants, request, callOptions, READ);
   }
 
-  /** Sent twice a change finds itself done. */
   #changeTenants(
     method: typeof API.assignTenant,
     { tenant, shardId }: { readonly tenant: string; readonly shardId?: number },
     { by = '', ...options }: TenantChangeOptions,
   ): Promise<TenantChangeResponse> {
-    const manner = { kind: 'repeatable', writes: true } as const;
     const request = { tenant: wellFormed(tenant, 'tenant'), shardId, by: wellFormed(by, 'by') };
-    return this.#caller.call(method, request, options, manner);
+    return this.#caller.call(method, request, options, CHANGE);
   }
 
   /** Takes a node in again that has lost its data directory, under its old id and with new ones. */

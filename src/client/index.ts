@@ -7,7 +7,14 @@ export type {
   ReplicaStatus,
   ShardStatus,
 } from '../shared/codec/admin-messages.js';
-export type { ExplainResponse, ShardExplanation } from '../shared/codec/explain-messages.js';
+export type {
+  CacheVerdict,
+  ExplainResponse,
+  FailedAttempt,
+  SearchStages,
+  ShardExplanation,
+  SkippedShard,
+} from '../shared/codec/explain-messages.js';
 export type {
   LeaderResponse,
   ReadmitNodeResponse,
@@ -51,6 +58,7 @@ export {
   type TenantAssignment,
   type TenantChangeOptions,
   type TenantCountOptions,
+  type TenantDescriptionOptions,
   type TenantOptions,
   type VerifyOptions,
 } from './flotilla.js';
@@ -69,6 +77,7 @@ export type {
   Hit,
   Query,
   ReadOptions,
+  ScanOptions,
   ScrollOptions,
   ScrollPage,
   SearchBatchResult,

@@ -8,14 +8,24 @@ export interface CallOptions {
   readonly signal?: AbortSignal;
 }
 
-/** When and how often a call that failed is sent again. All within its `timeoutMs`. */
+/**
+ * When and how often a call that failed is sent again. Within its `timeoutMs`, which is what ends
+ * it where nothing else is said here.
+ */
 export interface RetryOptions {
-  /** How often a call is sent at most; 1 turns retries off. @default 10 */
+  /** How often a call is sent at most; 1 turns retries off. @default Infinity */
   readonly attemptsMax?: number;
   /** Bound of the first wait; it doubles from one to the next. @default 25 */
   readonly waitMinMs?: number;
   /** Bound of any wait. @default 1,000 */
   readonly waitMaxMs?: number;
+  /**
+   * How many calls of the client may be repeats that have the cluster work again: 0.2 is a fifth
+   * of all. Where more fail they reject with the last error. @default 0.2
+   */
+  readonly budgetShare?: number;
+  /** How many more such repeats a second may have, however few calls there are. @default 10 */
+  readonly budgetPerSecond?: number;
 }
 
 /**
@@ -25,11 +35,14 @@ export interface RetryOptions {
  */
 export type CallTransport = 'stream' | 'unary';
 
+export const CALL_TRANSPORTS: readonly CallTransport[] = ['stream', 'unary'];
+
 /**
- * Where calls go. 'direct': a call goes to the node that leads the shard it is about, as soon as
- * the client has learnt which that is, so that no other node has to pass it on; the client then
- * connects to the addresses that nodes advertise too, where it reaches them. 'proxy': calls go to
- * the given addresses in turn, and nowhere else, for networks that show clients some nodes only.
+ * Where calls go. 'direct': a call goes to the node that leads the shard it is about, or to one
+ * that has a replica where that may serve it, as soon as the client has learnt which these are, so
+ * that no other node has to pass it on; the client then connects to the addresses that nodes
+ * advertise too, where it reaches them. 'proxy': calls go to the given addresses in turn, and
+ * nowhere else, for networks that show clients some nodes only.
  */
 export type CallRouting = 'direct' | 'proxy';
 

@@ -1,6 +1,6 @@
 /** How fresh reads are to be, as callers say it, and what a client has seen so far. */
 import type { RequestedFreshness } from '../shared/codec/freshness-messages.js';
-import { decodeSessionToken, encodeSessionToken } from '../shared/codec/session-token.js';
+import { decodeSessionToken, encodeSessionToken, seenBy } from '../shared/codec/session-token.js';
 import { noteSeen, type SeenShard, UNTOLD } from '../shared/consistency.js';
 import { FlotillaError } from '../shared/errors.js';
 import { READ_CONSISTENCIES, type ReadConsistency } from '../shared/types.js';
@@ -40,6 +40,11 @@ export class ReadSession {
   /** Adds what an answer tells; one of an earlier version tells nothing. */
   note(seen: readonly SeenShard[] = []): void {
     noteSeen(this.#seen, seen.length === 0 ? [UNTOLD] : seen);
+  }
+
+  /** Adds what an error tells: that a condition does not hold was decided by a shard's log. */
+  noteError(error: FlotillaError): void {
+    noteSeen(this.#seen, seenBy(error.body));
   }
 
   /** For another client, at most 8 KiB; empty for a session that has seen nothing. */

@@ -13,7 +13,7 @@ import { decodeStruct } from '../shared/codec/struct.js';
 import type { ServedShard } from '../shared/consistency.js';
 import type { CallOptions } from './options.js';
 import type { Consistency } from './read-session.js';
-import { type Metadata, vectorBytes, wellFormed, wholeNumber } from './values.js';
+import { type Metadata, vectorBytes, wellFormed, wholeList, wholeNumber } from './values.js';
 import { filterBytes, type Where } from './where.js';
 
 export interface StoredRecord<M extends object> {
@@ -46,6 +46,11 @@ interface QueryOptions<M extends object> {
   readonly ef?: number;
   /** How many of the nearest hits to leave out first. @default 0 */
   readonly offset?: number;
+  /**
+   * How many hits each shard is asked for. Fewer cost less and may miss some, see `cut` of the
+   * result; more let graphs look wider. @default k and offset together
+   */
+  readonly shardK?: number;
   /** Leaves out hits at a greater distance than this. */
   readonly scoreThreshold?: number;
   /** Only records whose metadata match. @default all */
@@ -83,6 +88,15 @@ export interface TenantReadOptions extends ReadOptions {
   readonly allTenants?: boolean;
 }
 
+/** Reads that go over records instead of naming them. */
+export interface ScanOptions extends TenantReadOptions {
+  /**
+   * Only records of this shard key, or of these, up to 256: only the shards that own them are
+   * asked. In collections that are routed by shard key. @default all
+   */
+  readonly shardKey?: string | readonly string[];
+}
+
 export interface FetchOptions extends ReadOptions {
   /** @default true */
   readonly includeValues?: boolean;
@@ -90,12 +104,12 @@ export interface FetchOptions extends ReadOptions {
   readonly includeMetadata?: boolean;
 }
 
-export interface CountOptions<M extends object> extends TenantReadOptions {
+export interface CountOptions<M extends object> extends ScanOptions {
   /** Only records whose metadata match. @default all */
   readonly filter?: Where<M>;
 }
 
-export interface ScrollOptions<M extends object> extends TenantReadOptions {
+export interface ScrollOptions<M extends object> extends ScanOptions {
   /** Only records whose metadata match. @default all */
   readonly filter?: Where<M>;
   /** Records of one page, up to 1,000. @default 100, and 1,000 for a whole scroll */
@@ -113,6 +127,8 @@ export interface ScrollPage<M extends object> {
   readonly records: readonly StoredRecord<M>[];
   /** Where the next page begins; absent after the last one. */
   readonly cursor?: string;
+  /** Which replica answered for each shard, as far as it tells, and how fresh that is. */
+  readonly served: readonly ServedShard[];
 }
 
 export interface DeleteByFilterOptions {
@@ -124,7 +140,7 @@ export interface DeleteByFilterOptions {
   readonly onProgress?: (progress: { readonly deletedCount: number }) => void;
 }
 
-export interface SearchOptions extends TenantReadOptions {
+export interface SearchOptions extends ScanOptions {
   /** Answer from the shards that could be reached instead of failing. @default false */
   readonly allowPartial?: boolean;
 }
@@ -143,11 +159,18 @@ export interface SearchSource {
 export interface SearchResult<M extends object> extends SearchSource {
   /** Nearest first. */
   readonly hits: readonly Hit<M>[];
+  /**
+   * Whether nearer records may be missing, or some of k, because `shardK` is low: all that a shard
+   * was asked for are among the hits, and it may have more.
+   */
+  readonly cut: boolean;
 }
 
 export interface SearchBatchResult<M extends object> extends SearchSource {
   /** The hits of each query, in order. */
   readonly results: readonly (readonly Hit<M>[])[];
+  /** One per query, as in `SearchResult`. */
+  readonly cut: readonly boolean[];
 }
 
 export function optionalFilter<M>(
@@ -168,6 +191,7 @@ export function queryMessage<M extends object>(query: Query<M>, field: string): 
     k: wholeNumber(query.k, `${field}.k`),
     offset: wholeNumber(query.offset ?? 0, `${field}.offset`),
     ef: wholeNumber(query.ef ?? 0, `${field}.ef`),
+    ...(query.shardK !== undefined && { shardK: wholeNumber(query.shardK, `${field}.shardK`) }),
     scoreThreshold: query.scoreThreshold,
     filter: optionalFilter(query.filter, `${field}.filter`),
     includeValues: query.includeValues ?? false,
@@ -178,6 +202,15 @@ export function queryMessage<M extends object>(query: Query<M>, field: string): 
 /** Text that may be left out. */
 export function optionalText(text: string | undefined, field: string): string | undefined {
   return text === undefined ? undefined : wellFormed(text, field);
+}
+
+/** What limits a read to shard keys; to none at all where the list is empty, which is refused. */
+export function scopeKeys({ shardKey }: ScanOptions): { readonly shardKeys?: readonly string[] } {
+  if (shardKey === undefined) return {};
+  const shardKeys = typeof shardKey === 'string' ? [shardKey] : wholeList(shardKey, 'shardKey');
+  if (shardKeys.length === 0)
+    throw invalidField('shardKey', 'is an empty list: leave it out for all');
+  return { shardKeys: shardKeys.map((key, at) => wellFormed(key, `shardKey[${at}]`)) };
 }
 
 export function storedRecord<M extends object>(message: StoredRecordMessage): StoredRecord<M> {

@@ -1,53 +1,101 @@
 /**
- * The one place that sends a call again. Waits have full jitter: a random time up to a bound that
- * doubles, so that clients that failed together do not come back together.
+ * The one place that sends a call again: after waits with full jitter, by one retry budget for all
+ * calls of a client, and until the call's time is over.
  */
+import { invalidField } from '../shared/checks.js';
 import { isConditionReason } from '../shared/error-codes.js';
 import { type FlotillaError, isFlotillaError } from '../shared/errors.js';
+import { FullJitter } from '../shared/full-jitter.js';
+import {
+  isRefusal,
+  RETRY_BUDGET,
+  type RetryBudget,
+  retryBudgetSpent,
+} from '../shared/retry-budget.js';
 import { asUnknown } from '../shared/write-outcomes.js';
+import { onAbort } from './abort.js';
 import type { RetryOptions } from './options.js';
 
-export interface RetryBudget extends Required<RetryOptions> {
+/** What one call may do. */
+export interface RetryPlan extends Required<RetryOptions> {
   /** Attempts that follow one another without a wait: each asks another address. */
   readonly addresses: number;
   readonly deadlineMs: number;
+  /** Of all calls of the client. */
+  readonly budget: RetryBudget;
   readonly signal?: AbortSignal | undefined;
 }
 
-export const DEFAULT_RETRY: Required<RetryOptions> = {
-  attemptsMax: 10,
+const DEFAULT_RETRY: Required<RetryOptions> = {
+  attemptsMax: Number.POSITIVE_INFINITY,
   waitMinMs: 25,
   waitMaxMs: 1_000,
+  budgetShare: RETRY_BUDGET.share,
+  budgetPerSecond: RETRY_BUDGET.perSecond,
 };
+
+const RETRY_MIN: Required<RetryOptions> = {
+  attemptsMax: 1,
+  waitMinMs: 0,
+  waitMaxMs: 1,
+  budgetShare: 0,
+  budgetPerSecond: 0,
+};
+
+/** The options with their defaults. Throws INVALID_REQUEST, naming the option. */
+export function checkedRetry(options: RetryOptions = {}): Required<RetryOptions> {
+  const checked = { ...DEFAULT_RETRY };
+  for (const key of Object.keys(RETRY_MIN) as (keyof RetryOptions)[]) {
+    const value = options[key] ?? DEFAULT_RETRY[key];
+    if (typeof value !== 'number' || !(value >= RETRY_MIN[key])) {
+      throw invalidField(`retry.${key}`, `is ${value}, it must be at least ${RETRY_MIN[key]}`);
+    }
+    checked[key] = value;
+  }
+  return checked;
+}
 
 /** An attempt that has as much time is not cut short for the sake of the next. */
 const ATTEMPT_MIN_MS = 1_000;
 
 /**
  * When attempt number `made` ends at the latest: half of what is left is kept for the next one, as
- * long as there is an address that has not been asked. So a node that stands still costs time, and
- * never the call.
+ * long as there is an address that has not been asked, and a token for asking it. So a node that
+ * stands still costs time, and never the call.
  */
-export function attemptDeadlineMs(budget: RetryBudget, made: number): number {
-  if (made >= Math.min(budget.addresses, budget.attemptsMax)) return budget.deadlineMs;
+export function attemptDeadlineMs(plan: RetryPlan, made: number): number {
+  const { addresses, attemptsMax, budget, deadlineMs } = plan;
+  if (made >= Math.min(addresses, attemptsMax) || budget.isSpent) return deadlineMs;
   const nowMs = Date.now();
-  const shareMs = Math.max(ATTEMPT_MIN_MS, (budget.deadlineMs - nowMs) / 2);
-  return Math.min(budget.deadlineMs, nowMs + shareMs);
+  const shareMs = Math.max(ATTEMPT_MIN_MS, (deadlineMs - nowMs) / 2);
+  return Math.min(deadlineMs, nowMs + shareMs);
 }
+
+/**
+ * What the last attempt needs at least. One that begins with less could only end with the call's
+ * time, and hide what the one before it said: which shards are missing (M-53).
+ */
+const LAST_ATTEMPT_MIN_MS = 100;
+const LAST_ATTEMPT_MIN_SHARE = 0.1;
 
 /** What can be done about a failed attempt. */
 export type Verdict = 'again' | 'give-up';
 
 /**
- * Calls `attempt`, with its number from 1 on, until it resolves, `judge` gives up, or the budget is
- * spent. When an earlier attempt may have been applied, the error says so whatever the last one
- * says; that a condition did not hold was decided under the one key of all attempts.
+ * Calls `attempt`, with its number from 1 on, until it resolves, `judge` gives up, or the plan ends
+ * it. When an earlier attempt may have been applied, the error says so whatever the last one says;
+ * that a condition did not hold was decided under the one key of all attempts.
  */
 export async function withRetries<T>(
-  budget: RetryBudget,
+  plan: RetryPlan,
   judge: (error: FlotillaError) => Verdict,
   attempt: (made: number) => Promise<T>,
 ): Promise<T> {
+  const { waitMinMs: minMs, waitMaxMs: maxMs } = plan;
+  const jitter = new FullJitter({ minMs, maxMs, random: Math.random });
+  plan.budget.earn();
+  const shareMs = (plan.deadlineMs - Date.now()) * LAST_ATTEMPT_MIN_SHARE;
+  const lastStartMs = plan.deadlineMs - Math.min(LAST_ATTEMPT_MIN_MS, shareMs);
   let unknown = false;
   for (let made = 1; ; made++) {
     try {
@@ -55,20 +103,24 @@ export async function withRetries<T>(
     } catch (thrown) {
       if (!isFlotillaError(thrown)) throw thrown;
       unknown ||= thrown.outcome === 'unknown';
-      const waitMs = waitBefore(made, budget);
-      const hopeless = made >= budget.attemptsMax || Date.now() + waitMs >= budget.deadlineMs;
-      if (hopeless || budget.signal?.aborted || judge(thrown) === 'give-up') {
-        throw unknown && !isConditionReason(thrown.reason) ? asUnknown(thrown) : thrown;
+      const waitMs = made < plan.addresses ? 0 : jitter.nextMs();
+      const isLast = made >= plan.attemptsMax || Date.now() + waitMs >= lastStartMs;
+      const isWanted = !isLast && !plan.signal?.aborted && judge(thrown) === 'again';
+      if (!isWanted || !(isNoLoad(thrown) || plan.budget.take())) {
+        const error = isWanted ? retryBudgetSpent(thrown) : thrown;
+        throw unknown && !isConditionReason(error.reason) ? asUnknown(error) : error;
       }
-      await pause(waitMs, budget.signal);
+      await pause(waitMs, plan.signal);
     }
   }
 }
 
-function waitBefore(made: number, budget: RetryBudget): number {
-  const round = made - budget.addresses;
-  if (round < 0) return 0;
-  return Math.random() * Math.min(budget.waitMaxMs, budget.waitMinMs * 2 ** round);
+/**
+ * Whether nobody has begun to work on the call: no node was reached, or that found no replica to do
+ * it. Nodes of earlier versions do not say the latter, which costs a token then.
+ */
+function isNoLoad(error: FlotillaError): boolean {
+  return isRefusal(error) || error.body.details?.untouched !== undefined;
 }
 
 /** Resolves after `waitMs`, or as soon as `signal` is aborted. */
@@ -77,10 +129,10 @@ function pause(waitMs: number, signal: AbortSignal | undefined): Promise<void> {
     if (signal?.aborted) return resolve();
     const finish = (): void => {
       clearTimeout(timer);
-      signal?.removeEventListener('abort', finish);
+      endWait();
       resolve();
     };
     const timer = setTimeout(finish, waitMs);
-    signal?.addEventListener('abort', finish, { once: true });
+    const endWait = onAbort(signal, finish);
   });
 }

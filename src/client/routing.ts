@@ -1,7 +1,8 @@
 /**
- * Which node a call should go to: the one that leads the shard that the call is about, so that no
- * node has to pass it on. All of it are hints. A call that goes elsewhere is served all the same,
- * one hop later; a node that a call could not reach is not preferred for the next attempt.
+ * Which node a call should go to: the one that leads the shard that the call is about, or one that
+ * has a replica of it where that is enough, so that no node has to pass it on. All of it are hints.
+ * A call that goes elsewhere is served all the same, one hop later; a node that a call could not
+ * reach is not preferred for the next attempt.
  */
 import type {
   CollectionRoutes,
@@ -9,17 +10,22 @@ import type {
   Routes,
   RoutesRequest,
 } from '../shared/codec/routes-messages.js';
-import type { ServedShard } from '../shared/consistency.js';
+import type { SeenShard, ServedShard } from '../shared/consistency.js';
 import { isFlotillaError } from '../shared/errors.js';
+import { LIMITS } from '../shared/limits.js';
 import type { Logger } from '../shared/logger.js';
 import { slotOfKey } from '../shared/slot.js';
+import { RecentMap } from './recent-map.js';
 
 /** What a call is about. */
 export interface Destination {
   readonly collection: string;
-  readonly tenant: string;
+  /** `undefined` for all tenants. */
+  readonly tenant: string | undefined;
   /** 'all' where every shard may have some. */
   readonly records: readonly RoutedRecord[] | 'all';
+  /** Whether any replica may serve it. @default 'leaders' */
+  readonly servedBy?: 'leaders' | 'replicas';
 }
 
 /** What of a record may decide on its shard. */
@@ -34,8 +40,13 @@ export interface RouteSource {
   readonly given: readonly string[];
   /** Asks one address, once. Rejects where it does not answer soon. */
   ask(address: string, request: RoutesRequest): Promise<Routes>;
-  /** From now on calls go to these addresses too, and to no others that were found before. */
-  setFound(addresses: readonly string[]): void;
+  /** Whether the address was given, or is still connected to who was found there. */
+  isTrusted(address: string): boolean;
+  /**
+   * From now on calls go to these addresses too, where nodes of this cluster have answered, and to
+   * no others that were found before.
+   */
+  setFound(addresses: readonly string[], clusterId: string): void;
 }
 
 export interface RoutingOptions {
@@ -51,11 +62,20 @@ export const ROUTES_AGE_MAX_MS = 30_000;
 /** After how long nodes are asked again that have not answered. */
 export const ROUTES_RETRY_MS = 5_000;
 
-/** Of so many collections, or tenants that are routed by, the routes are kept; the oldest go. */
-const KNOWN_MAX = 1_000;
+/** How long a lookup is over at least before calls that fail set off the next one. */
+export const LOOKUP_PAUSE_MS = 250;
+
+/** Of so many collections the routes are kept: as many as a cluster may have. */
+const COLLECTIONS_MAX = LIMITS.collectionsMax.value;
+/** Of so many tenants it is kept on which shard they are. */
+export const TENANTS_MAX = 10_000;
+/** Lookups that wait for the one under way; later ones are left to later calls. */
+const LOOKUPS_MAX = 64;
 
 interface KnownRoutes {
-  readonly routes: CollectionRoutes;
+  routes: CollectionRoutes;
+  /** When they were looked up last. */
+  askedMs: number;
   /** When they are looked up again. */
   dueMs: number;
 }
@@ -76,11 +96,17 @@ export class Routing {
   #epoch = 0;
   /** By shard; node ids. */
   readonly #leaders = new Map<number, number>();
+  /** By shard; node ids of all that have a replica. */
+  readonly #replicas = new Map<number, readonly number[]>();
   /** By node id; addresses. */
   readonly #addresses = new Map<number, string>();
+  /** Nodes whose address is not to be trusted any more, since their connection has broken. */
+  readonly #lost = new Set<number>();
   #advertised: readonly NodeRoute[] = [];
-  /** By collection, and by tenant where that decides. */
-  readonly #known = new Map<string, KnownRoutes>();
+  /** By collection. */
+  readonly #known = new RecentMap<string, KnownRoutes>(COLLECTIONS_MAX);
+  /** By collection and tenant, where tenants decide; shards, as answers tell. */
+  readonly #tenants = new RecentMap<string, number>(TENANTS_MAX);
   /** When an address that did not answer may be asked again. */
   readonly #askAgainMs = new Map<string, number>();
   /** The newest that an answer told of. */
@@ -88,7 +114,7 @@ export class Routing {
   #isFirstAnswered = false;
   /** One lookup at a time: each may change which addresses are in use. */
   #lookups: Promise<unknown> = Promise.resolve();
-  /** What is being looked up, or waits for it. */
+  /** Collections that are being looked up, or wait for it. */
   readonly #waiting = new Set<string>();
 
   constructor({ source, logger, nowMs, random }: RoutingOptions) {
@@ -99,15 +125,18 @@ export class Routing {
   }
 
   /** Where to send the call; `undefined` where any address is as good. Costs a hash per record. */
-  addressFor({ collection, tenant, records }: Destination): string | undefined {
+  addressFor(destination: Destination): string | undefined {
     if (!this.#isFirstAnswered) return undefined;
-    const known = this.#routesOf(collection, tenant);
+    const { collection, tenant = '', servedBy = 'leaders' } = destination;
+    const known = this.#routesOf(collection);
+    const nodeId = this.#nodeFor(this.#shardsOf(known.routes, destination), servedBy);
+    const address = nodeId === undefined ? undefined : this.#addressOf(nodeId);
     if (this.#nowMs() >= known.dueMs) {
-      known.dueMs = this.#nowMs() + ROUTES_RETRY_MS;
+      known.askedMs = this.#nowMs();
+      known.dueMs = known.askedMs + ROUTES_RETRY_MS;
       this.#lookUp({ collection, tenant });
     }
-    const nodeId = this.#nodeFor(known.routes, records);
-    return nodeId === undefined ? undefined : this.#addresses.get(nodeId);
+    return address;
   }
 
   /** A call was answered: there is a cluster, and more calls may come. */
@@ -120,6 +149,15 @@ export class Routing {
     for (const { shardId, nodeId } of served) {
       if (nodeId > 0 && this.#leaders.has(shardId)) this.#leaders.set(shardId, nodeId);
     }
+  }
+
+  /** Where the tenant's records are, where tenants decide: the one shard that an answer names. */
+  noteTenant({ collection, tenant }: Destination, shards: readonly SeenShard[]): void {
+    const [shard] = shards;
+    if (tenant === undefined || shard === undefined || shards.length > 1) return;
+    const isTold = shard.ownershipVersion > 0;
+    const decides = this.#known.get(collection)?.routes.routedBy === 'tenant';
+    if (isTold && decides) this.#tenants.set(keyOf(collection, tenant), shard.shardId);
   }
 
   /** The topology that a call was served by. */
@@ -137,51 +175,89 @@ export class Routing {
     this.#lookUpAgain();
   }
 
+  /** A node has told that these shards do not answer, whoever leads them. */
+  noteUnled(shardIds: readonly number[]): void {
+    const known = shardIds.filter((shardId) => this.#leaders.has(shardId));
+    for (const shardId of known) this.#leaders.set(shardId, 0);
+    if (known.length > 0) this.#lookUpAgain();
+  }
+
   /** Once at a time, however many calls want it. */
   #lookUp(request: RoutesRequest): void {
-    const key = keyOf(request);
-    if (this.#waiting.has(key)) return;
-    this.#waiting.add(key);
+    const { collection } = request;
+    if (this.#waiting.has(collection) || this.#waiting.size >= LOOKUPS_MAX) return;
+    this.#waiting.add(collection);
     this.#lookups = this.#lookups
       .then(() => this.#learn(request))
       // What goes wrong here, in the user's logger say, is no call's business.
       .catch(() => undefined)
-      .finally(() => this.#waiting.delete(key));
+      .finally(() => this.#waiting.delete(collection));
   }
 
+  /** Soon, and not as often as calls fail: the answer may be that a shard has no leader. */
   #lookUpAgain(): void {
-    for (const known of this.#known.values()) known.dueMs = 0;
+    for (const known of this.#known.values()) {
+      known.dueMs = Math.min(known.dueMs, known.askedMs + LOOKUP_PAUSE_MS);
+    }
   }
 
   /** Made where there are none, so that each is asked for once. */
-  #routesOf(collection: string, tenant: string): KnownRoutes {
-    const ofAll = this.#known.get(collection);
-    if (ofAll !== undefined && ofAll.routes.routedBy !== 'tenant') return ofAll;
-    const key = ofAll === undefined ? collection : keyOf({ collection, tenant });
-    const known = this.#known.get(key) ?? { routes: NO_ROUTES, dueMs: 0 };
-    const [oldest = key] = this.#known.keys();
-    if (this.#known.size >= KNOWN_MAX && !this.#known.has(key)) this.#known.delete(oldest);
-    this.#known.set(key, known);
-    return known;
+  #routesOf(collection: string): KnownRoutes {
+    const known = this.#known.get(collection);
+    if (known !== undefined) return known;
+    const made = { routes: NO_ROUTES, askedMs: 0, dueMs: 0 };
+    this.#known.set(collection, made);
+    return made;
   }
 
-  #nodeFor(routes: CollectionRoutes, records: Destination['records']): number | undefined {
-    const shardIds = this.#shardsOf(routes, records);
-    const [first = 0] = shardIds;
-    if (shardIds.length <= 1) return this.#leaders.get(first);
-    // The nodes that lead share the calls to all shards, each as many as it leads shards. By lot:
-    // calls that come in a pattern would fall in step with turns.
-    if (shardIds.length === this.#leaders.size) {
-      return this.#leaders.get(this.#oneOf(shardIds) ?? first);
+  /**
+   * Of all shards one by lot: so the nodes share the calls to all, each as many as it has shards,
+   * and calls that come in a pattern do not fall in step with turns. Of several the node that has
+   * most of them.
+   */
+  #nodeFor(shardIds: readonly number[], servedBy: ServedBy): number | undefined {
+    if (shardIds.length > 1 && shardIds.length < this.#leaders.size) {
+      return this.#oneOf(mostFrequent(shardIds.flatMap((id) => this.#nodesOf(id, servedBy))));
     }
-    return this.#leaderOfMost(shardIds);
+    const shardId = this.#oneOf(shardIds);
+    return shardId === undefined ? undefined : this.#oneOf(this.#nodesOf(shardId, servedBy));
+  }
+
+  #nodesOf(shardId: number, servedBy: ServedBy): readonly number[] {
+    if (servedBy === 'replicas') {
+      const nodeIds = this.#replicas.get(shardId) ?? [];
+      return nodeIds.filter((nodeId) => this.#addresses.has(nodeId));
+    }
+    const leader = this.#leaders.get(shardId) ?? 0;
+    return leader === 0 ? [] : [leader];
+  }
+
+  #addressOf(nodeId: number): string | undefined {
+    const address = this.#addresses.get(nodeId);
+    if (address !== undefined) {
+      if (this.#source.isTrusted(address)) return address;
+      this.#lose(nodeId, address);
+      this.#lookUpAgain();
+    } else if (this.#lost.has(nodeId) && this.#isDue(this.#advertisedBy(nodeId))) {
+      this.#lookUpAgain();
+    }
+    return undefined;
+  }
+
+  #lose(nodeId: number, address: string): void {
+    this.#forget(address);
+    this.#lost.add(nodeId);
   }
 
   #shardsOf(
-    { tenantShardId, routedBy, slotTable }: CollectionRoutes,
-    records: Destination['records'],
+    { routedBy, slotTable }: CollectionRoutes,
+    { collection, tenant, records }: Destination,
   ): number[] {
-    if (tenantShardId !== undefined) return [tenantShardId];
+    if (routedBy === 'tenant') {
+      const isOne = tenant !== undefined;
+      const shardId = isOne ? this.#tenants.get(keyOf(collection, tenant)) : undefined;
+      return shardId === undefined ? [...this.#leaders.keys()] : [shardId];
+    }
     if (records === 'all' || slotTable.length === 0) return [...this.#leaders.keys()];
     const shardIds = new Set<number>();
     for (const { id, shardKey } of records) {
@@ -194,23 +270,14 @@ export class Routing {
     return [...shardIds];
   }
 
-  /** Of equals one by lot. */
-  #leaderOfMost(shardIds: readonly number[]): number | undefined {
-    const counts = new Map<number, number>();
-    for (const shardId of shardIds) {
-      const nodeId = this.#leaders.get(shardId) ?? 0;
-      if (nodeId > 0) counts.set(nodeId, (counts.get(nodeId) ?? 0) + 1);
-    }
-    const most = Math.max(...counts.values());
-    const equals = [...counts.keys()].filter((nodeId) => counts.get(nodeId) === most);
-    return this.#oneOf(equals);
-  }
-
   #oneOf<T>(list: readonly T[]): T | undefined {
-    return list[Math.floor(this.#random() * list.length)];
+    return list.length < 2 ? list[0] : list[Math.floor(this.#random() * list.length)];
   }
 
   async #learn(request: RoutesRequest): Promise<void> {
+    for (const [nodeId, address] of this.#addresses) {
+      if (!this.#source.isTrusted(address)) this.#lose(nodeId, address);
+    }
     const answers = await this.#askKnown(request);
     const unknown = this.#source.given.filter((address) => !this.#isKnown(address));
     answers.push(...(await this.#askAll(unknown, request)));
@@ -218,18 +285,20 @@ export class Routing {
     answers.push(...(await this.#askAll(this.#strangers(), request)));
     const [answer] = answers;
     if (answer === undefined) return;
-    this.#takeLeaders(answers);
+    this.#takeShards(answers);
     this.#takeRoutes(request, answer.collection ?? NO_ROUTES);
-    this.#source.setFound([...this.#addresses.values()]);
+    this.#source.setFound([...this.#addresses.values()], this.#clusterId);
     const { nodes, shards } = { nodes: this.#addresses.size, shards: this.#leaders.size };
     this.#logger.debug({ epoch: this.#epoch, nodes, shards }, 'learnt where shards are led');
   }
 
-  #takeRoutes(request: RoutesRequest, routes: CollectionRoutes): void {
-    const known = { routes, dueMs: this.#nowMs() + ROUTES_AGE_MAX_MS };
-    const { collection } = request;
-    this.#known.set(collection, known);
-    if (routes.routedBy === 'tenant') this.#known.set(keyOf(request), known);
+  #takeRoutes({ collection, tenant }: RoutesRequest, routes: CollectionRoutes): void {
+    const known = this.#routesOf(collection);
+    known.routes = routes;
+    known.dueMs = this.#nowMs() + ROUTES_AGE_MAX_MS;
+    const { tenantShardId } = routes;
+    if (tenant === '' || tenantShardId === undefined) return;
+    this.#tenants.set(keyOf(collection, tenant), tenantShardId);
   }
 
   #isKnown(address: string): boolean {
@@ -255,8 +324,16 @@ export class Routing {
       .filter((address) => !this.#source.given.includes(address));
   }
 
+  #advertisedBy(nodeId: number): string {
+    return this.#advertised.find((one) => one.nodeId === nodeId)?.clientAddress ?? '';
+  }
+
+  #isDue(address: string): boolean {
+    return this.#nowMs() >= (this.#askAgainMs.get(address) ?? 0);
+  }
+
   async #askAll(addresses: readonly string[], request: RoutesRequest): Promise<Routes[]> {
-    const due = addresses.filter((one) => this.#nowMs() >= (this.#askAgainMs.get(one) ?? 0));
+    const due = addresses.filter((one) => this.#isDue(one));
     const answers = await Promise.all(due.map((address) => this.#askOne(address, request)));
     return answers.filter((answer) => answer !== undefined);
   }
@@ -290,6 +367,7 @@ export class Routing {
     const before = this.#addresses.get(answeredBy);
     const isGiven = before !== undefined && this.#source.given.includes(before);
     if (!isGiven) this.#addresses.set(answeredBy, address);
+    this.#lost.delete(answeredBy);
     if (epoch < this.#epoch) return;
     if (epoch > this.#epoch && this.#epoch > 0) this.#lookUpAgain();
     this.#epoch = epoch;
@@ -300,7 +378,11 @@ export class Routing {
   }
 
   /** What a node says of itself counts for more than what others say of it. */
-  #takeLeaders(answers: readonly Routes[]): void {
+  #takeShards(answers: readonly Routes[]): void {
+    for (const { epoch, shards } of answers) {
+      if (epoch < this.#epoch) continue;
+      for (const { shardId, replicaNodeIds } of shards) this.#replicas.set(shardId, replicaNodeIds);
+    }
     const claims = answers.flatMap(({ answeredBy, shards }) =>
       shards.map((shard) => ({ ...shard, isOwn: shard.leaderNodeId === answeredBy })),
     );
@@ -314,6 +396,16 @@ export class Routing {
   }
 }
 
-function keyOf({ collection, tenant }: RoutesRequest): string {
+type ServedBy = NonNullable<Destination['servedBy']>;
+
+function keyOf(collection: string, tenant: string): string {
   return `${collection}\n${tenant}`;
+}
+
+/** All that occur as often as any does, each once. */
+function mostFrequent(values: readonly number[]): number[] {
+  const counts = new Map<number, number>();
+  for (const value of values) counts.set(value, (counts.get(value) ?? 0) + 1);
+  const most = Math.max(...counts.values());
+  return [...counts.keys()].filter((value) => counts.get(value) === most);
 }

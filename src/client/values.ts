@@ -88,6 +88,12 @@ export function wellFormed(text: string, field: string): string {
   throw invalidField(field, `${fault}, send a string`);
 }
 
+/** One of the words: on the wire another one would look like the default. */
+export function oneOf<T extends string>(value: T, words: readonly T[], field: string): T {
+  if (words.includes(value)) return value;
+  throw invalidField(field, `is "${value}", it must be one of ${words.join(', ')}`);
+}
+
 /** Numbers that the wire cannot carry; limits are the server's. */
 export function wholeNumber(value: number, field: string): number {
   if (Number.isInteger(value) && value >= 0 && value < 2 ** 32) return value;

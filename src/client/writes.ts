@@ -1,10 +1,9 @@
 /** What writes of records take, and what they answer. */
 import { WRITE_MODES, type WriteMode } from '../shared/codec/api-messages.js';
 import type { ErrorReason } from '../shared/error-codes.js';
-import { FlotillaError } from '../shared/errors.js';
 import type { WriteOutcome } from '../shared/types.js';
 import type { CallOptions } from './options.js';
-import type { Metadata } from './values.js';
+import { type Metadata, oneOf } from './values.js';
 
 export interface NewRecord<M extends object> {
   /** 1 to 512 bytes of UTF-8, unique in the collection. */
@@ -82,11 +81,8 @@ export interface WriteResult {
   readonly appliedCount: number;
 }
 
-/** On the wire a word that is not known would look like the default. */
 export function checkedMode({ mode }: UpsertOptions): WriteMode | undefined {
-  if (mode === undefined || WRITE_MODES.includes(mode)) return mode;
-  const message = `mode is "${mode}", it must be one of ${WRITE_MODES.join(', ')}`;
-  throw new FlotillaError('INVALID_REQUEST', message, { field: 'mode' });
+  return mode === undefined ? undefined : oneOf(mode, WRITE_MODES, 'mode');
 }
 
 export function writeResult(

@@ -114,8 +114,12 @@ export function clientSuite(
         if (written?.kind !== 'applied') throw new Error('not written');
         const ifVersion = written.version;
         await records.patch([{ id: noteOf(0).id, metadata: { year: 1 }, ifVersion }]);
-        const late = await failureOf(records.delete([{ id: noteOf(0).id, ifVersion }]));
+        await using other = connect();
+        const refused = other.collection(records.name).delete([{ id: noteOf(0).id, ifVersion }]);
+        const late = await failureOf(refused);
         expect(late).toMatchObject({ reason: 'VERSION_CONFLICT', outcome: 'not-applied' });
+        // What it was refused for is something that its session has seen.
+        expect(other.sessionToken).not.toBe('');
         const [record] = await records.fetch([noteOf(0).id]);
         expect(record?.metadata).toEqual({ ...noteOf(0).metadata, year: 1 });
       });
@@ -217,6 +221,7 @@ export function clientSuite(
         expect(all).toEqual(IDS);
         const page = await notes.scrollPage({ limit: 5 });
         expect(page.records.map(({ id }) => id)).toEqual(IDS.slice(0, 5));
+        expect(page.served.length).toBeGreaterThan(0);
         const next = await notes.scrollPage({ limit: 5, cursor: page.cursor ?? '' });
         expect(next.records.map(({ id }) => id)).toEqual(IDS.slice(5, 10));
       });
@@ -225,6 +230,37 @@ export function clientSuite(
         const { shards } = await notes.explain({ vector: [1, 1, 0], k: 1, filter: { year: 2001 } });
         expect(shards.length).toBeGreaterThan(0);
         expect(shards.flatMap(({ indexedFields }) => indexedFields)).toContain('year');
+      });
+
+      it('explain which replicas were asked and why, and where the time went (M-55)', async () => {
+        const { shards, served, skipped, attempts, stages, cache } = await notes.explain({
+          vector: [1, 1, 0],
+          k: 5,
+        });
+        expect(served).toHaveLength(shards.length);
+        expect(skipped).toEqual([]);
+        expect(shards.reduce((sum, { usedHits }) => sum + usedHits, 0)).toBe(5);
+        expect(cache.verdict).toBe('off');
+        const slowest = Math.max(
+          ...shards.map((one) => one.waitedMs + one.networkMs + one.durationMs),
+        );
+        // Sent as float32, and measured by the clocks of two threads.
+        expect(stages.fanOutMs).toBeGreaterThan(0.99 * slowest - 1);
+        for (const { choice } of shards) expect(choice).not.toBe('');
+        for (const { reason } of attempts) expect(reason).not.toBe('');
+      });
+
+      it('search with less or more from each shard, and say where some may miss', async () => {
+        const query = { vector: [0, 1, 0], k: 10 };
+        const whole = await notes.search(query);
+        expect(whole.cut).toBe(false);
+        const more = await notes.search({ ...query, shardK: 30 });
+        expect(more).toMatchObject({ hits: whole.hits, cut: false });
+        const less = await notes.search({ ...query, shardK: 1 });
+        expect(less.hits).toHaveLength(less.shards.total);
+        expect(less.cut).toBe(true);
+        const { cut } = await notes.searchBatch([query, { ...query, shardK: 1 }]);
+        expect(cut).toEqual([false, true]);
       });
 
       it.each(['strong', 'leased', 'session', { boundedMs: 60_000 }] as const)(
@@ -286,6 +322,27 @@ export function clientSuite(
           { kind: 'applied', existed: true },
         ]);
         expect(await records.count()).toBe(ROWS - 1);
+      });
+
+      it('are read key by key, from the shards that own them (M-19)', async () => {
+        const settings = { name: 'by-shard-key-reads', dimension: 3, routing: 'shardKey' } as const;
+        const records = await client.openCollection<Note>(settings);
+        await records.upsert(IDS.map((_, row) => ({ ...noteOf(row), shardKey: `o-${row % 4}` })));
+        const query = { vector: [0, 1, 0], k: 2 * ROWS };
+        expect(await records.count({ shardKey: 'o-1' })).toBe(ROWS / 4);
+        const { hits, shards } = await records.search(query, { shardKey: 'o-1' });
+        expect(new Set(hits.map(({ shardKey }) => shardKey))).toEqual(new Set(['o-1']));
+        expect(shards).toEqual({ total: 1, ok: 1, failed: [] });
+        const keys = { shardKey: ['o-1', 'o-3'] };
+        expect((await records.searchBatch([query], keys)).results[0]).toHaveLength(ROWS / 2);
+        expect((await records.scrollPage(keys)).records).toHaveLength(ROWS / 2);
+        const explained = await records.explain(query, { shardKey: 'o-2' });
+        expect(explained.shards).toHaveLength(1);
+        expect(new Set(explained.skipped.map(({ why }) => why))).toEqual(new Set(['shard-key']));
+        const none = await failureOf(records.count({ shardKey: [] }));
+        expect(none).toMatchObject({ reason: 'INVALID_REQUEST', field: 'shardKey' });
+        const wrong = await failureOf(notes.count({ shardKey: 'o-1' }));
+        expect(wrong).toMatchObject({ reason: 'INVALID_REQUEST', field: 'shardKeys' });
       });
     });
 

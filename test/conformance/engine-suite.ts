@@ -86,6 +86,30 @@ export function engineSuite(name: string, createHarness: () => Promise<EngineHar
         expect(decodeStruct(defined(hit?.metadata, 'metadata'))).toEqual({ n: 1 });
       });
 
+      it('reads those of some shard keys, which ids begin with, by every call (M-19)', async () => {
+        await shard.createCollection({ routing: 'shardKey' });
+        const ids = ['k1\0a', 'k1\0b', 'k2\0a', 'k\0k1\0'];
+        await shard.write(ids.map((id, at) => upsert(id, [at, 0])));
+        for (const check of [() => undefined, () => shard.reopen()]) {
+          await check();
+          for (const [shardKeys, expected] of [
+            [['k1'], ids.slice(0, 2)],
+            [['k2', 'k'], ids.slice(2)],
+            [['k3'], []],
+            [[], []],
+          ] as const) {
+            const of = { shardKeys };
+            expect(await shard.engine.count(SCOPE, of)).toBe(expected.length);
+            const hits = await shard.search(query([0, 0], 10, of));
+            expect(hits.map(({ id }) => id)).toEqual(expected);
+            const page = { ...of, limit: 10, includeValues: false, includeMetadata: false };
+            const { records } = await shard.engine.scroll(SCOPE, page);
+            expect(records.map(({ id }) => id).sort()).toEqual([...expected].sort());
+          }
+          expect(await shard.engine.count(SCOPE)).toBe(ids.length);
+        }
+      });
+
       it('keeps tenants and collections apart, whatever their names hold', async () => {
         await shard.createCollection();
         await shard.createCollection({ name: 'others' }, 2);

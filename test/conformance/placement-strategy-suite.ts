@@ -4,6 +4,8 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { OwnershipUnit, UnitMove } from '../../src/placement/ownership-unit.js';
 import type { Placement, PlacementStrategy } from '../../src/placement/strategy.js';
+import { codePoint } from '../support/code-point.js';
+import { errorOf } from '../support/error-of.js';
 
 /** Bounds of the share of keys that move, as a multiple of what an even spread would need. */
 export interface MovedShare {
@@ -40,7 +42,7 @@ const withMoves = (placement: Placement, moves: readonly UnitMove[]): Placement 
 const shardSets = fc.uniqueArray(fc.nat({ max: 1_000 }), { minLength: 1, maxLength: 20 });
 /** Any string at all, halves of surrogate pairs too. */
 const anyKey = fc.oneof(
-  fc.string({ unit: 'binary' }),
+  fc.string({ unit: codePoint }),
   fc.array(fc.nat({ max: 0xffff })).map((units) => String.fromCharCode(...units)),
 );
 
@@ -285,12 +287,4 @@ function moveSuite(strategy: PlacementStrategy): void {
       expect(errorOf(() => placement.ownerOf(none))).toMatchObject(noUnit);
     }
   });
-}
-
-function errorOf(action: () => unknown): unknown {
-  try {
-    return action();
-  } catch (error) {
-    return error;
-  }
 }

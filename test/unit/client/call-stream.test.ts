@@ -12,7 +12,12 @@ import { LIMITS } from '../../../src/shared/limits.js';
 import { failureOf, startHarness } from '../../api/harness.js';
 import { waitUntil } from '../../support/wait-until.js';
 import { TcpProxy } from '../transport/tcp-proxy.js';
-import { countOf, type ScriptedNode, startScriptedNode } from './scripted-node.js';
+import {
+  countOf,
+  type ScriptedNode,
+  type ScriptedStream,
+  startScriptedNode,
+} from './scripted-node.js';
 
 const REQUEST = { collection: 'notes' };
 const inTime = (more: Partial<AttemptOptions> = {}): AttemptOptions => ({
@@ -167,6 +172,7 @@ describe('the end of a stream', () => {
 
   it.each([
     Status.CANCELLED,
+    Status.INTERNAL,
     Status.INVALID_ARGUMENT,
     Status.DEADLINE_EXCEEDED,
     Status.RESOURCE_EXHAUSTED,
@@ -174,6 +180,67 @@ describe('the end of a stream', () => {
   ])('with code %i says nothing of a single call: it is a break (C3)', async (code) => {
     expect(await endsWith(code)(false)).toEqual(['NODE_NOT_READY not-applied']);
     expect(await endsWith(code)(true)).toEqual(['OUTCOME_UNKNOWN unknown']);
+  });
+
+  /** What the first call has got, one that was sent, and one that was not, when the stream ends. */
+  const endUnder = async (end: (stream: ScriptedStream) => void, isServed: boolean) => {
+    const max = LIMITS.streamCallsMax.value;
+    await using node = await startScriptedNode({
+      onCall: ({ id }, stream) => {
+        if (id === 1 && isServed) stream.answer({ id, response: countOf(1) });
+      },
+    });
+    using client = connectionsTo(node);
+    if (isServed) await client.count();
+    const before = callsOf(node).length;
+    const calls = Array.from({ length: max + 1 }, () => failureOf(client.count({ writes: true })));
+    await waitUntil('all but one have arrived', () => callsOf(node).length === before + max);
+    const [stream] = node.streams;
+    if (stream !== undefined) end(stream);
+    const errors = await Promise.all(calls);
+    return [errors[0], errors.at(-1)].map((one) => `${one?.reason} ${one?.outcome}`);
+  };
+  const failing = (code: Status) => (stream: ScriptedStream) =>
+    void stream.grpc.emit('error', { code, details: 'broken' });
+
+  it.each([
+    Status.INTERNAL,
+    Status.UNAVAILABLE,
+    Status.UNAUTHENTICATED,
+    Status.PERMISSION_DENIED,
+    Status.UNIMPLEMENTED,
+  ])(
+    'with code %i, in the middle, is a break; what was not sent has not happened (C3)',
+    async (code) => {
+      expect(await endUnder(failing(code), true)).toEqual([
+        'OUTCOME_UNKNOWN unknown',
+        'NODE_NOT_READY not-applied',
+      ]);
+    },
+  );
+
+  it.each([Status.UNAUTHENTICATED, Status.PERMISSION_DENIED])(
+    'with code %i, before anything was answered, refuses what was sent on it',
+    async (code) => {
+      expect(await endUnder(failing(code), false)).toEqual([
+        'UNAUTHENTICATED not-applied',
+        'NODE_NOT_READY not-applied',
+      ]);
+    },
+  );
+
+  it('that is announced lets calls that wait for their turn go elsewhere (C2)', async () => {
+    const max = LIMITS.streamCallsMax.value;
+    await using node = await startScriptedNode({ onCall: never });
+    using client = connectionsTo(node);
+    const sent = Array.from({ length: max }, () => client.count());
+    const waiting = failureOf(client.count({ writes: true }));
+    await waitUntil('all but one have arrived', () => callsOf(node).length === max);
+    const [stream] = node.streams;
+    stream?.announceEnd();
+    expect(await waiting).toMatchObject({ reason: 'NODE_NOT_READY', outcome: 'not-applied' });
+    for (const { id } of callsOf(node)) stream?.answer({ id, response: countOf(1) });
+    expect(await Promise.all(sent)).toEqual(Array(max).fill(1));
   });
 
   it('is followed by a new stream for later calls', async () => {
@@ -210,14 +277,17 @@ describe('the end of a stream', () => {
     await waitUntil('the old one is given up', () => old?.isCancelled === true);
   });
 
-  it('comes too where an answer cannot be read: nobody knows what was done', async () => {
+  it('comes too where an answer cannot be read: nobody knows what was done (C3)', async () => {
     await using node = await startScriptedNode({
       onCall: (_call, stream) => stream.grpc.write(Buffer.from([0x0a, 0x7f])),
     });
     using client = connectionsTo(node);
-    expect(await failureOf(client.count())).toMatchObject({
-      reason: 'INTERNAL',
+    const [read, write] = [client.count(), client.count({ writes: true })];
+    expect((await failureOf(read)).reason).toBe('NODE_NOT_READY');
+    expect(await failureOf(write)).toMatchObject({
+      reason: 'OUTCOME_UNKNOWN',
       outcome: 'unknown',
+      message: expect.stringContaining('parsing error'),
     });
   });
 

@@ -46,9 +46,31 @@ describe('addresses', () => {
 });
 
 describe('options', () => {
-  it.each([{ routing: 'straight' }])('refuse words that nobody knows: %j', (wrong) => {
+  it.each([
+    [{ routing: 'straight' }, 'routing is "straight", it must be one of direct, proxy'],
+    [{ transport: 'steam' }, 'transport is "steam", it must be one of stream, unary'],
+  ])('refuse words that nobody knows: %j', (wrong, message) => {
     const open = () => new Flotilla(harness.address, wrong as unknown as FlotillaOptions);
-    expect(open).toThrow(/routing is "straight", it must be one of direct, proxy/);
+    expect(open).toThrow(message);
+  });
+
+  it.each([
+    [{ attemptsMax: 0 }, 'retry.attemptsMax'],
+    [{ budgetShare: Number.NaN }, 'retry.budgetShare'],
+    [{ budgetPerSecond: -1 }, 'retry.budgetPerSecond'],
+    [{ waitMaxMs: '5' }, 'retry.waitMaxMs'],
+  ])('refuse retries that make no sense: %j (P-9)', (retry, field) => {
+    const open = () => new Flotilla(harness.address, { retry } as unknown as FlotillaOptions);
+    expect(open).toThrow(expect.objectContaining({ field, code: 'INVALID_ARGUMENT' }));
+  });
+
+  it('take what is left undefined for their defaults', async () => {
+    const retry = { attemptsMax: undefined } as unknown as { attemptsMax: number };
+    harness.backend.before = () => {
+      harness.backend.before = () => undefined;
+      throw new FlotillaError('NO_LEADER', 'not yet');
+    };
+    expect(await harness.client({ retry }).collection('notes').count()).toBe(0);
   });
 
   it('tell a logger of failed attempts, and nobody else (K4)', async () => {

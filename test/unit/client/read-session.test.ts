@@ -2,7 +2,8 @@
 // Method: answers by hand, and what the next request has in it.
 import { describe, expect, it } from 'vitest';
 import { type Consistency, ReadSession } from '../../../src/client/read-session.js';
-import { decodeSessionToken } from '../../../src/shared/codec/session-token.js';
+import { decodeSessionToken, withSeen } from '../../../src/shared/codec/session-token.js';
+import { FlotillaError } from '../../../src/shared/errors.js';
 
 const seen = (shardId: number, appliedIndex: number) => {
   return { shardId, appliedIndex, ownershipVersion: 1 };
@@ -31,6 +32,25 @@ describe('the session of a client', () => {
       });
       expect(decodeSessionToken(session.token, 'session')).toContainEqual(untold);
     }
+  });
+
+  it('takes what errors tell: a condition that does not hold was seen as well (R13)', () => {
+    const session = new ReadSession();
+    const conflict = new FlotillaError('VERSION_CONFLICT', 'another version');
+    session.noteError(conflict);
+    expect(session.token).toBe('');
+    session.noteError(withSeen(conflict, [seen(0, 5), seen(2, 9)]));
+    expect(session.fieldsOf('session')).toEqual({
+      freshness: { session: [seen(0, 5), seen(2, 9)] },
+    });
+    // Of a version that this one does not know: then all it knows is that it does not know.
+    const details = { session: 'of another format' };
+    session.noteError(new FlotillaError('VERSION_CONFLICT', 'another version', { details }));
+    expect(session.fieldsOf('session')).toEqual({
+      freshness: {
+        session: [{ shardId: 0, ownershipVersion: 0, appliedIndex: 0 }, seen(2, 9)],
+      },
+    });
   });
 
   it('is text for another client', () => {

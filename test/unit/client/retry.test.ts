@@ -58,6 +58,13 @@ describe('reads', () => {
     expect(harness.backend.calls).toHaveLength(5);
   });
 
+  it('go on for as long as they have time, however many attempts that takes', async () => {
+    failWith(...Array<ErrorReason>(40).fill('NO_LEADER'));
+    const patient = harness.client({ retry: { waitMinMs: 1, waitMaxMs: 2 } });
+    expect(await patient.collection('notes').count({ timeoutMs: 60_000 })).toBe(0);
+    expect(harness.backend.calls).toHaveLength(41);
+  });
+
   it('end at the deadline although attempts are left', async () => {
     harness.backend.before = () => {
       throw new FlotillaError('NO_LEADER', 'still none');
@@ -65,6 +72,49 @@ describe('reads', () => {
     const many = harness.client({ retry: { attemptsMax: 1_000_000, waitMinMs: 5, waitMaxMs: 5 } });
     const error = await failureOf(many.collection('notes').count({ timeoutMs: 100 }));
     expect(['NO_LEADER', 'DEADLINE_EXCEEDED']).toContain(error.reason);
+  });
+});
+
+describe('the retry budget of a client', () => {
+  const thrifty = (budgetShare: number) =>
+    harness.client({ retry: { ...retry, budgetShare, budgetPerSecond: 0 } }).collection('notes');
+
+  it('keeps repeats to a share of all calls where the cluster is busy (D1)', async () => {
+    harness.backend.before = () => {
+      throw new FlotillaError('TOO_MANY_REQUESTS', 'busy');
+    };
+    const records = thrifty(0.2);
+    const calls = Array.from({ length: 50 }, (_, at) =>
+      failureOf(at % 2 === 0 ? records.count() : records.upsert([RECORD])),
+    );
+    const errors = await Promise.all(calls);
+    expect(harness.backend.calls.length).toBeGreaterThan(50);
+    expect(harness.backend.calls.length).toBeLessThanOrEqual(60);
+    const spent = errors.filter(({ body }) => body.details?.retryBudget === 'spent');
+    expect(spent.length).toBeGreaterThan(30);
+    for (const error of errors) {
+      expect(error).toMatchObject({ reason: 'TOO_MANY_REQUESTS', retryable: true });
+    }
+    expect(spent[0]?.message).toContain('the retry budget is spent');
+  });
+
+  it('is not asked where nobody has begun to work on the call (D1)', async () => {
+    const records = thrifty(0);
+    failWith('NO_LEADER', 'NODE_NOT_READY', 'COLLECTION_NOT_READY');
+    expect(await records.upsert([RECORD])).toMatchObject({ appliedCount: 1 });
+    let times = 0;
+    harness.backend.before = () => {
+      const details = { untouched: 'true' };
+      if (++times < 3) throw new FlotillaError('SHARD_UNAVAILABLE', 'alone', { details });
+    };
+    expect(await records.count()).toBe(1);
+  });
+
+  it('leaves a write unknown whose answer was lost (P-2)', async () => {
+    failWith('OUTCOME_UNKNOWN');
+    const error = await failureOf(thrifty(0).upsert([RECORD]));
+    expect(error).toMatchObject({ reason: 'OUTCOME_UNKNOWN', outcome: 'unknown' });
+    expect(harness.backend.calls).toHaveLength(1);
   });
 });
 

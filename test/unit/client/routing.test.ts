@@ -3,15 +3,18 @@
 import { describe, expect, it } from 'vitest';
 import {
   type Destination,
+  LOOKUP_PAUSE_MS,
   ROUTES_AGE_MAX_MS,
   ROUTES_RETRY_MS,
   Routing,
+  TENANTS_MAX,
 } from '../../../src/client/routing.js';
 import type {
   CollectionRoutes,
   Routes,
   RoutesRequest,
 } from '../../../src/shared/codec/routes-messages.js';
+import { type SeenShard, UNTOLD } from '../../../src/shared/consistency.js';
 import { FlotillaError } from '../../../src/shared/errors.js';
 import { LIMITS } from '../../../src/shared/limits.js';
 import { type Logger, silentLogger } from '../../../src/shared/logger.js';
@@ -25,12 +28,24 @@ function addressOf(nodeId: number): string {
   return `host-${nodeId}:7700`;
 }
 
-/** Three nodes; shard 0 and 3 are led by node 1, shard 1 by node 2, shard 2 by node 3. */
+/**
+ * Three nodes; shard 0 and 3 are led by node 1, shard 1 by node 2, shard 2 by node 3. Shard 0 has
+ * replicas on nodes 1 and 2, shard 1 on 2 and 3, and so on round.
+ */
 class Scene {
   leaders = [1, 2, 3, 1];
+  replicas = [
+    [1, 2],
+    [2, 3],
+    [3, 1],
+    [1, 2],
+  ];
+  /** Addresses that were found, and whose connections have broken since. */
+  readonly broken = new Set<string>();
   epoch = 4;
   nowMs = 1_000;
   found: readonly string[] = [];
+  clusterId = '';
   readonly asked: string[] = [];
   readonly gone = new Set<string>();
   readonly clusterIds = new Map<string, string>();
@@ -38,6 +53,8 @@ class Scene {
   collection: CollectionRoutes | undefined = { routedBy: 'id', slotTable: SLOT_TABLE };
   nodes = NODES;
   busy = false;
+  /** Lots go round in quarters: whatever is chosen among four gets its share. */
+  lots = 4;
   /** What answers wait for. */
   delay: Promise<void> | undefined;
   /** Which node answers at an address, where it is not the one of its name. */
@@ -53,17 +70,18 @@ class Scene {
         await this.delay;
         return this.#answer(address, request);
       },
-      setFound: (addresses: readonly string[]) => {
+      isTrusted: (address: string) => given.includes(address) || !this.broken.has(address),
+      setFound: (addresses: readonly string[], clusterId: string) => {
         this.found = addresses;
+        this.clusterId = clusterId;
       },
     };
-    // Goes round in quarters: whatever is chosen among four gets its share.
     let lots = 0;
     this.routing = new Routing({
       source,
       logger: this.logger,
       nowMs: () => this.nowMs,
-      random: () => (lots++ % 4) / 4,
+      random: () => (lots++ % this.lots) / this.lots,
     });
   }
 
@@ -91,13 +109,20 @@ class Scene {
       epoch: this.epoch,
       answeredBy,
       nodes: this.nodes,
-      shards: this.leaders.map((leaderNodeId, shardId) => ({ shardId, leaderNodeId })),
+      shards: this.leaders.map((leaderNodeId, shardId) => {
+        return { shardId, leaderNodeId, replicaNodeIds: this.replicas[shardId] ?? [] };
+      }),
       collection: this.collection && {
         ...this.collection,
         ...(tenantShardId !== undefined && { tenantShardId }),
       },
     };
   }
+}
+
+/** That a shard has served a call, as answers tell. */
+function seen(shardId: number): SeenShard {
+  return { shardId, ownershipVersion: 1, appliedIndex: 5 };
 }
 
 function all(collection = 'notes', tenant = ''): Destination {
@@ -120,6 +145,7 @@ describe('routing', () => {
     expect(await scene.call()).toBeUndefined();
     expect(scene.asked).toEqual([addressOf(1), addressOf(2), addressOf(3)]);
     expect(scene.found).toEqual([addressOf(1), addressOf(2), addressOf(3)]);
+    expect(scene.clusterId).toBe('c1');
   });
 
   it('sends a call about one shard to the node that leads it', async () => {
@@ -160,16 +186,144 @@ describe('routing', () => {
   it("sends a tenant's calls to the one shard that has them, where tenants decide", async () => {
     const scene = new Scene();
     scene.collection = { routedBy: 'tenant', slotTable: [] };
-    scene.tenants.set('A', 1).set('B', 2);
     await scene.learn();
-    for (const [tenant, nodeId] of [
-      ['A', 2],
-      ['B', 3],
+    for (const [tenant, shardId] of [
+      ['A', 1],
+      ['B', 2],
     ] as const) {
-      await scene.call(all('notes', tenant));
-      expect(await scene.call(all('notes', tenant))).toBe(addressOf(nodeId));
-      expect(await scene.call({ ...ids(0), tenant })).toBe(addressOf(nodeId));
+      scene.routing.noteTenant(all('notes', tenant), [seen(shardId)]);
+      const address = addressOf(shardId + 1);
+      expect(await scene.call(all('notes', tenant))).toBe(address);
+      expect(await scene.call({ ...ids(0), tenant })).toBe(address);
     }
+    scene.routing.noteTenant(all('notes', 'A'), [seen(2)]);
+    expect(await scene.call(all('notes', 'A'))).toBe(addressOf(3));
+    expect(scene.asked).toEqual([]);
+  });
+
+  it('believes of a tenant only what tells of one shard, and where tenants decide', async () => {
+    const scene = new Scene();
+    await scene.learn();
+    const acme = { ...ids(0), tenant: 'A' };
+    scene.routing.noteTenant(acme, [seen(1)]);
+    expect(await scene.call(acme)).toBe(addressOf(1));
+    scene.collection = { routedBy: 'tenant', slotTable: [] };
+    scene.nowMs += ROUTES_AGE_MAX_MS;
+    await scene.call();
+    scene.routing.noteTenant(acme, [seen(1), seen(2)]);
+    scene.routing.noteTenant(acme, []);
+    scene.routing.noteTenant(acme, [UNTOLD]);
+    const addresses = new Set<string | undefined>();
+    for (let at = 0; at < 12; at++) addresses.add(await scene.call(acme));
+    expect(addresses.size).toBe(3);
+  });
+
+  it('knows from the lookup where the tenant is whose call has set it off', async () => {
+    const scene = new Scene();
+    scene.collection = { routedBy: 'tenant', slotTable: [] };
+    scene.tenants.set('A', 1);
+    await scene.call(all('notes', 'A'));
+    await scene.call(all('notes', 'A'));
+    expect(await scene.call(all('notes', 'A'))).toBe(addressOf(2));
+  });
+
+  it('deals calls about all tenants out, whichever shard has those of nobody', async () => {
+    const scene = new Scene();
+    scene.collection = { routedBy: 'tenant', slotTable: [] };
+    scene.tenants.set('', 1);
+    const everybody = { ...all(), tenant: undefined };
+    await scene.call(everybody);
+    await scene.call(everybody);
+    const addresses = new Set<string | undefined>();
+    for (let at = 0; at < 12; at++) addresses.add(await scene.call(everybody));
+    expect(addresses).toEqual(new Set(scene.found));
+  });
+
+  it('sends what any replica may serve to one that has it, each as often', async () => {
+    const scene = new Scene();
+    await scene.learn();
+    const servedBy = 'replicas';
+    const shares = async (destination: Destination) => {
+      const counts = new Map<string | undefined, number>();
+      for (let at = 0; at < 16; at++) {
+        const address = await scene.call({ ...destination, servedBy });
+        counts.set(address, (counts.get(address) ?? 0) + 1);
+      }
+      return [1, 2, 3].map((nodeId) => counts.get(addressOf(nodeId)) ?? 0);
+    };
+    expect(await shares(ids(1))).toEqual([0, 8, 8]);
+    expect(await shares(ids(2))).toEqual([8, 0, 8]);
+    // Node 2 has replicas of all three.
+    expect(await shares(ids(0, 1, 3))).toEqual([0, 16, 0]);
+    // A shard and then a replica are chosen: not always the same ones.
+    scene.lots = 7;
+    expect((await shares(all())).every((share) => share > 0)).toBe(true);
+    scene.gone.add(addressOf(3));
+    scene.replicas = scene.replicas.map(() => []);
+    scene.nowMs += ROUTES_AGE_MAX_MS;
+    await scene.call();
+    // Nodes of earlier versions do not tell who has replicas.
+    expect(await scene.call({ ...ids(1), servedBy })).toBeUndefined();
+    expect(await scene.call(ids(1))).toBe(addressOf(2));
+  });
+
+  it('goes to no replica that is not reached', async () => {
+    const scene = new Scene();
+    scene.gone.add(addressOf(2));
+    await scene.learn();
+    for (let at = 0; at < 8; at++) {
+      expect(await scene.call({ ...ids(1), servedBy: 'replicas' })).toBe(addressOf(3));
+    }
+  });
+
+  it('asks anew who is at an address whose connection has broken (K2)', async () => {
+    const scene = new Scene();
+    await scene.learn();
+    scene.broken.add(addressOf(2));
+    scene.gone.add(addressOf(2));
+    expect(scene.routing.addressFor(ids(1))).toBeUndefined();
+    scene.nowMs += LOOKUP_PAUSE_MS;
+    await scene.call();
+    expect(scene.asked).toContain(addressOf(2));
+    expect(scene.found).toEqual([addressOf(1), addressOf(3)]);
+    // As long as nobody answers there, now and then.
+    scene.asked.length = 0;
+    for (let waitedMs = 0; waitedMs < 1.5 * ROUTES_RETRY_MS; waitedMs += LOOKUP_PAUSE_MS) {
+      scene.nowMs += LOOKUP_PAUSE_MS;
+      expect(await scene.call(ids(1))).toBeUndefined();
+    }
+    expect(scene.asked.filter((address) => address === addressOf(2))).toHaveLength(1);
+    scene.gone.delete(addressOf(2));
+    scene.broken.delete(addressOf(2));
+    scene.nowMs += ROUTES_RETRY_MS;
+    await scene.call(ids(1));
+    await scene.call(ids(1));
+    expect(await scene.call(ids(1))).toBe(addressOf(2));
+  });
+
+  it('prefers no node for shards that do not answer, and keeps to the others', async () => {
+    const scene = new Scene();
+    await scene.learn();
+    scene.routing.noteUnled([1, 77]);
+    expect(await scene.call(ids(1))).toBeUndefined();
+    expect(await scene.call(ids(0))).toBe(addressOf(1));
+    expect(await scene.call(ids(2))).toBe(addressOf(3));
+    scene.routing.noteUnled([]);
+    scene.routing.noteUnled([77]);
+    expect(scene.asked).toEqual([]);
+  });
+
+  it('asks at most once in a while, however many calls fail', async () => {
+    const scene = new Scene();
+    await scene.learn();
+    scene.leaders = [1, 0, 3, 1];
+    for (let at = 0; at < 100; at++) {
+      scene.nowMs += LOOKUP_PAUSE_MS / 10;
+      scene.routing.noteUnled([1]);
+      await scene.call(ids(1));
+    }
+    expect(scene.asked.length).toBeGreaterThan(1);
+    expect(scene.asked.length).toBeLessThanOrEqual(10);
   });
 
   it('goes by the shard key where that decides', async () => {
@@ -213,6 +367,7 @@ describe('routing', () => {
     scene.leaders = [1, 3, 3, 1];
     scene.routing.noteFailed(addressOf(2));
     expect(scene.routing.addressFor(ids(1))).toBeUndefined();
+    scene.nowMs += LOOKUP_PAUSE_MS;
     await scene.call();
     expect(await scene.call(ids(1))).toBe(addressOf(3));
   });
@@ -224,8 +379,10 @@ describe('routing', () => {
     await scene.call();
     expect(scene.asked).toEqual([]);
     scene.routing.noteEpoch(5);
+    scene.nowMs += LOOKUP_PAUSE_MS;
     await scene.call();
     scene.routing.noteEpoch(5);
+    scene.nowMs += LOOKUP_PAUSE_MS;
     await scene.call();
     expect(scene.asked).toHaveLength(1);
   });
@@ -267,6 +424,7 @@ describe('routing', () => {
     });
     for (let at = 0; at < 50; at++) {
       scene.routing.noteFailed(addressOf(1 + (at % 3)));
+      scene.nowMs += LOOKUP_PAUSE_MS;
       await scene.call();
     }
     expect(scene.asked).toHaveLength(1);
@@ -324,16 +482,39 @@ describe('routing', () => {
     expect(await scene.call(ids(1))).toBe('host-2:1');
   });
 
-  it('remembers a bounded number of tenants', async () => {
+  it('asks nobody for tenants, however many there are, and forgets the oldest (M-20)', async () => {
     const scene = new Scene();
     scene.collection = { routedBy: 'tenant', slotTable: [] };
-    scene.tenants.set('t-0', 1);
     await scene.learn();
-    await scene.call(all('notes', 't-0'));
-    expect(await scene.call(all('notes', 't-0'))).toBe(addressOf(2));
-    for (let at = 1; at <= 1_001; at++) scene.routing.addressFor(all('notes', `t-${at}`));
-    scene.asked.length = 0;
-    await scene.call(all('notes', 't-0'));
+    const round = async (tenants: number) => {
+      for (let at = 0; at < tenants; at++) {
+        const destination = all('notes', `t-${at}`);
+        scene.routing.addressFor(destination);
+        scene.routing.noteTenant(destination, [seen(at % 3)]);
+      }
+      await scene.call();
+    };
+    await round(5_000);
+    await round(2_000);
+    expect(scene.asked).toEqual([]);
+    expect(await scene.call(all('notes', 't-1999'))).toBe(addressOf(2));
+    await round(TENANTS_MAX + 1);
+    const addresses = new Set<string | undefined>();
+    for (let at = 0; at < 12; at++) addresses.add(await scene.call(all('notes', 't-0')));
+    expect(addresses.size).toBe(3);
+    expect(await scene.call(all('notes', 't-1'))).toBe(addressOf(2));
+    expect(scene.asked).toEqual([]);
+  });
+
+  it('remembers a bounded number of collections, and asks for some of them at once', async () => {
+    const scene = new Scene();
+    await scene.learn();
+    for (let at = 0; at < 5_000; at++) scene.routing.addressFor(all(`nothing-${at}`));
+    for (let turn = 0; turn < 2_000; turn++) await Promise.resolve();
     expect(scene.asked.length).toBeGreaterThan(0);
+    expect(scene.asked.length).toBeLessThanOrEqual(64);
+    scene.asked.length = 0;
+    await scene.call();
+    expect(scene.asked).toHaveLength(1);
   });
 });
