@@ -5,6 +5,7 @@
 import type { JsonObject } from '../shared/codec/struct.js';
 import { FlotillaError, isFlotillaError } from '../shared/errors.js';
 import type { ImportState } from './import-state.js';
+import { type OwnerOptions, ownerOf, type RecordOwner } from './record-owner.js';
 import {
   batchesOf,
   type FilePosition,
@@ -14,7 +15,7 @@ import {
 } from './vector-files.js';
 
 /** A record as it is written. */
-export interface ImportRecord {
+export interface ImportRecord extends RecordOwner {
   readonly id: string;
   readonly values: Float32Array;
   readonly metadata?: JsonObject;
@@ -30,7 +31,7 @@ export interface ImportFailure {
   readonly message: string;
 }
 
-export interface ImportOptions {
+export interface ImportOptions extends OwnerOptions {
   readonly path: string;
   readonly format: VectorFormat;
   readonly idPrefix: string;
@@ -131,13 +132,17 @@ class ImportJob {
 
   async #write(batch: readonly FileRecord[]): Promise<void> {
     const { idPrefix, write, onProgress, wallMs } = this.#options;
-    const records = batch.map(({ id, row, values, metadata, expiresAtMs }) => ({
-      id: `${idPrefix}${id ?? row}`,
-      values,
-      ...(metadata !== undefined && { metadata }),
-      // 0 would be for ever: what has expired since goes as soon as it can.
-      ...(expiresAtMs !== undefined && { ttlMs: Math.max(1, expiresAtMs - wallMs()) }),
-    }));
+    const records = batch.map((record) => {
+      const { id, row, values, metadata, expiresAtMs } = record;
+      return {
+        id: `${idPrefix}${id ?? row}`,
+        values,
+        ...ownerOf(record, this.#options),
+        ...(metadata !== undefined && { metadata }),
+        // 0 would be for ever: what has expired since goes as soon as it can.
+        ...(expiresAtMs !== undefined && { ttlMs: Math.max(1, expiresAtMs - wallMs()) }),
+      };
+    });
     const outcomes = await write(records).catch((error: unknown) => {
       throw this.#located(error, batch, records);
     });

@@ -3,6 +3,7 @@
  * from there. Everything before the position is acknowledged by the cluster.
  */
 import { access, open, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { isDeepStrictEqual } from 'node:util';
 import { crc32c } from '../shared/crc32c.js';
 import type { FilePosition } from './vector-files.js';
 
@@ -14,6 +15,9 @@ export interface ImportTarget {
   readonly input: string;
   readonly collection: string;
   readonly idPrefix: string;
+  /** As `OwnerOptions` of record-owner.ts; both absent in states of before there were tenants. */
+  readonly tenant?: string | undefined;
+  readonly shardKeyField?: string | undefined;
 }
 
 /** The state cannot be used. The message says why and what to do. */
@@ -48,10 +52,10 @@ export class ImportState {
     });
     if (text === undefined) return undefined;
     const state = parseState(text, this.path);
-    if (state.collection !== this.#target.collection || state.idPrefix !== this.#target.idPrefix) {
+    if (!isDeepStrictEqual(targetOf(state), targetOf(this.#target))) {
       throw new ImportStateError(
-        `${this.path} is of an import into "${state.collection}" with the id prefix ` +
-          `"${state.idPrefix}"; remove it or choose another one with --state`,
+        `${this.path} is of an import into ${describeTarget(state)}; ` +
+          'remove it or choose another one with --state',
       );
     }
     if (state.fingerprint !== (await fingerprintOf(this.#target.input, state.offset))) {
@@ -64,11 +68,10 @@ export class ImportState {
 
   /** Replaces the state. A crash in between leaves the one before. */
   async save(position: FilePosition): Promise<void> {
-    const { collection, idPrefix, input } = this.#target;
+    const { input } = this.#target;
     const state: StoredState = {
       format: STATE_FORMAT,
-      collection,
-      idPrefix,
+      ...targetOf(this.#target),
       row: position.row,
       offset: position.offset,
       fingerprint: await fingerprintOf(input, position.offset),
@@ -83,10 +86,8 @@ export class ImportState {
   }
 }
 
-interface StoredState {
+interface StoredState extends Omit<ImportTarget, 'input'> {
   readonly format: number;
-  readonly collection: string;
-  readonly idPrefix: string;
   readonly row: number;
   readonly offset: number;
   /** Checksum of the bytes before the offset. */
@@ -101,17 +102,42 @@ function parseState(text: string, path: string): StoredState {
     // Reported below, with everything else that is not a state.
   }
   const { format, collection, idPrefix, row, offset, fingerprint } = state ?? {};
+  const { tenant, shardKeyField } = state ?? {};
   if (
     format !== STATE_FORMAT ||
     typeof collection !== 'string' ||
     typeof idPrefix !== 'string' ||
+    !isOptionalText(tenant) ||
+    !isOptionalText(shardKeyField) ||
     !isCount(row) ||
     !isCount(offset) ||
     typeof fingerprint !== 'number'
   ) {
     throw new ImportStateError(`${path} is not the state of an import; remove it`);
   }
-  return { format, collection, idPrefix, row, offset, fingerprint };
+  const target = targetOf({ collection, idPrefix, tenant, shardKeyField });
+  return { format, ...target, row, offset, fingerprint };
+}
+
+function targetOf({ collection, idPrefix, tenant, shardKeyField }: Omit<ImportTarget, 'input'>) {
+  return {
+    collection,
+    idPrefix,
+    ...(tenant !== undefined && { tenant }),
+    ...(shardKeyField !== undefined && { shardKeyField }),
+  };
+}
+
+function describeTarget({ collection, idPrefix, tenant, shardKeyField }: StoredState): string {
+  return [
+    `"${collection}" with the id prefix "${idPrefix}"`,
+    ...(tenant === undefined ? [] : [`for tenant "${tenant}"`]),
+    ...(shardKeyField === undefined ? [] : [`with the shard key in ${shardKeyField}`]),
+  ].join(', ');
+}
+
+function isOptionalText(value: unknown): value is string | undefined {
+  return value === undefined || typeof value === 'string';
 }
 
 function isCount(value: unknown): value is number {

@@ -4,6 +4,7 @@ import type { CliContext, StopSignal, TextOutput } from './context.js';
 import { runCli } from './program.js';
 
 const DEFAULT_COLUMNS = 80;
+const ATTEMPTS_MAX = 10;
 const STOP_SIGNALS: readonly StopSignal[] = ['SIGINT', 'SIGTERM'];
 
 function outputOf(stream: NodeJS.WriteStream): TextOutput {
@@ -61,8 +62,9 @@ const context: CliContext = {
   sleep,
   async connect(addresses) {
     const { Flotilla } = await import('../client/index.js');
-    // A command makes a call or two, to the nodes that it was given.
-    return new Flotilla(addresses, { routing: 'proxy' });
+    // A command makes a call or two, to the nodes that it was given. Who typed it would rather
+    // hear soon that they are not there.
+    return new Flotilla(addresses, { routing: 'proxy', retry: { attemptsMax: ATTEMPTS_MAX } });
   },
   onStopSignal,
 };

@@ -1,7 +1,15 @@
 /** Options that several commands share, and how option values are read. */
 import { readFile } from 'node:fs/promises';
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import type { Collection, Consistency, Flotilla, Metadata, Where } from '../client/index.js';
+import type {
+  Collection,
+  Consistency,
+  Flotilla,
+  Metadata,
+  RecordName,
+  ScanOptions,
+  Where,
+} from '../client/index.js';
 import { parseAddress } from '../node/address.js';
 import { ConfigError, type ConfigSources } from '../node/config.js';
 import {
@@ -12,6 +20,7 @@ import {
   type SettingKey,
   settingOf,
 } from '../node/settings.js';
+import { messageOf } from '../shared/errors.js';
 import { LIMITS } from '../shared/limits.js';
 import type { CliContext } from './context.js';
 import { UsageError } from './exit-codes.js';
@@ -47,11 +56,63 @@ export interface RecordOptions extends ClientOptions {
   readonly tenant?: string;
 }
 
-export function addRecordOptions(command: Command): Command {
-  return addClientOptions(command).option(
+/** Of commands that name records by id. */
+export interface NamedRecordOptions extends RecordOptions {
+  readonly shardKey?: string;
+}
+
+/** Of commands that read many records. */
+export interface ManyRecordOptions extends RecordOptions {
+  readonly allTenants: boolean;
+  readonly shardKeys?: readonly string[];
+}
+
+export function addRecordOptions(command: Command, timeoutMs?: number): Command {
+  return addClientOptions(command, timeoutMs).option(
     '--tenant <name>',
     'whose records (default: those of nobody, docs/tenants.md)',
   );
+}
+
+/** `addRecordOptions`, and what names records beside their id. */
+export function addNamedRecordOptions(command: Command): Command {
+  return addRecordOptions(command).option(
+    '--shard-key <key>',
+    'of the ids, in a collection that is routed by shard key',
+  );
+}
+
+/** `addRecordOptions`, the records of everybody, and of which shard keys. */
+export function addManyRecordOptions(command: Command): Command {
+  return addRecordOptions(command)
+    .addOption(
+      new Option('--all-tenants', 'the records of all tenants: for administrators')
+        .default(false)
+        .conflicts('tenant'),
+    )
+    .option(
+      '--shard-keys <keys...>',
+      'only records of these, in a collection that is routed by shard key',
+    );
+}
+
+/** Which records a command reads that reads many, as the client takes it. */
+export function scopeOf({
+  allTenants,
+  shardKeys,
+}: ManyRecordOptions): Pick<ScanOptions, 'allTenants' | 'shardKey'> {
+  return {
+    ...(allTenants && { allTenants }),
+    ...(shardKeys !== undefined && { shardKey: shardKeys }),
+  };
+}
+
+/** Records by what names them, as the client takes them. */
+export function namesOf(
+  ids: readonly string[],
+  { shardKey }: NamedRecordOptions,
+): readonly (string | RecordName)[] {
+  return shardKey === undefined ? ids : ids.map((id) => ({ id, shardKey }));
 }
 
 /** The records that a command is about. */
@@ -184,7 +245,7 @@ export function jsonOption(text: string, example: string): unknown {
   try {
     return JSON.parse(text);
   } catch (error) {
-    const fault = error instanceof Error ? error.message : String(error);
+    const fault = messageOf(error);
     throw new InvalidArgumentError(`It is not JSON (${fault}); write it like '${example}'.`);
   }
 }

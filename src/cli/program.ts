@@ -14,7 +14,7 @@ import { addRecordChangeCommands } from './commands/record-changes.js';
 import { addRecordCommands } from './commands/records.js';
 import { addReplicaCommand } from './commands/replica.js';
 import { addRingCommand } from './commands/ring.js';
-import { addSearchCommand } from './commands/search.js';
+import { addSearchCommands } from './commands/search.js';
 import { addStatusCommand } from './commands/status.js';
 import { addTenantCommand } from './commands/tenant.js';
 import { addVerifyCommand } from './commands/verify.js';
@@ -71,7 +71,7 @@ export function createProgram(context: CliContext, finish: (code: ExitCode) => v
   addCollectionCommand(program, context, finish);
   addTenantCommand(program, context, finish);
   addImportCommand(program, context, finish);
-  addSearchCommand(program, context, finish);
+  addSearchCommands(program, context, finish);
   addRecordCommands(program, context, finish);
   addRingCommand(program, context, finish);
   addPlanCommand(program, context, finish);

@@ -1,17 +1,11 @@
 /** What `flotilla ring simulate` finds out: every strategy over the same keys and shards. */
 import { evenSplitPoints, RangeStrategy } from '../placement/range-strategy.js';
 import { idealMovedShare, type Simulation, simulateShardChange } from '../placement/simulation.js';
-import { slotStrategy } from '../placement/slot-layout.js';
+import { SLOT_STRATEGIES, slotStrategy } from '../placement/slot-layout.js';
 import type { PlacementStrategy, ShardChange } from '../placement/strategy.js';
 
 /** A tenant directory and shard keys move keys as the strategy below them does. */
-export const SIMULATED_STRATEGIES = [
-  'ring',
-  'modulo',
-  'rendezvous',
-  'virtual-shards',
-  'range',
-] as const;
+export const SIMULATED_STRATEGIES = [...SLOT_STRATEGIES, 'range'] as const;
 export type SimulatedStrategy = (typeof SIMULATED_STRATEGIES)[number];
 
 /** Ranges for each shard that there is at first, each with about as many of the keys. */

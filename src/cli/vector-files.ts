@@ -2,7 +2,8 @@
  * Readers of vector files, streamed with constant memory.
  *
  * fvecs, bvecs and ivecs (TEXMEX): per vector an int32 dimension, then that many float32, bytes or
- * int32; all little-endian. jsonl: per line an object `{id, values, metadata, expiresAtMs}`.
+ * int32; all little-endian. jsonl: per line an object `{id, values, metadata, expiresAtMs, tenant,
+ * shardKey}`, of which only the first two must be there.
  */
 import { open } from 'node:fs/promises';
 import { extname } from 'node:path';
@@ -12,7 +13,15 @@ import { LIMITS } from '../shared/limits.js';
 export type VectorFormat = 'fvecs' | 'bvecs' | 'jsonl';
 
 /** `version` is left aside: it is among what `flotilla scroll` writes. */
-const RECORD_FIELDS: readonly string[] = ['id', 'values', 'metadata', 'expiresAtMs', 'version'];
+const RECORD_FIELDS: readonly string[] = [
+  'id',
+  'values',
+  'metadata',
+  'expiresAtMs',
+  'tenant',
+  'shardKey',
+  'version',
+];
 
 export const VECTOR_FORMATS: readonly VectorFormat[] = ['fvecs', 'bvecs', 'jsonl'];
 
@@ -26,6 +35,9 @@ export interface FileRecord {
   readonly metadata?: JsonObject;
   /** When the record expires, by the wall clock. */
   readonly expiresAtMs?: number;
+  /** Whose it is, where the file says it. */
+  readonly tenant?: string;
+  readonly shardKey?: string;
   /** Where in the file the record ends: reading can start here again. */
   readonly endOffset: number;
 }
@@ -242,7 +254,7 @@ function decodeUtf8(bytes: Buffer, place: string): string {
 function parseJsonRecord(
   text: string,
   place: string,
-): Pick<FileRecord, 'values' | 'metadata' | 'expiresAtMs'> & { readonly id: string } {
+): Omit<FileRecord, 'row' | 'endOffset'> & { readonly id: string } {
   let parsed: unknown;
   try {
     parsed = JSON.parse(text);
@@ -252,7 +264,7 @@ function parseJsonRecord(
     );
   }
   if (!isObject(parsed)) throw new VectorFileError(`${place} is not an object`);
-  const { id, values, metadata, expiresAtMs } = parsed;
+  const { id, values, metadata, expiresAtMs, tenant, shardKey } = parsed;
   const stranger = Object.keys(parsed).find((name) => !RECORD_FIELDS.includes(name));
   if (stranger !== undefined) {
     throw new VectorFileError(
@@ -273,11 +285,19 @@ function parseJsonRecord(
   if (expiresAtMs !== undefined && !isInstant(expiresAtMs)) {
     throw new VectorFileError(`${place} has "expiresAtMs" that are no milliseconds since 1970`);
   }
+  if (tenant !== undefined && typeof tenant !== 'string') {
+    throw new VectorFileError(`${place} has a "tenant" that is not a string`);
+  }
+  if (shardKey !== undefined && typeof shardKey !== 'string') {
+    throw new VectorFileError(`${place} has a "shardKey" that is not a string`);
+  }
   return {
     id,
     values: Float32Array.from(values),
     ...(isObject(metadata) && { metadata }),
     ...(expiresAtMs !== undefined && { expiresAtMs }),
+    ...(tenant !== undefined && { tenant }),
+    ...(shardKey !== undefined && { shardKey }),
   };
 }
 

@@ -72,8 +72,18 @@ async function runInit(options: InitOptions, command: Command, context: CliConte
     }
     context.stdout.write(
       `${renderTable(
-        [{ title: 'node', align: 'right' }, { title: 'client' }, { title: 'store' }],
-        document.nodes.map((node) => [String(node.nodeId), node.clientAddress, node.storeId]),
+        [
+          { title: 'node', align: 'right' },
+          { title: 'client' },
+          { title: 'zone' },
+          { title: 'store' },
+        ],
+        document.nodes.map((node) => [
+          String(node.nodeId),
+          node.clientAddress,
+          node.zone ?? '-',
+          node.storeId,
+        ]),
       )}\nCluster ${clusterId} has ${shards.length} shards on ${nodes.length} nodes.\n`,
     );
   } finally {

@@ -19,6 +19,9 @@ import { addClientOptions, type ClientOptions, integerOption, withClient } from 
 import { formatCount, formatDuration } from '../render/format.js';
 import { renderTable } from '../render/table.js';
 
+/** All of them are in the JSON. */
+const SPLIT_POINTS_SHOWN_MAX = 8;
+
 interface CreateOptions extends ClientOptions {
   readonly dimension: number;
   readonly metric: Metric;
@@ -246,8 +249,17 @@ function showOne(info: CollectionInfo, json: boolean, context: CliContext): void
         ['indexed fields', fields === '' ? 'none' : fields],
         ['routing', config.routing ?? 'id'],
         ['placement', config.placement ?? 'ring'],
+        ...splitPointRows(config),
         ['ttl', config.ttlMs === undefined ? 'none' : formatDuration(config.ttlMs)],
       ],
     ),
   );
+}
+
+/** The first keys of ranges as they were made; nothing of collections that name none. */
+function splitPointRows({ splitPoints = [] }: CollectionInfo['config']): string[][] {
+  if (splitPoints.length === 0) return [];
+  const shown = splitPoints.slice(0, SPLIT_POINTS_SHOWN_MAX).map((key) => JSON.stringify(key));
+  const left = splitPoints.length - shown.length;
+  return [['split points', [...shown, ...(left > 0 ? [`${left} more`] : [])].join(', ')]];
 }

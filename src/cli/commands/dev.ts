@@ -10,13 +10,18 @@ const EXAMPLES = `
 Examples:
   flotilla dev
   flotilla dev --nodes 5 --shards 8 --dir ./data
+  flotilla dev --port 8800
 
 Without --dir all data is gone when the command ends.`;
+
+const PORT_MAX = 65_535;
+const PORTS_PER_NODE = 10;
 
 interface DevOptions {
   readonly nodes: number;
   readonly shards: number;
   readonly replicationFactor?: number;
+  readonly port: number;
   readonly dir?: string;
   readonly json: boolean;
 }
@@ -36,6 +41,12 @@ export function addDevCommand(
       'replicas of each shard (default: 3, or one per node where there are fewer)',
       integerOption(1, LIMITS.replicationFactorMax.value),
     )
+    .option(
+      '--port <port>',
+      'where node 1 serves clients, HTTP two above; each further node 10 above the one before',
+      integerOption(1, PORT_MAX),
+      7_700,
+    )
     .option('--dir <directory>', 'keep the data here')
     .option('--json', 'print JSON for scripts', false)
     .addHelpText('after', EXAMPLES + EXIT_CODES_HELP)
@@ -46,9 +57,12 @@ export function addDevCommand(
 }
 
 async function runDev(options: DevOptions, context: CliContext): Promise<void> {
-  const { nodes, shards, replicationFactor, dir } = options;
+  const { nodes, shards, replicationFactor, port, dir } = options;
   if (replicationFactor !== undefined && replicationFactor > nodes) {
     throw new UsageError(`--replication-factor ${replicationFactor} is more than --nodes ${nodes}`);
+  }
+  if (port + nodes * PORTS_PER_NODE > PORT_MAX) {
+    throw new UsageError(`--port ${port} leaves no room for the ports of ${nodes} nodes`);
   }
   const { Cluster } = await import('../../cluster/cluster.js');
   const stopping = new AbortController();
@@ -58,6 +72,7 @@ async function runDev(options: DevOptions, context: CliContext): Promise<void> {
       nodes,
       shards,
       listen: true,
+      port,
       ...(replicationFactor !== undefined && { replicationFactor }),
       ...(dir !== undefined && { dir }),
     });

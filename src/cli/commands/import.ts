@@ -7,9 +7,10 @@ import { LIMITS } from '../../shared/limits.js';
 import type { Metric } from '../../shared/types.js';
 import type { CliContext } from '../context.js';
 import { EXIT, EXIT_CODES_HELP, type ExitCode, exitCodeOf, UsageError } from '../exit-codes.js';
-import { type ImportOptions, type ImportResult, runImport } from '../import-job.js';
+import { type ImportResult, runImport } from '../import-job.js';
 import { ImportState } from '../import-state.js';
-import { addClientOptions, type ClientOptions, integerOption, withClient } from '../options.js';
+import { importWriter } from '../import-writer.js';
+import { addRecordOptions, integerOption, type RecordOptions, withClient } from '../options.js';
 import { formatCount, formatDuration } from '../render/format.js';
 import { Progress } from '../render/progress.js';
 import { reportError } from '../report-error.js';
@@ -28,7 +29,7 @@ const CONCURRENCY_MAX = 256;
 /** A batch waits behind all others in flight, and may have to outlast a change of leaders. */
 const DEFAULT_TIMEOUT_MS = 60_000;
 
-interface CommandOptions extends ClientOptions {
+interface CommandOptions extends RecordOptions {
   readonly collection: string;
   readonly create: boolean;
   readonly metric: Metric;
@@ -36,6 +37,7 @@ interface CommandOptions extends ClientOptions {
   readonly batch: number;
   readonly concurrency: number;
   readonly idPrefix: string;
+  readonly shardKeyField?: string;
   readonly resume: boolean;
   readonly state?: string;
 }
@@ -65,21 +67,29 @@ export function addImportCommand(
     )
     .option('--concurrency <n>', 'requests at once', integerOption(1, CONCURRENCY_MAX), 4)
     .option('--id-prefix <text>', 'put before each id (fvecs, bvecs: the row number)', '')
+    .option(
+      '--shard-key-field <path>',
+      'metadata field that is the shard key of records that name none (jsonl)',
+    )
     .option('--resume', 'go on where an earlier import of the file stopped', false)
     .option('--state <file>', 'where to keep how far it got (default: beside the file)')
     .addHelpText(
       'after',
       `
 A line of a .jsonl file is {"id": "a", "values": [0.1, 0.2], "metadata": {"year": 2020}}; with
-"expiresAtMs" the record expires then. So \`flotilla scroll --all --values --json\` writes them.
+"expiresAtMs" the record expires then, with "tenant" it is that tenant's, unless --tenant says whose
+all are, and "shardKey" is its shard key. So \`flotilla scroll --all --values --json\` writes them.
+--create makes a collection that is routed by id: make others with flotilla collection create.
 
 Examples:
   flotilla import sift.fvecs --collection sift --create --metric l2
   flotilla import docs.jsonl --collection docs --batch 500 --concurrency 16
   flotilla import docs.jsonl --collection docs --resume
+  flotilla import notes.jsonl --collection notes --tenant acme
+  flotilla import lines.jsonl --collection lines --shard-key-field order.id
 ${EXIT_CODES_HELP}`,
     );
-  addClientOptions(command, DEFAULT_TIMEOUT_MS).action(
+  addRecordOptions(command, DEFAULT_TIMEOUT_MS).action(
     async (path: string, options: CommandOptions) => {
       const code = await withClient(context, options, (client) =>
         importFile(path, options, client, context),
@@ -100,9 +110,10 @@ async function importFile(
     throw new UsageError(`${path}: the name does not say the format; give it with --format`);
   }
   const totalBytes = await sizeOf(path);
-  const { collection, idPrefix } = options;
+  const { collection, idPrefix, tenant, shardKeyField } = options;
   const statePath = options.state ?? `${path}.import-state.json`;
-  const state = new ImportState(statePath, { input: path, collection, idPrefix });
+  const target = { input: path, collection, idPrefix, tenant, shardKeyField };
+  const state = new ImportState(statePath, target);
   const start = await startOf(state, options, context);
   if (options.create) await createCollection(path, format, options, client);
 
@@ -120,11 +131,13 @@ async function importFile(
       path,
       format,
       idPrefix,
+      ...(tenant !== undefined && { tenant }),
+      ...(shardKeyField !== undefined && { shardKeyField }),
       batchSize: options.batch,
       concurrency: options.concurrency,
       start,
       state,
-      write: writerOf(client, options),
+      write: importWriter(client, options),
       monotonicMs: () => context.monotonicMs(),
       wallMs: () => context.wallMs(),
       onProgress: ({ offset, records }) => {
@@ -191,16 +204,6 @@ async function createCollection(
 function leaveItAsItIs(error: FlotillaError): FlotillaError {
   const message = `${error.message}; or leave out --create to write into it as it is`;
   return FlotillaError.fromBody({ ...error.body, message }, error);
-}
-
-function writerOf(client: Flotilla, options: CommandOptions): ImportOptions['write'] {
-  const collection = client.collection(options.collection);
-  return async (records) => {
-    const { outcomes } = await collection.upsert(records, { timeoutMs: options.timeoutMs });
-    return outcomes.map((outcome) =>
-      outcome.kind === 'applied' ? undefined : { reason: outcome.reason, message: outcome.message },
-    );
-  };
 }
 
 async function summarize(

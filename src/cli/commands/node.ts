@@ -2,7 +2,7 @@
 import type { Command } from 'commander';
 import { loadConfig, type NodeConfig } from '../../node/config.js';
 import { createLogger } from '../../node/pino-logger.js';
-import { isFlotillaError } from '../../shared/errors.js';
+import { isFlotillaError, messageOf } from '../../shared/errors.js';
 import type { CliContext } from '../context.js';
 import { EXIT, EXIT_CODES_HELP, type ExitCode } from '../exit-codes.js';
 import { nodeIdOption } from '../group-options.js';
@@ -97,9 +97,9 @@ async function runNode(
     await node.closed;
     return EXIT.ok;
   } catch (error) {
-    const message = error instanceof Error ? error.message : String(error);
     const reason = isFlotillaError(error) ? ` (${error.reason})` : '';
-    context.stderr.write(`error: node ${config.nodeId} cannot run: ${message}${reason}\n`);
+    const message = `error: node ${config.nodeId} cannot run: ${messageOf(error)}${reason}`;
+    context.stderr.write(`${message}\n`);
     return EXIT.failed;
   } finally {
     ignoreSignals();

@@ -1,13 +1,17 @@
 /** `flotilla plan`: how large a cluster has to be, without any cluster. */
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { capacityAlternatives } from '../../placement/capacity-alternatives.js';
+import {
+  type CapacityAlternative,
+  capacityAlternatives,
+} from '../../placement/capacity-alternatives.js';
 import {
   CAPACITY_BOUNDS,
   CAPACITY_DEFAULTS,
   type CapacityInput,
 } from '../../placement/capacity-input.js';
-import { planCapacity } from '../../placement/capacity-plan.js';
-import { capacityWarnings } from '../../placement/capacity-warnings.js';
+import { type CapacityPlan, planCapacity } from '../../placement/capacity-plan.js';
+import { type CapacityWarning, capacityWarnings } from '../../placement/capacity-warnings.js';
+import { SLOT_STRATEGIES } from '../../placement/slot-layout.js';
 import type { CliContext } from '../context.js';
 import { EXIT, EXIT_CODES_HELP, type ExitCode } from '../exit-codes.js';
 import { integerOption, numberOption } from '../options.js';
@@ -75,16 +79,25 @@ export function addPlanCommand(
     const made = planCapacity(input);
     const alternatives = capacityAlternatives(made);
     const warnings = capacityWarnings(made);
-    const told = {
-      ...made,
-      alternatives,
-      reasons: reasonsOf(made, alternatives),
-      warnings: warnings.map((warning) => ({ ...warning, message: warningText(warning) })),
-    };
     context.stdout.write(
-      options.json ? `${JSON.stringify(told)}\n` : renderPlan(made, alternatives, warnings),
+      options.json
+        ? `${jsonOf(made, alternatives, warnings)}\n`
+        : renderPlan(made, alternatives, warnings),
     );
     finish(EXIT.ok);
+  });
+}
+
+function jsonOf(
+  plan: CapacityPlan,
+  alternatives: readonly CapacityAlternative[],
+  warnings: readonly CapacityWarning[],
+): string {
+  return JSON.stringify({
+    ...plan,
+    alternatives,
+    reasons: reasonsOf(plan, alternatives),
+    warnings: warnings.map((warning) => ({ ...warning, message: warningText(warning) })),
   });
 }
 
@@ -126,7 +139,7 @@ function addClusterOptions(plan: Command): void {
       new Option(
         '--strategy <name>',
         'how slots are laid out (default: ring, or virtual-shards where that is uneven)',
-      ).choices(['ring', 'modulo', 'rendezvous', 'virtual-shards']),
+      ).choices(SLOT_STRATEGIES),
     )
     .option('--tenants <count>', 'tenants that share the shards', countOption(bounds('tenants')))
     .option('--shards <count>', 'shards (default: as many as needed)', integer('shards'))

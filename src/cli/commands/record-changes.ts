@@ -10,10 +10,11 @@ import type {
 import type { CliContext } from '../context.js';
 import { EXIT, EXIT_CODES_HELP, type ExitCode, UsageError } from '../exit-codes.js';
 import {
-  addRecordOptions,
+  addNamedRecordOptions,
   filterOption,
   jsonObjectOption,
-  type RecordOptions,
+  type NamedRecordOptions,
+  namesOf,
   recordsOf,
   withClient,
 } from '../options.js';
@@ -21,13 +22,13 @@ import { formatCount } from '../render/format.js';
 
 type Finish = (code: ExitCode) => void;
 
-interface PatchOptions extends RecordOptions {
+interface PatchOptions extends NamedRecordOptions {
   readonly id: readonly string[];
   readonly metadata: Metadata;
   readonly ifVersion?: string;
 }
 
-interface DeleteOptions extends RecordOptions {
+interface DeleteOptions extends NamedRecordOptions {
   readonly id?: readonly string[];
   readonly filter?: Where<Metadata>;
 }
@@ -63,15 +64,19 @@ Examples:
   flotilla patch docs --id report-7 --metadata '{"draft": null}' --if-version 117655329490403328
 ${EXIT_CODES_HELP}`,
     );
-  addRecordOptions(patch).action(async (collection: string, options: PatchOptions) => {
-    const { id: ids, metadata, ifVersion, timeoutMs, json } = options;
+  addNamedRecordOptions(patch).action(async (collection: string, options: PatchOptions) => {
+    const { id: ids, metadata, ifVersion, shardKey, timeoutMs, json } = options;
     if (ifVersion !== undefined && ids.length > 1) {
       throw new UsageError('--if-version is the version of one record: give one --id');
     }
-    const condition = ifVersion === undefined ? {} : { ifVersion };
+    const same = {
+      metadata,
+      ...(ifVersion !== undefined && { ifVersion }),
+      ...(shardKey !== undefined && { shardKey }),
+    };
     const result = await withClient(context, options, (client) =>
       recordsOf(client, collection, options).patch(
-        ids.map((id) => ({ id, metadata, ...condition })),
+        ids.map((id) => ({ id, ...same })),
         { timeoutMs },
       ),
     );
@@ -112,10 +117,11 @@ again is safe.
 
 Examples:
   flotilla delete docs --id report-7 report-8
+  flotilla delete lines --id line-1 --shard-key order-7
   flotilla delete docs --filter '{"expires": {"$lt": "2026-01-01T00:00:00Z"}}'
 ${EXIT_CODES_HELP}`,
     );
-  addRecordOptions(remove).action(async (collection: string, options: DeleteOptions) => {
+  addNamedRecordOptions(remove).action(async (collection: string, options: DeleteOptions) => {
     const deletedCount = await withClient(context, options, (client) =>
       deleteRecords(recordsOf(client, collection, options), options, context),
     );
@@ -130,10 +136,12 @@ ${EXIT_CODES_HELP}`,
 
 async function deleteRecords(
   records: Collection<Metadata>,
-  { id, filter, timeoutMs }: DeleteOptions,
+  options: DeleteOptions,
   context: CliContext,
 ): Promise<number> {
+  const { id: ids, filter, shardKey, timeoutMs } = options;
   if (filter !== undefined) {
+    if (shardKey !== undefined) throw new UsageError('--shard-key is for --id, not for --filter');
     const onProgress = ({ deletedCount }: { readonly deletedCount: number }): void => {
       if (context.stderr.isTerminal) context.stderr.write(`\r${formatCount(deletedCount)} deleted`);
     };
@@ -141,8 +149,8 @@ async function deleteRecords(
     if (context.stderr.isTerminal) context.stderr.write('\n');
     return deletedCount;
   }
-  if (id === undefined) throw new UsageError('one of --id and --filter is needed');
-  const { outcomes } = await records.delete(id, { timeoutMs });
+  if (ids === undefined) throw new UsageError('one of --id and --filter is needed');
+  const { outcomes } = await records.delete(namesOf(ids, options), { timeoutMs });
   const failed = outcomes.find((outcome) => outcome.kind !== 'applied');
   if (failed !== undefined) throw new Error(`${failed.id} is not deleted: ${failed.message}`);
   return outcomes.filter((outcome) => outcome.kind === 'applied' && outcome.existed).length;

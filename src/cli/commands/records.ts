@@ -5,15 +5,20 @@ import { LIMITS } from '../../shared/limits.js';
 import type { CliContext } from '../context.js';
 import { EXIT, EXIT_CODES_HELP, type ExitCode, UsageError } from '../exit-codes.js';
 import {
-  addRecordOptions,
+  addManyRecordOptions,
+  addNamedRecordOptions,
   consistencyOption,
   filterOption,
   integerOption,
-  type RecordOptions,
+  type ManyRecordOptions,
+  type NamedRecordOptions,
+  namesOf,
   recordsOf,
+  scopeOf,
   withClient,
 } from '../options.js';
 import { formatCount, formatInstant, formatMetadata } from '../render/format.js';
+import { ownerColumns } from '../render/owners.js';
 import { type Column, renderTable } from '../render/table.js';
 
 type Finish = (code: ExitCode) => void;
@@ -22,16 +27,16 @@ interface Freshness {
   readonly consistency?: Consistency;
 }
 
-interface CountOptions extends RecordOptions, Freshness {
+interface CountOptions extends ManyRecordOptions, Freshness {
   readonly filter?: Where<Metadata>;
 }
 
-interface FetchOptions extends RecordOptions, Freshness {
+interface FetchOptions extends NamedRecordOptions, Freshness {
   readonly id: readonly string[];
   readonly values: boolean;
 }
 
-interface ScrollOptions extends RecordOptions, Freshness {
+interface ScrollOptions extends ManyRecordOptions, Freshness {
   readonly filter?: Where<Metadata>;
   readonly cursor?: string;
   readonly limit: number;
@@ -58,11 +63,12 @@ function addCount(program: Command, context: CliContext, finish: Finish): void {
 Examples:
   flotilla count docs
   flotilla count docs --filter '{"lang": {"$in": ["en", "fr"]}}'
+  flotilla count docs --all-tenants
 ${EXIT_CODES_HELP}`,
     );
-  addRecordOptions(count).action(async (collection: string, options: CountOptions) => {
+  addManyRecordOptions(count).action(async (collection: string, options: CountOptions) => {
     const { filter, timeoutMs, json } = options;
-    const manner = { timeoutMs, ...freshnessOf(options) };
+    const manner = { timeoutMs, ...scopeOf(options), ...freshnessOf(options) };
     const found = await withClient(context, options, (client) =>
       recordsOf(client, collection, options).count({
         ...manner,
@@ -95,12 +101,13 @@ of its own.
 Examples:
   flotilla fetch docs --id report-7 report-8
   flotilla fetch docs --id report-7 --json | jq -r .version
+  flotilla fetch lines --id line-1 line-2 --shard-key order-7
 ${EXIT_CODES_HELP}`,
     );
-  addRecordOptions(fetch).action(async (collection: string, options: FetchOptions) => {
+  addNamedRecordOptions(fetch).action(async (collection: string, options: FetchOptions) => {
     const { id: ids, values, timeoutMs, json } = options;
     const records = await withClient(context, options, (client) =>
-      recordsOf(client, collection, options).fetch(ids, {
+      recordsOf(client, collection, options).fetch(namesOf(ids, options), {
         timeoutMs,
         ...freshnessOf(options),
         includeValues: values && json,
@@ -143,7 +150,7 @@ Examples:
   flotilla scroll docs --all --values --json > docs.jsonl
 ${EXIT_CODES_HELP}`,
     );
-  addRecordOptions(scroll).action(async (collection: string, options: ScrollOptions) => {
+  addManyRecordOptions(scroll).action(async (collection: string, options: ScrollOptions) => {
     if (options.all && !options.json) throw new UsageError('--all needs --json');
     await withClient(context, options, (client) =>
       listRecords(recordsOf(client, collection, options), options, context),
@@ -166,6 +173,7 @@ async function listRecords(
   do {
     const page = await records.scrollPage({
       timeoutMs,
+      ...scopeOf(options),
       ...freshnessOf(options),
       limit: Math.min(wanted - count, LIMITS.scrollLimitMax.value),
       includeValues: values && json,
@@ -205,18 +213,20 @@ function plainRecord({ values, ...record }: StoredRecord<Metadata>): object {
   return { ...record, ...(values !== undefined && { values: Array.from(values) }) };
 }
 
-/** Where no record expires, there is no column that says so. */
+/** What no record has gets no column: a tenant, a shard key, an end of its life. */
 function recordTable(records: readonly StoredRecord<Metadata>[]): string {
   const expires = records.some(({ expiresAtMs }) => expiresAtMs !== undefined);
-  const columns: Column[] = [{ title: 'id' }, { title: 'version', align: 'right' }];
+  const owners = ownerColumns(records);
+  const columns: Column[] = [{ title: 'id' }, ...owners, { title: 'version', align: 'right' }];
   if (expires) columns.push({ title: 'expires' });
   return renderTable(
     [...columns, { title: 'metadata' }],
-    records.map(({ id, version, expiresAtMs, metadata }) => [
-      id,
-      version,
-      ...(expires ? [formatInstant(expiresAtMs)] : []),
-      formatMetadata(metadata),
+    records.map((record) => [
+      record.id,
+      ...owners.map(({ of }) => of(record)),
+      record.version,
+      ...(expires ? [formatInstant(record.expiresAtMs)] : []),
+      formatMetadata(record.metadata),
     ]),
   );
 }

@@ -43,17 +43,23 @@ interface Verb {
 const VERBS: readonly Verb[] = [
   {
     name: 'add',
-    description: 'give a shard one more replica, on a node that has none of it',
+    description:
+      'give a shard one more replica, on a node that has none of it; of the topology, let that ' +
+      'of the node vote',
     examples: `
   flotilla replica add --shard 0 --node 4
-  flotilla replica add --shard 0 --node 4 --wait`,
+  flotilla replica add --shard 0 --node 4 --wait
+  flotilla replica add --topology --node 6`,
     run: (client, where, timeoutMs) => client.addReplica(where, { timeoutMs }),
   },
   {
     name: 'remove',
-    description: "take a shard's replica away from a node, and delete its data there",
+    description:
+      "take a shard's replica away from a node, and delete its data there; of the topology, let " +
+      'that of the node vote no more',
     examples: `
-  flotilla replica remove --shard 0 --node 2`,
+  flotilla replica remove --shard 0 --node 2
+  flotilla replica remove --topology --node 2`,
     run: (client, where, timeoutMs) => client.removeReplica(where, { timeoutMs }),
   },
   {

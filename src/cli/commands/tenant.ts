@@ -26,6 +26,10 @@ interface AuditOptions extends ClientOptions {
   readonly limit: number;
 }
 
+interface CancelOptions extends ClientOptions {
+  readonly change: number;
+}
+
 type Finish = (code: ExitCode) => void;
 
 const shardOption = integerOption(0, LIMITS.shardsMax.value - 1);
@@ -38,6 +42,7 @@ export function addTenantCommand(program: Command, context: CliContext, finish: 
   addRelease(tenant, context, finish);
   addShardVerb(tenant, 'dedicate', context, finish);
   addShardVerb(tenant, 'share', context, finish);
+  addCancel(tenant, context, finish);
   addStats(tenant, context, finish);
   addAudit(tenant, context, finish);
 }
@@ -92,7 +97,7 @@ function addShardVerb(
     .description(
       isDedicated
         ? 'make a shard take assigned tenants only'
-        : 'let a shard take tenants that are not assigned again; none moves by this',
+        : 'end that; tenants that are spread by hash do not come back to it by this',
     )
     .requiredOption('--shard <id>', 'the shard', shardOption)
     .addOption(byOption())
@@ -105,6 +110,36 @@ function addShardVerb(
         ? client.dedicateShard(shard, callOptions(options, context))
         : client.shareShard(shard, callOptions(options, context)),
     );
+    finish(EXIT.ok);
+  });
+}
+
+function addCancel(tenant: Command, context: CliContext, finish: Finish): void {
+  const command = tenant
+    .command('cancel')
+    .description('give up a change that is not decided')
+    .requiredOption(
+      '--change <id>',
+      'the change, as flotilla tenant stats shows it',
+      integerOption(1, Number.MAX_SAFE_INTEGER),
+    )
+    .addHelpText(
+      'after',
+      `
+Example:
+  flotilla tenant cancel --change 7
+
+May be repeated: it never hits another change. One that was given up or refused before is no error,
+one that is decided, or never was, is. The next change waits until the shard that would have lost
+its tenants knows that it keeps them.
+${EXIT_CODES_HELP}`,
+    );
+  addClientOptions(command).action(async (options: CancelOptions) => {
+    const { change: changeId, timeoutMs, json } = options;
+    const answer = await withClient(context, options, (client) =>
+      client.cancelTenantChange(changeId, { timeoutMs }),
+    );
+    context.stdout.write(json ? jsonText(answer) : `change ${changeId} is given up\n`);
     finish(EXIT.ok);
   });
 }
@@ -131,9 +166,11 @@ ${EXIT_CODES_HELP}`,
     );
   addClientOptions(stats).action(async (options: CountOptions) => {
     const { collection } = options;
-    if (collection === undefined) await showShards(context, options);
-    else await showTenants(context, options, collection);
-    finish(EXIT.ok);
+    if (collection === undefined) finish(await showShards(context, options));
+    else {
+      await showTenants(context, options, collection);
+      finish(EXIT.ok);
+    }
   });
 }
 
@@ -151,7 +188,7 @@ function addAudit(tenant: Command, context: CliContext, finish: Finish): void {
   addClientOptions(audit).action(async (options: AuditOptions) => {
     const { timeoutMs, json, limit } = options;
     const description = await withClient(context, options, (client) =>
-      client.describeTenants({ timeoutMs }),
+      client.describeTenants({ timeoutMs, withUsage: false }),
     );
     const entries = description.audit.slice(-limit);
     context.stdout.write(json ? jsonText(entries) : auditTable(entries));
@@ -170,22 +207,34 @@ async function change(
   context.stdout.write(options.json ? jsonText(answer) : text);
 }
 
-async function showShards(context: CliContext, options: CountOptions): Promise<void> {
+async function showShards(context: CliContext, options: CountOptions): Promise<ExitCode> {
   const { timeoutMs, json } = options;
   const description = await withClient(context, options, (client) =>
     client.describeTenants({ timeoutMs }),
   );
   const { audit: _, ...shown } = description;
+  const isKnown = description.shards.length > 0;
   if (json) {
     context.stdout.write(jsonText(shown));
-    return;
+    return isKnown ? EXIT.ok : EXIT.unavailable;
   }
-  context.stdout.write(shardsTable(description));
+  context.stdout.write(isKnown ? shardsTable(description) : assignmentsTable(description));
+  if (!isKnown) context.stderr.write('a shard does not answer: what they hold is not known\n');
+  showChange(description, context);
   for (const { shardId, what, level, count, max } of description.findings) {
     const limit = `the limit is ${formatCount(max)}`;
     const text = `shard ${shardId} holds ${formatCount(count)} ${what}, ${limit}`;
     context.stderr.write(`${level === 'exceeded' ? 'too much' : 'warning'}: ${text}\n`);
   }
+  return isKnown ? EXIT.ok : EXIT.unavailable;
+}
+
+function showChange({ change }: TenantsDescription, context: CliContext): void {
+  if (change === undefined) return;
+  const { changeId, action, tenant, shardId, stage } = change;
+  const where = shardId === undefined ? '' : ` on shard ${shardId}`;
+  const what = `${action}${tenant === '' ? '' : ` ${JSON.stringify(tenant)}`}${where}`;
+  context.stderr.write(`change ${changeId} is under way, ${stage}: ${what}\n`);
 }
 
 async function showTenants(
@@ -237,6 +286,13 @@ function shardsTable({ shards, assignments, dedicatedShards }: TenantsDescriptio
       formatCount(assignments.filter((one) => one.shardId === shardId).length),
       dedicatedShards.includes(shardId) ? 'dedicated' : 'shared',
     ]),
+  );
+}
+
+function assignmentsTable({ assignments }: TenantsDescription): string {
+  return renderTable(
+    [{ title: 'tenant' }, { title: 'assigned to', align: 'right' }],
+    assignments.map(({ tenant, shardId }) => [tenant, String(shardId)]),
   );
 }
 

@@ -39,7 +39,9 @@ ${EXIT_CODES_HELP}`,
     );
     const [findings, gaps] = [findingsOf(shards), gapsOf(shards)];
     context.stdout.write(
-      options.json ? `${JSON.stringify({ shards, findings, gaps })}\n` : renderVerification(shards),
+      options.json
+        ? `${JSON.stringify({ shards, findings, gaps })}\n`
+        : renderVerification(shards, findings, gaps),
     );
     if (findings.length > 0) finish(EXIT.failed);
     else finish(gaps.length > 0 ? EXIT.unavailable : EXIT.ok);

@@ -36,6 +36,11 @@ export function formatDistance(distance: number): string {
   return (Math.abs(distance) < DISTANCE_NOISE ? 0 : distance).toPrecision(6);
 }
 
+/** `  - one\n  - other\n` */
+export function formatList(sentences: readonly string[]): string {
+  return sentences.map((sentence) => `  - ${sentence}\n`).join('');
+}
+
 const METADATA_COLUMNS = 60;
 
 /** JSON, cut where it is long; nothing where there are none. */

@@ -6,7 +6,7 @@ import type { CapacityUse, ResourceUse } from '../../placement/capacity-use.js';
 import type { CapacityWarning } from '../../placement/capacity-warnings.js';
 import { unreachable } from '../../shared/assert.js';
 import { sizeText } from '../quantities.js';
-import { formatBytes, formatCount, formatDuration, formatPercent } from './format.js';
+import { formatBytes, formatCount, formatDuration, formatList, formatPercent } from './format.js';
 import { renderTable } from './table.js';
 
 const PART_NAMES: Readonly<Record<MemoryPart | DiskPart, string>> = {
@@ -61,8 +61,7 @@ function renderUse(title: string, use: ResourceUse<MemoryPart | DiskPart>): stri
     use.parts
       .filter((part) => part.lasts === lasts)
       .map((part) => row(PART_NAMES[part.part], part));
-  const share = ({ lasting, peak }: ResourceUse<unknown>['nodeShares'], of: 'lasting' | 'peak') =>
-    formatPercent(of === 'lasting' ? lasting : peak);
+  const { lasting, peak } = use.nodeShares;
   return renderTable(
     [
       { title },
@@ -73,9 +72,9 @@ function renderUse(title: string, use: ResourceUse<MemoryPart | DiskPart>): stri
     ],
     [
       ...rowsOf(true),
-      row(`at all times: ${share(use.nodeShares, 'lasting')} of a node`, use.lasting),
+      row(`at all times: ${formatPercent(lasting)} of a node`, use.lasting),
       ...rowsOf(false),
-      row(`at most: ${share(use.nodeShares, 'peak')} of a node`, use.peak),
+      row(`at most: ${formatPercent(peak)} of a node`, use.peak),
     ],
   );
 }
@@ -203,5 +202,5 @@ function counted(count: number, noun: string): string {
 }
 
 function listed(title: string, sentences: readonly string[]): string {
-  return `${title}\n${sentences.map((sentence) => `  - ${sentence}\n`).join('')}`;
+  return `${title}\n${formatList(sentences)}`;
 }

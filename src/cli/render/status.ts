@@ -6,7 +6,14 @@ import type {
   ShardStatus,
 } from '../../client/index.js';
 import { divergentNodes } from '../../shared/content-hash.js';
-import { formatBytes, formatCount, formatDuration, formatPercent, shortHash } from './format.js';
+import {
+  formatBytes,
+  formatCount,
+  formatDuration,
+  formatList,
+  formatPercent,
+  shortHash,
+} from './format.js';
 import { renderTable } from './table.js';
 
 export function renderStatus(status: ClusterStatus): string {
@@ -19,12 +26,19 @@ export function renderStatus(status: ClusterStatus): string {
   ].join('\n');
 }
 
+/** Where a replica neither comes to a node nor leaves it. */
+const VERBS_OF_STAGE: Readonly<Record<string, readonly [string, string]>> = {
+  promoting: ['votes on', ''],
+  demoting: ['', 'votes no more on'],
+};
+
 /** `catching-up: replica 7 comes to node 2, ... 45.30 %, 2m 03s left (change 7)` */
 export function describeChange(change: ReplicaChangeStatus): string {
   const { id, addReplicaId, addNodeId, removeReplicaId, removeNodeId, problem } = change;
+  const [comes, leaves] = VERBS_OF_STAGE[change.stage] ?? ['comes to', 'leaves'];
   const who = [
-    ...(addReplicaId > 0 ? [`replica ${addReplicaId} comes to node ${addNodeId}`] : []),
-    ...(removeReplicaId > 0 ? [`replica ${removeReplicaId} leaves node ${removeNodeId}`] : []),
+    ...(addReplicaId > 0 ? [`replica ${addReplicaId} ${comes} node ${addNodeId}`] : []),
+    ...(removeReplicaId > 0 ? [`replica ${removeReplicaId} ${leaves} node ${removeNodeId}`] : []),
   ];
   const progress = progressOf(change);
   const held = problem === '' ? '' : `; HELD UP: ${problem}`;
@@ -75,15 +89,16 @@ function groupProblems(name: string, group: ShardStatus): string[] {
 }
 
 function renderHealth(status: ClusterStatus): string {
-  const problems = problemsOf(status);
-  if (status.healthy) return 'healthy\n';
-  return `DEGRADED\n${problems.map((problem) => `  - ${problem}\n`).join('')}`;
+  return status.healthy ? 'healthy\n' : `DEGRADED\n${formatList(problemsOf(status))}`;
 }
 
+/** Where no node names a zone, there is no column that says so. */
 function renderNodes(status: ClusterStatus): string {
+  const isZoned = status.nodes.some(({ zone }) => zone !== '');
   return renderTable(
     [
       { title: 'node', align: 'right' },
+      ...(isZoned ? [{ title: 'zone' }] : []),
       { title: 'reachable' },
       { title: 'client' },
       { title: 'peer' },
@@ -93,6 +108,7 @@ function renderNodes(status: ClusterStatus): string {
     ],
     status.nodes.map((node) => [
       String(node.nodeId),
+      ...(isZoned ? [node.zone === '' ? '-' : node.zone] : []),
       node.reachable ? 'yes' : 'NO',
       node.clientAddress,
       node.peerAddress,

@@ -1,12 +1,17 @@
 /** What a comparison of replicas has found, as a table and as sentences. */
 import type { ShardVerification, SlotHolding } from '../../client/index.js';
-import { formatCount, shortHash } from './format.js';
+import { formatCount, formatList, shortHash } from './format.js';
 import { renderTable } from './table.js';
 
 const ADVICE =
   '\nwhere a node did not answer in time, see flotilla status, or raise --timeout-ms\n';
 
-export function renderVerification(shards: readonly ShardVerification[]): string {
+/** `findings` and `gaps` are those of the shards. */
+export function renderVerification(
+  shards: readonly ShardVerification[],
+  findings: readonly string[],
+  gaps: readonly string[],
+): string {
   const table = renderTable(
     [
       { title: 'shard', align: 'right' },
@@ -23,9 +28,8 @@ export function renderVerification(shards: readonly ShardVerification[]): string
       formatCount(shard.differences.length + shard.damages.length),
     ]),
   );
-  const [findings, gaps] = [findingsOf(shards), gapsOf(shards)];
-  if (findings.length > 0) return `${table}\nDIFFERENT\n${listOf([...findings, ...gaps])}`;
-  if (gaps.length > 0) return `${table}\nNOT ALL COMPARED\n${listOf(gaps)}${ADVICE}`;
+  if (findings.length > 0) return `${table}\nDIFFERENT\n${formatList([...findings, ...gaps])}`;
+  if (gaps.length > 0) return `${table}\nNOT ALL COMPARED\n${formatList(gaps)}${ADVICE}`;
   return `${table}\nequal\n`;
 }
 
@@ -59,8 +63,4 @@ function comparedOf({ replicas }: ShardVerification): number {
 
 function contentOf({ records, hash }: SlotHolding): string {
   return `${formatCount(records)} records (${shortHash(hash)})`;
-}
-
-function listOf(sentences: readonly string[]): string {
-  return sentences.map((sentence) => `  - ${sentence}\n`).join('');
 }

@@ -4,10 +4,10 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { CliContext, StopSignal } from '../../../src/cli/context.js';
-import type { ClusterStatus, CollectionInfo, Flotilla } from '../../../src/client/index.js';
+import type { StopSignal } from '../../../src/cli/context.js';
+import type { ClusterStatus, CollectionInfo } from '../../../src/client/index.js';
 import { FlotillaError } from '../../../src/shared/errors.js';
-import { type CommandRun, runCommand } from './run-command.js';
+import { clusterThatAnswers, FakeCluster, run } from './fake-cluster.js';
 
 let folder = '';
 beforeAll(async () => {
@@ -63,94 +63,12 @@ const HEALTHY: ClusterStatus = {
     reachable: true,
     instructionSet: 'avx2',
     distancesPerSecond: 12_345_678,
+    zone: '',
   })),
   shards: [shard(0, 1)],
   topology: shard(0, 1),
   healthy: true,
 };
-
-/** What a command passes on that was told nothing else. */
-const CALL = { timeoutMs: 10_000 };
-
-/** The calls that a command made, and what they answer. */
-class FakeCluster {
-  readonly calls: unknown[][] = [];
-  readonly addresses: (readonly string[])[] = [];
-  /** Of the collections that were opened. */
-  readonly tenants: string[] = [];
-  closed = 0;
-  answers: Record<string, unknown> = {};
-
-  readonly client = new Proxy(
-    {},
-    {
-      get: (_, method) => {
-        // A client is no promise: `await` must not take it for one.
-        if (method === 'then') return undefined;
-        if (method === 'close') return () => this.#close();
-        if (method === 'collection') {
-          return (name: string, { tenant = '' } = {}) => {
-            this.tenants.push(tenant);
-            return this.#collection(name);
-          };
-        }
-        return (...args: unknown[]) => this.#answer(String(method), args);
-      },
-    },
-  ) as Flotilla;
-
-  #close(): Promise<void> {
-    this.closed += 1;
-    return Promise.resolve();
-  }
-
-  #collection(name: string): unknown {
-    const method = (verb: string) => (what: unknown, options: unknown) =>
-      this.#answer(verb, [name, what, options]);
-    return {
-      search: method('search'),
-      upsert: method('upsert'),
-      explain: method('explain'),
-      delete: method('delete'),
-      deleteByFilter: method('deleteByFilter'),
-      fetch: method('fetch'),
-      patch: method('patch'),
-      count: (options: unknown) => this.#answer('count', [name, options]),
-      scrollPage: (options: unknown) => this.#answer('scrollPage', [name, options]),
-    };
-  }
-
-  async #answer(method: string, args: unknown[]): Promise<unknown> {
-    this.calls.push([method, ...args]);
-    const answer = this.answers[method];
-    if (answer instanceof Error) throw answer;
-    return typeof answer === 'function' ? answer(...args) : answer;
-  }
-}
-
-async function run(
-  args: string,
-  cluster = new FakeCluster(),
-  overrides: Partial<CliContext> = {},
-): Promise<CommandRun> {
-  const words = args.match(/'[^']*'|\S+/g) ?? [];
-  return runCommand(
-    words.map((word) => word.replace(/^'|'$/g, '')),
-    {
-      connect: async (addresses) => {
-        cluster.addresses.push(addresses);
-        return cluster.client;
-      },
-      ...overrides,
-    },
-  );
-}
-
-function clusterThatAnswers(answers: Record<string, unknown>): FakeCluster {
-  const cluster = new FakeCluster();
-  cluster.answers = answers;
-  return cluster;
-}
 
 describe('help and usage', () => {
   const commands = [
@@ -184,6 +102,7 @@ describe('help and usage', () => {
     'tenant release',
     'tenant dedicate',
     'tenant share',
+    'tenant cancel',
     'tenant stats',
     'tenant audit',
   ];
@@ -230,6 +149,9 @@ describe('help and usage', () => {
     'import a.txt --collection docs',
     'import a.fvecs',
     'dev --nodes 2 --replication-factor 3',
+    'dev --port 0',
+    'dev --nodes 4 --port 65500',
+    'count docs --all-tenants --tenant acme',
     'cluster init',
     'replica add --shard 0',
     'replica add --node 1',
@@ -371,204 +293,21 @@ describe('collection', () => {
     expect((await run('collection describe docs', cluster)).out).toMatch(/records +unknown/);
   });
 
+  it('describe shows where ranges begin, as many as there is room for (M-9)', async () => {
+    const show = async (splitPoints: string[]): Promise<string> => {
+      const config = { ...INFO.config, placement: 'range', splitPoints };
+      const cluster = clusterThatAnswers({ describeCollection: { config, state: 'active' } });
+      return (await run('collection describe docs', cluster)).out;
+    };
+    expect(await show(['g', 'a b'])).toMatch(/split points +"g", "a b"\n/);
+    const many = Array.from({ length: 10 }, (_, at) => `k${at}`);
+    expect(await show(many)).toMatch(/split points +"k0", .*"k7", 2 more\n/);
+    expect(await show([])).not.toContain('split points');
+  });
+
   it('drop says what it dropped', async () => {
     expect((await run('collection drop docs')).out).toBe('dropped docs\n');
     expect((await run('collection drop docs --json')).out).toBe('{"dropped":"docs"}\n');
-  });
-});
-
-describe('search', () => {
-  const found = {
-    hits: [
-      { id: 'a', version: '1', distance: 0.125, metadata: { title: 'x'.repeat(80) } },
-      { id: 'b', version: '2', distance: 1, values: Float32Array.of(1, 2) },
-    ],
-    shards: { total: 4, ok: 3, failed: [2] },
-    degraded: true,
-    epoch: 4,
-  };
-
-  it('sends the query and shows hits on stdout, shards on stderr', async () => {
-    const cluster = clusterThatAnswers({ search: found });
-    const options = '--k 2 --offset 1 --ef 64 --max-distance 0.5 --allow-partial';
-    const { code, out, err } = await run(`search docs --vector '[1, 2.5]' ${options}`, cluster);
-    expect(code).toBe(0);
-    expect(cluster.calls).toEqual([
-      [
-        'search',
-        'docs',
-        { vector: [1, 2.5], k: 2, offset: 1, includeValues: false, ef: 64, scoreThreshold: 0.5 },
-        { timeoutMs: 10_000, allowPartial: true },
-      ],
-    ]);
-    expect(out.split('\n')[1]).toMatch(/^1 {2}a +0\.125000 {2}\{"title":"x+…$/);
-    expect(err).toBe('2 hits from 3 of 4 shards, shards 2 are missing\n');
-  });
-
-  it('searches near a record, and prints vectors as plain JSON arrays', async () => {
-    const cluster = clusterThatAnswers({ search: found });
-    const { out } = await run('search docs --id a --values --json', cluster);
-    expect(JSON.parse(out).hits[1].values).toEqual([1, 2]);
-    expect(cluster.calls[0]?.[2]).toEqual({ id: 'a', k: 10, offset: 0, includeValues: true });
-  });
-});
-
-const linesOf = (text: string): unknown[] =>
-  text
-    .trim()
-    .split('\n')
-    .map((line) => JSON.parse(line));
-
-describe('records by what they hold', () => {
-  const filter = { year: { $gte: 2020 } };
-  const given = `--filter '${JSON.stringify(filter)}'`;
-  const records = [
-    { id: 'a', version: '1', metadata: { year: 2020 } },
-    { id: 'b', version: '2', values: Float32Array.of(1, 2) },
-  ];
-
-  it('search passes the filter on, and can explain itself', async () => {
-    const shard = {
-      shardId: 0,
-      plan: 'exact-rows',
-      reason: 'few records match',
-      records: 1_000,
-      estimatedMatches: 11,
-      matches: 12,
-      indexedFields: ['year'],
-      scannedFields: ['colour'],
-      visited: 1_234,
-      compared: 12,
-      durationMs: 0.5,
-    };
-    const whole = { shards: [shard], epoch: 1, failed: [], degraded: false };
-    const cluster = clusterThatAnswers({ explain: whole });
-    const { out, err } = await run(`search docs --id a ${given} --explain`, cluster);
-    const query = { id: 'a', k: 10, offset: 0, includeValues: false, filter };
-    expect(cluster.calls).toEqual([['explain', 'docs', query, { ...CALL, allowPartial: false }]]);
-    expect(err).toBe('');
-    expect(out.split('\n')[1]).toMatch(/^ +0 {2}exact-rows +1,000 +11 +12 +1,234 +0\.50 ms/);
-    const { out: json } = await run('search docs --id a --explain --json', cluster);
-    expect(JSON.parse(json)).toEqual(whole);
-    cluster.answers.explain = { ...whole, failed: [1, 3], degraded: true };
-    const partial = await run('search docs --id a --explain --allow-partial', cluster);
-    expect(partial.err).toBe('1 of 3 shards, shards 1, 3 are missing\n');
-    expect(cluster.calls.at(-1)?.[3]).toEqual({ ...CALL, allowPartial: true });
-  });
-
-  it('count prints a number', async () => {
-    const cluster = clusterThatAnswers({ count: 1_234 });
-    expect((await run(`count docs ${given}`, cluster)).out).toBe('1234\n');
-    expect((await run('count docs --json', cluster)).out).toBe('{"count":1234}\n');
-    expect(cluster.calls).toEqual([
-      ['count', 'docs', { ...CALL, filter }],
-      ['count', 'docs', CALL],
-    ]);
-  });
-
-  it('scroll prints a table, or a line of JSON a record', async () => {
-    const cluster = clusterThatAnswers({ scrollPage: { records } });
-    const { out, err } = await run(`scroll docs --limit 5 ${given}`, cluster);
-    expect(out.split('\n')[1]).toMatch(/^a +1 {2}\{"year":2020\}$/);
-    expect(err).toBe('2 records\n');
-    const lines = await run('scroll docs --all --values --json', cluster);
-    expect(linesOf(lines.out)).toEqual([records[0], { id: 'b', version: '2', values: [1, 2] }]);
-    expect(JSON.parse(lines.err)).toEqual({ count: 2 });
-    expect(cluster.calls).toEqual([
-      ['scrollPage', 'docs', { ...CALL, limit: 5, includeValues: false, filter }],
-      ['scrollPage', 'docs', { ...CALL, limit: 1_000, includeValues: true }],
-    ]);
-  });
-
-  it('scroll says where to go on, and goes on there', async () => {
-    let page = 0;
-    const scrollPage = () => ({ records, cursor: `c${++page}` });
-    const cluster = clusterThatAnswers({ scrollPage });
-    const { err } = await run('scroll docs --limit 3', cluster);
-    expect(err).toBe('4 records, go on with --cursor c2\n');
-    const next = await run('scroll docs --limit 2 --cursor c2 --json', cluster);
-    expect(JSON.parse(next.err)).toEqual({ count: 2, cursor: 'c3' });
-    const asked = cluster.calls.map((call) => call[2] as { limit: number; cursor?: string });
-    expect(asked.map(({ limit, cursor }) => [limit, cursor])).toEqual([
-      [3, undefined],
-      [1, 'c1'],
-      [2, 'c2'],
-    ]);
-    const stdout = { isTerminal: false, columns: 80, isClosed: true, write: () => undefined };
-    // Whoever read it has gone: the rest of the collection is not listed for nobody.
-    const left = await run('scroll docs --all --json', cluster, { stdout });
-    expect(JSON.parse(left.err)).toEqual({ count: 2, cursor: 'c4' });
-  });
-
-  it('fetch shows versions and expiries, and ends with 1 where a record is missing', async () => {
-    const mortal = { id: 'c', version: '3', expiresAtMs: Date.UTC(2026, 0, 31, 12) };
-    const cluster = clusterThatAnswers({ fetch: [records[0], mortal] });
-    const { code, out, err } = await run('fetch docs --id a b c', cluster);
-    expect(out.split('\n').slice(0, 3)).toEqual([
-      'ID  VERSION  EXPIRES               METADATA',
-      'a         1                        {"year":2020}',
-      'c         3  2026-01-31 12:00:00Z',
-    ]);
-    expect({ code, err }).toEqual({ code: 1, err: 'error: there is no record b\n' });
-    const lines = await run('fetch docs --id a c --values --json', cluster);
-    expect(linesOf(lines.out)).toEqual([records[0], mortal]);
-    expect([lines.code, lines.err]).toEqual([0, '']);
-    expect(JSON.parse((await run('fetch docs --id z --json', cluster)).err)).toEqual({
-      missing: ['z'],
-    });
-    expect(cluster.calls.slice(0, 2)).toEqual([
-      ['fetch', 'docs', ['a', 'b', 'c'], { ...CALL, includeValues: false }],
-      ['fetch', 'docs', ['a', 'c'], { ...CALL, includeValues: true }],
-    ]);
-  });
-
-  it('patch says how many it changed, and what was not', async () => {
-    const applied = (id: string) => ({ id, kind: 'applied', version: '9', existed: true });
-    const gone = {
-      id: 'b',
-      kind: 'not-applied',
-      reason: 'RECORD_NOT_FOUND',
-      message: 'it is gone',
-    };
-    const lost = { id: 'c', kind: 'unknown', reason: 'NO_LEADER', message: 'nobody leads' };
-    const some = { outcomes: [applied('a'), gone, lost], appliedCount: 1 };
-    const cluster = clusterThatAnswers({ patch: some });
-    const { code, out, err } = await run(`patch docs --id a b c --metadata '{"x":null}'`, cluster);
-    expect([code, out]).toEqual([1, 'patched 1 records\n']);
-    expect(err.trimEnd().split('\n')).toEqual([
-      'error: b is not changed: it is gone (RECORD_NOT_FOUND)',
-      'error: c may be changed or not: nobody leads (NO_LEADER)',
-    ]);
-    cluster.answers.patch = { outcomes: [applied('a')], appliedCount: 1 };
-    const one = await run(`patch docs --id a --metadata '{"y":1}' --if-version 7 --json`, cluster);
-    expect([one.code, JSON.parse(one.out)]).toEqual([0, cluster.answers.patch]);
-    const metadata = { x: null };
-    expect(cluster.calls).toEqual([
-      ['patch', 'docs', ['a', 'b', 'c'].map((id) => ({ id, metadata })), CALL],
-      ['patch', 'docs', [{ id: 'a', metadata: { y: 1 }, ifVersion: '7' }], CALL],
-    ]);
-  });
-
-  it('delete says how many it deleted, by filter and by id', async () => {
-    const applied = (id: string, existed: boolean) => ({ id, kind: 'applied', existed });
-    const cluster = clusterThatAnswers({
-      deleteByFilter: { deletedCount: 1_500 },
-      delete: { outcomes: [applied('a', true), applied('b', false)] },
-    });
-    expect((await run(`delete docs ${given}`, cluster)).out).toBe('deleted 1,500 records\n');
-    const byId = await run('delete docs --id a b --json', cluster);
-    expect(byId.out).toBe('{"deletedCount":1}\n');
-    expect(cluster.calls).toEqual([
-      ['deleteByFilter', 'docs', filter, { ...CALL, onProgress: expect.any(Function) }],
-      ['delete', 'docs', ['a', 'b'], CALL],
-    ]);
-  });
-
-  it('delete ends with 1 and names a record that is still there', async () => {
-    const failed = { id: 'b', kind: 'not-applied', reason: 'NO_LEADER', message: 'nobody leads' };
-    const cluster = clusterThatAnswers({ delete: { outcomes: [failed] } });
-    const { code, err } = await run('delete docs --id b', cluster);
-    expect([code, err]).toEqual([1, expect.stringContaining('b is not deleted: nobody leads')]);
   });
 });
 
@@ -740,6 +479,44 @@ describe('status', () => {
     expect(out).toMatch(/topology +1 /);
   });
 
+  it('shows zones where a node names one, and has no column for them else (M-16)', async () => {
+    const zones = ['rack-7', ''];
+    const nodes = HEALTHY.nodes.map((node, at) => ({ ...node, zone: zones[at] ?? '' }));
+    const zoned = clusterThatAnswers({ status: { ...HEALTHY, nodes } });
+    const { out } = await run('status', zoned);
+    expect(out).toMatch(/NODE {2}ZONE {4}REACHABLE/);
+    expect(out).toMatch(/ 1 {2}rack-7 {2}yes .*\n +2 {2}- {7}yes /);
+    expect(JSON.parse((await run('status --json', zoned)).out).nodes).toMatchObject([
+      { zone: 'rack-7' },
+      { zone: '' },
+    ]);
+    expect((await run('status', clusterThatAnswers({ status: HEALTHY }))).out).not.toMatch(/ZONE/);
+  });
+
+  it('shows votes that change by node', async () => {
+    const none = {
+      lagEntries: 0,
+      doneBytes: 0,
+      sizeBytes: 0,
+      bytesPerSecond: 0,
+      problem: '',
+      id: 0,
+    };
+    const nobody = { addReplicaId: 0, addNodeId: 0, removeReplicaId: 0, removeNodeId: 0 };
+    const changes = [
+      { ...none, ...nobody, stage: 'promoting', addReplicaId: 6, addNodeId: 7 },
+      { ...none, ...nobody, stage: 'demoting', removeReplicaId: 2, removeNodeId: 3 },
+    ];
+    const shown = await Promise.all(
+      changes.map(async (change) => {
+        const topology = { ...HEALTHY.topology, change };
+        return (await run('status', clusterThatAnswers({ status: { ...HEALTHY, topology } }))).out;
+      }),
+    );
+    expect(shown[0]).toContain('the topology is promoting: replica 6 votes on node 7\n');
+    expect(shown[1]).toContain('the topology is demoting: replica 2 votes no more on node 3\n');
+  });
+
   it('ends with 3 and names each problem when something is missing', async () => {
     const broken: ClusterStatus = {
       ...HEALTHY,
@@ -817,103 +594,6 @@ describe('status', () => {
   });
 });
 
-describe('import', () => {
-  const applyAll = (_: string, records: readonly { id: string }[]) => ({
-    outcomes: records.map(({ id }) => ({ id, kind: 'applied', version: '1', existed: false })),
-    appliedCount: records.length,
-  });
-
-  async function input(name: string, ids: readonly string[]): Promise<string> {
-    const path = join(folder, name);
-    await writeFile(path, ids.map((id) => `{"id": "${id}", "values": [1, 2]}\n`).join(''));
-    return path;
-  }
-
-  it('creates the collection by the dimension of the file, writes all and sums up', async () => {
-    const path = await input('all.jsonl', ['a', 'b', 'c']);
-    const cluster = clusterThatAnswers({ upsert: applyAll });
-    const options = '--collection docs --create --metric dot --batch 2';
-    const { code, out, err } = await run(`import ${path} ${options}`, cluster);
-    expect(code).toBe(0);
-    expect(cluster.calls.map(([method]) => method)).toEqual([
-      'createCollection',
-      'upsert',
-      'upsert',
-    ]);
-    expect(cluster.calls[0]?.[1]).toEqual({ name: 'docs', dimension: 2, metric: 'dot' });
-    expect(out).toBe('3 records in 0 ms, 0 records/s, 0 failures\n');
-    expect(err).toContain('100.00 %  3 records\n');
-  });
-
-  it('says how to write into a collection that has other settings', async () => {
-    const path = await input('other.jsonl', ['a']);
-    const exists = new FlotillaError('COLLECTION_EXISTS', 'Collection docs exists with the m 8');
-    const cluster = clusterThatAnswers({
-      createCollection: async () => {
-        throw exists;
-      },
-    });
-    const { code, err } = await run(`import ${path} --collection docs --create`, cluster);
-    expect(code).toBe(1);
-    expect(err).toContain('exists with the m 8; or leave out --create');
-  });
-
-  it('ends with 1 and names the records that were not applied', async () => {
-    const path = await input('some.jsonl', ['a', 'b']);
-    const refused = { id: 'b', kind: 'not-applied', reason: 'LIMIT_EXCEEDED', message: 'too big' };
-    const cluster = clusterThatAnswers({
-      upsert: (name: string, records: readonly { id: string }[]) => ({
-        outcomes: [...applyAll(name, records).outcomes.slice(1), refused],
-      }),
-    });
-    const { code, out, err } = await run(`import ${path} --collection docs --json`, cluster);
-    expect(code).toBe(1);
-    expect(JSON.parse(out)).toMatchObject({ complete: false, records: 1, failures: 1 });
-    expect(err).toContain('nothing is known to be done: when that is mended, start it again');
-  });
-
-  it('ends with 3 when the cluster is lost, does not start over unasked, and resumes', async () => {
-    const path = await input('lost.jsonl', ['a', 'b', 'c', 'd']);
-    const command = `import ${path} --collection docs --batch 1 --concurrency 1`;
-    let written: string[] = [];
-    let left = 2;
-    const cluster = clusterThatAnswers({
-      upsert: (name: string, records: readonly { id: string }[]) => {
-        if (left-- === 0) throw new FlotillaError('NO_LEADER', 'no leader');
-        written.push(...records.map(({ id }) => id));
-        return applyAll(name, records);
-      },
-    });
-    const lost = await run(command, cluster);
-    expect(lost.code).toBe(3);
-    expect(lost.err).toContain('error: no leader (NO_LEADER)');
-    expect(lost.err).toContain(`go on with --resume; how far it got is in ${path}`);
-    expect(written).toEqual(['a', 'b']);
-
-    expect((await run(command, cluster)).err).toContain('go on with --resume, or remove the file');
-    written = [];
-    const resumed = await run(`${command} --resume`, cluster);
-    expect(resumed).toMatchObject({ code: 0 });
-    expect(resumed.err).toContain('going on after record 2\n');
-    expect(written).toEqual(['c', 'd']);
-  });
-
-  it('names the line of a malformed file', async () => {
-    const path = join(folder, 'bad.jsonl');
-    await writeFile(path, '{"id": "a", "values": [1]}\n{"id": "b"}\n');
-    const cluster = clusterThatAnswers({ upsert: applyAll });
-    const { code, err } = await run(`import ${path} --collection docs`, cluster);
-    expect(code).toBe(1);
-    expect(err).toContain(`error: ${path}:2 has no "values"`);
-  });
-
-  it('fails for a file that does not exist', async () => {
-    const { code, err } = await run(`import ${folder}/none.fvecs --collection docs`);
-    expect(code).toBe(1);
-    expect(err).toContain('the file cannot be read: ENOENT');
-  });
-});
-
 describe('config print', () => {
   it('shows values with their origin, from flag, environment and file', async () => {
     const path = join(folder, 'node.json');
@@ -946,135 +626,5 @@ describe('config print', () => {
     const { code, err } = await run(`config print --config ${folder}/none.json`);
     expect(code).toBe(2);
     expect(err).toContain('the file of settings cannot be read');
-  });
-});
-
-describe('tenant', () => {
-  const AUDIT = { changeId: 1, action: 'assignTenant', tenant: 'acme', by: 'ops', atMs: 0 };
-  const DESCRIPTION = {
-    assignments: [{ tenant: 'acme', shardId: 1 }],
-    dedicatedShards: [1],
-    shards: [
-      { shardId: 0, tenants: 18, vectors: 300_001 },
-      { shardId: 1, tenants: 1, vectors: 5 },
-    ],
-    findings: [
-      { shardId: 0, what: 'tenants', level: 'warning', count: 18, max: 20 },
-      { shardId: 0, what: 'vectors', level: 'exceeded', count: 300_001, max: 300_000 },
-    ],
-    audit: [
-      { ...AUDIT, shardId: 1, fromShardId: 0, refused: 'TENANT_HAS_DATA' },
-      { ...AUDIT, changeId: 2, shardId: 1, fromShardId: 0, refused: '' },
-    ],
-  };
-
-  it('assign, release, dedicate and share say what they did (M-18, M-19)', async () => {
-    const done = { changed: true, epoch: 5 };
-    const cluster = clusterThatAnswers({
-      assignTenant: done,
-      releaseTenant: { ...done, changed: false },
-      dedicateShard: done,
-      shareShard: done,
-    });
-    const told: string[] = [];
-    for (const words of [
-      'assign acme --shard 3 --by ops',
-      'release acme',
-      'dedicate --shard 3',
-      'share --shard 3',
-    ]) {
-      told.push((await run(`tenant ${words}`, cluster, { environment: { USER: 'me' } })).out);
-    }
-    expect(told).toEqual([
-      'tenant acme is on shard 3\n',
-      'tenant acme is spread by hash already\n',
-      'shard 3 is dedicated\n',
-      'shard 3 is shared\n',
-    ]);
-    expect(cluster.calls).toEqual([
-      ['assignTenant', { tenant: 'acme', shardId: 3 }, { ...CALL, by: 'ops' }],
-      ['releaseTenant', 'acme', { ...CALL, by: 'me' }],
-      ['dedicateShard', 3, { ...CALL, by: 'me' }],
-      ['shareShard', 3, { ...CALL, by: 'me' }],
-    ]);
-    expect((await run('tenant assign acme')).code).toBe(2);
-  });
-
-  it('assign ends with an error where the tenant has records', async () => {
-    const error = new FlotillaError('TENANT_HAS_DATA', 'it has');
-    const { code, err } = await run(
-      'tenant assign acme --shard 3',
-      clusterThatAnswers({ assignTenant: error }),
-    );
-    expect(code).toBe(1);
-    expect(err).toContain('TENANT_HAS_DATA');
-  });
-
-  it('stats shows what shards hold, and warns of limits (M-21)', async () => {
-    const cluster = clusterThatAnswers({ describeTenants: DESCRIPTION });
-    const { out, err } = await run('tenant stats', cluster);
-    expect(out).toBe(
-      'SHARD  TENANTS  VECTORS  ASSIGNED  KIND\n' +
-        '    0       18  300,001         0  shared\n' +
-        '    1        1        5         1  dedicated\n',
-    );
-    expect(err).toBe(
-      'warning: shard 0 holds 18 tenants, the limit is 20\n' +
-        'too much: shard 0 holds 300,001 vectors, the limit is 300,000\n',
-    );
-    const { audit: _, ...shown } = DESCRIPTION;
-    expect(JSON.parse((await run('tenant stats --json', cluster)).out)).toEqual(shown);
-  });
-
-  it('stats of a collection shows its tenants, and where to go on', async () => {
-    const counts = [
-      { tenant: '', shardId: 0, records: 1 },
-      { tenant: 'acme', shardId: 1, records: 1_234 },
-    ];
-    const cluster = clusterThatAnswers({ countTenants: { counts, hasMore: true } });
-    const { out, err } = await run('tenant stats --collection notes --limit 2 --after A', cluster);
-    expect(out).toBe(
-      'TENANT    SHARD  RECORDS\n(nobody)      0        1\nacme          1    1,234\n',
-    );
-    expect(err).toBe('there are more: --after "acme"\n');
-    expect(cluster.calls).toEqual([['countTenants', 'notes', { ...CALL, limit: 2, after: 'A' }]]);
-  });
-
-  it('audit shows the newest changes last (M-18)', async () => {
-    const cluster = clusterThatAnswers({ describeTenants: DESCRIPTION });
-    const { out } = await run('tenant audit', cluster);
-    const [, first, second] = out.split('\n');
-    expect(first).toMatch(/^ +1 +1970-01-01T00:00:00.000Z +assignTenant +acme +0 +1 +ops +TENANT/);
-    expect(second).toMatch(/done$/);
-    const last = await run('tenant audit --limit 1 --json', cluster);
-    expect(JSON.parse(last.out)).toMatchObject([{ changeId: 2 }]);
-  });
-});
-
-describe('commands about records', () => {
-  it('are about those of the tenant that they name, or of nobody (U1)', async () => {
-    const record = { id: 'a', version: '1' };
-    const cluster = clusterThatAnswers({
-      count: 1,
-      fetch: [record],
-      scrollPage: { records: [record] },
-      search: { hits: [], shards: { total: 1, ok: 1, failed: [] }, degraded: false, epoch: 1 },
-      patch: { outcomes: [], appliedCount: 1 },
-      delete: { outcomes: [], appliedCount: 1 },
-    });
-    const commands = [
-      'count docs',
-      'fetch docs --id a',
-      'scroll docs',
-      "search docs --vector '[1]'",
-      "patch docs --id a --metadata '{}'",
-      'delete docs --id a',
-    ];
-    for (const command of commands) {
-      cluster.tenants.length = 0;
-      await run(command, cluster);
-      await run(`${command} --tenant acme`, cluster);
-      expect([command, ...cluster.tenants]).toEqual([command, '', 'acme']);
-    }
   });
 });
