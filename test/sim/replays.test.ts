@@ -3,26 +3,31 @@
 import { describe, expect, it } from 'vitest';
 import { COMPACTION_DEFAULTS } from '../../src/replica/log-compaction.js';
 import { World } from './kit/world.js';
+import { keyOf, TENANT_COLLECTION } from './stack/address.js';
 import { damageDisk } from './stack/damage.js';
 import { drawParameters, type StackParameters } from './stack/parameters.js';
 import { runStack } from './stack/run-stack.js';
 import type { Stack } from './stack/stack.js';
+import type { Tenancy } from './stack/tenants.js';
 
 const KEY = 'key-1';
+
+const SETTINGS: StackParameters['settings'] = {
+  shards: 1,
+  replicationFactor: 3,
+  virtualNodes: 8,
+  electionTimeoutMs: 300,
+  leases: false,
+};
 
 /** Three nodes on an even network, logs that are cut after a few entries. */
 const SMALL_LOGS: Partial<StackParameters> = {
   nodes: 3,
-  settings: {
-    shards: 1,
-    replicationFactor: 3,
-    virtualNodes: 8,
-    electionTimeoutMs: 300,
-    leases: false,
-  },
+  settings: SETTINGS,
   network: { delayMinMs: 0.5, delayMeanMs: 0.5 },
   clocks: [{}, {}, {}],
   compaction: { ...COMPACTION_DEFAULTS, thresholdEntries: 4, trailingEntries: 0 },
+  tenancy: undefined,
 };
 
 const LONG_LOGS: Partial<StackParameters> = {
@@ -30,13 +35,26 @@ const LONG_LOGS: Partial<StackParameters> = {
   compaction: { ...COMPACTION_DEFAULTS, thresholdEntries: 10_000 },
 };
 
-/** What the seed draws, as it was before disks failed and reads were relaxed. */
+/** Tenants have a collection; what is in it the script says. */
+const TENANCY: Tenancy = {
+  mixed: 0,
+  residents: 1,
+  newcomersMax: 0,
+  keys: 1,
+  shares: { count: 0, scroll: 0 },
+  allTenants: 0,
+  changePauseMs: 1,
+};
+
+/** What the seed draws, as it was before disks failed, reads were relaxed and tenants moved. */
 function withSoundDisks(seed: number): Partial<StackParameters> {
   const { faults, workload } = drawParameters(new World(seed).fork('parameters'));
   const reads = { workload: { ...workload, relaxed: 0 }, readDelayMaxMs: 0 };
+  const none = { 'io-error': 0, damage: 0, 'stale-topology': 0 };
   return {
     ...reads,
-    faults: { ...faults, weights: { ...faults.weights, 'io-error': 0, damage: 0 } },
+    tenancy: undefined,
+    faults: { ...faults, weights: { ...faults.weights, ...none } },
   };
 }
 
@@ -76,6 +94,16 @@ async function removeReplica(stack: Stack, nodeId: number): Promise<void> {
     await world.run({ untilMs: world.nowMs + 1 });
   }
   throw new Error(`node ${nodeId} keeps its replica`);
+}
+
+/** Gives a tenant to a shard, and returns when that is done. */
+async function assign({ world, wire, processes }: Stack, tenant: string, shardId: number) {
+  const [first] = processes;
+  if (first === undefined) throw new Error('no node runs');
+  const action = { kind: 'assignTenant', tenant, shardId } as const;
+  await world.settle(
+    wire.call(first, 5_000, ({ admin }, options) => admin.changeTenants(action, 'me', options)),
+  );
 }
 
 describe('bugs of the past', () => {
@@ -204,5 +232,26 @@ describe('bugs of the past', () => {
     });
     expect(report.finding).toBeUndefined();
     expect(report.disks.poisoned).toBeGreaterThan(0);
+  });
+
+  it('a tenant moves to a shard that was never so late: its versions grow (O6)', async () => {
+    const report = await runStack(1, {
+      parameters: { ...LONG_LOGS, settings: { ...SETTINGS, shards: 2 }, tenancy: TENANCY },
+      script: async (stack) => {
+        const { world, machines } = stack;
+        const client = stack.client('scribe');
+        const key = keyOf({ collection: TENANT_COLLECTION, tenant: 'acme' }, KEY);
+        await assign(stack, 'acme', 0);
+        for (const machine of machines) machine.jumpWall(60_000);
+        await world.settle(client.write('upsert', [key]));
+        await world.settle(client.write('delete', [key]));
+        for (const machine of machines) machine.mendWall();
+        await assign(stack, 'acme', 1);
+        await world.settle(client.write('upsert', [key]));
+        expect(client.counts).toMatchObject({ ok: 3, failed: 0, unknown: 0 });
+      },
+    });
+    expect(report.finding).toBeUndefined();
+    expect(report.tenants.ownerships).toBeGreaterThan(2);
   });
 });

@@ -42,7 +42,7 @@ describe('the full stack (P-1 to P-6, P-10)', () => {
 
   it('makes graphs anew from whatever has become of their files (H5, H6)', async () => {
     const totals = new Map<string, number>();
-    for (let seed = 1; seed <= 8; seed++) {
+    for (let seed = 1; seed <= 10; seed++) {
       const report = await runStack(seed, { steps: 4_000, parameters: badGraphs(seed) });
       expect(report.finding).toBeUndefined();
       add(totals, report.graphs);
@@ -52,10 +52,20 @@ describe('the full stack (P-1 to P-6, P-10)', () => {
 
   it('meets conditions that hold and that do not, and what expires goes (W1, W3)', async () => {
     const totals = new Map<string, number>();
-    for (let seed = 1; seed <= 4; seed++) {
+    for (let seed = 1; seed <= 6; seed++) {
       const report = await runStack(seed, { steps: 4_000, parameters: manyWrites(seed) });
       expect(report.finding).toBeUndefined();
       add(totals, { ...report.operations, expired: report.expired, swept: report.swept });
+    }
+    expect([...totals].filter(([, count]) => count === 0)).toEqual([]);
+  });
+
+  it('keeps tenants apart while shards gain and lose them (U1, U2, O1 to O4)', async () => {
+    const totals = new Map<string, number>();
+    for (let seed = 1; seed <= 4; seed++) {
+      const report = await runStack(seed, { steps: 5_000, parameters: movingTenants(seed) });
+      expect(report.finding).toBeUndefined();
+      add(totals, report.tenants);
     }
     expect([...totals].filter(([, count]) => count === 0)).toEqual([]);
   });
@@ -103,7 +113,7 @@ function badDisks(seed: number): Partial<StackParameters> {
 function badGraphs(seed: number): Partial<StackParameters> {
   const { workload } = drawn(seed);
   return {
-    faults: only(seed, { 'graph-error': 2, 'graph-damage': 2, stop: 1 }),
+    faults: only(seed, { 'graph-error': 2, 'graph-damage': 6, stop: 2 }),
     workload: { ...workload, churn: 'none', keys: 10, pauseMs: 50 },
     checkpoints: { insertsMin: 4, closingInsertsMin: 1 },
   };
@@ -112,11 +122,30 @@ function badGraphs(seed: number): Partial<StackParameters> {
 /** Many writes of few records, with conditions and short lives, while leaders die. */
 function manyWrites(seed: number): Partial<StackParameters> {
   const { workload } = drawn(seed);
-  const shares = { ...workload.shares, delete: 1, patch: 5, sweep: 0.5 };
-  const expiring = { share: 0.3, ttlMs: 400 };
+  const shares = { ...workload.shares, delete: 1, patch: 5, sweep: 2 };
+  const expiring = { share: 0.5, ttlMs: 250 };
   return {
     faults: only(seed, { crash: 1, pause: 1, 'wall-jump': 1 }),
     workload: { ...workload, keys: 3, pauseMs: 50, shares, conditional: 0.5, expiring },
+  };
+}
+
+/** Tenants move all the time, past nodes that hear late of it. */
+function movingTenants(seed: number): Partial<StackParameters> {
+  const { workload, settings } = drawn(seed);
+  return {
+    settings: { ...settings, shards: 3 },
+    faults: only(seed, { 'stale-topology': 4, crash: 1, pause: 1, partition: 1 }),
+    workload: { ...workload, keys: 3, pauseMs: 50, churn: 'leaders' },
+    tenancy: {
+      mixed: 2,
+      residents: 2,
+      newcomersMax: 1,
+      keys: 2,
+      shares: { count: 2, scroll: 1 },
+      allTenants: 0.2,
+      changePauseMs: 20,
+    },
   };
 }
 

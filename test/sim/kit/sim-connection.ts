@@ -13,6 +13,8 @@ export interface LinkParts {
   readonly bufferBytesMax: number;
   /** How long the next frame is on its way. */
   delayMs(): number;
+  /** What is left of a frame that this side sends; undefined where it is lost. */
+  left(frame: Uint8Array): Uint8Array | undefined;
   /** Whether what this side sends has to wait for the end of a cut. */
   isHeld(): boolean;
   whenHealed(goOn: () => void): void;
@@ -71,12 +73,14 @@ export class SimConnection implements Connection {
     return this.#parts.own === clock;
   }
 
-  send(frame: Uint8Array): boolean {
+  send(sent: Uint8Array): boolean {
     if (this.#isClosed) return false;
     if (this.#parts.breaksNow()) {
       this.break('connection reset by peer');
       return false;
     }
+    const frame = this.#parts.left(sent);
+    if (frame === undefined) return !this.#isFull;
     this.#sentBytes += frame.length;
     this.#isFull ||= this.#sentBytes > this.#parts.bufferBytesMax;
     this.#dispatch({ kind: 'frame', frame });

@@ -15,6 +15,8 @@ export interface SimNetworkOptions {
   readonly stallProbability?: number;
   /** @default 5000 */
   readonly stallMaxMs?: number;
+  /** What arrives of a frame that goes to a host; nothing where undefined. @default all of it */
+  readonly filter?: (toHost: string, frame: Uint8Array) => Uint8Array | undefined;
   /** Bytes on their way in one direction above which `send` answers false. @default 1 MiB */
   readonly bufferBytesMax?: number;
 }
@@ -56,6 +58,7 @@ export class SimNetwork {
       stallProbability: 0,
       stallMaxMs: 5_000,
       bufferBytesMax: 1024 * 1024,
+      filter: (_, frame) => frame,
       ...options,
     };
   }
@@ -176,6 +179,7 @@ export class SimNetwork {
       world: this.#world,
       bufferBytesMax: this.#options.bufferBytesMax,
       delayMs: () => this.#delayMs() + this.#stallMs(key),
+      left: (frame) => this.#options.filter(to.name, frame),
       isHeld: () => this.#cuts.get(key) === 'hold',
       whenHealed: (goOn) => this.#held.push(goOn),
       breaksNow: () => this.#faultsOn && this.#random.chance(this.#options.breakProbability),

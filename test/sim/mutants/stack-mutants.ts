@@ -134,7 +134,7 @@ export const STACK_MUTANTS: readonly Mutant[] = [
   {
     id: 'X-36',
     name: 'counts the age of its state from the answer of its leader (R11)',
-    file: 'src/replica/consistent-reads.ts',
+    file: 'src/replica/freshness-rounds.ts',
     find: `    this.#mark.note(asked);
     return asked;
 `,
@@ -151,6 +151,114 @@ export const STACK_MUTANTS: readonly Mutant[] = [
     file: 'src/replica/consistent-reads.ts',
     find: '    if (this.#group.appliedIndex < minIndex) {',
     replace: '    if (this.#group.appliedIndex < 0) {',
+    kind: 'safety',
+    simulator: 'full',
+  },
+  {
+    id: 'X-38',
+    name: 'answers reads of routers whose table is older (O3)',
+    file: 'src/engine/ownership.ts',
+    find: 'if (asked !== this.version)',
+    replace: 'if (asked > this.version)',
+    kind: 'safety',
+    simulator: 'full',
+  },
+  {
+    id: 'X-39',
+    name: 'writes what it does not own, by whichever table (O2, O3)',
+    file: 'src/engine/shard-data.ts',
+    find: 'if (command.ownershipVersion !== ownership.version || !ownsAll) {',
+    replace: 'if (command.ownershipVersion > ownership.version && !ownsAll) {',
+    kind: 'safety',
+    simulator: 'full',
+  },
+  {
+    id: 'X-40',
+    name: 'forgets the tenant of a search (U1)',
+    file: 'src/engine/search.ts',
+    find: `selection: Selection): RowSelector {
+  const { filter, tenant, shardKeys } = selection;`,
+    replace: `selection: Selection): RowSelector {
+  const { filter, shardKeys } = selection;
+  const tenant = 'k' in selection ? undefined : selection.tenant;`,
+    kind: 'safety',
+    simulator: 'full',
+  },
+  {
+    id: 'X-41',
+    name: 'forgets the tenant of a count (U1)',
+    file: 'src/engine/open-shard.ts',
+    find: 'countCollection(collection, selection, means),',
+    replace: 'countCollection(collection, { ...selection, tenant: undefined }, means),',
+    kind: 'safety',
+    simulator: 'full',
+  },
+  {
+    id: 'X-42',
+    name: 'sends a write again under another key (A7)',
+    file: 'src/router/writer.ts',
+    find: '        requestKey: key.key(),',
+    replace: `        requestKey: this.#request.requestKey ??
+          this.#hold(this.#options.keys.take()).key(),`,
+    kind: 'safety',
+    simulator: 'full',
+  },
+  {
+    id: 'X-43',
+    name: 'lifts a fence while nobody knows what was decided (O1)',
+    file: 'src/topology/tenant-driver.ts',
+    find: "return this.#propose({ kind: 'decideTenantChange', changeId, ...outcome });",
+    // Impatient, too: else it hardly ever is in doubt.
+    replace: `const decide = { kind: 'decideTenantChange', changeId, ...outcome };
+        try {
+          return void (await this.#options.topology.propose(decide, { timeoutMs: 30 }));
+        } catch (error) {
+          await this.#lift(change);
+          throw error;
+        }`,
+    kind: 'safety',
+    simulator: 'full',
+  },
+  {
+    id: 'X-44',
+    name: 'opens the shard that gains a tenant before the change is decided (O1, O3)',
+    file: 'src/topology/tenant-driver.ts',
+    find: `      if (!mayLose(change)) continue;
+`,
+    replace: `      if (!mayLose(change)) {
+        const ownershipVersion = steps.find((step) => step.shardId === shardId)?.ownershipVersion;
+        const opened = { changeId, placementId, change, ownershipVersion };
+        await this.#tell(shardId, { kind: 'changeOwnership', ...opened });
+        continue;
+      }
+`,
+    kind: 'safety',
+    simulator: 'full',
+  },
+  {
+    id: 'X-45',
+    name: 'tells the shard that gains a tenant before the one that loses it (O3)',
+    file: 'src/topology/tenant-driver.ts',
+    find: 'for (const { shardId, ownershipVersion, change } of steps) {',
+    replace: 'for (const { shardId, ownershipVersion, change } of [...steps].reverse()) {',
+    kind: 'safety',
+    simulator: 'full',
+  },
+  {
+    id: 'X-46',
+    name: 'applies again what the shard may have applied that had the tenant before (O5)',
+    file: 'src/engine/write-applier.ts',
+    find: 'if (isNew && mayHaveMoved && sessions.mayBeElsewhere(requestKey)) {',
+    replace: 'if (isNew && mayHaveMoved && sessions.mayBeElsewhere(requestKey) && index < 0) {',
+    kind: 'safety',
+    simulator: 'full',
+  },
+  {
+    id: 'X-47',
+    name: 'gives a tenant that has moved lower versions than it had (O6)',
+    file: 'src/replica/local-replica.ts',
+    find: '    this.#clock.observe(commandVersion(command));\n',
+    replace: '',
     kind: 'safety',
     simulator: 'full',
   },

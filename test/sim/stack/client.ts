@@ -5,39 +5,31 @@
  */
 
 import { Session } from '../../../src/client/session.js';
-import type { CallOptions, NewRecord, RecordsBackend } from '../../../src/server/backend.js';
+import type { NewRecord } from '../../../src/server/backend.js';
 import { unreachable } from '../../../src/shared/assert.js';
-import type { ServedShard } from '../../../src/shared/consistency.js';
 import { sleep } from '../../../src/shared/environment.js';
 import type { Version, WriteCondition } from '../../../src/shared/types.js';
 import type { SimRandom } from '../kit/sim-random.js';
+import { HOME, idOf, keyOf, type Scope, type Space, spaceOf } from './address.js';
 import { Caller, type CallerOptions, type SendWrite } from './caller.js';
-import { type FreshRead, FreshReads, type NodeAnswer } from './fresh-reads.js';
+import { ClientReads } from './client-reads.js';
+import { FreshReads } from './fresh-reads.js';
 import type { StackHistory } from './history.js';
 import { endOf, existedOf, UNKNOWN } from './outcomes.js';
-import {
-  authorsRead,
-  GROUPS,
-  groupFilter,
-  metadataOf,
-  patchOf,
-  valuesOf,
-} from './record-content.js';
-import type {
-  Demand,
-  Observed,
-  RegisterOracle,
-  Write,
-  WriteEnd,
-  WriteKind,
-} from './register-oracle.js';
-import { COLLECTION, type Workload } from './workload.js';
+import { GROUPS, groupFilter, metadataOf, patchOf, valuesOf } from './record-content.js';
+import type { Demand, RegisterOracle, Write, WriteEnd, WriteKind } from './register-oracle.js';
+import type { Tenancy } from './tenants.js';
+import type { Workload } from './workload.js';
 
 export interface ClientOptions extends Omit<CallerOptions, 'onWritten'> {
   readonly name: string;
   readonly workload: Workload;
   readonly oracle: RegisterOracle;
   readonly history: StackHistory;
+  /** Where it writes and reads at the moment. @default nobody's records */
+  readonly spaces?: (() => readonly Space[]) | undefined;
+  /** Absent where all records are nobody's. */
+  readonly tenancy?: Tenancy | undefined;
 }
 
 export interface ClientCounts {
@@ -56,8 +48,8 @@ interface Intent {
   readonly demand?: Demand | undefined;
 }
 
-const EVERYTHING = { values: true, metadata: true } as const;
-const SEARCH_LIMIT = 100;
+/** In runs without tenants, which are what they were before there were such operations. */
+const NO_LISTS = { count: 0, scroll: 0 } as const;
 /** Share of the searches that ask for one group. */
 const FILTERED = 0.5;
 
@@ -65,7 +57,10 @@ export class SimulatedClient {
   readonly #options: ClientOptions;
   readonly #session: Session;
   readonly #caller: Caller;
-  readonly #reads: FreshReads;
+  readonly #seen: FreshReads;
+  readonly #reads: ClientReads;
+  /** Where the next operation is. */
+  readonly #whereabouts: SimRandom;
   /** The newest that it knows of each key. */
   readonly #known = new Map<string, { readonly serial: number; readonly version: Version }>();
   readonly counts: ClientCounts = { ok: 0, failed: 0, unknown: 0, conflicts: 0, swaps: 0 };
@@ -73,9 +68,17 @@ export class SimulatedClient {
   constructor(options: ClientOptions) {
     this.#options = options;
     const { oracle, random, workload, nowMs } = options;
-    this.#reads = new FreshReads({ oracle, random: random.fork('freshness'), workload, nowMs });
-    const { session } = this.#reads;
+    this.#whereabouts = random.fork('whereabouts');
+    this.#seen = new FreshReads({ oracle, random: random.fork('freshness'), workload, nowMs });
+    const { session } = this.#seen;
     this.#caller = new Caller({ ...options, onWritten: (written) => session.note(written) });
+    this.#reads = new ClientReads({
+      ...options,
+      caller: this.#caller,
+      reads: this.#seen,
+      learn: (key, observed) => void this.#known.set(key, observed),
+      count: (end) => this.#count(end),
+    });
     this.#session = new Session(options.name, 1_700_000_000_000);
   }
 
@@ -94,145 +97,61 @@ export class SimulatedClient {
 
   /** One operation, drawn from the workload. */
   async once(): Promise<void> {
-    const { random, workload } = this.#options;
-    const kind = weighted(random, workload.shares);
+    const { random, workload, tenancy } = this.#options;
+    const kind = weighted(random, { ...workload.shares, ...(tenancy?.shares ?? NO_LISTS) });
     switch (kind) {
       case 'upsert':
       case 'patch':
       case 'delete':
         return this.#write(kind, this.#someIntents(kind));
       case 'fetch':
-        return this.fetch(this.#someKeys());
+        return this.#reads.fetch(this.#someKeys());
       case 'search':
-        return random.chance(FILTERED) ? this.#searchGroup() : this.search();
+        return this.#search(this.#someScope());
       case 'sweep':
-        return this.sweep(random.integer(0, GROUPS - 1));
+        return this.sweep(random.integer(0, GROUPS - 1), this.#someSpace());
+      case 'count':
+        return this.#reads.countRecords(this.#someScope());
+      case 'scroll':
+        return this.#reads.scroll(this.#someScope());
       default:
         return unreachable(kind);
     }
   }
 
-  /** One request for several records. Resolves when every one of them has an outcome. */
+  /** One request for several records of one space. Resolves when each of them has an outcome. */
   write(kind: WriteKind, keys: readonly string[]): Promise<void> {
     const intents = keys.map((key) => ({ key }));
     return this.#write(kind, intents);
   }
 
-  async fetch(keys: readonly string[]): Promise<void> {
-    const { history, name } = this.#options;
-    const read = this.#reads.begin(keys, this.#isLeased());
-    const start = history.now();
-    const answer = await this.#read((backend, options) =>
-      backend.fetch(COLLECTION, keys, EVERYTHING, { ...options, consistency: read.consistency }),
-    );
-    if (answer === undefined) return this.#count('not-applied');
-    keys.forEach((key, at) => {
-      const observed = observedOf(answer.value.records[at]);
-      this.#judge(read, key, observed, answer);
-      if (read.isLinearizable) history.read({ client: name, start, key, serial: observed?.serial });
-    });
-    this.#count('applied');
+  /** Of keys of one space. */
+  fetch(keys: readonly string[]): Promise<void> {
+    return this.#reads.fetch(keys);
   }
 
-  /** Finds all records there are: each must be fresh, and those that must exist must be there. */
-  async search(): Promise<void> {
-    const { keys } = this.#options.oracle;
-    const read = this.#reads.begin(keys, this.#isLeased());
-    const answer = await this.#found(read);
-    if (answer === undefined) return;
-    for (const key of keys) this.#judge(read, key, answer.value.get(key), answer);
+  search(scope?: Scope): Promise<void> {
+    return this.#reads.search(scope);
   }
 
   /** Deletes all records of a group. */
-  async sweep(group: number): Promise<void> {
+  async sweep(group: number, space: Space = HOME): Promise<void> {
     const { oracle } = this.#options;
-    const floors = oracle.beginSweep(group);
+    const { collection, tenant } = space;
+    const floors = oracle.beginSweep(group, space);
     const filter = groupFilter(group);
     const answer = await this.#caller.read((backend, options) =>
-      backend.deleteByFilter(COLLECTION, { filter }, options),
+      backend.deleteByFilter(collection, { filter }, { ...options, tenant }),
     );
     if (answer === undefined) return this.#count('not-applied');
-    if (answer.next === undefined) oracle.endSweep(group, floors);
+    if (answer.next === undefined) oracle.endSweep(group, floors, space);
     this.#count('applied');
   }
 
-  async #searchGroup(): Promise<void> {
-    const { oracle, random } = this.#options;
-    const group = random.integer(0, GROUPS - 1);
-    const { keys } = oracle;
-    const read = this.#reads.begin(keys, this.#isLeased());
-    const answer = await this.#found(read, groupFilter(group));
-    if (answer === undefined) return;
-    for (const key of keys) {
-      const observed = answer.value.get(key);
-      for (const floor of read.floorsOf(key, answer)) {
-        oracle.endGroupRead(group, key, floor, observed);
-      }
-      // A key that is not found may be in another group.
-      if (observed !== undefined) this.#reads.saw(read, key, observed);
-    }
-  }
-
-  /** What a search finds, by key; undefined where no answer came. */
-  async #found(
-    { consistency }: FreshRead,
-    filter?: Uint8Array,
-  ): Promise<NodeAnswer<ReadonlyMap<string, Observed>> | undefined> {
-    const { findings, random } = this.#options;
-    const query = {
-      vector: valuesOf(random.integer(0, 1_000), ''),
-      k: SEARCH_LIMIT,
-      offset: 0,
-      ef: 0,
-      includeValues: true,
-      includeMetadata: true,
-      ...(filter !== undefined && { filter }),
-    };
-    const answer = await this.#read((backend, options) =>
-      backend.search(COLLECTION, [query], { ...options, consistency, allowPartial: false }),
-    );
-    if (answer === undefined) {
-      this.#count('not-applied');
-      return undefined;
-    }
-    const hits = answer.value.results[0] ?? [];
-    const distances = hits.map(({ distance }) => distance);
-    if (distances.some((distance, at) => distance < (distances[at - 1] ?? 0))) {
-      findings.report('search order', `distances ${distances.join(', ')}`);
-    }
-    const found = new Map<string, Observed>();
-    for (const hit of hits) {
-      const observed = observedOf(hit);
-      if (observed !== undefined) found.set(hit.id, observed);
-    }
-    if (found.size !== hits.length) findings.report('no duplicates', 'a search finds an id twice');
-    this.#count('applied');
-    return { ...answer, value: found };
-  }
-
-  /** The answer, and what is known of it at the node; `undefined` when none came in time. */
-  async #read<T extends { readonly served: readonly ServedShard[] }>(
-    send: (backend: RecordsBackend, options: CallOptions) => Promise<T>,
-  ): Promise<NodeAnswer<T> | undefined> {
-    const { nowMs } = this.#options;
-    const answer = await this.#caller.read(async (backend, options, nodeId) => {
-      const value = await send(backend, options);
-      return { value, served: value.served, nodeId, answeredMs: nowMs() };
-    });
-    if (answer !== undefined) this.#reads.session.note(answer.served);
-    return answer;
-  }
-
-  #judge(
-    read: FreshRead,
-    key: string,
-    observed: Observed | undefined,
-    answer: NodeAnswer<unknown>,
-  ): void {
-    const { oracle } = this.#options;
-    for (const floor of read.floorsOf(key, answer)) oracle.endRead(key, floor, observed);
-    this.#reads.saw(read, key, observed);
-    this.#learn(key, observed);
+  #search(scope: Scope): Promise<void> {
+    const { random } = this.#options;
+    if (!random.chance(FILTERED)) return this.#reads.search(scope);
+    return this.#reads.searchGroup(scope, random.integer(0, GROUPS - 1));
   }
 
   async #write(kind: WriteKind, intents: readonly Intent[]): Promise<void> {
@@ -261,23 +180,25 @@ export class SimulatedClient {
   }
 
   #request(kind: WriteKind, writes: readonly Write[]): SendWrite {
-    const ids = writes.map(({ key }) => key);
+    const { collection, tenant } = spaceOf(writes[0]?.key ?? '');
     switch (kind) {
       case 'upsert': {
         const records = writes.map((write) => this.#record(write));
-        return (backend, options) => backend.upsert(COLLECTION, records, options);
+        return (backend, options) => backend.upsert(collection, records, { ...options, tenant });
       }
       case 'patch': {
         const patches = writes.map(({ key, serial, demand }) => {
-          return { id: key, metadata: patchOf(serial), condition: conditionOf(demand) };
+          return { id: idOf(key), metadata: patchOf(serial), condition: conditionOf(demand) };
         });
-        return (backend, options) => backend.patch(COLLECTION, patches, options);
+        return (backend, options) => backend.patch(collection, patches, { ...options, tenant });
       }
       case 'delete': {
+        const ids = writes.map(({ key }) => idOf(key));
         const ifVersions = writes.map(({ demand }) =>
           demand?.kind === 'version' ? demand.version : undefined,
         );
-        return (backend, options) => backend.delete(COLLECTION, ids, { ...options, ifVersions });
+        return (backend, options) =>
+          backend.delete(collection, ids, { ...options, tenant, ifVersions });
       }
       default:
         return unreachable(kind);
@@ -288,7 +209,7 @@ export class SimulatedClient {
     const { metadataBytes, expiring } = this.#options.workload;
     const expires = this.#options.random.chance(expiring.share);
     return {
-      id: key,
+      id: idOf(key),
       values: valuesOf(serial, key),
       metadata: metadataOf(serial, metadataBytes),
       condition: conditionOf(demand),
@@ -306,22 +227,13 @@ export class SimulatedClient {
     const { key, kind, serial, demand } = write;
     if (end.kind === 'applied') {
       if (demand !== undefined) this.counts.swaps++;
-      this.#reads.wrote(write, end.version);
+      this.#seen.wrote(write, end.version);
       if (kind === 'delete') this.#known.delete(key);
       else this.#known.set(key, { serial, version: end.version });
     }
     const isMet = end.kind === 'not-applied' && end.met !== undefined;
     if (isMet) this.counts.conflicts++;
     this.#count(isMet ? 'applied' : end.kind);
-  }
-
-  #learn(key: string, observed: Observed | undefined): void {
-    if (observed !== undefined) this.#known.set(key, observed);
-  }
-
-  /** Or strong: both are linearizable, and where leases are off the same. */
-  #isLeased(): boolean {
-    return this.#options.random.chance(0.5);
   }
 
   #someIntents(kind: WriteKind): Intent[] {
@@ -339,10 +251,24 @@ export class SimulatedClient {
   }
 
   #someKeys(): string[] {
-    const { random, workload } = this.#options;
+    const { random, workload, tenancy } = this.#options;
+    const space = this.#someSpace();
+    const keys = space === HOME ? workload.keys : (tenancy?.keys ?? 1);
     const count = random.integer(1, workload.batchMax);
-    const keys = Array.from({ length: count }, () => `key-${random.integer(1, workload.keys)}`);
-    return [...new Set(keys)];
+    const ids = Array.from({ length: count }, () => `key-${random.integer(1, keys)}`);
+    return [...new Set(ids)].map((id) => keyOf(space, id));
+  }
+
+  #someSpace(): Space {
+    const spaces = this.#options.spaces?.() ?? [];
+    return spaces.length > 1 ? this.#whereabouts.pick(spaces) : (spaces[0] ?? HOME);
+  }
+
+  #someScope(): Scope {
+    const { allTenants = 0 } = this.#options.tenancy ?? {};
+    const space = this.#someSpace();
+    if (!this.#whereabouts.chance(allTenants)) return space;
+    return { collection: space.collection, tenant: undefined };
   }
 
   #count(kind: WriteEnd['kind']): void {
@@ -350,19 +276,6 @@ export class SimulatedClient {
     else if (kind === 'not-applied') this.counts.failed++;
     else this.counts.unknown++;
   }
-}
-
-function observedOf(
-  record:
-    | {
-        readonly version: Version;
-        readonly values?: Uint8Array | undefined;
-        readonly metadata?: Uint8Array | undefined;
-      }
-    | undefined,
-): Observed | undefined {
-  if (record === undefined) return undefined;
-  return { ...authorsRead(record.values, record.metadata), version: record.version };
 }
 
 function conditionOf(demand: Demand | undefined): WriteCondition | undefined {

@@ -53,6 +53,8 @@ export type Fault =
       readonly how: GraphDamageKind;
       readonly durationMs: number;
     }
+  /** The node hears of no changes of the topology for a while. */
+  | { readonly kind: 'stale-topology'; readonly target: Target; readonly durationMs: number }
   /** The process dies, and finds its disk damaged when it comes back. */
   | {
       readonly kind: 'damage';
@@ -97,7 +99,11 @@ const KINDS: readonly FaultKind[] = [
   'damage',
   'graph-error',
   'graph-damage',
+  'stale-topology',
 ];
+
+/** An old table does no harm by itself: it has to last until something changes. */
+const STALE_FACTOR = 4;
 
 /** Each run has some kinds of faults and not others: rare combinations become likely. */
 export function drawFaultProfile(random: SimRandom): FaultProfile {
@@ -112,6 +118,7 @@ export function drawFaultProfile(random: SimRandom): FaultProfile {
   const graphs = random.fork('graphs');
   weights['graph-error'] = graphs.chance(0.8) ? graphs.integer(1, 3) : 0;
   weights['graph-damage'] = graphs.chance(0.8) ? graphs.integer(1, 3) : 0;
+  weights['stale-topology'] = random.fork('topology').integer(6, 16);
   return {
     meanGapMs: random.pick([150, 400, 1_200]),
     weights,
@@ -165,5 +172,7 @@ function faultOf(random: SimRandom, kind: FaultKind, target: Target, durationMs:
     case 'slow-disk':
     case 'full-disk':
       return { kind, target, durationMs };
+    case 'stale-topology':
+      return { kind, target, durationMs: STALE_FACTOR * durationMs };
   }
 }

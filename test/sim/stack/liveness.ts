@@ -5,6 +5,7 @@
 
 import type { ClusterStatus } from '../../../src/shared/codec/admin-messages.js';
 import { crc32c } from '../../../src/shared/crc32c.js';
+import { HOME, spaceOf } from './address.js';
 import type { Machine } from './machine.js';
 import type { Stack } from './stack.js';
 import { overdueRecords, verified } from './verification.js';
@@ -20,16 +21,17 @@ const KEYS_MAX = new Uint8Array(64).fill(0xff);
 
 /** Heals everything, waits, and uses the cluster. False where something is wrong. */
 export async function settle(stack: Stack): Promise<boolean> {
-  const { findings, clients, operator, administrator, repairs, nemesis, wire, watch } = stack;
+  const { findings, clients, operator, administrator, landlord, repairs, nemesis, wire } = stack;
   if (findings.first !== undefined) return false;
   for (const client of clients) client.stop();
   operator?.stop();
+  landlord?.stop();
   administrator.stop();
   repairs.stop();
   nemesis.end();
   wire.isFaulty = false;
   if (!(await serves(stack))) return false;
-  watch.assertNoticed();
+  stack.watch.assertNoticed();
   return (await usable(stack)) && forgets(stack);
 }
 
@@ -93,10 +95,12 @@ async function statusOf(stack: Stack): Promise<ClusterStatus | undefined> {
 
 /** More than the way to a leader and back, and than any engine's answer takes. */
 const EASY_BOUND_MS = 3_000;
+/** Keys that are written once more, at most. */
+const SAMPLE = 10;
 
 /** Every record that was acknowledged is read back, then every key is written and read. */
 async function usable(stack: Stack): Promise<boolean> {
-  const { oracle, findings } = stack;
+  const { oracle, findings, landlord } = stack;
   const { workload } = stack.parameters;
   const lasting = { ...workload.expiring, share: 0 };
   const patient = { ...workload, ...PATIENCE, expiring: lasting, relaxed: 0 };
@@ -104,12 +108,15 @@ async function usable(stack: Stack): Promise<boolean> {
   const relaxed = { ...patient, relaxed: 1, boundsMs: [EASY_BOUND_MS] };
   const relaxedClient = stack.client('relaxed inspector', relaxed);
   const { keys } = oracle;
+  const sample = keys.filter((_, at) => at % Math.ceil(keys.length / SAMPLE) === 0);
   const work = async (): Promise<void> => {
-    for (const key of keys) await client.fetch([key]);
+    const refused = (await landlord?.lastChange()) ?? '';
+    if (refused !== '') findings.report('liveness', `no tenant can be assigned: ${refused}`);
+    for (const batch of batchesOf(keys)) await client.fetch(batch);
     await client.search();
-    for (const key of keys.slice(0, 10)) await client.write('upsert', [key]);
-    for (const key of keys.slice(0, 10)) await client.fetch([key]);
-    for (const key of keys.slice(0, 10)) await relaxedClient.fetch([key]);
+    for (const key of sample) await client.write('upsert', [key]);
+    for (const key of sample) await client.fetch([key]);
+    for (const key of sample) await relaxedClient.fetch([key]);
   };
   let isOver = false;
   void work().finally(() => {
@@ -125,6 +132,17 @@ async function usable(stack: Stack): Promise<boolean> {
     findings.report('liveness', `a healed cluster refuses: ${failed} failed, ${unknown} unknown`);
   }
   return findings.first === undefined;
+}
+
+/** One by one, those of a tenant together. */
+function batchesOf(keys: readonly string[]): string[][] {
+  const batches = new Map<string, string[]>();
+  for (const key of keys) {
+    const { collection, tenant } = spaceOf(key);
+    const name = spaceOf(key) === HOME ? key : `${collection}/${tenant}`;
+    batches.set(name, [...(batches.get(name) ?? []), key]);
+  }
+  return [...batches.values()];
 }
 
 /** What has expired is deleted, where the clocks are right again. */

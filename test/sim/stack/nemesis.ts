@@ -1,5 +1,6 @@
 /** Goal: make things go wrong, and right again. Method: carries out the faults of the seed. */
 import { unreachable } from '../../../src/shared/assert.js';
+import { TOPOLOGY_GROUP_ID } from '../../../src/topology/document.js';
 import { drawPartition } from '../kit/partitions.js';
 import type { SimNetwork } from '../kit/sim-network.js';
 import type { World } from '../kit/world.js';
@@ -7,6 +8,7 @@ import { type DamageKind, damageDisk } from './damage.js';
 import { drawFault, type Fault, type FaultProfile, type Target } from './faults.js';
 import { GRAPH_PATHS, GraphDamage } from './graph-damage.js';
 import type { Machine } from './machine.js';
+import type { StaleTopology } from './stale-topology.js';
 import type { StackWatch } from './watch.js';
 
 export interface NemesisOptions {
@@ -17,6 +19,9 @@ export interface NemesisOptions {
   /** Groups of the cluster, the topology's included. */
   readonly groups: number;
   readonly watch: StackWatch;
+  readonly staleTopology: StaleTopology;
+  /** Begins a change of the topology. */
+  readonly changeTopology: () => void;
   /** Faults that are left out, by index; everything else stays as it is. */
   readonly without: ReadonlySet<number>;
 }
@@ -39,6 +44,8 @@ export class Nemesis {
   readonly graphDamage = new GraphDamage();
   /** The only machine whose disk is damaged: more could be more than a group can bear. */
   #damaged: Machine | undefined;
+  /** Counts the nodes that were kept from the topology. */
+  #staleTurn = 0;
   #isOver = false;
   #next = 0;
 
@@ -65,9 +72,10 @@ export class Nemesis {
   /** No more faults, and everything heals. Nodes that are down start. */
   end(): void {
     this.#isOver = true;
-    const { machines, network } = this.#options;
+    const { machines, network, staleTopology } = this.#options;
     network.faultsOn = false;
     network.heal();
+    staleTopology.end();
     // Nodes learn of each other's clocks when they greet: clocks that are set right come with
     // new links.
     for (const [at, one] of machines.entries()) {
@@ -129,6 +137,9 @@ export class Nemesis {
       case 'damage':
         void this.#damage(fault, index);
         break;
+      case 'stale-topology':
+        this.#keepStale(fault);
+        break;
       default:
         unreachable(fault);
     }
@@ -159,6 +170,22 @@ export class Nemesis {
     this.#later(fault.durationMs, () => {
       if (fault.kind === 'full-disk') disk.isFull = false;
       else disk.slowness = 1;
+    });
+  }
+
+  /** Who leads the topology knows it. Something changes meanwhile, or the table would be right. */
+  #keepStale({ target, durationMs }: Extract<Fault, { kind: 'stale-topology' }>): void {
+    const { staleTopology, machines, watch, changeTopology } = this.#options;
+    const { nodeId } = this.#machine(target);
+    const leader = watch.leaderOf(TOPOLOGY_GROUP_ID);
+    const others = machines.filter((machine) => machine.nodeId !== leader);
+    const stale = others.find((machine) => machine.nodeId >= nodeId) ?? others[0];
+    if (stale === undefined) return;
+    const turn = ++this.#staleTurn;
+    staleTopology.begin(stale.host);
+    changeTopology();
+    this.#later(durationMs, () => {
+      if (this.#staleTurn === turn) staleTopology.end();
     });
   }
 

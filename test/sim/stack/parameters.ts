@@ -6,13 +6,15 @@ import {
 import type { EngineConfig, NodeConfig } from '../../../src/node/config.js';
 import type { CompactionPolicy } from '../../../src/replica/log-compaction.js';
 import { deriveTiming } from '../../../src/replica/timing.js';
+import { RETRY_BUDGET } from '../../../src/shared/retry-budget.js';
 import type { ClusterSettings } from '../../../src/topology/document.js';
 import type { SimClockOptions } from '../kit/sim-clock.js';
 import type { SimDiskOptions } from '../kit/sim-disk.js';
 import type { SimNetworkOptions } from '../kit/sim-network.js';
 import type { SimRandom } from '../kit/sim-random.js';
-import { drawFaultProfile, type FaultProfile } from './faults.js';
+import { drawFaultProfile, type FaultKind, type FaultProfile } from './faults.js';
 import { GRAPH_PATHS } from './graph-damage.js';
+import { drawTenancy, type Tenancy } from './tenants.js';
 import { drawWorkload, type Workload } from './workload.js';
 
 export interface StackParameters {
@@ -29,6 +31,8 @@ export interface StackParameters {
   /** How long what an engine has read may take from its thread. */
   readonly readDelayMaxMs: number;
   readonly workload: Workload;
+  /** Absent where all records are nobody's. */
+  readonly tenancy?: Tenancy | undefined;
   readonly faults: FaultProfile;
 }
 
@@ -40,10 +44,12 @@ export function drawParameters(random: SimRandom): StackParameters {
   const electionTimeoutMs = random.pick([300, 1_000]);
   const workload = drawWorkload(random.fork('workload'));
   const faults = drawFaultProfile(random.fork('faults'));
+  const tenancy = drawTenancy(random.fork('tenancy'));
   return {
     nodes,
     settings: {
-      shards: random.pick([1, 2, 3]),
+      // Tenants need somewhere to move to.
+      shards: Math.max(random.pick([1, 2, 3]), tenancy === undefined ? 1 : 2),
       replicationFactor: nodes === 5 ? random.pick([3, 5]) : 3,
       virtualNodes: 8,
       electionTimeoutMs,
@@ -75,7 +81,11 @@ export function drawParameters(random: SimRandom): StackParameters {
     clientDelayMs: random.pick([1, 10]),
     answerLoss: random.pick([0, 0.02, 0.1]),
     workload,
-    faults: takesReplicasAway(workload) ? withoutDamage(faults) : faults,
+    tenancy,
+    faults: without(faults, [
+      ...(takesReplicasAway(workload) ? (['damage'] as const) : []),
+      ...(tenancy === undefined ? (['stale-topology'] as const) : []),
+    ]),
     engine: drawEngine(random.fork('engine')),
     checkpoints: drawCheckpoints(random.fork('checkpoints')),
     readDelayMaxMs: random.fork('reads').pick([0, 1, 30, 100]),
@@ -87,8 +97,9 @@ function takesReplicasAway({ churn }: Workload): boolean {
   return churn === 'members' || churn === 'wipe';
 }
 
-function withoutDamage(faults: FaultProfile): FaultProfile {
-  return { ...faults, weights: { ...faults.weights, damage: 0 } };
+function without(faults: FaultProfile, kinds: readonly FaultKind[]): FaultProfile {
+  const none = Object.fromEntries(kinds.map((kind) => [kind, 0]));
+  return { ...faults, weights: { ...faults.weights, ...none } };
 }
 
 /** Heads that are full after a few writes, too. */
@@ -126,6 +137,7 @@ export function configOf(nodeId: number, { nodes, settings, engine }: StackParam
     logPretty: false,
     logCacheSizeBytes: LOG_CACHE_SIZE_BYTES,
     engine,
+    router: { hedgedReads: true, retryBudget: RETRY_BUDGET, searchCacheBytes: 0 },
     shutdownTimeoutMs: SHUTDOWN_TIMEOUT_MS,
   };
 }

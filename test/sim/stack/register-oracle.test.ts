@@ -1,6 +1,7 @@
 // Goal: the oracle of the full-stack simulator speaks up when it has to, and only then.
 // Method: tiny histories by hand, one for each thing that can be wrong and its honest twin.
 import { describe, expect, it } from 'vitest';
+import { COLLECTION, keyOf } from './address.js';
 import { Findings } from './findings.js';
 import { groupOf } from './record-content.js';
 import { type Demand, RegisterOracle, type Write, type WriteKind } from './register-oracle.js';
@@ -192,6 +193,80 @@ describe('the register oracle', () => {
     applied(2n);
     applied(2n, 'delete');
     expect(broken()).toBe('versions grow');
+  });
+});
+
+describe('tenants (U1)', () => {
+  const acme = { collection: COLLECTION, tenant: 'acme' };
+  const bolt = { collection: COLLECTION, tenant: 'bolt' };
+  const all = { collection: COLLECTION, tenant: undefined };
+
+  /** One record of each, under the same id. */
+  function houses() {
+    const { oracle, broken } = harness();
+    const [ours, theirs] = [acme, bolt].map((space, at) => {
+      const write = oracle.beginWrite(keyOf(space, KEY), 'upsert');
+      const version = BigInt(at + 1);
+      oracle.logged(write.key, version, write.serial);
+      oracle.endWrite(write, { kind: 'applied', version });
+      return { key: write.key, shown: { serial: write.serial, base: write.serial, version } };
+    });
+    if (ours === undefined || theirs === undefined) throw new Error('two records');
+    return { oracle, broken, ours, theirs };
+  }
+
+  it('see their own records, and all of them where they ask for all', () => {
+    const { oracle, broken, ours, theirs } = houses();
+    oracle.assertIsolated(acme, ours.key, ours.shown);
+    oracle.assertIsolated(all, theirs.key, theirs.shown);
+    expect(oracle.keysIn(acme)).toEqual([ours.key]);
+    expect(oracle.keysIn(all)).toEqual([ours.key, theirs.key]);
+    expect(broken()).toBeUndefined();
+  });
+
+  it("are found to see another's record, under its name or their own", () => {
+    const named = houses();
+    named.oracle.assertIsolated(acme, named.theirs.key, named.theirs.shown);
+    expect(named.broken()).toBe('isolation');
+    const renamed = houses();
+    renamed.oracle.assertIsolated(acme, renamed.ours.key, renamed.theirs.shown);
+    expect(renamed.broken()).toBe('isolation');
+  });
+
+  it.each([
+    [acme, 1, undefined],
+    [all, 2, undefined],
+    [acme, 2, 'counts'],
+    [acme, 0, 'counts'],
+    [all, 1, 'counts'],
+  ])('count what is theirs: %o, %i', (scope, count, expected) => {
+    const { oracle, broken } = houses();
+    oracle.endCount(scope, oracle.beginReads(scope), count);
+    expect(broken()).toBe(expected);
+  });
+
+  it('may count or not what comes or goes meanwhile', () => {
+    for (const count of [0, 1, 2]) {
+      const { oracle, broken, ours } = houses();
+      const floors = oracle.beginReads(acme);
+      oracle.logged(ours.key, 3n, undefined);
+      const write = oracle.beginWrite(keyOf(acme, 'new'), 'upsert');
+      oracle.logged(write.key, 4n, write.serial);
+      oracle.endCount(acme, floors, count);
+      expect(broken()).toBeUndefined();
+    }
+  });
+
+  it('are swept one by one', () => {
+    const { oracle, broken, ours, theirs } = houses();
+    const group = groupOf(ours.shown.serial);
+    const floors = oracle.beginSweep(group, acme);
+    oracle.swept(ours.key, ours.shown.serial);
+    expect(broken()).toBeUndefined();
+    oracle.endSweep(group, floors, acme);
+    oracle.beginSweep(groupOf(theirs.shown.serial), acme);
+    oracle.swept(theirs.key, theirs.shown.serial);
+    expect(broken()).toBe('sweeps take what matches');
   });
 });
 

@@ -9,6 +9,7 @@
  */
 import { defined, unreachable } from '../../../src/shared/assert.js';
 import type { Version } from '../../../src/shared/types.js';
+import { describeScope, HOME, isIn, type Scope, type Space, spaceOf } from './address.js';
 import type { Findings } from './findings.js';
 import { type Authors, groupOf } from './record-content.js';
 
@@ -68,15 +69,19 @@ interface KeyState {
   /** What the log has done to the key, by version: whose record it was then, if it was one. */
   readonly log: Map<Version, number | undefined>;
   lastChange: Version;
+  lastPut: Version;
   lastRemoval: Version;
 }
+
+/** What was complete when a read of many keys began; keys that came later are not in it. */
+export type Floors = ReadonlyMap<string, Floor | undefined>;
 
 export class RegisterOracle {
   readonly #findings: Findings;
   readonly #keys = new Map<string, KeyState>();
   readonly #writes = new Map<number, Write>();
-  /** By group. */
-  readonly #openSweeps: number[] = [];
+  /** By space and group. */
+  readonly #openSweeps = new Map<string, number>();
   readonly #nowMs: () => number;
   #lastSerial = 0;
 
@@ -88,6 +93,10 @@ export class RegisterOracle {
 
   get keys(): readonly string[] {
     return [...this.#keys.keys()].sort();
+  }
+
+  keysIn(scope: Scope): readonly string[] {
+    return this.keys.filter((key) => isIn(scope, key));
   }
 
   beginWrite(key: string, kind: WriteKind, demand?: Demand): Write {
@@ -133,6 +142,11 @@ export class RegisterOracle {
     return this.#state(key).floor;
   }
 
+  /** The same for all keys that a read may find. */
+  beginReads(scope: Scope): Floors {
+    return new Map(this.keysIn(scope).map((key) => [key, this.beginRead(key)]));
+  }
+
   /** What was complete at a time that is over: no read that is fresh as of then may be older. */
   floorAt(key: string, atMs: number): Floor | undefined {
     return this.#state(key).floors.findLast(({ sinceMs }) => sinceMs <= atMs)?.floor;
@@ -169,14 +183,38 @@ export class RegisterOracle {
     }
   }
 
-  /** Call before a sweep of a group is sent, and `endSweep` when all of the group was looked at. */
-  beginSweep(group: number): ReadonlyMap<string, Floor | undefined> {
-    this.#openSweeps[group] = 1 + (this.#openSweeps[group] ?? 0);
-    return new Map(this.keys.map((key) => [key, this.beginRead(key)]));
+  /** A linearizable count: each record was there or not at some moment between begin and end. */
+  endCount(scope: Scope, floors: Floors, count: number): void {
+    let [least, most] = [0, 0];
+    for (const key of this.keysIn(scope)) {
+      const { lastPut, lastRemoval } = this.#state(key);
+      const floor = floors.get(key);
+      if (floor?.kind === 'record' && lastRemoval <= floor.version) least++;
+      if (floor?.kind === 'record' || lastPut > (floor?.version ?? 0n)) most++;
+    }
+    if (least <= count && count <= most) return;
+    const message = `${describeScope(scope)}: ${count} records, of ${least} to ${most}`;
+    this.#findings.report('counts', message);
   }
 
-  endSweep(group: number, floors: ReadonlyMap<string, Floor | undefined>): void {
-    this.#openSweeps[group] = (this.#openSweeps[group] ?? 0) - 1;
+  /** Whoever asks is shown what was written where it asks, whatever the key is called (U1). */
+  assertIsolated(scope: Scope, key: string, { serial }: Observed): void {
+    const owner = this.#writes.get(serial)?.key ?? key;
+    if (isIn(scope, key) && isIn(scope, owner)) return;
+    const message = `a read of ${describeScope(scope)} shows ${key}, written as ${owner}`;
+    this.#findings.report('isolation', message);
+  }
+
+  /** Call before a sweep of a group is sent, and `endSweep` when all of the group was looked at. */
+  beginSweep(group: number, space: Space = HOME): Floors {
+    const name = sweepName(group, space);
+    this.#openSweeps.set(name, 1 + (this.#openSweeps.get(name) ?? 0));
+    return this.beginReads(space);
+  }
+
+  endSweep(group: number, floors: Floors, space: Space = HOME): void {
+    const name = sweepName(group, space);
+    this.#openSweeps.set(name, (this.#openSweeps.get(name) ?? 0) - 1);
     for (const [key, floor] of floors) {
       if (floor?.kind !== 'record' || groupOf(floor.serial) !== group) continue;
       this.#raise(this.#state(key), { ...floor, kind: 'nothing' });
@@ -189,13 +227,16 @@ export class RegisterOracle {
     state.log.set(version, serial);
     state.lastChange = version;
     if (serial === undefined) state.lastRemoval = version;
-    else this.#noteVersion(serial, version);
+    else {
+      state.lastPut = version;
+      this.#noteVersion(serial, version);
+    }
   }
 
   /** A sweep has removed a record: some sweep of its group must be under way, or not be decided. */
   swept(key: string, serial: number): void {
     const group = groupOf(serial);
-    if ((this.#openSweeps[group] ?? 0) > 0) return;
+    if ((this.#openSweeps.get(sweepName(group, spaceOf(key))) ?? 0) > 0) return;
     const message = `${key} by ${serial} is deleted, and nobody sweeps group ${group}`;
     this.#findings.report('sweeps take what matches', message);
   }
@@ -317,11 +358,15 @@ export class RegisterOracle {
 
   #state(key: string): KeyState {
     if (!this.#keys.has(key)) {
-      const none = { floor: undefined, lastChange: 0n, lastRemoval: 0n };
+      const none = { floor: undefined, lastChange: 0n, lastPut: 0n, lastRemoval: 0n };
       this.#keys.set(key, { ...none, floors: [], log: new Map() });
     }
     return defined(this.#keys.get(key), `key ${key}`);
   }
+}
+
+function sweepName(group: number, { collection, tenant }: Space): string {
+  return `${group} ${collection}/${tenant}`;
 }
 
 function nameOf({ kind, serial, key }: Write): string {

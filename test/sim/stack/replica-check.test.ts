@@ -1,19 +1,24 @@
 // Goal: a replica that holds or finds something else than its log says is told from one that does.
 // Method: the production engine beside the replay of its log, and replays of other logs.
 import { describe, expect, it } from 'vitest';
-import type { Engine } from '../../../src/engine/engine.js';
+import type { Engine, ReadScope, SearchQuery } from '../../../src/engine/engine.js';
 import { FlatIndex } from '../../../src/engine/index/flat-index.js';
+import type { Command } from '../../../src/shared/codec/command.js';
 import type { CommittedEntry } from '../../../src/shared/state-machine.js';
 import { memoryHarness } from '../../unit/engine/harness.js';
-import { GENESIS, patch, remove, ShardDriver, upsert } from '../../unit/engine/shard-driver.js';
+import {
+  collectionConfig,
+  GENESIS,
+  patch,
+  remove,
+  ShardDriver,
+  slotOf,
+  upsert,
+} from '../../unit/engine/shard-driver.js';
 import { type CheckScope, differenceOf } from './replica-check.js';
-import { type RecordChange, ShardReplay, textOfResult } from './shard-replay.js';
+import { type RecordChange, ShardReplay, type ShardState, textOfResult } from './shard-replay.js';
 
-const SCOPE: CheckScope = {
-  ownershipVersion: GENESIS.ownershipVersion,
-  closely: 'all',
-  reads: true,
-};
+const SCOPE: CheckScope = { closely: 'all', reads: true };
 
 /** A shard with a few records, and what its replay has told. */
 async function shard() {
@@ -24,15 +29,38 @@ async function shard() {
   await driver.write([upsert('c', [3, 0], { ttlMs: 5 }), patch('a', { group: 2 }), remove('b')]);
   const changes: RecordChange[] = [];
   const replay = replayOf(driver.log, changes);
-  const check = (other = replay, scope: Partial<CheckScope> = {}, engine = driver.engine) =>
-    differenceOf(engine, other, driver.log.length, { ...SCOPE, ...scope });
+  const check = (other = replay, engine = driver.engine) =>
+    differenceOf(engine, other, driver.log.length, SCOPE);
   return { driver, replay, changes, check };
 }
 
 function replayOf(log: readonly CommittedEntry[], changes: RecordChange[] = []): ShardReplay {
-  const replay = new ShardReplay(GENESIS.ownershipVersion, (change) => changes.push(change));
+  const replay = new ShardReplay(GENESIS, (change) => changes.push(change));
   replay.take(log);
   return replay;
+}
+
+const NONE = { added: [], removed: [] };
+/** A tenant of a slot goes to another shard. */
+const GONE = { units: NONE, here: NONE, elsewhere: { added: ['acme'], removed: [] } };
+
+/** The slot goes to another shard, unasked. */
+function gives(slot: number): Command {
+  return {
+    kind: 'changeOwnership',
+    changeId: 1,
+    placementId: 0,
+    ownershipVersion: GENESIS.ownershipVersion + 1,
+    change: { ...GONE, elsewhere: NONE, units: { added: [], removed: [slot] } },
+  };
+}
+
+function scopeOf(ownershipVersion: number): ReadScope {
+  return { collectionId: 1, ownershipVersion };
+}
+
+function idsIn({ collections }: ShardState): string[] {
+  return [...(collections.get(1)?.values() ?? [])].map(({ id }) => id).sort();
 }
 
 /** The engine, but for what a search answers. */
@@ -54,8 +82,8 @@ describe('a replica and its log', () => {
     await driver.apply({ kind: 'expire', collectionId, records });
     const replay = replayOf(driver.log);
     expect(await check(replay)).toBe('');
-    expect([...(replay.latest.get(1)?.keys() ?? [])]).toEqual(['a']);
-    expect([...(replay.stateAt(3).get(1)?.keys() ?? [])].sort()).toEqual(['a', 'c']);
+    expect(idsIn(replay.latest)).toEqual(['a']);
+    expect(idsIn(replay.stateAt(3))).toEqual(['a', 'c']);
   });
 
   it('agree on results, those of a request that comes again, or too late, too (A7)', async () => {
@@ -112,13 +140,100 @@ describe('a replica and its log', () => {
       const [hits = []] = await driver.engine.search(scope, queries, givenUp);
       return [queries[0]?.k === 1 ? hits.map((hit) => ({ ...hit, id: 'z' })) : hits];
     });
-    expect(await check(replay, {}, engine)).toContain('nearest');
+    expect(await check(replay, engine)).toContain('nearest');
   });
 
   it('differ where a search does not find all', async () => {
     const { driver, replay, check } = await shard();
     const engine = searching(driver.engine, async () => [[]]);
-    expect(await check(replay, {}, engine)).toContain('0 of 2 records');
+    expect(await check(replay, engine)).toContain('0 of 2 records');
+  });
+
+  it('agree on who has which records, whose ids are the same (U1, U2)', async () => {
+    const { driver, check } = await shard();
+    await driver.write([upsert('a', [7, 0], { tenant: 'acme' }), upsert('c', [8, 0])]);
+    await driver.write([upsert('c', [9, 0], { tenant: 'acme' })]);
+    await driver.write([remove('a', { tenant: 'acme' })]);
+    expect(await check(replayOf(driver.log))).toBe('');
+  });
+
+  it.each(['search', 'count'] as const)(
+    'differ where a %s forgets the tenant (U1)',
+    async (name) => {
+      const { driver, check } = await shard();
+      await driver.write([upsert('a', [7, 0], { tenant: 'acme' })]);
+      const { engine } = driver;
+      const forgetful = new Proxy(engine, {
+        get: (target, member) => {
+          if (name === 'count' && member === 'count')
+            return (scope: ReadScope) => engine.count(scope);
+          if (name === 'search' && member === 'search') {
+            return (scope: ReadScope, queries: readonly SearchQuery[]) =>
+              engine.search(
+                scope,
+                queries.map(({ tenant: _, ...query }) => query),
+              );
+          }
+          const value: unknown = Reflect.get(target, member, target);
+          return typeof value === 'function' ? value.bind(target) : value;
+        },
+      });
+      expect(await check(replayOf(driver.log), forgetful)).toContain('tenant');
+    },
+  );
+
+  it('agree on what is owned, and on what a fence takes away (O2, O4)', async () => {
+    const driver = new ShardDriver(await memoryHarness((options) => new FlatIndex(options)));
+    await driver.open();
+    const ownership = { placementId: 1, units: [1, 2], tenants: { here: [], elsewhere: [] } };
+    const config = collectionConfig({ routing: 'tenant' });
+    await driver.apply({ kind: 'createCollection', collectionId: 1, config, ownership });
+    const put = (tenant: string, slot: number, version = GENESIS.ownershipVersion): Command =>
+      driver.writeCommand([upsert('a', [1, 1], { tenant, slot })], {}, scopeOf(version));
+    const take = (tenant: string, slot: number): Command =>
+      driver.writeCommand([{ ...remove('a', { tenant }), slot }]);
+    const fence = (changeId: number): Command => {
+      return { kind: 'fenceUnits', changeId, placementId: 1, change: GONE };
+    };
+    const next = GENESIS.ownershipVersion + 1;
+    const change = { kind: 'changeOwnership', changeId: 2, placementId: 1, change: GONE } as const;
+    const results = await driver.apply(
+      put('acme', 1),
+      put('stranger', 3),
+      fence(1),
+      take('acme', 1),
+      { kind: 'liftFence', changeId: 1, placementId: 1 },
+      fence(1),
+      fence(2),
+      put('acme', 1),
+      put('other', 1),
+      { ...change, ownershipVersion: next },
+      { ...change, ownershipVersion: next },
+      { ...change, ownershipVersion: next + 2 },
+      put('other', 1),
+      put('other', 1, next),
+      put('acme', 1, next),
+    );
+    const replay = replayOf(driver.log);
+    expect(results.map((_, at) => replay.resultOf(at + 2))).toEqual(results.map(textOfResult));
+    expect(results.map(textOfResult).filter((text) => text.startsWith('refused'))).toEqual([
+      'refused STALE_TOPOLOGY',
+      'refused TENANT_HAS_DATA',
+      'refused STALE_TOPOLOGY',
+      'refused STALE_TOPOLOGY',
+      'refused STALE_TOPOLOGY',
+      'refused STALE_TOPOLOGY',
+      'refused STALE_TOPOLOGY',
+    ]);
+    expect(replay.stray).toBeUndefined();
+    expect(await differenceOf(driver.engine, replay, driver.log.length, SCOPE)).toBe('');
+  });
+
+  it('tell of a record that was given away with its tenant (O2)', async () => {
+    const { driver } = await shard();
+    driver.append(gives(slotOf('a')));
+    const replay = replayOf(driver.log);
+    expect(replay.stray?.id).toBe('a');
   });
 
   it('are not compared when the engine is closed', async () => {
@@ -128,7 +243,8 @@ describe('a replica and its log', () => {
   });
 
   it('are compared whatever else the engine answers', async () => {
-    const { check, replay } = await shard();
-    expect(await check(replay, { ownershipVersion: 1 })).toContain('STALE_TOPOLOGY');
+    const { driver, check } = await shard();
+    const elsewhere = driver.append(gives(5));
+    expect(await check(replayOf([...driver.log, elsewhere]))).toContain('STALE_TOPOLOGY');
   });
 });

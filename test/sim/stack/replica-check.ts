@@ -2,10 +2,10 @@
  * Goal: tell a replica that does not hold, or does not find, what its log says. Method: the engine
  * is asked like any other time, right after it has applied something, and held against the replay.
  */
-import type { Engine, RecordKey } from '../../../src/engine/engine.js';
+import type { Engine, ReadScope, RecordKey } from '../../../src/engine/engine.js';
 import { decodeStruct } from '../../../src/shared/codec/struct.js';
 import { isFlotillaError } from '../../../src/shared/errors.js';
-import { canonical, type ModelRecord } from '../../unit/engine/model/shard-model.js';
+import { canonical, keyOf, type ModelRecord } from '../../unit/engine/model/shard-model.js';
 import { DIMENSION } from './record-content.js';
 import type { Records, ShardReplay, ShardState } from './shard-replay.js';
 
@@ -14,7 +14,6 @@ const ENDED: ReadonlySet<string> = new Set(['NODE_NOT_READY', 'STORE_POISONED', 
 
 /** How much of a replica is looked at. */
 export interface CheckScope {
-  readonly ownershipVersion: number;
   /** Which records are looked at closely: all, or the one of each collection whose turn it is. */
   readonly closely: 'all' | number;
   /** Whether the store is read, too. */
@@ -36,8 +35,12 @@ export async function differenceOf(
   try {
     const difference = await contentDifference(engine, replay, state);
     if (difference !== '') return difference;
-    for (const [collectionId, records] of state) {
-      const found = await recordDifference(engine, collectionId, records, scope);
+    const { ownershipVersion } = state;
+    for (const [collectionId, records] of state.collections) {
+      const read = { collectionId, ownershipVersion };
+      const found =
+        (await recordDifference(engine, read, records, scope)) ||
+        (await tenantDifference(engine, read, records, scope));
       if (found !== '') return `collection ${collectionId}: ${found}`;
     }
     return '';
@@ -59,15 +62,15 @@ async function contentDifference(
   if (hashes !== first) return `contents are ${hashes}, elsewhere ${first}`;
   const { collections } = await engine.stats();
   const ids = collections.map(({ collectionId }) => collectionId).sort();
-  const expectedIds = [...state.keys()].sort();
+  const expectedIds = [...state.collections.keys()].sort();
   if (ids.join() !== expectedIds.join()) return `collections are ${ids}, not ${expectedIds}`;
   const expiring = (await engine.expired(Number.MAX_SAFE_INTEGER, ALL)).flatMap(
-    ({ collectionId, records }) => records.map(({ id }) => `${collectionId}/${id}`),
+    ({ collectionId, records }) => records.map((record) => `${collectionId}/${keyOf(record)}`),
   );
-  const expected = [...state].flatMap(([collectionId, records]) =>
+  const expected = [...state.collections].flatMap(([collectionId, records]) =>
     [...records.values()]
       .filter(({ expiresAtMs }) => expiresAtMs !== undefined)
-      .map(({ id }) => `${collectionId}/${id}`),
+      .map((record) => `${collectionId}/${keyOf(record)}`),
   );
   if (expiring.sort().join() === expected.sort().join()) return '';
   return `${expiring.join() || 'nothing'} expires, not ${expected.join() || 'nothing'}`;
@@ -75,53 +78,94 @@ async function contentDifference(
 
 async function recordDifference(
   engine: Engine,
-  collectionId: number,
+  read: ReadScope,
   records: Records,
-  { ownershipVersion, closely, reads }: CheckScope,
+  { closely, reads }: CheckScope,
 ): Promise<string> {
-  const scope = { collectionId, ownershipVersion };
-  const [all = []] = await engine.search(scope, [{ ...QUERY, vector: ORIGIN, k: ALL }]);
-  for (const { id, version } of all) {
-    const record = records.get(id);
-    if (record?.version !== version) return `it finds ${id} ${version}, not ${record?.version}`;
-  }
-  if (all.length !== records.size) return `it finds ${all.length} of ${records.size} records`;
-  const chosen = [...records.values()].filter((_, at) => {
-    return closely === 'all' || at === closely % records.size;
-  });
-  for (const record of chosen) {
-    const difference =
-      (await nearestDifference(engine, scope, record)) ||
-      (reads ? await storedDifference(engine, scope, record) : '');
-    if (difference !== '') return difference;
+  const all = [...records.values()];
+  const difference = await searchDifference(engine, read, all);
+  if (difference !== '') return difference;
+  for (const record of chosenOf(all, closely)) {
+    const different =
+      (await nearestDifference(engine, read, record)) ||
+      (reads ? await storedDifference(engine, read, record) : '');
+    if (different !== '') return different;
   }
   return '';
+}
+
+/** Each tenant finds its own records, and counts no others (U1). */
+async function tenantDifference(
+  engine: Engine,
+  read: ReadScope,
+  records: Records,
+  { closely }: CheckScope,
+): Promise<string> {
+  const all = [...records.values()];
+  const tenants = [...new Set(all.map(({ tenant }) => tenant))].sort();
+  if (tenants.length < 2) return '';
+  for (const tenant of chosenOf(tenants, closely)) {
+    const own = all.filter((record) => record.tenant === tenant);
+    const count = await engine.count(read, { tenant });
+    const difference =
+      count === own.length
+        ? await searchDifference(engine, read, own, tenant)
+        : `it counts ${count} of ${own.length} records`;
+    if (difference !== '') return `tenant ${tenant || 'nobody'}: ${difference}`;
+  }
+  return '';
+}
+
+/** A search of everything, or of a tenant's, finds these records and no others. */
+async function searchDifference(
+  engine: Engine,
+  read: ReadScope,
+  expected: readonly ModelRecord[],
+  tenant?: string,
+): Promise<string> {
+  const query = { ...QUERY, vector: ORIGIN, k: ALL, ...(tenant !== undefined && { tenant }) };
+  const [found = []] = await engine.search(read, [query]);
+  const versions = new Map(expected.map((one) => [nameOf(one), one.version]));
+  for (const hit of found) {
+    const version = versions.get(nameOf(hit));
+    if (version !== hit.version) return `it finds ${hit.id} ${hit.version}, not ${version}`;
+  }
+  if (found.length === expected.length) return '';
+  return `it finds ${found.length} of ${expected.length} records`;
+}
+
+function chosenOf<T>(all: readonly T[], closely: CheckScope['closely']): readonly T[] {
+  return all.filter((_, at) => closely === 'all' || at === closely % all.length);
 }
 
 /** Whoever asks for the record's own vector must find it first, whichever label it has. */
 async function nearestDifference(
   engine: Engine,
-  scope: Parameters<Engine['search']>[0],
-  { id, vector }: ModelRecord,
+  read: ReadScope,
+  { id, tenant, vector }: ModelRecord,
 ): Promise<string> {
-  const [hits = []] = await engine.search(scope, [{ ...QUERY, vector: bytesOf(vector), k: 1 }]);
+  const [hits = []] = await engine.search(read, [{ ...QUERY, vector: bytesOf(vector), k: 1 }]);
   const [hit] = hits;
-  if (hit?.id === id && hit.distance === 0) return '';
+  if (hit?.id === id && hit.tenant === tenant && hit.distance === 0) return '';
   return `nearest to the vector of ${id} is ${hit?.id} at ${hit?.distance}`;
 }
 
 async function storedDifference(
   engine: Engine,
-  scope: Parameters<Engine['fetch']>[0],
+  read: ReadScope,
   { slot, tenant, id, version, vector, metadata }: ModelRecord,
 ): Promise<string> {
   const key: RecordKey = { slot, tenant, id };
-  const [stored] = await engine.fetch(scope, [key], { values: true, metadata: true });
+  const [stored] = await engine.fetch(read, [key], { values: true, metadata: true });
   if (stored?.version !== version) return `${id} is stored as ${stored?.version}, not ${version}`;
   const isVector = Buffer.compare(stored.values ?? ORIGIN, bytesOf(vector)) === 0;
   const found = canonical(decodeStruct(stored.metadata ?? new Uint8Array()));
   if (isVector && found === canonical(metadata)) return '';
   return `${id} ${version} is stored with ${isVector ? found : 'another vector'}`;
+}
+
+function nameOf({ tenant, id }: Pick<ModelRecord, 'tenant' | 'id'>): string {
+  return `${tenant}/${id}`;
 }
 
 function bytesOf(vector: Float32Array): Uint8Array {

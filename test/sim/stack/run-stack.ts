@@ -4,6 +4,7 @@
  * be the same on all replicas.
  */
 import { checkRegister } from '../../history/register.js';
+import { COLLECTION, TENANT_COLLECTION } from './address.js';
 import type { ClientCounts } from './client.js';
 import type { Finding } from './findings.js';
 import type { GraphDamageKind } from './graph-damage.js';
@@ -12,7 +13,7 @@ import type { FaultRecord } from './nemesis.js';
 import type { StackParameters } from './parameters.js';
 import { Stack } from './stack.js';
 import type { GraphCounts, LogLine } from './watch.js';
-import { COLLECTION, collectionNamed } from './workload.js';
+import { collectionNamed } from './workload.js';
 
 export interface StackOptions {
   /** Events of the phase in which faults happen. @default 5000 */
@@ -43,6 +44,8 @@ export interface StackReport {
   /** Changes of leaders and replicas that were accepted; lost disks. */
   readonly changes: number;
   readonly wipes: number;
+  /** What became of changes of the tenant directory. */
+  readonly tenants: TenantCounts;
   /** Snapshots that replicas were brought up by. */
   readonly installs: number;
   readonly elections: number;
@@ -60,6 +63,18 @@ export interface StackReport {
   readonly parameters: StackParameters;
   /** The last lines that the nodes logged. */
   readonly lines: readonly LogLine[];
+}
+
+export interface TenantCounts {
+  /** Changes that an operator was told of: made, and refused. */
+  readonly changed: number;
+  readonly refused: number;
+  /** Times that a shard came to own something else; what was refused for that, at replicas. */
+  readonly ownerships: number;
+  readonly staleWrites: number;
+  readonly staleReads: number;
+  /** Messages with news of the topology that never came to their node. */
+  readonly withheld: number;
 }
 
 export interface DiskCounts {
@@ -107,6 +122,7 @@ export async function runStack(seed: number, options: StackOptions = {}): Promis
     collections: stack.operator?.rounds ?? 0,
     changes: stack.administrator.done,
     wipes: stack.administrator.wipes,
+    tenants: tenantCounts(stack),
     installs: watch.installs,
     elections: watch.elections,
     faults: nemesis.records,
@@ -119,7 +135,7 @@ export async function runStack(seed: number, options: StackOptions = {}): Promis
   };
 }
 
-/** All nodes up, one collection there; nothing goes wrong meanwhile. */
+/** All nodes up, the clients' collections there; nothing goes wrong meanwhile. */
 async function booted(stack: Stack): Promise<boolean> {
   const { network, machines, findings, wire } = stack;
   network.faultsOn = false;
@@ -132,19 +148,20 @@ async function booted(stack: Stack): Promise<boolean> {
   }
   const first = stack.processes[0];
   if (first === undefined) return false;
-  const { collection } = stack.parameters.workload;
-  let isMade = false;
-  wire
-    .call(first, CREATE_TIMEOUT_MS, ({ admin }, options) =>
-      admin.createCollection(collectionNamed(COLLECTION, collection), options),
-    )
-    .then(
-      () => {
-        isMade = true;
-      },
-      (error: unknown) => findings.report('liveness', `no collection: ${String(error)}`),
-    );
-  return stack.reaches(CREATE_TIMEOUT_MS, () => isMade);
+  const { workload, tenancy } = stack.parameters;
+  const names = [COLLECTION, ...(tenancy === undefined ? [] : [TENANT_COLLECTION])];
+  const made = new Set<string>();
+  for (const name of names) {
+    wire
+      .call(first, CREATE_TIMEOUT_MS, ({ admin }, options) =>
+        admin.createCollection(collectionNamed(name, workload.collection), options),
+      )
+      .then(
+        () => void made.add(name),
+        (error: unknown) => findings.report('liveness', `no collection: ${String(error)}`),
+      );
+  }
+  return stack.reaches(CREATE_TIMEOUT_MS, () => made.size === names.length);
 }
 
 async function goesWrong(stack: Stack, steps: number): Promise<void> {
@@ -154,6 +171,7 @@ async function goesWrong(stack: Stack, steps: number): Promise<void> {
   for (const client of stack.clients) void client.run();
   void stack.operator?.run();
   void stack.administrator.run();
+  void stack.landlord?.run();
   if (stack.parameters.faults.weights.damage > 0) void repairs.run();
   nemesis.start();
   await world.run({ steps, isDone: () => findings.first !== undefined });
@@ -174,6 +192,12 @@ function total({ clients }: Stack): StackReport['operations'] {
     sum.swaps += counts.swaps;
   }
   return sum;
+}
+
+function tenantCounts({ landlord, shards, staleTopology }: Stack): TenantCounts {
+  const { changed, refused } = landlord?.counts ?? { changed: 0, refused: 0 };
+  const { changes: ownerships, ...stale } = shards.ownership;
+  return { changed, refused, ownerships, ...stale, withheld: staleTopology.withheld };
 }
 
 function diskCounts({ machines, nemesis, watch, repairs }: Stack): DiskCounts {

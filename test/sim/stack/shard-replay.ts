@@ -4,26 +4,33 @@
  * Method: the naive model of a shard takes each entry as soon as the first replica does. All states
  * are kept: replicas are behind one another.
  */
-import type { CommandResult } from '../../../src/engine/engine.js';
+import type { CommandResult, ShardGenesis } from '../../../src/engine/engine.js';
 import { defined } from '../../../src/shared/assert.js';
 import { type Command, decodeCommand, type RequestKey } from '../../../src/shared/codec/command.js';
 import type { CommittedEntry } from '../../../src/shared/state-machine.js';
 import type { Version } from '../../../src/shared/types.js';
+import type { OwnershipModel } from '../../unit/engine/model/ownership-model.js';
 import {
+  keyOf,
   type ModelRecord,
   type ModelResult,
   ShardModel,
 } from '../../unit/engine/model/shard-model.js';
 
-/** Records of a collection by id: simulated clients use no tenants. */
+/** Records of a collection, by the names that `keyOf` gives them. */
 export type Records = ReadonlyMap<string, ModelRecord>;
 
-/** What a shard holds, by collection. Never changed. */
-export type ShardState = ReadonlyMap<number, Records>;
+/** What a shard holds. Never changed. */
+export interface ShardState {
+  readonly ownershipVersion: number;
+  /** By collection. */
+  readonly collections: ReadonlyMap<number, Records>;
+}
 
 /** What an entry has done to a record. */
 export interface RecordChange {
   readonly collection: string;
+  readonly tenant: string;
   readonly id: string;
   /** Of the entry. */
   readonly version: Version;
@@ -34,27 +41,39 @@ export interface RecordChange {
   readonly clientId: string | undefined;
 }
 
-const NOTHING: ShardState = new Map();
-
 export class ShardReplay {
   readonly #model: ShardModel;
   readonly #onChange: (change: RecordChange) => void;
   /** By log index. */
-  readonly #states: ShardState[] = [NOTHING];
+  readonly #states: ShardState[];
   readonly #results: (string | undefined)[] = [];
   /** By client: sequences below are forgotten. */
   readonly #lowestKnown = new Map<string, number>();
   /** What the first replica in a state has said of its contents. */
   readonly #contents = new Map<ShardState, string>();
 
-  constructor(ownershipVersion: number, onChange: (change: RecordChange) => void) {
-    this.#model = new ShardModel(ownershipVersion);
+  constructor(
+    { ownershipVersion, slots }: Pick<ShardGenesis, 'ownershipVersion' | 'slots'>,
+    onChange: (change: RecordChange) => void,
+  ) {
+    this.#model = new ShardModel(ownershipVersion, slots);
+    this.#states = [{ ownershipVersion, collections: new Map() }];
     this.#onChange = onChange;
   }
 
   /** What the log leads to, as far as it is known. */
   get latest(): ShardState {
     return defined(this.#states.at(-1), 'a state');
+  }
+
+  /** Which keys the shard owns, as far as its log is known. */
+  get ownership(): OwnershipModel {
+    return this.#model.ownership;
+  }
+
+  /** A record that the shard holds and does not own; undefined where there is none. */
+  get stray(): ModelRecord | undefined {
+    return this.#model.stray();
   }
 
   /** To be told of each entry before anybody can see what it does; of each as often as it comes. */
@@ -91,7 +110,8 @@ export class ShardReplay {
   #apply(command: Command, version: Version): ModelResult {
     if (command.kind !== 'write') return this.#model.apply(command, version);
     const { requestKey } = command;
-    if (this.#isForgotten(requestKey)) return { kind: 'refused', reason: 'SESSION_EXPIRED' };
+    if (this.#isForgotten(requestKey) && !this.#model.isStale(command))
+      return { kind: 'refused', reason: 'SESSION_EXPIRED' };
     const result = this.#model.apply(command, version);
     if (result.kind === 'write') this.#forget(requestKey);
     return result;
@@ -108,16 +128,18 @@ export class ShardReplay {
 
   /** The collections that the command is not about are the same objects as before. */
   #stateAfter(before: ShardState, command: Command): ShardState {
-    if (!('collectionId' in command)) return before;
-    const { collectionId } = command;
-    const state = new Map(before);
-    const collection = this.#model.collections.get(collectionId);
-    if (collection === undefined) state.delete(collectionId);
-    else {
-      const records = [...collection.records.values()];
-      state.set(collectionId, new Map(records.map((record) => [record.id, record])));
+    const { version: ownershipVersion } = this.#model.ownership;
+    if (!('collectionId' in command)) {
+      return before.ownershipVersion === ownershipVersion
+        ? before
+        : { ...before, ownershipVersion };
     }
-    return state;
+    const { collectionId } = command;
+    const collections = new Map(before.collections);
+    const collection = this.#model.collections.get(collectionId);
+    if (collection === undefined) collections.delete(collectionId);
+    else collections.set(collectionId, new Map(collection.records));
+    return { ownershipVersion, collections };
   }
 
   #tell(before: ShardState, after: ShardState, command: Command, version: Version): void {
@@ -125,13 +147,16 @@ export class ShardReplay {
     const { collectionId } = command;
     const name = this.#model.collections.get(collectionId)?.config.name;
     if (name === undefined) return;
-    const ids = command.kind === 'write' ? command.operations : command.records;
+    const targets = command.kind === 'write' ? command.operations : command.records;
     const clientId = command.kind === 'write' ? command.requestKey.clientId : undefined;
-    for (const { id } of ids) {
-      const was = before.get(collectionId)?.get(id);
-      const is = after.get(collectionId)?.get(id);
+    for (const target of targets) {
+      const key = keyOf(target);
+      const was = before.collections.get(collectionId)?.get(key);
+      const is = after.collections.get(collectionId)?.get(key);
       if (was === is) continue;
-      this.#onChange({ collection: name, id, version, before: was, after: is, clientId });
+      const { tenant, id } = target;
+      const place = { collection: name, tenant, id };
+      this.#onChange({ ...place, version, before: was, after: is, clientId });
     }
   }
 }

@@ -2,8 +2,9 @@
  * Goal: every replica answers, holds and finds what its log says, at each step. Method: the replay
  * of a shard is ahead of all its replicas; each is held against it after all that it applies.
  */
-import type { CommandResult, Engine } from '../../../src/engine/engine.js';
+import type { CommandResult, Engine, ShardGenesis } from '../../../src/engine/engine.js';
 import type { CommittedEntry } from '../../../src/shared/state-machine.js';
+import { doubleOwner } from './double-owner.js';
 import type { Findings } from './findings.js';
 import { type CheckScope, differenceOf } from './replica-check.js';
 import { type RecordChange, ShardReplay, textOfResult } from './shard-replay.js';
@@ -11,15 +12,16 @@ import { type RecordChange, ShardReplay, textOfResult } from './shard-replay.js'
 /** A replica of a shard that runs. */
 export interface WatchedReplica {
   readonly engine: Engine;
-  readonly shardId: number;
+  readonly genesis: ShardGenesis;
   readonly nodeId: number;
-  readonly ownershipVersion: number;
   /** Whether its process can do anything. */
   readonly isAlive: () => boolean;
   /** Whether its store can be read without taking a failure away from somebody else. */
   readonly canRead: () => boolean;
 }
 
+/** Of an entry whose router had an older table. */
+const STALE = 'refused STALE_TOPOLOGY';
 /** One record is looked at closely after each apply, all of them after so many. */
 const WHOLE_EVERY = 4;
 
@@ -33,6 +35,8 @@ export class ShardWatch {
   readonly #applying = new Set<WatchedReplica>();
   /** How often a replica was held against the log, and renewed a graph meanwhile (H3). */
   readonly counts = { checks: 0, renewing: 0 };
+  /** Times that a shard came to own something else; what was refused for that, at replicas. */
+  readonly ownership = { changes: 0, staleWrites: 0, staleReads: 0 };
 
   constructor(findings: Findings, onChange: (change: RecordChange) => void) {
     this.#findings = findings;
@@ -46,8 +50,13 @@ export class ShardWatch {
 
   /** A replica is about to apply entries, which are committed. */
   applying(replica: WatchedReplica, entries: readonly CommittedEntry[]): void {
-    this.#replayOf(replica).take(entries);
+    const replay = this.#replayOf(replica);
+    const { ownershipVersion } = replay.latest;
+    replay.take(entries);
     this.#applying.add(replica);
+    const changes = replay.latest.ownershipVersion - ownershipVersion;
+    this.ownership.changes += changes;
+    if (changes > 0) this.#judgeOwnership(replica, replay);
   }
 
   /** It has applied them, and applies nothing else until this resolves. */
@@ -62,6 +71,7 @@ export class ShardWatch {
     this.#applying.delete(replica);
     entries.forEach(({ index }, at) => {
       const [result, expected] = [textOfResult(results[at]), replay.resultOf(index)];
+      if (result === STALE) this.ownership.staleWrites++;
       if (result === expected) return;
       const message = `entry ${index} gives ${result} on ${nameOf(replica)}, not ${expected}`;
       this.#findings.report('apply is what the log says', message);
@@ -94,18 +104,29 @@ export class ShardWatch {
     lastIndex: number,
     closely: CheckScope['closely'],
   ): Promise<void> {
-    const { engine, ownershipVersion } = replica;
-    const scope = { ownershipVersion, closely, reads: replica.canRead() };
+    const { engine } = replica;
+    const scope = { closely, reads: replica.canRead() };
     const difference = await differenceOf(engine, this.#replayOf(replica), lastIndex, scope);
     if (difference === '') return;
     const message = `${nameOf(replica)} at ${lastIndex}: ${difference}`;
     this.#findings.report('replicas hold their log', message);
   }
 
-  #replayOf({ shardId, ownershipVersion }: WatchedReplica): ShardReplay {
-    const replay = this.#replays.get(shardId) ?? new ShardReplay(ownershipVersion, this.#onChange);
+  #replayOf({ genesis }: WatchedReplica): ShardReplay {
+    const { shardId } = genesis;
+    const replay = this.#replays.get(shardId) ?? new ShardReplay(genesis, this.#onChange);
     this.#replays.set(shardId, replay);
     return replay;
+  }
+
+  /** What a shard gives up it has no records of (O2), and nobody else may have it yet (O3). */
+  #judgeOwnership(replica: WatchedReplica, { stray }: ShardReplay): void {
+    if (stray !== undefined) {
+      const message = `${nameOf(replica)} holds ${stray.id} of ${stray.tenant}, which it gave away`;
+      this.#findings.report('nothing is left behind', message);
+    }
+    const both = doubleOwner(this.#replays);
+    if (both !== '') this.#findings.report('one owner', both);
   }
 }
 
@@ -115,6 +136,6 @@ async function isRenewing({ engine }: WatchedReplica): Promise<boolean> {
   return stats?.collections.some((collection) => collection.isRenewing) ?? false;
 }
 
-function nameOf({ shardId, nodeId }: WatchedReplica): string {
-  return `the replica of shard ${shardId} on node ${nodeId}`;
+function nameOf({ genesis, nodeId }: WatchedReplica): string {
+  return `the replica of shard ${genesis.shardId} on node ${nodeId}`;
 }

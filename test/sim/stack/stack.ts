@@ -3,11 +3,13 @@ import type { EndpointsOptions } from '../../../src/node/endpoints.js';
 import { SimDisk } from '../kit/sim-disk.js';
 import { SimNetwork } from '../kit/sim-network.js';
 import { World } from '../kit/world.js';
+import { HOME, isClients, keyOf, type Space } from './address.js';
 import { Administrator } from './administrator.js';
 import { SimulatedClient } from './client.js';
 import { ClientWire } from './client-wire.js';
 import { Findings } from './findings.js';
 import { StackHistory } from './history.js';
+import { Landlord } from './landlord.js';
 import { Machine, type Process } from './machine.js';
 import { Nemesis } from './nemesis.js';
 import { Operator } from './operator.js';
@@ -17,8 +19,10 @@ import { RegisterOracle } from './register-oracle.js';
 import { Repairs } from './repairs.js';
 import type { RecordChange } from './shard-replay.js';
 import { ShardWatch } from './shard-watch.js';
+import { StaleTopology } from './stale-topology.js';
+import { Tenants } from './tenants.js';
 import { StackWatch } from './watch.js';
-import { COLLECTION, onOneRecord } from './workload.js';
+import { onOneRecord, onOneTenant, type Workload } from './workload.js';
 
 export interface StackParts {
   readonly seed: number;
@@ -30,6 +34,9 @@ export interface StackParts {
 
 /** Clients that look at one record, where reads are relaxed. */
 const WATCHERS: readonly string[] = ['watcher-1', 'watcher-2'];
+
+/** Clients that look at one tenant, where tenants move. */
+const VISITORS: readonly string[] = ['visitor-1', 'visitor-2'];
 
 /** How far back a loss in the middle of a database's write-ahead log goes. */
 const JOURNAL_BATCHES = 64;
@@ -51,6 +58,10 @@ export class Stack {
   /** Absent in runs without changes of collections. */
   readonly operator: Operator | undefined;
   readonly administrator: Administrator;
+  readonly tenants: Tenants;
+  /** Absent in runs without tenants. */
+  readonly landlord: Landlord | undefined;
+  readonly staleTopology = new StaleTopology();
   readonly repairs: Repairs;
   readonly nemesis: Nemesis;
 
@@ -66,7 +77,10 @@ export class Stack {
     this.watch = new StackWatch(this.findings, nowMs);
     this.oracle = new RegisterOracle(this.findings, nowMs);
     this.shards = new ShardWatch(this.findings, (change) => this.#changed(change));
-    this.network = new SimNetwork(world, network);
+    this.network = new SimNetwork(world, {
+      ...network,
+      filter: (toHost, frame) => this.staleTopology.filter(toHost, frame),
+    });
     this.machines = Array.from(
       { length: nodes },
       (_, at) =>
@@ -90,13 +104,18 @@ export class Stack {
       delayMaxMs: this.parameters.clientDelayMs,
       answerLoss: this.parameters.answerLoss,
     });
-    const { workload } = this.parameters;
+    const { workload, tenancy } = this.parameters;
+    this.tenants = new Tenants(tenancy);
+    const spaces = (): readonly Space[] => this.tenants.spaces;
     const drawn = Array.from({ length: workload.clients }, (_, at) =>
-      this.client(`client-${at + 1}`),
+      this.client(`client-${at + 1}`, workload, spaces),
     );
     const watchers = workload.relaxed > 0 ? WATCHERS : [];
     const watching = watchers.map((name) => this.client(name, onOneRecord(workload)));
-    this.clients = [...drawn, ...watching];
+    const newest = (): readonly Space[] => this.tenants.residents.slice(-1);
+    const visitors = tenancy === undefined ? [] : VISITORS;
+    const visiting = visitors.map((name) => this.client(name, onOneTenant(workload), newest));
+    this.clients = [...drawn, ...watching, ...visiting];
     const { operatorPauseMs } = this.parameters.workload;
     if (operatorPauseMs !== undefined) {
       this.operator = new Operator({
@@ -106,6 +125,19 @@ export class Stack {
         findings: this.findings,
         nodes: () => this.processes,
         pauseMs: operatorPauseMs,
+      });
+    }
+    if (tenancy !== undefined) {
+      this.landlord = new Landlord({
+        tenancy,
+        tenants: this.tenants,
+        bailiff: this.client('bailiff'),
+        shards: settings.shards,
+        scheduler: worldScheduler(world),
+        random: world.fork('landlord'),
+        wire: this.wire,
+        findings: this.findings,
+        nodes: () => this.processes,
       });
     }
     this.repairs = new Repairs(this, worldScheduler(world));
@@ -128,6 +160,8 @@ export class Stack {
       profile: faults,
       groups: settings.shards + 1,
       watch: this.watch,
+      staleTopology: this.staleTopology,
+      changeTopology: () => void this.landlord?.once(),
       without: new Set(without),
     });
   }
@@ -137,9 +171,16 @@ export class Stack {
     return this.machines.flatMap(({ process }) => (process === undefined ? [] : [process]));
   }
 
-  client(name: string, workload = this.parameters.workload): SimulatedClient {
+  /** `spaces` are where it works by itself. */
+  client(
+    name: string,
+    workload: Workload = this.parameters.workload,
+    spaces = (): readonly Space[] => [HOME],
+  ): SimulatedClient {
     return new SimulatedClient({
       name,
+      spaces,
+      tenancy: this.parameters.tenancy,
       scheduler: worldScheduler(this.world),
       nowMs: () => this.world.nowMs,
       random: this.world.fork(name),
@@ -175,26 +216,28 @@ export class Stack {
   }
 
   /** A log has changed a record: who reads it has to be told of that from here on. */
-  #changed({ collection, id, version, before, after, clientId }: RecordChange): void {
+  #changed(change: RecordChange): void {
+    const { collection, tenant, id, version, before, after, clientId } = change;
+    const key = keyOf({ collection, tenant }, id);
     if (clientId === undefined && (before?.expiresAtMs ?? 0) > this.wallHighMs) {
-      const message = `${id} of ${before?.version} expires at ${before?.expiresAtMs}`;
+      const message = `${key} of ${before?.version} expires at ${before?.expiresAtMs}`;
       this.findings.report('nothing expires early', `${message}, it is ${this.wallHighMs} at most`);
     }
-    if (collection !== COLLECTION) return;
+    if (!isClients(collection)) return;
     const serial = after && authorsOf(after.vector, after.metadata).serial;
-    this.oracle.logged(id, version, serial);
+    this.oracle.logged(key, version, serial);
     if (serial !== undefined) this.history.logged(serial);
     else if (before !== undefined && !CLIENT_NAMES.test(clientId ?? '')) {
       const { serial: removed } = authorsOf(before.vector, before.metadata);
-      this.history.removed(id, removed);
+      this.history.removed(key, removed);
       this.removals[clientId === undefined ? 'expired' : 'swept']++;
-      if (clientId !== undefined) this.oracle.swept(id, removed);
+      if (clientId !== undefined) this.oracle.swept(key, removed);
     }
   }
 }
 
 /** What clients write is under their own names. */
-const CLIENT_NAMES = /^(client-\d+|inspector|scribe)$/;
+const CLIENT_NAMES = /^(client-\d+|visitor-\d+|inspector|scribe|bailiff)$/;
 
 /** The clients' time is the world's. */
 function worldScheduler(world: World): {

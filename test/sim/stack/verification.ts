@@ -30,7 +30,7 @@ export function overdueRecords(stack: Stack): string {
   const walls = stack.processes.map(({ environment }) => environment.clock.wallMs());
   const dueMs = Math.min(...walls) - EXPIRY_SLACK_MS;
   for (const replay of stack.shards.replays) {
-    for (const records of replay.latest.values()) {
+    for (const records of replay.latest.collections.values()) {
       for (const { id, expiresAtMs = Number.POSITIVE_INFINITY } of records.values()) {
         if (expiresAtMs < dueMs) return `${id} expired at ${expiresAtMs}, it is ${dueMs}`;
       }

@@ -1,6 +1,7 @@
 /** Goal: what the simulated clients do. Method: sizes and shares, drawn from the seed of a run. */
 import type { CollectionConfig } from '../../../src/shared/types.js';
 import type { SimRandom } from '../kit/sim-random.js';
+import { TENANT_COLLECTION } from './address.js';
 import type { Churn } from './administrator.js';
 import { DIMENSION, GROUP_FIELD } from './record-content.js';
 
@@ -42,8 +43,6 @@ export interface Workload {
   /** Mean pause between two changes of leaders or replicas. */
   readonly churnPauseMs: number;
 }
-
-export const COLLECTION = 'main';
 
 export function drawWorkload(random: SimRandom): Workload {
   // From a source of its own: the other numbers of a seed are what they were before.
@@ -95,9 +94,24 @@ export function onOneRecord(workload: Workload): Workload {
   };
 }
 
+/** Of clients that follow the tenant that came last: routers are wrong about that one first. */
+export function onOneTenant(workload: Workload): Workload {
+  return {
+    ...workload,
+    batchMax: 1,
+    pauseMs: 10,
+    // A node with an old table answers late: they go to another one, and see more.
+    attemptMs: 100,
+    shares: { upsert: 2, delete: 0.5, fetch: 1, search: 3, patch: 0, sweep: 0 },
+    conditional: 0,
+    expiring: { ...workload.expiring, share: 0 },
+  };
+}
+
 export function collectionNamed(
   name: string,
   settings: Workload['collection'] = { indexedFields: [] },
 ): CollectionConfig {
-  return { name, dimension: DIMENSION, metric: 'l2', m: 4, efConstruction: 8, ...settings };
+  const common = { name, dimension: DIMENSION, metric: 'l2', m: 4, efConstruction: 8 } as const;
+  return { ...common, ...settings, ...(name === TENANT_COLLECTION && { routing: 'tenant' }) };
 }
