@@ -93,10 +93,7 @@ describe('a filter', () => {
   it('explains itself, shard by shard', async () => {
     const filter: Where<Article> = { year: 2003, 'author.name': 'Ada' };
     const { shards } = await next().explain({ vector: [1, 1, 1, 1], k: 3, filter });
-    expect(shards.map(({ shardId }) => shardId)).toEqual(
-      [...shards.keys()].map((at) => shards[at]?.shardId),
-    );
-    expect(shards).toHaveLength(3);
+    expect(shards.map(({ shardId }) => shardId)).toEqual([0, 1, 2]);
     for (const shard of shards) {
       expect(shard).toMatchObject({ indexedFields: ['year'], scannedFields: ['author.name'] });
       expect(shard.reason).not.toBe('');

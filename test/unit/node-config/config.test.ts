@@ -91,6 +91,18 @@ describe('derived values', () => {
     ]);
   });
 
+  it('takes the zone of the node from file, environment or flag, and has none else', () => {
+    const file = { path: 'n.json', text: '{"node": {"zone": "a"}}' };
+    const environment = { FLOTILLA_NODE__ZONE: 'b' };
+    expect(load({}).config).not.toHaveProperty('zone');
+    expect(load({}, { file }).config.zone).toBe('a');
+    expect(load({}, { file, environment }).config.zone).toBe('b');
+    expect(load({ 'node.zone': 'c' }, { file, environment }).config.zone).toBe('c');
+    const shown = ({ effective }: ReturnType<typeof load>): unknown =>
+      effective.find(({ key }) => key === 'node.zone')?.value;
+    expect([shown(load({})), shown(load({ 'node.zone': 'c' }))]).toEqual(['', 'c']);
+  });
+
   it('derives all times from the election timeout', () => {
     const { timing } = load({ 'cluster.electionTimeoutMs': '300' }).config;
     expect(timing.tickMs).toBe(30);
@@ -132,6 +144,11 @@ describe('refusals', () => {
     ['cluster.nodes', '0=a:1', false],
     ['cluster.nodes', '', false],
     ['node.dir', '', false],
+    ['node.zone', 'eu-west_1.b', true],
+    ['node.zone', 'z'.repeat(64), true],
+    ['node.zone', 'z'.repeat(65), false],
+    ['node.zone', 'rack 7', false],
+    ['node.zone', '', false],
     ['shutdown.timeoutMs', '99', false],
   ];
   it.each(bounds)('%s = "%s" is accepted: %s', (key, value, accepted) => {
