@@ -23,6 +23,7 @@ const answer: SearchAnswer = {
   ],
   shards: { total: 1, ok: 1, failed: [] },
   degraded: false,
+  cutQueries: [],
   epoch: 1,
   served: [],
 };
@@ -52,11 +53,13 @@ const admin: ClusterAdmin = {
   changeLeader: refuse,
   readmitNode: refuse,
   status: refuse,
+  clusterId: () => undefined,
   routes: () => {
     throw new FlotillaError('UNIMPLEMENTED', 'the stub knows no routes');
   },
   verify: refuse,
   changeTenants: refuse,
+  cancelTenantChange: refuse,
   describeTenants: refuse,
   countTenants: refuse,
 };

@@ -2,6 +2,7 @@
  * What is read of each group when the store opens, and found whole or damaged. LevelDB opens
  * without an error when its files are damaged, so nothing in it is believed unchecked (S5, M8).
  */
+import { messageOf } from '../shared/errors.js';
 import type { Kv, KvEntry } from '../shared/kv.js';
 import { RecordError } from '../shared/sealed-record.js';
 import { decodeConfiguration } from './configuration-record.js';
@@ -95,8 +96,7 @@ async function* readable(pages: AsyncIterable<KvEntry[]>): AsyncGenerator<KvEntr
 }
 
 function unreadable(reason: GroupDamage['reason'], thrown: unknown): DamageError {
-  const message = thrown instanceof Error ? thrown.message : String(thrown);
-  return new DamageError(reason, `the database cannot be read: ${message}`);
+  return new DamageError(reason, `the database cannot be read: ${messageOf(thrown)}`);
 }
 
 function decodeAs<T>(

@@ -3,7 +3,7 @@
  * held under which replica ids, and which of them are damaged. It outlives the database, so that
  * an emptied one is noticed and never votes, and no replica id is ever used again (M8).
  */
-import { ByteReader, ByteWriter, MalformedBytesError, utf8 } from '../shared/bytes.js';
+import { ByteReader, ByteWriter, memberAt, utf8 } from '../shared/bytes.js';
 import type { Disk } from '../shared/environment.js';
 import { decodeBody, seal } from '../shared/sealed-record.js';
 import type { GroupDamage, StoreIdentity } from './log-store.js';
@@ -90,16 +90,9 @@ function decodeIdentity(body: Uint8Array, version: number): IdentityRecord {
   const quarantined = new Map<number, Quarantine>();
   for (let count = reader.varint(); count > 0; count--) {
     const groupId = reader.varint();
-    const reason = version === 1 ? 'database-log' : readReason(reader);
+    const reason = version === 1 ? 'database-log' : memberAt(REASONS, reader.varint(), 'damage');
     quarantined.set(groupId, { reason, message: reader.string() });
   }
   reader.end();
   return { storeId, incarnation, groups, quarantined };
-}
-
-function readReason(reader: ByteReader): GroupDamage['reason'] {
-  const number = reader.varint();
-  const reason = REASONS[number];
-  if (reason === undefined) throw new MalformedBytesError(`damage ${number}`);
-  return reason;
 }
