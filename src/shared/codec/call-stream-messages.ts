@@ -5,7 +5,7 @@
  */
 import { limitExceeded } from '../errors.js';
 import { LIMITS } from '../limits.js';
-import { NO_BYTES, ProtobufReader, ProtobufWriter } from './protobuf-wire.js';
+import { NO_BYTES, ProtobufReader, ProtobufWriter, readTextPair } from './protobuf-wire.js';
 
 export const CALLS_SERVICE = 'flotilla.v1.Calls';
 export const EXCHANGE_PATH = `/${CALLS_SERVICE}/Exchange`;
@@ -138,25 +138,12 @@ function readCall(reader: ProtobufReader): StreamedCall {
       if (headers.length >= LIMITS.callHeadersMax.value) {
         throw limitExceeded('callHeadersMax', 'calls.headers');
       }
-      headers.push(readHeader(reader));
+      headers.push(readTextPair(reader));
     } else if (reader.field === 5) request = reader.bytes();
     else reader.skip();
   }
   reader.close(outer);
   return { id, path, timeoutMs, headers, request };
-}
-
-function readHeader(reader: ProtobufReader): [string, string] {
-  const outer = reader.open();
-  let name = '';
-  let value = '';
-  while (reader.next()) {
-    if (reader.field === 1) name = reader.string();
-    else if (reader.field === 2) value = reader.string();
-    else reader.skip();
-  }
-  reader.close(outer);
-  return [name, value];
 }
 
 function readAnswer(reader: ProtobufReader): StreamedAnswer {

@@ -411,6 +411,20 @@ export class ProtobufReader {
   }
 }
 
+/** A message of two strings, such as an entry of a map. */
+export function readTextPair(reader: ProtobufReader): [string, string] {
+  const outer = reader.open();
+  let name = '';
+  let value = '';
+  while (reader.next()) {
+    if (reader.field === 1) name = reader.string();
+    else if (reader.field === 2) value = reader.string();
+    else reader.skip();
+  }
+  reader.close(outer);
+  return [name, value];
+}
+
 /**
  * `before` with room up to `sizeBytes`. Doubles, so that a vector that arrives float by float costs
  * time in proportion to its length.

@@ -12,7 +12,7 @@
 import { MalformedBytesError } from '../bytes.js';
 import { ERRORS, type ErrorReason } from '../error-codes.js';
 import type { ErrorBody } from '../types.js';
-import { ProtobufReader, ProtobufWriter } from './protobuf-wire.js';
+import { ProtobufReader, ProtobufWriter, readTextPair } from './protobuf-wire.js';
 
 export const STATUS_DETAILS_KEY = 'grpc-status-details-bin';
 
@@ -89,23 +89,10 @@ function readErrorInfo(
   while (reader.next()) {
     if (reader.field === 1) reason = reader.string();
     else if (reader.field === 2) domain = reader.string();
-    else if (reader.field === 3) metadata.set(...readPair(reader));
+    else if (reader.field === 3) metadata.set(...readTextPair(reader));
     else reader.skip();
   }
   return domain === DOMAIN ? { reason, metadata } : undefined;
-}
-
-function readPair(reader: ProtobufReader): [string, string] {
-  const outer = reader.open();
-  let name = '';
-  let value = '';
-  while (reader.next()) {
-    if (reader.field === 1) name = reader.string();
-    else if (reader.field === 2) value = reader.string();
-    else reader.skip();
-  }
-  reader.close(outer);
-  return [name, value];
 }
 
 /** A reason from a newer server becomes the known one that demands the same of the caller. */
