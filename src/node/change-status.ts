@@ -15,8 +15,9 @@ export function changeStatus(
   state?: GroupState | Error,
 ): ReplicaChangeStatus {
   const { add } = change;
-  const promoted = group.replicas.find(({ replicaId }) => replicaId === change.promote);
-  const lost = change.remove ?? change.demote;
+  const vote = voteOf(change);
+  const promoted = group.replicas.find(({ replicaId }) => replicaId === vote.given);
+  const lost = change.remove ?? vote.taken;
   const removed = group.replicas.find(({ replicaId }) => replicaId === lost);
   const known = state instanceof Error ? undefined : state;
   const follower = known?.followers.find(({ replicaId }) => replicaId === add?.replicaId);
@@ -24,7 +25,7 @@ export function changeStatus(
   const leftMs = ((sizeBytes - doneBytes) / bytesPerSecond) * 1_000;
   return {
     stage: stageOf(change),
-    addReplicaId: add?.replicaId ?? change.promote ?? 0,
+    addReplicaId: add?.replicaId ?? vote.given ?? 0,
     addNodeId: add?.nodeId ?? promoted?.nodeId ?? 0,
     removeReplicaId: lost ?? 0,
     removeNodeId: removed?.nodeId ?? 0,
@@ -41,10 +42,17 @@ export function changeStatus(
   };
 }
 
+/** To take a change of a vote back is the opposite change. */
+function voteOf({ promote, demote, stage }: ReplicaChange): { given?: number; taken?: number } {
+  const [given, taken] = stage === 'cancelling' ? [demote, promote] : [promote, demote];
+  return { ...(given !== undefined && { given }), ...(taken !== undefined && { taken }) };
+}
+
 /** Votes change in one stage, which says what it is about. */
-function stageOf({ promote, demote, stage }: ReplicaChange): string {
-  if (promote !== undefined) return 'promoting';
-  return demote === undefined ? stage : 'demoting';
+function stageOf(change: ReplicaChange): string {
+  const { given, taken } = voteOf(change);
+  if (given !== undefined) return 'promoting';
+  return taken === undefined ? change.stage : 'demoting';
 }
 
 function problemOf(

@@ -141,6 +141,7 @@ function promoteReplica(group: ReplicaGroup, replicaId: number): ReplicaGroup | 
   const { change, replicas } = group;
   const replica = replicas.find((one) => one.replicaId === replicaId);
   if (replica === undefined) return goneOrUnknown(group, replicaId);
+  if (change?.demote === replicaId) return takenBack(group, change);
   if (!replica.learner || change?.promote === replicaId) return group;
   if (change !== undefined) return inProgress(group);
   const voters = votersOf(group).length;
@@ -157,6 +158,7 @@ function demoteReplica(group: ReplicaGroup, replicaId: number): ReplicaGroup | F
   }
   const replica = replicas.find((one) => one.replicaId === replicaId);
   if (replica === undefined) return goneOrUnknown(group, replicaId);
+  if (change?.promote === replicaId) return takenBack(group, change);
   if (replica.learner || change?.demote === replicaId) return group;
   if (change !== undefined) return inProgress(group);
   if (votersOf(group).length === 1) {
@@ -164,6 +166,13 @@ function demoteReplica(group: ReplicaGroup, replicaId: number): ReplicaGroup | F
     return new FlotillaError('QUORUM_AT_RISK', message);
   }
   return { ...group, change: { demote: replicaId, stage: 'switching' } };
+}
+
+/** A change of a vote has no id to give it up by: to ask for the opposite is the way. */
+function takenBack(group: ReplicaGroup, change: ReplicaChange): ReplicaGroup {
+  return change.stage === 'cancelling'
+    ? group
+    : { ...group, change: { ...change, stage: 'cancelling' } };
 }
 
 function votersOf({ replicas }: ReplicaGroup): TopologyReplicaEntry[] {

@@ -110,6 +110,23 @@ describe('a vote in the topology', () => {
     });
   });
 
+  it('is taken back by asking for the opposite, where the change cannot go on', () => {
+    const begun = applied(start(), demote(3));
+    const back = applied(begun, promote(3));
+    expect(group(back).change).toEqual({ demote: 3, stage: 'cancelling' });
+    expect(applied(back, promote(3))).toBe(back);
+    expect(nextStep(back, stateOf(back))).toMatchObject({
+      kind: 'reconfigure',
+      steps: [{ kind: 'add-voter', replicaId: 3 }],
+    });
+    const over = advanced(back);
+    expect(votersOf(over)).toEqual(votersOf(start()));
+    expect(group(applied(over, demote(2))).change).toMatchObject({ demote: 2 });
+    const free = advanced(applied(start(), demote(2)));
+    const given = applied(free, promote(6));
+    expect(group(applied(given, demote(6))).change).toEqual({ promote: 6, stage: 'cancelling' });
+  });
+
   it('is a thing of the topology: replicas of shards all vote', () => {
     const shard = { groupId: 1, replicaId: 2 };
     expect(refusal(start(), { kind: 'demoteReplica', ...shard })).toMatchObject({
@@ -233,7 +250,14 @@ describe('the steps of a change of votes', () => {
     });
   });
 
-  it('are told to operators by node', () => {
+  it('are told to operators by node, taken back as the opposite', () => {
+    const back = applied(start(), demote(3), promote(3));
+    const given = defined(group(back).change, 'a change');
+    expect(changeStatus(group(back), given, stateOf(back))).toMatchObject({
+      stage: 'promoting',
+      addReplicaId: 3,
+      removeReplicaId: 0,
+    });
     const without = advanced(applied(start(), demote(2)));
     const next = applied(without, promote(7));
     const change = defined(group(next).change, 'a change');
