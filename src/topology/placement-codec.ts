@@ -3,7 +3,7 @@
 import type { OwnershipUnit } from '../placement/ownership-unit.js';
 import type { PlacementCommand, PlacementState } from '../placement/placement-state.js';
 import type { RangeTableState } from '../placement/range-table.js';
-import type { SlotLayout } from '../placement/slot-layout.js';
+import { SLOT_STRATEGIES, type SlotLayout } from '../placement/slot-layout.js';
 import type { TenantDirectoryState } from '../placement/tenant-directory.js';
 import type { TenantLimits } from '../placement/tenant-limits.js';
 import { unreachable } from '../shared/assert.js';
@@ -22,7 +22,6 @@ import {
   type TenantChange,
 } from './placements.js';
 
-const LAYOUTS = ['ring', 'modulo', 'rendezvous', 'virtual-shards'] as const;
 const ROUTED_BY = ['id', 'shardKey'] as const;
 const REASONS = Object.keys(ERRORS) as readonly ErrorReason[];
 
@@ -89,7 +88,7 @@ function readState(node: JsonNode): PlacementState {
 }
 
 function readLayout(node: JsonNode): SlotLayout {
-  const name = node.field('name').oneOf(LAYOUTS);
+  const name = node.field('name').oneOf(SLOT_STRATEGIES);
   return name === 'ring' ? { name, virtualNodes: node.field('virtualNodes').whole(1) } : { name };
 }
 

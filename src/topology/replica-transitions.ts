@@ -142,7 +142,8 @@ function promoteReplica(group: ReplicaGroup, replicaId: number): ReplicaGroup | 
   const replica = replicas.find((one) => one.replicaId === replicaId);
   if (replica === undefined) return goneOrUnknown(group, replicaId);
   if (change?.demote === replicaId) return takenBack(group, change);
-  if (!replica.learner || change?.promote === replicaId) return group;
+  const isUnderWay = change?.promote === replicaId && change.stage !== 'cancelling';
+  if (!replica.learner || isUnderWay) return group;
   if (change !== undefined) return inProgress(group);
   const voters = votersOf(group).length;
   if (voters >= LIMITS.topologyVotersMax.value) {
@@ -159,7 +160,8 @@ function demoteReplica(group: ReplicaGroup, replicaId: number): ReplicaGroup | F
   const replica = replicas.find((one) => one.replicaId === replicaId);
   if (replica === undefined) return goneOrUnknown(group, replicaId);
   if (change?.promote === replicaId) return takenBack(group, change);
-  if (replica.learner || change?.demote === replicaId) return group;
+  const isUnderWay = change?.demote === replicaId && change.stage !== 'cancelling';
+  if (replica.learner || isUnderWay) return group;
   if (change !== undefined) return inProgress(group);
   if (votersOf(group).length === 1) {
     const message = `Replica ${replicaId} is the last voter of ${groupName(group)}`;

@@ -25,6 +25,21 @@ export interface CollectionRoute {
 /** One for each table that is in use; tables are never changed in place. */
 const routes = new WeakMap<object, CollectionRoute>();
 
+/** As `routes`, one for each list of shards. */
+const versionsOfShards = new WeakMap<object, ReadonlyMap<number, number>>();
+
+/** Ownership version by shard id. Costs the shards the first time it is asked for. */
+export function ownershipVersions({
+  shards,
+}: Pick<TopologyDocument, 'shards'>): ReadonlyMap<number, number> {
+  let versions = versionsOfShards.get(shards);
+  if (versions === undefined) {
+    versions = new Map(shards.map((one) => [one.shardId, one.ownershipVersion]));
+    versionsOfShards.set(shards, versions);
+  }
+  return versions;
+}
+
 /**
  * The route of the collections on a placement; `undefined` where the document has none of that id,
  * because its collections are dropped. Costs the table the first time it is asked for.

@@ -124,7 +124,11 @@ describe('a vote in the topology', () => {
     expect(group(applied(over, demote(2))).change).toMatchObject({ demote: 2 });
     const free = advanced(applied(start(), demote(2)));
     const given = applied(free, promote(6));
-    expect(group(applied(given, demote(6))).change).toEqual({ promote: 6, stage: 'cancelling' });
+    const taken = applied(given, demote(6));
+    expect(group(taken).change).toEqual({ promote: 6, stage: 'cancelling' });
+    // Who asks for it once more is not told that it is done: the opposite is.
+    expect(refusal(back, demote(3))).toMatchObject({ reason: 'CHANGE_IN_PROGRESS' });
+    expect(refusal(taken, promote(6))).toMatchObject({ reason: 'CHANGE_IN_PROGRESS' });
   });
 
   it('is a thing of the topology: replicas of shards all vote', () => {
