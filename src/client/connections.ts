@@ -147,7 +147,10 @@ export class Connections {
     if (address.connect() !== connectivityState.READY) await this.#connect(address, options);
     this.#assertUsable(options.signal);
     address.noteConnected();
-    if (options.isScoped === true) await assureScopes(address, options);
+    if (options.isScoped === true) {
+      await assureScopes(address, options);
+      this.#assertUsable(options.signal);
+    }
     if (address.isGiven) return send(address, method, request, options);
     const headers = [...(options.headers ?? []), ...this.#clusterHeaders];
     return send(address, method, request, { ...options, headers });
@@ -254,7 +257,10 @@ async function assureScopes(address: Address, options: AttemptOptions): Promise<
     try {
       await send(address, API.getRoutes, nothing, { deadlineMs, signal, writes: false });
     } catch (error) {
-      if (!isFlotillaError(error) || error.reason !== 'UNIMPLEMENTED') throw error;
+      if (!isFlotillaError(error)) throw error;
+      // The call itself was not sent.
+      if (error.reason === 'DEADLINE_EXCEEDED') throw notReached(address.name);
+      if (error.reason !== 'UNIMPLEMENTED') throw error;
       peer.knowsScopes = false;
     }
   }

@@ -5,6 +5,7 @@ import type { ErrorReason } from '../shared/error-codes.js';
 import { FlotillaError } from '../shared/errors.js';
 import { connectionFault } from '../shared/grpc/connection-fault.js';
 import type { ErrorBody } from '../shared/types.js';
+import type { CallError } from './call-stream.js';
 
 /** What grpc-js says when it refuses a message for its size, on either side. */
 const TOO_LARGE = /larger than/;
@@ -51,7 +52,15 @@ export function fromServiceError(
     const message = `No node is reached at ${address} (${fault}), check the address and the node`;
     return new FlotillaError('NODE_NOT_READY', message, { cause: error });
   }
-  return new FlotillaError(reasonOf(error, writes), messageOf(error, address), { cause: error });
+  return new FlotillaError(reasonOf(error, writes), messageOf(error, address), {
+    cause: error,
+    ...(isLost(error) && { details: { unanswered: 'true' } }),
+  });
+}
+
+/** Whether the call may have been carried out all the same: to repeat it costs a token (D1). */
+function isLost(error: CallError): boolean {
+  return error.code === Status.UNAVAILABLE && error.notBegun !== true;
 }
 
 /** What was said, and what to do about it. */

@@ -158,7 +158,12 @@ function collectionRequest(collection: NewCollection): CollectionRequest {
     ttlMs: checkedTtl(ttlMs, 'config.ttlMs'),
     routing,
     placement,
-    splitPoints: splitPoints?.map((one, at) => wellFormed(one, `config.splitPoints[${at}]`)),
+    splitPoints:
+      splitPoints === undefined
+        ? undefined
+        : wholeList(splitPoints, 'config.splitPoints').map((one, at) =>
+            wellFormed(one, `config.splitPoints[${at}]`),
+          ),
   };
 }
 
@@ -239,9 +244,9 @@ export class Flotilla {
     options: CallOptions & TenantOptions = {},
   ): Promise<Collection<M>> {
     const { tenant = '', ...callOptions } = options;
-    const opened = new Collection<M>(collection.name, this.#caller, wellFormed(tenant, 'tenant'));
+    const checked = wellFormed(tenant, 'tenant');
     await this.createCollection(collection, callOptions);
-    return opened;
+    return new Collection<M>(collection.name, this.#caller, checked);
   }
 
   /** Settings, state and number of records. */

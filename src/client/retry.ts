@@ -117,10 +117,13 @@ export async function withRetries<T>(
 
 /**
  * Whether nobody has begun to work on the call: no node was reached, or that found no replica to do
- * it. Nodes of earlier versions do not say the latter, which costs a token then.
+ * it. Nodes of earlier versions do not say the latter, which costs a token then. One whose
+ * connection broke may have.
  */
 function isNoLoad(error: FlotillaError): boolean {
-  return isRefusal(error) || error.body.details?.untouched !== undefined;
+  const { unanswered, untouched } = error.body.details ?? {};
+  if (unanswered !== undefined) return false;
+  return isRefusal(error) || untouched !== undefined;
 }
 
 /** Resolves after `waitMs`, or as soon as `signal` is aborted. */

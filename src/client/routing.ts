@@ -283,10 +283,10 @@ export class Routing {
     answers.push(...(await this.#askAll(unknown, request)));
     // By now it is said which other nodes there are.
     answers.push(...(await this.#askAll(this.#strangers(), request)));
-    const [answer] = answers;
-    if (answer === undefined) return;
+    if (answers.length === 0) return;
     this.#takeShards(answers);
-    this.#takeRoutes(request, answer.collection ?? NO_ROUTES);
+    const newest = answers.find(({ epoch }) => epoch === this.#epoch) ?? answers[0];
+    this.#takeRoutes(request, newest?.collection ?? NO_ROUTES);
     this.#source.setFound([...this.#addresses.values()], this.#clusterId);
     const { nodes, shards } = { nodes: this.#addresses.size, shards: this.#leaders.size };
     this.#logger.debug({ epoch: this.#epoch, nodes, shards }, 'learnt where shards are led');
@@ -295,7 +295,9 @@ export class Routing {
   #takeRoutes({ collection, tenant }: RoutesRequest, routes: CollectionRoutes): void {
     const known = this.#routesOf(collection);
     known.routes = routes;
-    known.dueMs = this.#nowMs() + ROUTES_AGE_MAX_MS;
+    // Whoever answered may not have heard of what calls have met already.
+    const isBehind = this.#epoch < this.#notedEpoch;
+    known.dueMs = this.#nowMs() + (isBehind ? ROUTES_RETRY_MS : ROUTES_AGE_MAX_MS);
     const { tenantShardId } = routes;
     if (tenant === '' || tenantShardId === undefined) return;
     this.#tenants.set(keyOf(collection, tenant), tenantShardId);

@@ -44,7 +44,8 @@ export class NewestTopology {
     try {
       return await work();
     } catch (error) {
-      if (!isFlotillaError(error) || !isAboutCollections(error)) throw error;
+      if (!isFlotillaError(error)) throw error;
+      if (!isAboutCollections(error) && !isAboutRouting(error)) throw error;
       await this.refresh(deadline);
       if (this.#options.view.current()?.epoch === epoch) throw error;
       return work();
@@ -55,6 +56,13 @@ export class NewestTopology {
 /** Whether a collection of the name was not there, or not yet, or not any more. */
 export function isAboutCollections({ reason }: FlotillaError): boolean {
   return reason === 'COLLECTION_NOT_FOUND' || reason === 'COLLECTION_NOT_READY';
+}
+
+const ROUTED_FIELDS: ReadonlySet<string | undefined> = new Set(['tenant', 'shardKey', 'shardKeys']);
+
+/** Whether the request could be right for a collection of the name that is routed otherwise. */
+function isAboutRouting({ reason, field }: FlotillaError): boolean {
+  return reason === 'INVALID_REQUEST' && ROUTED_FIELDS.has(field);
 }
 
 function outOfDate(why: string, cause?: FlotillaError): FlotillaError {

@@ -95,6 +95,12 @@ describe('a client', () => {
       'config.name',
     ],
     ['no collection to create', () => call(admin, 'createCollection', null), 'collection'],
+    ['no collection to open', () => call(admin, 'openCollection', null), 'collection'],
+    [
+      'split points that are no list',
+      () => call(admin, 'createCollection', { name: 'a', dimension: 3, splitPoints: 'm' }),
+      'config.splitPoints',
+    ],
     ['no dimension', () => call(admin, 'createCollection', { name: 'a' }), 'config.dimension'],
     [
       'an unknown metric',

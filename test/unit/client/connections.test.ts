@@ -187,6 +187,17 @@ describe('calls about tenants and shard keys', () => {
     expect(countsAt(given)).toBe(1);
   });
 
+  it('have not happened where the node does not say in time what it knows (P-2)', async () => {
+    given.backend.routesOf = () => {
+      throw new FlotillaError('DEADLINE_EXCEEDED', 'no time was left');
+    };
+    expect(await failureOf(count({ isScoped: true, writes: true }))).toMatchObject({
+      reason: 'NODE_NOT_READY',
+      outcome: 'not-applied',
+    });
+    expect(given.backend.calls).toEqual([]);
+  });
+
   it('go to the nodes that know them, where some do', async () => {
     connections.close();
     older(given);

@@ -43,6 +43,14 @@ describe('an error', () => {
     expect(isSilence(error)).toBe(false);
   });
 
+  it('says that an answer is missing only where the call may have been carried out (D1)', () => {
+    const cut = { code: Status.UNAVAILABLE, details: 'cut', metadata: new Metadata() };
+    const notBegun = Object.assign(new Error(), cut, { notBegun: true }) as ServiceError;
+    expect(unanswered(Status.UNAVAILABLE).body.details).toEqual({ unanswered: 'true' });
+    expect(fromServiceError(notBegun, WRITES, 'host:1').body.details).toBeUndefined();
+    expect(unanswered(Status.DEADLINE_EXCEEDED).body.details).toBeUndefined();
+  });
+
   it('names the shards that do not answer, and none that only have too much to do', () => {
     expect(silentShards(answered('SHARD_UNAVAILABLE', { shards: '3,5' }))).toEqual([3, 5]);
     expect(silentShards(answered('TOO_MANY_REQUESTS', { shards: '3' }))).toEqual([]);

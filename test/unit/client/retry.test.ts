@@ -110,6 +110,14 @@ describe('the retry budget of a client', () => {
     expect(await records.count()).toBe(1);
   });
 
+  it('is asked where the connection broke under a read (D1)', async () => {
+    harness.backend.before = () => {
+      throw new FlotillaError('NODE_NOT_READY', 'broken', { details: { unanswered: 'true' } });
+    };
+    expect(await failureOf(thrifty(0).count())).toMatchObject({ reason: 'NODE_NOT_READY' });
+    expect(harness.backend.calls).toHaveLength(1);
+  });
+
   it('leaves a write unknown whose answer was lost (P-2)', async () => {
     failWith('OUTCOME_UNKNOWN');
     const error = await failureOf(thrifty(0).upsert([RECORD]));
