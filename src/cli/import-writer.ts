@@ -1,5 +1,5 @@
 /** Writes the batches of an import: a request has the records of one tenant. */
-import type { Collection, Flotilla, Metadata, NewRecord } from '../client/index.js';
+import type { Flotilla, Metadata, NewRecord } from '../client/index.js';
 import { FlotillaError, isFlotillaError } from '../shared/errors.js';
 import type { ImportOptions, ImportRecord } from './import-job.js';
 
@@ -17,19 +17,11 @@ export function importWriter(
   client: Flotilla,
   { collection, timeoutMs }: { readonly collection: string; readonly timeoutMs: number },
 ): ImportOptions['write'] {
-  const opened = new Map<string, Collection<Metadata>>();
-  const collectionOf = (tenant: string): Collection<Metadata> => {
-    const known = opened.get(tenant);
-    if (known !== undefined) return known;
-    const made =
-      tenant === '' ? client.collection(collection) : client.collection(collection, { tenant });
-    opened.set(tenant, made);
-    return made;
-  };
   return async (batch) => {
     const failures = new Array<Failure>(batch.length).fill(undefined);
     for (const { tenant, positions, records } of partsOf(batch)) {
-      const written = await collectionOf(tenant)
+      const written = await client
+        .collection(collection, { tenant })
         .upsert(records, { timeoutMs })
         .catch((error: unknown) => {
           throw inBatch(error, positions);

@@ -1,5 +1,5 @@
 /** Whose a record of a file is, and what it lies with. */
-import type { JsonObject, JsonValue } from '../shared/codec/struct.js';
+import { isObject, type JsonObject, type JsonValue } from '../shared/codec/struct.js';
 import { type FileRecord, VectorFileError } from './vector-files.js';
 
 /** What an import was told of its records. */
@@ -47,10 +47,6 @@ function valueAt(metadata: JsonObject | undefined, path: readonly string[]): Jso
     (value, name) => (isObject(value) && Object.hasOwn(value, name) ? value[name] : undefined),
     metadata,
   );
-}
-
-function isObject(value: JsonValue | undefined): value is JsonObject {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 function nameOf({ row, id = String(row) }: FileRecord): string {

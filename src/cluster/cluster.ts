@@ -40,7 +40,7 @@ export interface ClusterOptions {
    * HTTP two above, each further node 10 above the one before. @default false
    */
   readonly listen?: boolean;
-  /** With `listen`. @default 7700 */
+  /** With `listen`; with the same `dir` always the same. @default 7700 */
   readonly port?: number;
   /** Zones of the nodes, by ascending id: replicas are spread over them. @default none */
   readonly zones?: readonly string[];

@@ -159,7 +159,11 @@ export class LocalReplica implements ShardReplica {
     queries: readonly SearchQuery[],
     context: CallContext,
   ): Promise<ReadAnswer<Hit[][]>> {
-    if (queries.every(({ filter, shardKeys }) => filter === undefined && shardKeys === undefined)) {
+    const isShort = queries.every(
+      ({ filter, shardKeys, tenant = '' }) =>
+        filter === undefined && shardKeys === undefined && tenant === '',
+    );
+    if (isShort) {
       return this.#read(() => this.#engine.search(scope, queries), context);
     }
     return this.#longRead((givenUp) => this.#engine.search(scope, queries, givenUp), context);
@@ -268,9 +272,16 @@ export class LocalReplica implements ShardReplica {
 
   #proposeOne(command: Uint8Array): Promise<ProposalOutcome<CommandResult>> {
     // What comes from another shard brings the version that this one has to go on above (O6).
-    this.#clock.observe(commandVersion(command));
+    const floor = commandVersion(command);
+    this.#clock.observe(floor);
     stampCommand(command, this.#clock.next(this.#environment.clock.wallMs()));
-    return this.#group.propose(command, () => freesSpace(command));
+    try {
+      return this.#group.propose(command, () => freesSpace(command));
+    } catch (error) {
+      // Another replica may get these bytes, and goes on above the version in them.
+      stampCommand(command, floor);
+      throw error;
+    }
   }
 
   async #answer(

@@ -1,5 +1,6 @@
 /** The order in which one call visits the replicas of its shard. */
 import type { Random } from '../shared/environment.js';
+import type { FlotillaError } from '../shared/errors.js';
 import type { ReplicaEntry } from '../topology/document.js';
 import type { BehindReplicas } from './behind-replicas.js';
 import type { Leaders } from './leaders.js';
@@ -60,7 +61,7 @@ export class ReplicaTour {
   readonly #visited = new Set<number>();
   readonly #passedThrough = new Set<number>();
   #hasReachedOther = false;
-  #tooSlow = 0;
+  readonly #tooSlow: FlotillaError[] = [];
   #electionsSeen: number;
 
   constructor(options: TourOptions) {
@@ -147,13 +148,13 @@ export class ReplicaTour {
   }
 
   /** A replica has carried the read out, and found that it takes longer than its bound. */
-  noteTooSlow(): void {
-    this.#tooSlow += 1;
+  noteTooSlow(error: FlotillaError): void {
+    this.#tooSlow.push(error);
   }
 
-  /** Whether so many have that another would most likely do it in vain as well. */
-  get isTooSlow(): boolean {
-    return this.#tooSlow >= TOO_SLOW_MAX;
+  /** What the last of them has said, where another would most likely do it in vain as well. */
+  get tooSlow(): FlotillaError | undefined {
+    return this.#tooSlow[TOO_SLOW_MAX - 1];
   }
 
   /** Whether this round has met none of the replicas that are on other nodes. */

@@ -268,11 +268,12 @@ export class Router {
         budget,
         scroll: (query) => this.#reader.scroll(collection, query, manner),
         remove: async (collectionId, records) => {
-          const { place, placementId } = this.#placingAgain(collection, collectionId, options);
+          const entry = this.#sameCollection(collection, collectionId);
+          const place = this.#placing(entry, options);
           const operations = records.map(({ id, shardKey, version }, at) =>
             deleteOperation(place(at, id, shardKey), version),
           );
-          const request = { collectionId, placementId, operations, field: 'ids', budget };
+          const request = { collection: entry, operations, field: 'ids', budget };
           const run = this.#writeRun({ ...request, retriesUnknown: true });
           return run.run();
         },
@@ -373,16 +374,10 @@ export class Router {
     return this.#shards.leaderOf(shardId);
   }
 
-  /** As `#placing`, where the name still stands for what was read. */
-  #placingAgain(
-    collection: string,
-    collectionId: number,
-    scope: TenantScope,
-  ): { readonly place: PlaceRecord; readonly placementId: number | undefined } {
+  /** The collection, where the name still stands for what was read. */
+  #sameCollection(collection: string, collectionId: number): CollectionEntry {
     const entry = this.#view.collection(collection);
-    if (entry.collectionId === collectionId) {
-      return { place: this.#placing(entry, scope), placementId: entry.placementId };
-    }
+    if (entry.collectionId === collectionId) return entry;
     const message = `Collection ${collection} was dropped and made anew meanwhile`;
     throw new FlotillaError('COLLECTION_NOT_READY', message);
   }
@@ -397,7 +392,7 @@ export class Router {
   }
 
   #write(
-    { collectionId, placementId }: CollectionEntry,
+    collection: CollectionEntry,
     operations: readonly WriteOperation[],
     field: string,
     options: WriteOptions,
@@ -410,8 +405,7 @@ export class Router {
       });
     }
     const run = this.#writeRun({
-      collectionId,
-      placementId,
+      collection,
       operations,
       field,
       budget: this.#budget(options),
@@ -458,10 +452,8 @@ function checkIdsDistinct(operations: readonly WriteOperation[], field: string):
     if (seen.has(id)) {
       throw new FlotillaError(
         'DUPLICATE_ID',
-        `${field}[${at}] writes id ${id} again, send each id once`,
-        {
-          field: `${field}[${at}]`,
-        },
+        `${field}[${at}] has an id that the request has before, send each id once`,
+        { field: `${field}[${at}]` },
       );
     }
     seen.add(id);

@@ -4,6 +4,7 @@ import { defined } from '../shared/assert.js';
 import type { ServedShard } from '../shared/consistency.js';
 import type { Environment } from '../shared/environment.js';
 import { isFlotillaError } from '../shared/errors.js';
+import { ownershipVersions } from '../topology/routes.js';
 import type { TopologyView } from '../topology/view.js';
 import type { RouterHooks, RouterOperation } from './hooks.js';
 import { type ReadManner, type Scope, scopeOf } from './read-scope.js';
@@ -59,7 +60,7 @@ export class ScopedReads {
     const freshnessOf = freshnessByShard(scope.consistency, document);
     const { collectionId } = scope.collection;
     const { clock } = this.#options.environment;
-    const versions = new Map(document.shards.map((one) => [one.shardId, one.ownershipVersion]));
+    const versions = ownershipVersions(document);
     const startMs = clock.monotonicMs();
     let failed = 0;
     try {

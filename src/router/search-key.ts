@@ -1,6 +1,7 @@
 /** What a search asks, as a key: equal for two searches only where the same answer serves both. */
 import { unreachable } from '../shared/assert.js';
 import { ByteWriter, floatBytes } from '../shared/bytes.js';
+import { ownershipVersions } from '../topology/routes.js';
 import type { Scope } from './read-scope.js';
 import type { SearchRequestQuery } from './requests.js';
 
@@ -16,7 +17,7 @@ export type SearchedScope = Pick<Scope, 'collection' | 'shardIds' | 'selection'>
  */
 export function searchKey(scope: SearchedScope, queries: readonly SearchRequestQuery[]): string {
   const { collection, shardIds, selection, document } = scope;
-  const versions = new Map(document.shards.map((one) => [one.shardId, one.ownershipVersion]));
+  const versions = ownershipVersions(document);
   const writer = new ByteWriter(1_024).varint(collection.collectionId);
   writeText(writer, selection.tenant);
   writeTexts(writer, selection.shardKeys);

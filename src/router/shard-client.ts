@@ -124,8 +124,8 @@ export class ShardClient {
       }
       hasWorked ||= !isUntouched(lastError);
       const advice = adviceFor(lastError);
-      const isFinal = advice === 'give-up' || tour.isTooSlow;
-      if (isFinal || call.mayRetry?.(lastError) === false) throw lastError;
+      if (advice === 'give-up' || call.mayRetry?.(lastError) === false) throw lastError;
+      if (tour.tooSlow !== undefined) throw tour.tooSlow;
       if (budget.isSpent) break;
       if (!this.#repeats.mayFollow(call, lastError)) throw retryBudgetSpent(lastError);
       const { nodeId } = stop.replica;
@@ -218,7 +218,7 @@ export class ShardClient {
       report(error.reason);
       // Who was given up has told nothing of itself.
       if (signal?.aborted !== true) this.#learnFrom(error, shardId, stop);
-      if (isTooSlow(error.body)) tour.noteTooSlow();
+      if (isTooSlow(error.body)) tour.noteTooSlow(error);
       throw error;
     } finally {
       watch?.end();

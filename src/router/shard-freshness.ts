@@ -10,6 +10,7 @@ import {
   UNTOLD,
 } from '../shared/consistency.js';
 import type { TopologyDocument } from '../topology/document.js';
+import { ownershipVersions } from '../topology/routes.js';
 
 /**
  * The freshness that is asked of each shard. A session is followed by the indexes of the shards'
@@ -20,10 +21,10 @@ import type { TopologyDocument } from '../topology/document.js';
  */
 export function freshnessByShard(
   consistency: Consistency,
-  { shards }: Pick<TopologyDocument, 'shards'>,
+  document: Pick<TopologyDocument, 'shards'>,
 ): (shardId: number) => ShardConsistency {
   if (typeof consistency === 'string' || 'boundedMs' in consistency) return () => consistency;
-  const versions = new Map(shards.map((one) => [one.shardId, one.ownershipVersion]));
+  const versions = ownershipVersions(document);
   const seen = new Map<number, SeenShard>();
   noteSeen(seen, consistency.session);
   const isKnown = [...seen.values()].every(

@@ -6,9 +6,10 @@ import { noteSeen, type SeenShard } from '../shared/consistency.js';
 import type { Environment } from '../shared/environment.js';
 import { FlotillaError, toFlotillaError } from '../shared/errors.js';
 import type { RecordPlace } from '../shared/write-outcomes.js';
-import type { ShardEntry, TopologyDocument } from '../topology/document.js';
+import type { CollectionEntry, ShardEntry, TopologyDocument } from '../topology/document.js';
 import { routeOf } from '../topology/routes.js';
 import type { TopologyView } from '../topology/view.js';
+import { publicRecord } from './addresses.js';
 import type { KeyLease, RequestKeys } from './request-keys.js';
 import type { WriteAnswer } from './requests.js';
 import { adviceFor, Backoff } from './retry.js';
@@ -33,9 +34,7 @@ export interface WriterOptions {
 }
 
 export interface WriteRequest {
-  readonly collectionId: number;
-  /** @default the default placement */
-  readonly placementId?: number | undefined;
+  readonly collection: CollectionEntry;
   /** Numbered from 0 in the order of the request; each id once. */
   readonly operations: readonly WriteOperation[];
   /** What errors call the list of the records. */
@@ -79,8 +78,9 @@ export class WriteRun {
   }
 
   #placeOf(ordinal: number): RecordPlace {
-    const { field, operations } = this.#request;
-    return { field: `${field}[${ordinal}]`, id: defined(operations[ordinal], 'a record').id };
+    const { collection, field, operations } = this.#request;
+    const { id } = publicRecord(collection, defined(operations[ordinal], 'a record'));
+    return { field: `${field}[${ordinal}]`, id };
   }
 
   #firstKey(): KeyLease {
@@ -97,7 +97,7 @@ export class WriteRun {
   /** Never rejects for a shard's errors; they become outcomes. */
   async #drive(operations: readonly WriteOperation[], key: KeyLease): Promise<void> {
     const document = this.#topology();
-    const { collectionId, placementId } = this.#request;
+    const { collectionId, placementId } = this.#request.collection;
     const route = routeOf(document, placementId);
     if (route === undefined) {
       const message = `There is no collection ${collectionId} any more`;
@@ -191,7 +191,7 @@ export class WriteRun {
     const encoded = commands.map((part) =>
       encodeCommand({
         kind: 'write',
-        collectionId: this.#request.collectionId,
+        collectionId: this.#request.collection.collectionId,
         ownershipVersion: shard.ownershipVersion,
         requestKey: key.key(),
         operations: part,

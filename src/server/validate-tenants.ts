@@ -1,9 +1,8 @@
 /** The door for what says whose a record is: tenants, shard keys, and changes of who is where. */
 import { utf8Length } from '../shared/bytes.js';
-import { checkAtMost, invalidField } from '../shared/checks.js';
+import { checkAtMost, checkBytesAtMost, invalidField } from '../shared/checks.js';
 import type { TenantFields } from '../shared/codec/tenant-fields.js';
 import type { CountTenantsRequest, TenantChangeRequest } from '../shared/codec/tenant-messages.js';
-import { LIMITS } from '../shared/limits.js';
 import { isShardKey } from '../shared/stored-id.js';
 import type { TenantAction, TenantPage } from './backend.js';
 
@@ -14,7 +13,7 @@ export function checkTenant({ tenant = '', allTenants = false }: TenantFields): 
   readonly tenant: string;
   readonly allTenants: boolean;
 } {
-  checkRoutingKey(tenant, 'tenant');
+  checkBytesAtMost('routingKeyBytesMax', tenant, 'tenant');
   return { tenant, allTenants };
 }
 
@@ -24,7 +23,7 @@ export function checkShardKey(
   field: string,
 ): { readonly shardKey?: string } {
   if (shardKey === undefined || shardKey === '') return {};
-  checkRoutingKey(shardKey, field);
+  checkBytesAtMost('routingKeyBytesMax', shardKey, field);
   return { shardKey };
 }
 
@@ -37,7 +36,7 @@ export function checkScopeKeys(shardKeys: readonly string[] = []): {
   for (const [index, key] of shardKeys.entries()) {
     const field = `shardKeys[${index}]`;
     if (!isShardKey(key)) throw invalidField(field, 'is empty, or has a character that is zero');
-    checkRoutingKey(key, field);
+    checkBytesAtMost('routingKeyBytesMax', key, field);
   }
   return { shardKeys };
 }
@@ -52,7 +51,8 @@ export function checkShardKeys(
     const counts = `are ${shardKeys.length} for ${ids.length} ids, send one for each`;
     throw invalidField('shardKeys', counts);
   }
-  for (const [index, key] of shardKeys.entries()) checkRoutingKey(key, `shardKeys[${index}]`);
+  for (const [index, key] of shardKeys.entries())
+    checkBytesAtMost('routingKeyBytesMax', key, `shardKeys[${index}]`);
   return { shardKeys };
 }
 
@@ -77,7 +77,7 @@ export function checkTenantChange(
 /** A page of counts, defaults filled in. */
 export function checkTenantPage({ after, limit }: CountTenantsRequest): TenantPage {
   checkAtMost('tenantsListMax', limit, 'limit');
-  if (after !== undefined) checkRoutingKey(after, 'after');
+  if (after !== undefined) checkBytesAtMost('routingKeyBytesMax', after, 'after');
   return {
     ...(after !== undefined && { after }),
     limit: limit === 0 ? DEFAULT_TENANTS_LIMIT : limit,
@@ -86,16 +86,10 @@ export function checkTenantPage({ after, limit }: CountTenantsRequest): TenantPa
 
 function checkNamed(tenant: string): void {
   if (tenant === '') throw invalidField('tenant', 'is empty, which no tenant of a directory is');
-  checkRoutingKey(tenant, 'tenant');
+  checkBytesAtMost('routingKeyBytesMax', tenant, 'tenant');
 }
 
 function named(shardId: number | undefined): number {
   if (shardId !== undefined) return shardId;
   throw invalidField('shardId', 'is missing');
-}
-
-function checkRoutingKey(key: string, field: string): void {
-  // Three bytes a UTF-16 unit at most: most keys need no counting.
-  if (3 * key.length <= LIMITS.routingKeyBytesMax.value) return;
-  checkAtMost('routingKeyBytesMax', utf8Length(key), field);
 }

@@ -4,7 +4,7 @@
  * (`records[3].values`), and the limit by its name in src/shared/limits.ts.
  */
 import { utf8Length } from '../shared/bytes.js';
-import { checkAtMost, invalidField } from '../shared/checks.js';
+import { checkAtMost, checkBytesAtMost, invalidField } from '../shared/checks.js';
 import type { CollectionRequest, IndexedFieldRequest } from '../shared/codec/admin-messages.js';
 import type { RecordMessage, RequestedConsistency } from '../shared/codec/api-messages.js';
 import type { RequestKey } from '../shared/codec/command.js';
@@ -20,6 +20,7 @@ import type { Consistency } from '../shared/consistency.js';
 import { FlotillaError, isFlotillaError } from '../shared/errors.js';
 import { LIMITS, type LimitName } from '../shared/limits.js';
 import type { ScrollPosition } from '../shared/scroll-position.js';
+import { storedIdOf } from '../shared/stored-id.js';
 import {
   type CollectionConfig,
   FIELD_TYPES,
@@ -297,8 +298,7 @@ function checkWindow({ k, offset, shardK }: SearchQueryMessage, field: string): 
 
 function checkId(id: string, field: string): void {
   if (id === '') throw invalidField(field, 'is empty');
-  // Three bytes a UTF-16 unit at most: most ids need no counting.
-  if (3 * id.length > LIMITS.idBytesMax.value) checkAtMost('idBytesMax', utf8Length(id), field);
+  checkBytesAtMost('idBytesMax', id, field);
 }
 
 function checkVector(bytes: Uint8Array, { dimension, metric }: CollectionConfig, field: string) {
@@ -356,7 +356,7 @@ export function checkMetadata(metadata: Uint8Array, field: string): void {
 
 /** What names a record of one tenant. */
 function identityOf(id: string, shardKey: string | undefined): string {
-  return shardKey === undefined || shardKey === '' ? id : `${shardKey}\0${id}`;
+  return shardKey === undefined || shardKey === '' ? id : storedIdOf(shardKey, id);
 }
 
 function checkBatchSize(limit: LimitName, count: number, field: string): void {

@@ -12,10 +12,13 @@ Examples:
   flotilla dev --nodes 5 --shards 8 --dir ./data
   flotilla dev --port 8800
 
-Without --dir all data is gone when the command ends.`;
+Without --dir all data is gone when the command ends. With it --port has to stay the same: a cluster
+keeps the addresses that it was made with.`;
 
 const PORT_MAX = 65_535;
 const PORTS_PER_NODE = 10;
+/** From the port for clients to that for HTTP. */
+const HTTP_PORT_OFFSET = 2;
 
 interface DevOptions {
   readonly nodes: number;
@@ -61,7 +64,7 @@ async function runDev(options: DevOptions, context: CliContext): Promise<void> {
   if (replicationFactor !== undefined && replicationFactor > nodes) {
     throw new UsageError(`--replication-factor ${replicationFactor} is more than --nodes ${nodes}`);
   }
-  if (port + nodes * PORTS_PER_NODE > PORT_MAX) {
+  if (port + (nodes - 1) * PORTS_PER_NODE + HTTP_PORT_OFFSET > PORT_MAX) {
     throw new UsageError(`--port ${port} leaves no room for the ports of ${nodes} nodes`);
   }
   const { Cluster } = await import('../../cluster/cluster.js');

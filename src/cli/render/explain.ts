@@ -1,6 +1,6 @@
 /** How a search was carried out, for people: where the time went, which shards, which replicas. */
 import type { ExplainResponse, ServedShard, ShardExplanation } from '../../client/index.js';
-import { formatCount } from './format.js';
+import { formatCount, formatList } from './format.js';
 import { type Column, renderTable } from './table.js';
 
 /** What replicas are asked for, in words. */
@@ -128,8 +128,7 @@ function unindexed(paths: readonly string[]): string {
 }
 
 function listed(title: string, lines: readonly string[]): string {
-  if (lines.length === 0) return '';
-  return `${title}\n${lines.map((line) => `  - ${line}\n`).join('')}`;
+  return lines.length === 0 ? '' : `${title}\n${formatList(lines)}`;
 }
 
 function ms(durationMs: number): string {

@@ -150,7 +150,7 @@ describe('help and usage', () => {
     'import a.fvecs',
     'dev --nodes 2 --replication-factor 3',
     'dev --port 0',
-    'dev --nodes 4 --port 65500',
+    'dev --nodes 4 --port 65504',
     'count docs --all-tenants --tenant acme',
     'cluster init',
     'replica add --shard 0',
