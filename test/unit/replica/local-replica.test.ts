@@ -7,6 +7,7 @@ import type {
   Engine,
   ExpiredRecords,
   ReadScope,
+  SearchQuery,
   Selection,
 } from '../../../src/engine/engine.js';
 import { encodeConfChange } from '../../../src/raft/conf-change-codec.js';
@@ -34,7 +35,7 @@ class NotingEngine implements Engine {
   gate: Promise<void> | undefined;
   /** Set by tests: what counts wait for. */
   readGate: Promise<void> | undefined;
-  /** Of the last count. */
+  /** Of the last count or search. */
   givenUp: AbortSignal | undefined;
   statsError: Error | undefined;
   readError: FlotillaError | undefined;
@@ -55,7 +56,12 @@ class NotingEngine implements Engine {
     return entries.map(() => ({ kind: 'expired', removed: expired.records.length }));
   }
 
-  async search(): Promise<[]> {
+  async search(
+    _scope: ReadScope,
+    _queries: readonly SearchQuery[],
+    givenUp?: AbortSignal,
+  ): Promise<[]> {
+    this.givenUp = givenUp;
     if (this.readError !== undefined) throw this.readError;
     this.asked.push(`search at ${this.appliedIndex}`);
     return [];
@@ -257,6 +263,14 @@ describe('proposals', () => {
     });
   });
 
+  it('keep the version that they brought where they are refused (O6)', async () => {
+    const { replica } = await open();
+    const bytes = command();
+    const before = commandVersion(bytes);
+    await expect(replica.propose([bytes], CONTEXT)).rejects.toMatchObject({ reason: 'NO_LEADER' });
+    expect(commandVersion(bytes)).toBe(before);
+  });
+
   it('are unknown when they are not applied in time (A8)', async () => {
     const setup = await open();
     await elect(setup);
@@ -340,6 +354,26 @@ describe('reads that may take long', () => {
     abort.abort();
     await expect(environment.settle(left)).rejects.toMatchObject({ reason: 'CANCELLED' });
     expect(engine.givenUp?.aborted).toBe(true);
+  });
+});
+
+describe('searches', () => {
+  const query = { vector: new Uint8Array(4), k: 1, ef: 0, includeValues: false };
+
+  it('can be given up where they select, and cost no signal where they do not (P-10)', async () => {
+    const setup = await open();
+    await elect(setup);
+    const { environment, replica, engine } = setup;
+    const signalOf = async (selection: Selection): Promise<AbortSignal | undefined> => {
+      const asked = { ...query, includeMetadata: false, ...selection };
+      await environment.settle(replica.search(SCOPE, [asked], CONTEXT));
+      return engine.givenUp;
+    };
+    expect(await signalOf({})).toBeUndefined();
+    expect(await signalOf({ tenant: '' })).toBeUndefined();
+    expect(await signalOf({ tenant: 'acme' })).toBeDefined();
+    expect(await signalOf({ shardKeys: ['order-7'] })).toBeDefined();
+    expect(await signalOf({ filter: new Uint8Array(1) })).toBeDefined();
   });
 });
 
