@@ -257,7 +257,7 @@ export const STACK_MUTANTS: readonly Mutant[] = [
     id: 'X-47',
     name: 'gives a tenant that has moved lower versions than it had (O6)',
     file: 'src/replica/local-replica.ts',
-    find: '    this.#clock.observe(commandVersion(command));\n',
+    find: '    this.#clock.observe(floor);\n',
     replace: '',
     kind: 'safety',
     simulator: 'full',
