@@ -40,6 +40,12 @@ export interface CallManner {
   readonly destination?: Destination | undefined;
 }
 
+export const READ = { kind: 'repeatable', writes: false } as const;
+/** Of changes that have the same end however often they are sent. */
+export const REPEATABLE = { kind: 'repeatable', writes: true } as const;
+/** Sent twice it could undo or redo what somebody else has done in between. */
+export const CHANGE = { kind: 'once', writes: true } as const;
+
 /** How long a node may take to say where shards are led. */
 const ROUTES_TIMEOUT_MS = 2_000;
 

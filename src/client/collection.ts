@@ -1,9 +1,10 @@
 /** Records of one collection: write, read, search, scroll. */
 import type { ExplainResponse } from '../shared/codec/explain-messages.js';
 import { API, type ApiMethod } from '../shared/codec/public-api.js';
+import type { SearchRequest } from '../shared/codec/search-messages.js';
 import type { ServedShard } from '../shared/consistency.js';
 import { LIMITS } from '../shared/limits.js';
-import type { Caller } from './caller.js';
+import { type Caller, READ, REPEATABLE } from './caller.js';
 import type { CallOptions } from './options.js';
 
 import {
@@ -49,9 +50,6 @@ import {
   type WriteResult,
   writeResult,
 } from './writes.js';
-
-const READ = { kind: 'repeatable', writes: false } as const;
-const REPEATABLE = { kind: 'repeatable', writes: true } as const;
 
 /** What answers of reads tell beside what was read. */
 interface ReadAnswer {
@@ -178,11 +176,7 @@ export class Collection<M extends object> {
   }
 
   async #search(query: Query<M>, options: SearchOptions): Promise<SearchResult<M>> {
-    const request = {
-      ...this.#readScope(options),
-      query: queryMessage(query, 'query'),
-      allowPartial: options.allowPartial ?? false,
-    };
+    const request = this.#searchRequest(query, options);
     const answer = await this.#read(API.search, request, options, recordsOf(request));
     const { cutQueries = [] } = answer;
     const hits = answer.hits.map((found) => hit<M>(found));
@@ -284,12 +278,16 @@ export class Collection<M extends object> {
 
   /** Carries a search out, and tells how each shard did it instead of what it found. */
   async explain(query: Query<M>, options: SearchOptions = {}): Promise<ExplainResponse> {
-    const request = {
+    const request = this.#searchRequest(query, options);
+    return this.#read(API.explain, request, options, recordsOf(request));
+  }
+
+  #searchRequest(query: Query<M>, options: SearchOptions): SearchRequest {
+    return {
       ...this.#readScope(options),
       query: queryMessage(query, 'query'),
       allowPartial: options.allowPartial ?? false,
     };
-    return this.#read(API.explain, request, options, recordsOf(request));
   }
 
   /** Every read: as fresh as asked for, to where that can be had, and noted where it came from. */
@@ -334,11 +332,7 @@ export class Collection<M extends object> {
 }
 
 /** Where a read goes: to the shards of its shard keys, or to all. */
-function recordsOf({
-  shardKeys,
-}: {
-  readonly shardKeys?: readonly string[];
-}): Destination['records'] {
+function recordsOf({ shardKeys }: Pick<SearchRequest, 'shardKeys'>): Destination['records'] {
   return shardKeys?.map((shardKey) => ({ id: '', shardKey })) ?? 'all';
 }
 

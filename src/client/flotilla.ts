@@ -28,7 +28,7 @@ import {
   ROUTINGS,
   type RoutedBy,
 } from '../shared/types.js';
-import { Caller } from './caller.js';
+import { Caller, CHANGE, READ, REPEATABLE } from './caller.js';
 import { Collection } from './collection.js';
 import { Connections } from './connections.js';
 import { CALL_TRANSPORTS, type CallOptions, type FlotillaOptions } from './options.js';
@@ -116,10 +116,6 @@ export type ReplicaPlace = GroupPlace & { readonly nodeId: number };
 /** A change of replicas, by the `id` that `status` shows. */
 export type ChangePlace = GroupPlace & { readonly changeId: number };
 export type LeaderPlace = GroupPlace & { readonly nodeId?: number };
-
-const READ = { kind: 'repeatable', writes: false } as const;
-/** Sent twice it could undo or redo what somebody else has done in between. */
-const CHANGE = { kind: 'once', writes: true } as const;
 
 function groupRequest(
   where: GroupPlace & { readonly nodeId?: number; readonly changeId?: number },
@@ -211,8 +207,7 @@ export class Flotilla {
     options: CallOptions = {},
   ): Promise<CollectionInfo> {
     const request = collectionRequest(collection);
-    const manner = { kind: 'repeatable', writes: true } as const;
-    return this.#caller.call(API.createCollection, request, options, manner);
+    return this.#caller.call(API.createCollection, request, options, REPEATABLE);
   }
 
   /**
@@ -263,8 +258,7 @@ export class Flotilla {
   /** Drops a collection with all of its records. */
   async dropCollection(name: string, options: CallOptions = {}): Promise<void> {
     // Sent twice it could drop a collection that someone made in between.
-    const manner = { kind: 'once', writes: true } as const;
-    return this.#caller.call(API.dropCollection, wellFormed(name, 'name'), options, manner);
+    return this.#caller.call(API.dropCollection, wellFormed(name, 'name'), options, CHANGE);
   }
 
   /**
@@ -336,8 +330,7 @@ export class Flotilla {
    */
   cancelReplicaChange(which: ChangePlace, options: CallOptions = {}): Promise<ReplicaResponse> {
     // Sent twice it cannot hit the next change: that has another id.
-    const manner = { kind: 'repeatable', writes: true } as const;
-    return this.#caller.call(API.cancelReplicaChange, groupRequest(which), options, manner);
+    return this.#caller.call(API.cancelReplicaChange, groupRequest(which), options, REPEATABLE);
   }
 
   /** Hands the leadership over, to the replica on `nodeId` or to the fittest. */
@@ -390,9 +383,8 @@ export class Flotilla {
    */
   cancelTenantChange(changeId: number, options: CallOptions = {}): Promise<TenantChangeResponse> {
     // Sent twice it cannot hit the next change: that has another id.
-    const manner = { kind: 'repeatable', writes: true } as const;
     const which = wholeNumber(changeId, 'changeId');
-    return this.#caller.call(API.cancelTenantChange, which, options, manner);
+    return this.#caller.call(API.cancelTenantChange, which, options, REPEATABLE);
   }
 
   /** The tenant directory: assignments, what each shard holds, limits that are near, the log. */
