@@ -5,6 +5,7 @@ import type { RequestKey } from '../../shared/codec/command.js';
 import { API, RETRIES_HEADER } from '../../shared/codec/public-api.js';
 import type { ReadScopeFields } from '../../shared/codec/read-scope.js';
 import { encodeCursor } from '../../shared/codec/scroll-cursor.js';
+import type { SearchRequest } from '../../shared/codec/search-messages.js';
 import type { TenantFields } from '../../shared/codec/tenant-fields.js';
 import type { Clock } from '../../shared/environment.js';
 import { FlotillaError, isFlotillaError } from '../../shared/errors.js';
@@ -43,6 +44,13 @@ export function recordsService(
   onDegraded: () => void,
 ): Record<string, ReturnType<UnaryCalls['endpoint']>> {
   const known = new KnownCollections(backend);
+  const single = async (request: SearchRequest, call: CallOptions, headers: Metadata) => {
+    const { collection, allowPartial } = request;
+    const query = await known.check(collection, call, (config) =>
+      checkQuery(request.query, config, 'query'),
+    );
+    return { query, options: { ...scanOptions(call, request, headers), allowPartial } };
+  };
 
   return {
     ...writeEndpoints(calls, backend, known, clock),
@@ -59,11 +67,8 @@ export function recordsService(
     }),
 
     Search: calls.endpoint(API.search, async (request, call, headers) => {
-      const { collection, allowPartial } = request;
-      const query = await known.check(collection, call, (config) =>
-        checkQuery(request.query, config, 'query'),
-      );
-      const options = { ...scanOptions(call, request, headers), allowPartial };
+      const { collection } = request;
+      const { query, options } = await single(request, call, headers);
       const answer = await backend.search(collection, [query], options).catch(refuseSingle);
       if (answer.degraded) onDegraded();
       const { results, ...source } = answer;
@@ -85,11 +90,8 @@ export function recordsService(
     }),
 
     Explain: calls.endpoint(API.explain, async (request, call, headers) => {
-      const { collection, allowPartial } = request;
-      const query = await known.check(collection, call, (config) =>
-        checkQuery(request.query, config, 'query'),
-      );
-      const options = { ...scanOptions(call, request, headers), allowPartial };
+      const { collection } = request;
+      const { query, options } = await single(request, call, headers);
       const answer = await backend.explain(collection, query, options).catch(refuseSingle);
       if (answer.degraded) onDegraded();
       return answer;
