@@ -4,7 +4,7 @@ import type { ReadAnswer } from '../replica/replica.js';
 import { defined } from '../shared/assert.js';
 import type { Clock } from '../shared/environment.js';
 import { mergeHits } from './merge.js';
-import { partialScope, type Scope, skippedShards } from './read-scope.js';
+import { type Scope, skippedShards } from './read-scope.js';
 import { type Attempt, ShardTrace } from './read-trace.js';
 import type {
   CacheVerdict,
@@ -52,7 +52,7 @@ export async function explain(
   const traces = new Map(scope.shardIds.map((id) => [id, new ShardTrace(id, clock)]));
   const round = {
     operation: 'explain',
-    scope: allowPartial ? partialScope(scope) : scope,
+    scope,
     allowPartial,
   } as const;
   const gathered = await reads.scatter(round, (shardId) =>

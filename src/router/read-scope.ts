@@ -9,9 +9,6 @@ import type { GroupChoice, SkippedShard, TenantChoice } from './requests.js';
 import { readTenant } from './tenancy.js';
 import type { TimeBudget } from './time-budget.js';
 
-/** A partial answer must leave before the caller's deadline, or it would be of no use. */
-const PARTIAL_SHARE = 0.9;
-
 /** How long a read may take, how fresh it is to be, and which records it sees. */
 export interface ReadManner extends TenantChoice, GroupChoice {
   readonly budget: TimeBudget;
@@ -54,11 +51,6 @@ export function scopeOf(
   };
   const shardIds = shardsOf(collection, route, selection);
   return { ...manner, document, collection, route, shardIds, selection };
-}
-
-/** Less time for a fan-out that may be partial. */
-export function partialScope(scope: Scope): Scope {
-  return { ...scope, budget: scope.budget.firstPart(PARTIAL_SHARE) };
 }
 
 /** The shards of the cluster that the read does not ask, by id, and why. */

@@ -8,7 +8,7 @@ import { publicRecords } from './addresses.js';
 import { explain } from './explain.js';
 import type { RouterHooks } from './hooks.js';
 import { isCutShort, mergeHits } from './merge.js';
-import { partialScope, type ReadManner, type Scope } from './read-scope.js';
+import type { ReadManner, Scope } from './read-scope.js';
 import { fetchRecords, type WantedRecord } from './record-fetch.js';
 import type {
   CountAnswer,
@@ -182,7 +182,7 @@ export class Reader {
     const asked = await shardQueries(this.#reads, scope, queries);
     const round = {
       operation: 'search',
-      scope: allowPartial ? partialScope(scope) : scope,
+      scope,
       allowPartial,
     } as const;
     const {

@@ -14,6 +14,9 @@ import { type Gathered, scatter } from './scatter.js';
 import type { ShardClient } from './shard-client.js';
 import { answerOf, freshnessByShard, type ShardAnswer } from './shard-freshness.js';
 
+/** A partial answer must leave before the caller's deadline, or it would be of no use. */
+const PARTIAL_SHARE = 0.9;
+
 export interface ScopedReadsOptions {
   readonly view: TopologyView;
   readonly shards: ShardClient;
@@ -56,7 +59,8 @@ export class ScopedReads {
     { operation, scope, shardIds = scope.shardIds, allowPartial = false }: Round,
     readOf: (shardId: number) => ShardRead<T>,
   ): Promise<GatheredReads<T>> {
-    const { document, budget, callerRetries } = scope;
+    const { document, callerRetries } = scope;
+    const budget = allowPartial ? scope.budget.firstPart(PARTIAL_SHARE) : scope.budget;
     const freshnessOf = freshnessByShard(scope.consistency, document);
     const { collectionId } = scope.collection;
     const { clock } = this.#options.environment;
