@@ -24,7 +24,6 @@ import type {
   TenantsDescription,
 } from '../shared/codec/tenant-messages.js';
 import type { VerifyResponse } from '../shared/codec/verify-messages.js';
-import { type Deadline, withDeadline } from '../shared/deadline.js';
 import type { Environment } from '../shared/environment.js';
 import { FlotillaError, isFlotillaError } from '../shared/errors.js';
 import type { CollectionConfig } from '../shared/types.js';
@@ -37,6 +36,7 @@ import type { GroupCalls } from './group-calls.js';
 import { ReplicaAdmin } from './replica-admin.js';
 import type { ReplicaDirectory } from './replica-directory.js';
 import { DirectoryAdmin } from './tenant-admin.js';
+import { whenSeen } from './when-seen.js';
 
 export interface NodeAdminOptions {
   readonly nodeId: number;
@@ -69,12 +69,17 @@ export class NodeAdmin implements ClusterAdmin {
   async createCollection(config: CollectionConfig, options: CallOptions): Promise<CollectionInfo> {
     await this.#assertQuorums(options);
     const started = await this.#change({ kind: 'beginCreateCollection', config }, options);
-    const created = await this.#wait(options, `creating collection ${config.name}`, (document) => {
-      const entry = document.collections.find((one) => one.collectionId === started.collectionId);
-      // Someone may have dropped it in the same breath.
-      if (entry === undefined && document.nextCollectionId > started.collectionId) return started;
-      return entry?.state === 'creating' ? undefined : entry;
-    });
+    const created = await whenSeen(
+      this.#options,
+      options,
+      `creating collection ${config.name}`,
+      (document) => {
+        const entry = document.collections.find((one) => one.collectionId === started.collectionId);
+        // Someone may have dropped it in the same breath.
+        if (entry === undefined && document.nextCollectionId > started.collectionId) return started;
+        return entry?.state === 'creating' ? undefined : entry;
+      },
+    );
     return { ...infoOf(created), recordCount: await this.#count(created, options) };
   }
 
@@ -87,7 +92,7 @@ export class NodeAdmin implements ClusterAdmin {
     if (result.kind === 'refused' && result.error.reason !== 'COLLECTION_NOT_FOUND') {
       throw FlotillaError.fromBody(result.error);
     }
-    await this.#wait(options, `dropping collection ${name}`, (document) => {
+    await whenSeen(this.#options, options, `dropping collection ${name}`, (document) => {
       const isLeft = document.collections.some((one) => one.collectionId === collectionId);
       return isLeft ? undefined : true;
     });
@@ -226,26 +231,6 @@ export class NodeAdmin implements ClusterAdmin {
     const topology = this.#options.topology();
     if (topology !== undefined) return topology;
     throw notJoined();
-  }
-
-  /** Waits until the view of this node shows what `look` is for. */
-  #wait<T>(
-    deadline: Deadline,
-    what: string,
-    look: (document: TopologyDocument) => T | undefined,
-  ): Promise<T> {
-    const { view, environment } = this.#options;
-    let stop = (): void => undefined;
-    const seen = new Promise<T>((resolve) => {
-      const check = (document: TopologyDocument): void => {
-        const found = look(document);
-        if (found !== undefined) resolve(found);
-      };
-      stop = view.onChange(check);
-      const now = view.current();
-      if (now !== undefined) check(now);
-    });
-    return withDeadline(environment.scheduler, seen, deadline, what).finally(() => stop());
   }
 }
 

@@ -13,7 +13,7 @@ import type {
   TenantCountMessage,
   TenantsDescription,
 } from '../shared/codec/tenant-messages.js';
-import { type Deadline, withDeadline } from '../shared/deadline.js';
+import type { Deadline } from '../shared/deadline.js';
 import type { Environment } from '../shared/environment.js';
 import { FlotillaError, isFlotillaError } from '../shared/errors.js';
 import { LIMITS } from '../shared/limits.js';
@@ -23,6 +23,7 @@ import type { TopologyGroup } from '../topology/topology-group.js';
 import { applyTopologyCommand } from '../topology/transitions.js';
 import type { TopologyView } from '../topology/view.js';
 import { isAboutCollections, NewestTopology } from './newest-topology.js';
+import { whenSeen } from './when-seen.js';
 
 export interface TenantAdminOptions {
   readonly router: Pick<Router, 'barrier' | 'countTenants'>;
@@ -178,23 +179,12 @@ export class DirectoryAdmin {
     changeId: number,
     deadline: Deadline,
   ): Promise<{ readonly audit: TenantAuditEntry | undefined; readonly epoch: number }> {
-    const { view, environment } = this.#options;
-    let stop = (): void => undefined;
-    const seen = new Promise<TopologyDocument>((resolve) => {
-      const check = (document: TopologyDocument): void => {
-        const { change, nextChangeId = 0 } = document.placements ?? {};
-        if (nextChangeId > changeId && change?.changeId !== changeId) resolve(document);
-      };
-      stop = view.onChange(check);
-      const now = view.current();
-      if (now !== undefined) check(now);
+    const what = 'changing the tenant directory';
+    return whenSeen(this.#options, deadline, what, ({ placements, epoch }) => {
+      const { change, nextChangeId = 0, audit = [] } = placements ?? {};
+      if (nextChangeId <= changeId || change?.changeId === changeId) return undefined;
+      return { audit: audit.find((entry) => entry.changeId === changeId), epoch };
     });
-    return withDeadline(environment.scheduler, seen, deadline, 'changing the tenant directory')
-      .then(({ placements, epoch }) => ({
-        audit: placements?.audit.find((entry) => entry.changeId === changeId),
-        epoch,
-      }))
-      .finally(() => stop());
   }
 }
 
