@@ -5,10 +5,11 @@
  */
 import { defined } from '../shared/assert.js';
 import type { CreateCollectionCommand, DropCollectionCommand } from '../shared/codec/command.js';
-import type { Environment, Timer } from '../shared/environment.js';
+import type { Environment } from '../shared/environment.js';
 import type { Logger } from '../shared/logger.js';
 import type { CollectionEntry, ShardEntry, TopologyDocument } from './document.js';
 import { NO_PLACEMENTS, ownershipsOf } from './placements.js';
+import { checkAgainAndAgain } from './recurring-check.js';
 import type { TopologyGroup } from './topology-group.js';
 import type { TopologyView } from './view.js';
 
@@ -26,24 +27,22 @@ export interface CollectionDriverOptions {
 }
 
 const STEP_TIMEOUT_MS = 5_000;
-/** A new leader learns of its task at the latest after this time. */
 const CHECK_PERIOD_MS = 500;
 
 export class CollectionDriver {
   readonly #options: CollectionDriverOptions;
   readonly #driving = new Set<number>();
-  readonly #stopWatching: () => void;
-  readonly #timer: Timer;
+  readonly #stopChecks: () => void;
 
   constructor(options: CollectionDriverOptions) {
     this.#options = options;
-    this.#stopWatching = options.view.onChange(() => this.#check());
-    this.#timer = options.environment.scheduler.every(CHECK_PERIOD_MS, () => this.#check());
+    const { view, environment } = options;
+    const when = { view, scheduler: environment.scheduler, periodMs: CHECK_PERIOD_MS };
+    this.#stopChecks = checkAgainAndAgain(when, () => this.#check());
   }
 
   close(): void {
-    this.#stopWatching();
-    this.#timer.cancel();
+    this.#stopChecks();
   }
 
   #check(): void {

@@ -16,7 +16,7 @@
  * before it changes a group it reads the group's configuration, then proves that it leads, and its
  * order is void as soon as the configuration is another than the one that was read (M10).
  */
-import { type Environment, sleep, type Timer } from '../shared/environment.js';
+import { type Environment, sleep } from '../shared/environment.js';
 import type { Logger } from '../shared/logger.js';
 import type { GroupMember } from '../storage/log-store.js';
 import type { ReplicaChange } from './document.js';
@@ -26,6 +26,7 @@ import {
   survivalRisk,
   unsyncedVoters,
 } from './group-control.js';
+import { checkAgainAndAgain } from './recurring-check.js';
 import { groupName, type ReplicaGroup, replicaGroup, replicaGroups } from './replica-group.js';
 import { nextReplicaStep, type ReplicaStep } from './replica-steps.js';
 import { isSameChange } from './replica-transitions.js';
@@ -50,20 +51,19 @@ export class ReplicaDriver {
   readonly #driving = new Set<number>();
   /** What was last said of a group, so that it is said once. */
   readonly #said = new Map<number, string>();
-  readonly #stopWatching: () => void;
-  readonly #timer: Timer;
+  readonly #stopChecks: () => void;
   #closed = false;
 
   constructor(options: ReplicaDriverOptions) {
     this.#options = options;
-    this.#stopWatching = options.view.onChange(() => this.#check());
-    this.#timer = options.environment.scheduler.every(CHECK_PERIOD_MS, () => this.#check());
+    const { view, environment } = options;
+    const when = { view, scheduler: environment.scheduler, periodMs: CHECK_PERIOD_MS };
+    this.#stopChecks = checkAgainAndAgain(when, () => this.#check());
   }
 
   close(): void {
     this.#closed = true;
-    this.#stopWatching();
-    this.#timer.cancel();
+    this.#stopChecks();
   }
 
   #check(): void {

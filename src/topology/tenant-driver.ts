@@ -6,7 +6,7 @@
 
 import { unreachable } from '../shared/assert.js';
 import type { OwnershipCommand } from '../shared/codec/command.js';
-import type { Environment, Timer } from '../shared/environment.js';
+import type { Environment } from '../shared/environment.js';
 import { toFlotillaError } from '../shared/errors.js';
 import type { Logger } from '../shared/logger.js';
 import { mayLose } from '../shared/ownership.js';
@@ -14,6 +14,7 @@ import { joinedReach, type SessionReach } from '../shared/session-reach.js';
 import type { ErrorBody } from '../shared/types.js';
 import type { TenantCommand } from './document.js';
 import type { TenantChange } from './placements.js';
+import { checkAgainAndAgain } from './recurring-check.js';
 import type { TopologyGroup } from './topology-group.js';
 import type { TopologyView } from './view.js';
 
@@ -34,24 +35,22 @@ export interface TenantDriverOptions {
 }
 
 const STEP_TIMEOUT_MS = 5_000;
-/** A new leader learns of its task at the latest after this time. */
 const CHECK_PERIOD_MS = 500;
 
 export class TenantDriver {
   readonly #options: TenantDriverOptions;
-  readonly #stopWatching: () => void;
-  readonly #timer: Timer;
+  readonly #stopChecks: () => void;
   #isDriving = false;
 
   constructor(options: TenantDriverOptions) {
     this.#options = options;
-    this.#stopWatching = options.view.onChange(() => this.#check());
-    this.#timer = options.environment.scheduler.every(CHECK_PERIOD_MS, () => this.#check());
+    const { view, environment } = options;
+    const when = { view, scheduler: environment.scheduler, periodMs: CHECK_PERIOD_MS };
+    this.#stopChecks = checkAgainAndAgain(when, () => this.#check());
   }
 
   close(): void {
-    this.#stopWatching();
-    this.#timer.cancel();
+    this.#stopChecks();
   }
 
   #check(): void {
