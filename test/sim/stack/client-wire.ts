@@ -30,6 +30,9 @@ export interface ClientWireOptions {
   readonly answerLoss: number;
 }
 
+/** What a call does at the node that it reaches. */
+export type Work<T> = (endpoints: EndpointsOptions, options: CallOptions) => Promise<T>;
+
 /** A node gets this long after the deadline to settle a call, whatever happens around it. */
 const GRACE_MS = 3_000;
 
@@ -48,11 +51,7 @@ export class ClientWire {
    * Settles within `timeoutMs` of the client's time. An error of the way itself has an unknown
    * outcome, except where the node did not listen.
    */
-  call<T>(
-    callee: Callee,
-    timeoutMs: number,
-    work: (endpoints: EndpointsOptions, options: CallOptions) => Promise<T>,
-  ): Promise<T> {
+  call<T>(callee: Callee, timeoutMs: number, work: Work<T>): Promise<T> {
     const { scheduler, random } = this.#options;
     const lost = this.isFaulty && random.next() < this.#options.answerLoss;
     const requestMs = this.#delayMs();
@@ -87,11 +86,7 @@ export class ClientWire {
   }
 
   /** The node's side, as its server does it: the signal says when the deadline has passed. */
-  async #serve<T>(
-    callee: Callee,
-    timeoutMs: number,
-    work: (endpoints: EndpointsOptions, options: CallOptions) => Promise<T>,
-  ): Promise<T> {
+  async #serve<T>(callee: Callee, timeoutMs: number, work: Work<T>): Promise<T> {
     const { scheduler, nodeId } = callee;
     const report = (): void =>
       this.#options.findings.report(

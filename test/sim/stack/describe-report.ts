@@ -1,7 +1,7 @@
 /** Goal: everything that is needed to look into a failed run. Method: text, the command first. */
 
 import type { StackReport } from './run-stack.js';
-import type { LogLine } from './watch.js';
+import { type LogLine, withoutBigints } from './watch.js';
 
 /** The command that runs it again. */
 export function reproductionOf({ seed, steps, without }: StackReport): string {
@@ -27,8 +27,6 @@ export function describeReport(report: StackReport, commit: string, linesMax = 4
 }
 
 function textOf({ atMs, nodeId, level, message, fields }: LogLine): string {
-  const details = JSON.stringify(fields, (_name, value: unknown) =>
-    typeof value === 'bigint' ? String(value) : value,
-  );
+  const details = JSON.stringify(fields, withoutBigints);
   return `${atMs.toFixed(1)} node ${nodeId} ${level} ${message} ${details}`;
 }

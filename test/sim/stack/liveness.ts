@@ -78,19 +78,7 @@ async function missingFrom(stack: Stack): Promise<string> {
 async function statusOf(stack: Stack): Promise<ClusterStatus | undefined> {
   const [first] = stack.processes;
   if (first === undefined) return undefined;
-  let status: ClusterStatus | undefined;
-  let isOver = false;
-  stack.wire
-    .call(first, STATUS_TIMEOUT_MS, ({ admin }, options) => admin.status(options))
-    .then((answer) => {
-      status = answer;
-    })
-    .catch(() => undefined)
-    .finally(() => {
-      isOver = true;
-    });
-  await stack.reaches(2 * STATUS_TIMEOUT_MS, () => isOver);
-  return status;
+  return stack.answerOf(first, STATUS_TIMEOUT_MS, ({ admin }, options) => admin.status(options));
 }
 
 /** More than the way to a leader and back, and than any engine's answer takes. */

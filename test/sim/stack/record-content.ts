@@ -2,6 +2,7 @@
  * Goal: records that say who wrote them last. Method: every write has a serial; a vector carries
  * that of the write which made the record, its metadata that of the last patch.
  */
+import { floatsOf } from '../../../src/shared/bytes.js';
 import { encodeFilter } from '../../../src/shared/codec/filter-bytes.js';
 import { decodeStruct, encodeStruct, type JsonObject } from '../../../src/shared/codec/struct.js';
 
@@ -63,6 +64,5 @@ export function authorsRead(
   if (values?.length !== 4 * DIMENSION || metadata === undefined) {
     return { base: Number.NaN, serial: Number.NaN };
   }
-  const view = new DataView(values.buffer, values.byteOffset);
-  return authorsOf([view.getFloat32(0, true), view.getFloat32(4, true)], decodeStruct(metadata));
+  return authorsOf(floatsOf(values), decodeStruct(metadata));
 }

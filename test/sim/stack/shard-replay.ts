@@ -14,6 +14,7 @@ import {
   keyOf,
   type ModelRecord,
   type ModelResult,
+  resultOf,
   ShardModel,
 } from '../../unit/engine/model/shard-model.js';
 
@@ -163,22 +164,7 @@ export class ShardReplay {
 
 /** A result without the words of its errors. */
 export function textOfResult(result: CommandResult | undefined): string {
-  switch (result?.kind) {
-    case 'write':
-      return result.outcomes
-        .map(({ outcome }) =>
-          outcome.kind === 'applied'
-            ? `${outcome.kind} ${outcome.version} ${outcome.existed}`
-            : `${outcome.kind} ${outcome.error.reason}`,
-        )
-        .join();
-    case 'refused':
-      return `refused ${result.error.reason}`;
-    case 'expired':
-      return `expired ${result.removed}`;
-    default:
-      return result?.kind ?? 'nothing';
-  }
+  return result === undefined ? 'nothing' : textOfModel(resultOf(result));
 }
 
 function textOfModel(result: ModelResult): string {

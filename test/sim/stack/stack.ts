@@ -6,7 +6,7 @@ import { World } from '../kit/world.js';
 import { HOME, isClients, keyOf, type Space } from './address.js';
 import { Administrator } from './administrator.js';
 import { SimulatedClient } from './client.js';
-import { ClientWire } from './client-wire.js';
+import { ClientWire, type Work } from './client-wire.js';
 import { Findings } from './findings.js';
 import { StackHistory } from './history.js';
 import { Landlord } from './landlord.js';
@@ -49,6 +49,8 @@ export class Stack {
   readonly shards: ShardWatch;
   readonly oracle: RegisterOracle;
   readonly history = new StackHistory();
+  /** What these delete is no sweep. */
+  readonly #clientNames = new Set<string>();
   /** Records that were deleted because their time was over, and by sweeps. */
   readonly removals = { expired: 0, swept: 0 };
   readonly network: SimNetwork;
@@ -177,6 +179,7 @@ export class Stack {
     workload: Workload = this.parameters.workload,
     spaces = (): readonly Space[] => [HOME],
   ): SimulatedClient {
+    this.#clientNames.add(name);
     return new SimulatedClient({
       name,
       spaces,
@@ -215,6 +218,23 @@ export class Stack {
     return why === 'done' && this.findings.first === undefined;
   }
 
+  /** What a node answers; undefined where it does not in time. */
+  async answerOf<T>(process: Process, timeoutMs: number, work: Work<T>): Promise<T | undefined> {
+    let answer: T | undefined;
+    let isOver = false;
+    this.wire
+      .call(process, timeoutMs, work)
+      .then((answered) => {
+        answer = answered;
+      })
+      .catch(() => undefined)
+      .finally(() => {
+        isOver = true;
+      });
+    await this.reaches(2 * timeoutMs, () => isOver);
+    return answer;
+  }
+
   /** A log has changed a record: who reads it has to be told of that from here on. */
   #changed(change: RecordChange): void {
     const { collection, tenant, id, version, before, after, clientId } = change;
@@ -227,7 +247,7 @@ export class Stack {
     const serial = after && authorsOf(after.vector, after.metadata).serial;
     this.oracle.logged(key, version, serial);
     if (serial !== undefined) this.history.logged(serial);
-    else if (before !== undefined && !CLIENT_NAMES.test(clientId ?? '')) {
+    else if (before !== undefined && !this.#clientNames.has(clientId ?? '')) {
       const { serial: removed } = authorsOf(before.vector, before.metadata);
       this.history.removed(key, removed);
       this.removals[clientId === undefined ? 'expired' : 'swept']++;
@@ -235,9 +255,6 @@ export class Stack {
     }
   }
 }
-
-/** What clients write is under their own names. */
-const CLIENT_NAMES = /^(client-\d+|visitor-\d+|inspector|scribe|bailiff)$/;
 
 /** The clients' time is the world's. */
 function worldScheduler(world: World): {

@@ -3,7 +3,6 @@
  * them, stored records included, and each replica is held against the log of its shard.
  */
 import type { VerifyResponse } from '../../../src/shared/codec/verify-messages.js';
-import type { Process } from './machine.js';
 import type { Stack } from './stack.js';
 
 const VERIFY_TIMEOUT_MS = 8_000;
@@ -16,7 +15,9 @@ const EXPIRY_SLACK_MS = 10_000;
  */
 export async function verified(stack: Stack): Promise<string> {
   for (const process of stack.processes) {
-    const answer = await verificationBy(stack, process);
+    const answer = await stack.answerOf(process, VERIFY_TIMEOUT_MS, ({ admin }, options) =>
+      admin.verify({ deep: true }, options),
+    );
     if (answer === undefined) return `node ${process.nodeId} verifies nothing`;
     const problem = judged(stack, answer);
     if (problem !== '') return problem;
@@ -37,22 +38,6 @@ export function overdueRecords(stack: Stack): string {
     }
   }
   return '';
-}
-
-async function verificationBy(stack: Stack, process: Process): Promise<VerifyResponse | undefined> {
-  let answer: VerifyResponse | undefined;
-  let isOver = false;
-  stack.wire
-    .call(process, VERIFY_TIMEOUT_MS, ({ admin }, options) => admin.verify({ deep: true }, options))
-    .then((verification) => {
-      answer = verification;
-    })
-    .catch(() => undefined)
-    .finally(() => {
-      isOver = true;
-    });
-  await stack.reaches(2 * VERIFY_TIMEOUT_MS, () => isOver);
-  return answer;
 }
 
 function judged({ findings, parameters }: Stack, { shards }: VerifyResponse): string {

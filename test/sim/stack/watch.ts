@@ -216,6 +216,7 @@ function textOf(result: CommandResult | undefined): string {
   return JSON.stringify(result, withoutBigints);
 }
 
-function withoutBigints(_name: string, value: unknown): unknown {
+/** For JSON, which knows no such numbers. */
+export function withoutBigints(_name: string, value: unknown): unknown {
   return typeof value === 'bigint' ? value.toString() : value;
 }

@@ -23,6 +23,7 @@ import {
 import { checkPatches, checkUpsert } from '../../../src/server/validate-writes.js';
 import type { CollectionRequest } from '../../../src/shared/codec/admin-messages.js';
 import type { RecordMessage } from '../../../src/shared/codec/api-messages.js';
+import { NO_BYTES } from '../../../src/shared/codec/protobuf-wire.js';
 import type { SearchQueryMessage } from '../../../src/shared/codec/search-messages.js';
 import { encodeStruct, type JsonObject } from '../../../src/shared/codec/struct.js';
 import { isFlotillaError } from '../../../src/shared/errors.js';
@@ -44,7 +45,6 @@ interface Row {
   readonly send: Send;
 }
 
-const NO_BYTES = new Uint8Array(0);
 const CONFIG = collectionConfig();
 const VECTOR = new Uint8Array(Float32Array.of(1, 2).buffer);
 const RECORD: RecordMessage = { id: 'a', values: VECTOR, metadata: NO_BYTES };
