@@ -75,7 +75,14 @@ class EngineServer {
     this.#outbox = new ThreadOutbox((message, transfer) => port.postMessage(message, transfer));
     const logger = postingLogger((line) => this.#outbox.add(NO_CALL, () => line));
     const requestsWait = (): boolean => this.#requestsWait;
-    this.#engine = new ShardEngine({ environment, ...options, requestsWait, logger });
+    this.#engine = new ShardEngine({
+      environment,
+      ...options,
+      requestsWait,
+      // The answer leaves at the end of the turn.
+      beforeStoring: () => new Promise((resolve) => environment.scheduler.soon(resolve)),
+      logger,
+    });
     this.#searches = new SearchServer(lane, {
       environment,
       search: (frame) => this.#searchNow(frame),

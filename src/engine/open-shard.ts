@@ -35,11 +35,12 @@ import type {
   TenantsQuery,
 } from './engine.js';
 import { Mover } from './mover.js';
+import { PendingWrites } from './pending-writes.js';
 import type { NamedHit } from './plain-search.js';
 import type { CostModel } from './plan/cost-model.js';
 import type { SearchMeans } from './plan/planned-search.js';
 import { PointStore, putLastVersion } from './point-store.js';
-import { recordName } from './record-name.js';
+import { type RecordName, recordName } from './record-name.js';
 import { type Include, RecordView, storedRecord } from './record-view.js';
 import { countCollection, scrollCollection } from './scroll.js';
 import { ScrollOrder } from './scroll-order.js';
@@ -48,7 +49,6 @@ import { readEntry, ShardData } from './shard-data.js';
 import { type GivenUp, type SliceEnvironment, Slices } from './slices.js';
 import type { ShardState } from './state-codec.js';
 import { Upkeep } from './upkeep.js';
-import { WriteBatch } from './write-batch.js';
 import { deepCheck } from './writes/deep-check.js';
 
 export interface CheckpointPlace {
@@ -69,6 +69,8 @@ export interface OpenShardOptions {
   readonly costs: CostModel;
   /** Whether requests wait for the thread. */
   readonly requestsWait: () => boolean;
+  /** See `PendingWrites`. */
+  readonly beforeStoring: () => Promise<void>;
   /** Breaks off what is long: loading, reads, and waiting for room in a head. */
   readonly signal: AbortSignal;
   /** Called when work beside the requests fails; the shard cannot go on. */
@@ -79,7 +81,6 @@ export class OpenShard {
   readonly #environment: SliceEnvironment;
   readonly #signal: AbortSignal;
   readonly #costs: CostModel;
-  readonly #requestsWait: () => boolean;
   readonly #store: PointStore;
   readonly #data: ShardData;
   readonly #scrollOrder = new ScrollOrder();
@@ -88,8 +89,7 @@ export class OpenShard {
   readonly #checkpoints: Checkpoints;
   #appliedIndex: number;
   #lastVersion: Version;
-  /** What the apply call under way has changed and the store does not have yet. */
-  #pending: WriteBatch | undefined;
+  readonly #pending: PendingWrites;
   /** Reads and snapshots under way. */
   readonly #uses = new Set<Promise<unknown>>();
 
@@ -97,9 +97,13 @@ export class OpenShard {
     this.#environment = options.environment;
     this.#signal = options.signal;
     this.#costs = options.costs;
-    this.#requestsWait = options.requestsWait;
     this.#store = store;
     this.#data = data;
+    this.#pending = new PendingWrites({
+      store,
+      beforeStoring: options.beforeStoring,
+      onFailure: options.onFailure,
+    });
     this.#upkeep = new Upkeep({ ...options, store });
     this.#mover = new Mover({
       ...options,
@@ -145,15 +149,9 @@ export class OpenShard {
     return { appliedIndex: this.#appliedIndex, lastVersion: this.#lastVersion };
   }
 
-  /** Begins the work beside the requests. */
+  /** Begins the work beside the requests that what was loaded gives. */
   beginUpkeep(): void {
-    const dropped = this.#data.takeUnerased();
-    for (const collectionId of dropped) this.#checkpoints.dropped(collectionId);
-    if (dropped.length > 0) this.#scrollOrder.forgetDropped();
-    this.#upkeep.erase(dropped);
-    const changed = [...this.#data.takeChanged()];
-    this.#checkpoints.wake(changed);
-    this.#mover.wake(changed);
+    this.#takeUpkeep()();
   }
 
   /**
@@ -161,10 +159,8 @@ export class OpenShard {
    * it rejects is not to be looked at any more.
    */
   async apply(entries: readonly CommittedEntry[], lastIndex: number): Promise<CommandResult[]> {
-    assert(this.#pending === undefined, 'apply was called while another call was under way');
+    const batch = this.#pending.begin();
     this.#assertOrder(entries, lastIndex);
-    const batch = new WriteBatch();
-    this.#pending = batch;
     const slices = new Slices(this.#environment);
     const results: CommandResult[] = [];
     for (const committed of entries) {
@@ -179,12 +175,8 @@ export class OpenShard {
     }
     this.#data.finish(batch);
     if (entries.length > 0) putLastVersion(batch, this.#lastVersion);
-    // It can be read already, and to lay it out for the store takes about as long again.
-    if (this.#requestsWait()) await slices.pause();
-    await this.#store.commit(batch, lastIndex);
+    await this.#pending.handOver(lastIndex, this.#takeUpkeep());
     this.#appliedIndex = lastIndex;
-    this.#pending = undefined;
-    this.beginUpkeep();
     return results;
   }
 
@@ -284,8 +276,7 @@ export class OpenShard {
    */
   writeSnapshot(disk: Disk, path: string, machine: string): Promise<WrittenSnapshot> {
     return this.#use(async () => {
-      assert(this.#pending === undefined, 'writeSnapshot was called while apply was under way');
-      const pinned = this.#store.pin();
+      const pinned = await this.#pending.pin();
       try {
         const header = { machine, appliedIndex: pinned.appliedIndex };
         return await this.#checkpoints.withFresh((files) => {
@@ -306,6 +297,7 @@ export class OpenShard {
   async close({ save }: { readonly save: boolean }): Promise<void> {
     await this.#mover.stop();
     await Promise.allSettled([...this.#uses]);
+    await this.#pending.settled();
     await this.#upkeep.stop();
     await this.#checkpoints.close({ save });
     await this.#store.close();
@@ -313,13 +305,13 @@ export class OpenShard {
   }
 
   get #isBusy(): boolean {
-    return this.#pending !== undefined || this.#uses.size > 0;
+    return !this.#pending.isEmpty || this.#uses.size > 0;
   }
 
   /** Of an entry that is half applied the hash says nothing. */
   #collectionStats(): readonly CollectionStats[] {
     const collections = this.#data.collectionStats();
-    if (this.#pending === undefined) return collections;
+    if (!this.#pending.isApplying) return collections;
     return collections.map(({ contentHash: _, ...stats }) => stats);
   }
 
@@ -349,7 +341,8 @@ export class OpenShard {
   }
 
   #records(collectionId: number): RecordView {
-    return new RecordView(this.#store, () => this.#pending, collectionId);
+    const pendingOf = (name: RecordName) => this.#pending.recordOf(collectionId, name);
+    return new RecordView(this.#store, pendingOf, collectionId);
   }
 
   #use<T>(work: () => Promise<T>): Promise<T> {
@@ -358,6 +351,22 @@ export class OpenShard {
     const done = (): void => void this.#uses.delete(using);
     using.then(done, done);
     return using;
+  }
+
+  /**
+   * Takes the work beside the requests that is due for what was applied by now. The function that
+   * begins it is to be called when that is stored.
+   */
+  #takeUpkeep(): () => void {
+    const dropped = this.#data.takeUnerased();
+    const changed = [...this.#data.takeChanged()];
+    return () => {
+      for (const collectionId of dropped) this.#checkpoints.dropped(collectionId);
+      if (dropped.length > 0) this.#scrollOrder.forgetDropped();
+      this.#upkeep.erase(dropped);
+      this.#checkpoints.wake(changed);
+      this.#mover.wake(changed);
+    };
   }
 
   #noteVersion(version: Version): void {

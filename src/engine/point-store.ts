@@ -4,7 +4,7 @@
  *
  * Changes are synced, although the Raft log would replay what a crash takes from the end: between
  * two files of LevelDB's own log a power loss can take a piece from the middle, below an applied
- * index that survives, and nothing would replay that.
+ * index that survives, and nothing would replay that. Nobody waits for it (`PendingWrites`).
  */
 import type { ByteReader } from '../shared/bytes.js';
 import type { Kv, KvEntry } from '../shared/kv.js';

@@ -1,12 +1,12 @@
 /**
- * The records of one collection: what an apply call has pending over what is stored. Everything a
+ * The records of one collection: what is not in the store yet over what is stored. Everything a
  * method reads, it reads as of the turn in which it is called.
  */
 import type { StoredRecord } from './engine.js';
 import type { PointStore } from './point-store.js';
 import { type RecordName, recordOfName } from './record-name.js';
 import type { RecordValue } from './record-value.js';
-import type { WriteBatch } from './write-batch.js';
+import type { PendingRecord } from './write-batch.js';
 
 export interface Include {
   readonly values: boolean;
@@ -15,13 +15,17 @@ export interface Include {
 
 export class RecordView {
   readonly #store: PointStore;
-  readonly #pending: () => WriteBatch | undefined;
+  readonly #pendingOf: (name: RecordName) => PendingRecord | undefined;
   readonly #collectionId: number;
 
-  /** `pending` gives what an apply call has pending at the moment. */
-  constructor(store: PointStore, pending: () => WriteBatch | undefined, collectionId: number) {
+  /** `pendingOf` gives what the store does not have yet of a record of the collection. */
+  constructor(
+    store: PointStore,
+    pendingOf: (name: RecordName) => PendingRecord | undefined,
+    collectionId: number,
+  ) {
     this.#store = store;
-    this.#pending = pending;
+    this.#pendingOf = pendingOf;
     this.#collectionId = collectionId;
   }
 
@@ -29,9 +33,8 @@ export class RecordView {
   async read(names: readonly RecordName[]): Promise<(RecordValue | undefined)[]> {
     const found = new Array<RecordValue | undefined>(names.length);
     const stored: { readonly at: number; readonly name: RecordName }[] = [];
-    const pending = this.#pending()?.records(this.#collectionId);
     for (const [at, name] of names.entries()) {
-      const record = pending?.get(name);
+      const record = this.#pendingOf(name);
       if (record === undefined) stored.push({ at, name });
       else if (record.kind === 'put') found[at] = record.value;
     }
@@ -44,7 +47,7 @@ export class RecordView {
 
   /** The record, in the turn of the call: it holds up the thread, so only for a few. */
   readNow(name: RecordName): RecordValue | undefined {
-    const record = this.#pending()?.records(this.#collectionId).get(name);
+    const record = this.#pendingOf(name);
     if (record !== undefined) return record.kind === 'put' ? record.value : undefined;
     return this.#store.recordNow(this.#collectionId, recordOfName(name));
   }

@@ -66,6 +66,8 @@ export interface ShardEngineOptions {
   readonly headFloatsMax?: number;
   /** Whether requests wait for the thread: inserts are then made one by one. @default never */
   readonly requestsWait?: () => boolean;
+  /** What is waited for before applied entries are stored. @default nothing */
+  readonly beforeStoring?: () => Promise<void>;
   /** When graphs are written to files, which spare the next open their inserts. */
   readonly checkpoints?: CheckpointPolicy;
   /** Is told what became of them. @default nobody is */
@@ -276,6 +278,7 @@ export class ShardEngine implements Engine {
     stateOf: OpenShardOptions['stateOf'],
   ): Promise<OpenShard> {
     const { environment, requestsWait = () => false } = this.#options;
+    const { beforeStoring = async () => undefined } = this.#options;
     const { checkpoints: policy = CHECKPOINT_POLICY, logger = silentLogger } = this.#options;
     const directory = this.#generations.graphsPath(number);
     return OpenShard.load({
@@ -287,6 +290,7 @@ export class ShardEngine implements Engine {
       indexSettings: this.#indexSettings,
       costs: this.#measuredCosts(),
       requestsWait,
+      beforeStoring,
       signal: this.#stop.signal,
       onFailure: (error) => void this.#fail(error),
     });

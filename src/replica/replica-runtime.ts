@@ -81,7 +81,9 @@ export class ReplicaRuntime<Result> {
   #appliedIndex: number;
   /** What was known to be committed when the replica was opened; its state may not be there yet. */
   readonly #openedCommitIndex: number;
-  /** Up to here the state machine has synced what it applied; no-ops alone it need not. */
+  /** Where the last entries were applied that may have changed the state: no-ops do not. */
+  #changedIndex: number;
+  /** Up to here the state machine has synced that: it is one call behind (A3). */
   #durableIndex: number;
   #fault: string | undefined;
   #closed = false;
@@ -101,6 +103,7 @@ export class ReplicaRuntime<Result> {
     this.groupId = genesis.groupId;
     this.replicaId = genesis.replicaId;
     this.#appliedIndex = appliedIndex;
+    this.#changedIndex = appliedIndex;
     this.#durableIndex = appliedIndex;
     this.#openedCommitIndex = reader.initialState().hardState.commit;
     this.#leaderless = new LeaderlessTime(timing.electionTicks);
@@ -360,7 +363,8 @@ export class ReplicaRuntime<Result> {
     const confState = isConfChange(last) ? this.changes.apply(last) : undefined;
     this.waiters.applied(entries, results, confState);
     this.#appliedIndex = last.index;
-    if (results.length > 0) this.#durableIndex = last.index;
+    this.#durableIndex = this.#changedIndex;
+    if (results.length > 0) this.#changedIndex = last.index;
     if (this.isRunning) {
       this.node.applied(last.index);
       this.#compactor?.consider(this.#durableIndex);
@@ -373,6 +377,7 @@ export class ReplicaRuntime<Result> {
     await this.snapshots?.install(index, term);
     this.members.replace(configuration);
     this.#appliedIndex = index;
+    this.#changedIndex = index;
     this.#durableIndex = index;
     this.waiters.covered(index);
     this.waiters.appliedTo(index);

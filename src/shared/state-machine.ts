@@ -28,9 +28,12 @@ export interface StateMachine<Result> {
   open(): Promise<{ readonly appliedIndex: number }>;
   /**
    * Applies entries in log order; the batch and `lastIndex` become visible and stored together
-   * (A3). `lastIndex` may lie beyond the last entry where no-ops follow. One result per entry. What
-   * entries have changed is on disk when the promise resolves, of a machine that keeps its state
-   * there: the log behind it may go. A `lastIndex` without entries may be lost again.
+   * (A3). `lastIndex` may lie beyond the last entry where no-ops follow. One result per entry.
+   *
+   * Of a machine that keeps its state on disk, what the calls before have changed is there when the
+   * promise resolves: the log behind that may go. What this call has changed may still be on its
+   * way, and is lost in a crash together with its index, as a `lastIndex` without entries may be:
+   * the log has it.
    * Called again only when the promise before has settled.
    */
   apply(entries: readonly CommittedEntry[], lastIndex: number): Promise<Result[]>;

@@ -27,7 +27,11 @@ export class IndexRig {
   readonly index: CollectionIndex;
   readonly model = new Map<string, Float32Array>();
   readonly #stored = new WriteBatch();
-  readonly #records = new RecordView(new PointStore(new MemoryKv()), () => this.#stored, 1);
+  readonly #records = new RecordView(
+    new PointStore(new MemoryKv()),
+    (name) => this.#stored.records(1).get(name),
+    1,
+  );
   readonly #metric: (typeof METRICS)[number];
   #version = 0n;
 

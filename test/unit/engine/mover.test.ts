@@ -360,19 +360,22 @@ describe('the mover', () => {
     expect(inserts).toBe(74);
   });
 
-  it('lets requests go first once an entry can be read, before it is stored (H2)', async () => {
-    let isWaiting = false;
-    const shard = await startShard({ requestsWait: () => isWaiting });
-    isWaiting = true;
-    let isStored = false;
-    const written = shard.write(records(3)).then(() => {
-      isStored = true;
+  it('answers and lets requests go before an entry is stored and moved (H2)', async () => {
+    let letStore = (): void => undefined;
+    const gate = new Promise<void>((resolve) => {
+      letStore = resolve;
     });
-    await promisesSettled();
-    expect([await shard.searchIds([7, 0], 1), isStored]).toEqual([[expect.any(String)], false]);
+    let isGated = false;
+    const beforeStoring = () => (isGated ? gate : Promise.resolve());
+    const shard = await startShard({ beforeStoring });
+    isGated = true;
+    await shard.write(records(3));
     await turns.run();
-    await written;
-    isWaiting = false;
+    expect([await shard.searchIds([7, 0], 1), inserts]).toEqual([['r2'], 0]);
+    letStore();
+    await promisesSettled();
+    await turns.run();
+    expect(inserts).toBe(3);
   });
 
   it('stops in the middle of a slice when the engine is closed', async () => {
@@ -445,6 +448,8 @@ describe('a search posted to the thread while its mover works', () => {
     port.post({ kind: 'open' });
     await port.deliver();
     for (const { index, term, data } of writer.log) {
+      // The entry before is stored when its answer has left.
+      await turns.run();
       const entry = { index, term, data: { at: 0, length: data.length } };
       port.post({ kind: 'apply', entries: [entry], lastIndex: index }, new Uint8Array(data).buffer);
       await port.deliver();
