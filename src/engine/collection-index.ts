@@ -82,6 +82,8 @@ export interface NearQuery {
   readonly ef: number;
   /** Which rows may be hits. @default all */
   readonly accept?: (row: Row) => boolean;
+  /** What the points of the graph are asked in its place. @default `accept` */
+  readonly acceptPoint?: (row: Row) => boolean;
 }
 
 /** How a search that may take long reads. */

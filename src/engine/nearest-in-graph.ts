@@ -15,13 +15,13 @@ import { SPARE_HITS } from './row-scan.js';
  */
 export function nearestInGraph(
   graph: Graph,
-  { vector, k, ef, accept }: NearQuery,
+  { vector, k, ef, accept, acceptPoint = accept }: NearQuery,
   told: (hit: RowHit) => RowHit,
 ): RowHit[] {
-  const found = graph.search(vector, k + 1, ef, accept);
+  const found = graph.search(vector, k + 1, ef, acceptPoint);
   const hits = found.map(told);
   if (found.length <= k || !(isTieAtEnd(found) || isTieAtEnd(hits))) return hits;
-  return graph.search(vector, Math.max(ef, k + SPARE_HITS), ef, accept).map(told);
+  return graph.search(vector, Math.max(ef, k + SPARE_HITS), ef, acceptPoint).map(told);
 }
 
 /** Whether the two that are farthest, of two hits or more, are equally far. */

@@ -165,11 +165,11 @@ export class PlannedSearch {
 
   #searchFilteredGraph<T>(plan: FilteredGraphPlan, input: PlanInput, take: Take<T>): Promise<T> {
     const { index } = this.#collection;
-    // What the graph does not cover is asked for too, whatever the plan.
-    const visitsMax = plan.visitsMax + 2 * index.waitingRows;
-    const budget = new VisitBudget(this.#matcher, { ...plan, visitsMax });
-    const accept = (row: Row): boolean => budget.accept(row);
-    const query = { ...this.#query, ef: plan.ef, accept };
+    const budget = new VisitBudget(this.#matcher, plan);
+    const acceptPoint = (row: Row): boolean => budget.accept(row);
+    // What the graph does not cover says nothing about where its matches are (Q5).
+    const accept = (row: Row): boolean => this.#matcher.matches(row);
+    const query = { ...this.#query, ef: plan.ef, accept, acceptPoint };
     return index.searchNearInSlices(query, this.#means, (near) => {
       this.#visited += budget.visits;
       switch (budget.givenUp) {

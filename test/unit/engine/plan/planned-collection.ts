@@ -10,8 +10,9 @@ import { PayloadIndex } from '../../../../src/engine/payload/payload-index.js';
 import { CostModel } from '../../../../src/engine/plan/cost-model.js';
 import { PlannedSearch, type SearchTrace } from '../../../../src/engine/plan/planned-search.js';
 import { PointStore } from '../../../../src/engine/point-store.js';
-import { recordName, recordOfName } from '../../../../src/engine/record-name.js';
+import { type RecordName, recordName, recordOfName } from '../../../../src/engine/record-name.js';
 import { RecordView } from '../../../../src/engine/record-view.js';
+import type { Row } from '../../../../src/engine/rows.js';
 import { Slices } from '../../../../src/engine/slices.js';
 import { WriteBatch } from '../../../../src/engine/write-batch.js';
 import { ContentHash } from '../../../../src/engine/writes/content-hash.js';
@@ -96,10 +97,28 @@ export class PlannedCollection {
 
   /** Searches find it in the head; `settle` moves it into the graph. */
   put(id: string, vector: Float32Array, metadata: JsonObject, tenant = ''): void {
+    const { index } = this.collection;
+    this.#add({ id, vector, metadata, tenant }, (name, version) => {
+      return index.put(name, version, vector).row;
+    });
+  }
+
+  /** As a record that an open finds: it waits for the graph outside the head. */
+  load(id: string, vector: Float32Array, metadata: JsonObject): void {
+    const { index } = this.collection;
+    this.#add({ id, vector, metadata, tenant: '' }, (name, version) => {
+      return index.load(name, version, vector);
+    });
+  }
+
+  #add(
+    { id, vector, metadata, tenant }: Model & { readonly id: string },
+    put: (name: RecordName, version: bigint) => Row,
+  ): void {
     const name = recordName({ slot: 0, tenant, id });
     const encoded = encodeStruct(metadata);
     const version = ++this.#version;
-    const { row } = this.collection.index.put(name, version, vector);
+    const row = put(name, version);
     this.collection.payload.put(row, tenant, encoded);
     const values = floatBytes(vector).slice();
     this.#pending.putRecord(1, name, { version, values, metadata: encoded });
@@ -132,7 +151,7 @@ export class PlannedCollection {
       scheduler.soon(task);
     };
     const means = {
-      records: new RecordView(this.#store, () => this.#readPending(), 1),
+      records: new RecordView(this.#store, (name) => this.#readPending()?.records(1).get(name), 1),
       slices: new Slices({ clock, scheduler: { ...scheduler, soon } }),
       costs: new CostModel(factors),
     };

@@ -19,6 +19,8 @@ const COUNT = 4_200;
 const DIMENSION = 24;
 const CLUSTERS = 30;
 const QUERIES = 30;
+/** More than a search reads in one turn. */
+const WAITING = 1_200;
 const K = 10;
 const RECALL_MIN = 0.99;
 
@@ -78,11 +80,7 @@ interface Found {
 /** Built once: the tests only read it. */
 let planned: PlannedCollection;
 beforeAll(async () => {
-  planned = await PlannedCollection.create({
-    dimension: DIMENSION,
-    fields: FIELDS,
-    createIndex: (options) => new HnswIndex(options),
-  });
+  planned = await newCollection();
   const random = seededRandom(5);
   for (const [at, { vector, cluster }] of all.slice(0, COUNT).entries()) {
     const rank = random();
@@ -90,6 +88,14 @@ beforeAll(async () => {
   }
   planned.settle();
 }, 60_000);
+
+function newCollection(): Promise<PlannedCollection> {
+  return PlannedCollection.create({
+    dimension: DIMENSION,
+    fields: FIELDS,
+    createIndex: (options) => new HnswIndex(options),
+  });
+}
 
 async function searched(json: JsonObject, costs: CostFactors, ef = 64): Promise<Found> {
   const filter = parsed(json);
@@ -137,6 +143,27 @@ describe('matches that lie away from the query', () => {
     for (const share of [0.9, 0.5, 0.25, 0.1]) {
       const { farSearches } = await searched({ rank: { $lt: share } }, GRAPH_IS_CHEAP);
       expect(farSearches).toBe(0);
+    }
+  });
+
+  it('are noticed and found while many rows wait for the graph (Q5)', async () => {
+    const settled = planned;
+    planned = await newCollection();
+    nearest.clear();
+    try {
+      for (const [at, { vector, cluster }] of all.slice(0, COUNT).entries()) {
+        // Those that wait are of all clusters alike: they say nothing about what is near.
+        if (at === COUNT - WAITING) planned.settle();
+        const metadata = { rank: 0, cluster, free: cluster };
+        if (at < COUNT - WAITING) planned.put(`${at}`, vector, metadata);
+        else planned.load(`${at}`, vector, metadata);
+      }
+      const found = await searched({ cluster: { $lt: CLUSTERS / 2 } }, GRAPH_IS_CHEAP);
+      expect(found.recall).toBeGreaterThanOrEqual(RECALL_MIN);
+      expect(found.farSearches).toBeGreaterThanOrEqual(QUERIES / 3);
+    } finally {
+      planned = settled;
+      nearest.clear();
     }
   });
 
