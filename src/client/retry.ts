@@ -55,8 +55,10 @@ export function checkedRetry(options: RetryOptions = {}): Required<RetryOptions>
   return checked;
 }
 
-/** An attempt that has as much time is not cut short for the sake of the next. */
+/** An attempt that has as much time is not cut short for the sake of the next, */
 const ATTEMPT_MIN_MS = 1_000;
+/** as long as so much of the time is left for that. */
+const ATTEMPT_SHARE_MAX = 0.6;
 
 /**
  * When attempt number `made` ends at the latest: half of what is left is kept for the next one, as
@@ -67,8 +69,8 @@ export function attemptDeadlineMs(plan: RetryPlan, made: number): number {
   const { addresses, attemptsMax, budget, deadlineMs } = plan;
   if (made >= Math.min(addresses, attemptsMax) || budget.isSpent) return deadlineMs;
   const nowMs = Date.now();
-  const shareMs = Math.max(ATTEMPT_MIN_MS, (deadlineMs - nowMs) / 2);
-  return Math.min(deadlineMs, nowMs + shareMs);
+  const leftMs = deadlineMs - nowMs;
+  return nowMs + Math.max(leftMs / 2, Math.min(ATTEMPT_MIN_MS, ATTEMPT_SHARE_MAX * leftMs));
 }
 
 /**

@@ -3,8 +3,9 @@
 import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { promisify } from 'node:util';
 import { Server, ServerCredentials } from '@grpc/grpc-js';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { Flotilla } from '../../../src/client/index.js';
+import { attemptDeadlineMs, checkedRetry, type RetryPlan } from '../../../src/client/retry.js';
 import type { ErrorReason } from '../../../src/shared/error-codes.js';
 import { FlotillaError } from '../../../src/shared/errors.js';
 import { LIMITS } from '../../../src/shared/limits.js';
@@ -318,6 +319,26 @@ describe('administration', () => {
       'dropCollection',
     ]);
   });
+});
+
+describe('an attempt', () => {
+  const plan = { addresses: 2, attemptsMax: 5, budget: { isSpent: false } };
+
+  it.each([1, 100, 999, 1_000, 1_001, 1_999, 60_000])(
+    'keeps time for another address of a call of %d ms (F-20)',
+    (timeoutMs) => {
+      vi.useFakeTimers({ toFake: ['Date'] });
+      try {
+        const deadlineMs = Date.now() + timeoutMs;
+        const whole = { ...checkedRetry(), ...plan, deadlineMs } as RetryPlan;
+        const keptMs = deadlineMs - attemptDeadlineMs(whole, 1);
+        expect(keptMs / timeoutMs).toBeGreaterThan(0.39);
+        expect(attemptDeadlineMs(whole, 2)).toBe(deadlineMs);
+      } finally {
+        vi.useRealTimers();
+      }
+    },
+  );
 });
 
 /** A client of two nodes that has called both; then the connection to the first stands still. */
