@@ -29,6 +29,7 @@ import { FlotillaError, isFlotillaError } from '../shared/errors.js';
 import type { CollectionConfig } from '../shared/types.js';
 import type { CollectionEntry, TopologyCommand, TopologyDocument } from '../topology/document.js';
 import type { TopologyGroup } from '../topology/topology-group.js';
+import { applyTopologyCommand } from '../topology/transitions.js';
 import type { TopologyView } from '../topology/view.js';
 import { clusterRoutes } from './cluster-routes.js';
 import type { ContentVerifier } from './content-verifier.js';
@@ -53,6 +54,9 @@ export interface NodeAdminOptions {
 const QUORUM_CHECK_TIMEOUT_MS = 2_000;
 const STATUS_TIMEOUT_MAX_MS = 2_000;
 
+/** How the count of records fails where shards do not answer. */
+const UNKNOWN_COUNT: ReadonlySet<string> = new Set(['UNAVAILABLE', 'DEADLINE_EXCEEDED']);
+
 export class NodeAdmin implements ClusterAdmin {
   readonly #options: NodeAdminOptions;
   readonly #replicas: ReplicaAdmin;
@@ -67,8 +71,12 @@ export class NodeAdmin implements ClusterAdmin {
   }
 
   async createCollection(config: CollectionConfig, options: CallOptions): Promise<CollectionInfo> {
-    await this.#assertQuorums(options);
-    const started = await this.#change({ kind: 'beginCreateCollection', config }, options);
+    const command: TopologyCommand = { kind: 'beginCreateCollection', config };
+    const document = await this.#freshDocument(options);
+    // One that is there already is answered also while shards have no quorum.
+    const isNew = applyTopologyCommand(document, command).document !== document;
+    if (isNew) await this.#assertQuorums(options);
+    const started = await this.#change(command, options);
     const created = await whenSeen(
       this.#options,
       options,
@@ -193,16 +201,22 @@ export class NodeAdmin implements ClusterAdmin {
     return this.#tenants.count(collection, page, options);
   }
 
-  async #count(entry: CollectionEntry, options: CallOptions): Promise<number | undefined> {
+  /** Not known in half of the call's time is not known: the rest of the answer is worth more. */
+  async #count(
+    entry: CollectionEntry,
+    { timeoutMs, signal }: CallOptions,
+  ): Promise<number | undefined> {
     if (entry.state !== 'active') return undefined;
     try {
       const { count } = await this.#options.router.count(entry.config.name, {
-        ...options,
+        timeoutMs: timeoutMs / 2,
+        signal,
         allTenants: true,
       });
       return count;
     } catch (error) {
-      if (isFlotillaError(error) && error.code === 'UNAVAILABLE') return undefined;
+      const isUnknown = isFlotillaError(error) && UNKNOWN_COUNT.has(error.code);
+      if (isUnknown && !signal?.aborted) return undefined;
       throw error;
     }
   }

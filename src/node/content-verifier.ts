@@ -191,10 +191,11 @@ export class ContentVerifier {
     const nameOf = (id: number): string =>
       document.collections.find((one) => one.collectionId === id)?.config.name ?? `${id}`;
     const knowledgeMs = Math.min(KNOWLEDGE_TIMEOUT_MS, deadline.timeoutMs / (1 + 2 * MARKS_MAX));
-    const fault = await this.#markFault(document, shard, { ...deadline, timeoutMs: knowledgeMs });
+    const { signal } = deadline;
+    const fault = await this.#markFault(document, shard, { timeoutMs: knowledgeMs, signal });
     if (fault !== undefined) return unverified(shard.shardId, fault);
     const stepMs = (deadline.timeoutMs - knowledgeMs) / (2 * MARKS_MAX);
-    const patience = { ...deadline, timeoutMs: stepMs };
+    const patience = { timeoutMs: stepMs, signal };
     let index = 0;
     let answers: Answer[] = [];
     for (let marks = 1; marks <= MARKS_MAX; marks++) {

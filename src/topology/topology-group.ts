@@ -102,7 +102,10 @@ export class TopologyGroup {
     for (;;) {
       const leftMs = endMs - clock.monotonicMs();
       try {
-        return await this.#attempt(method, body, { ...deadline, timeoutMs: leftMs });
+        return await this.#attempt(method, body, {
+          timeoutMs: leftMs,
+          signal: deadline.signal,
+        });
       } catch (thrown) {
         const error = toFlotillaError(thrown);
         const timeIsUp = clock.monotonicMs() + delayMs >= endMs;

@@ -55,6 +55,12 @@ describe('a search with a shard that is down', () => {
     expect(whole).toMatchObject({ degraded: false, cut: false });
     const { nodeId, shardIds } = await shardsElsewhere(client);
     await cluster.stopNode(nodeId);
+    // What is there is opened without it, and nothing new is begun.
+    const settings = { name: NAME, dimension: 4, metric: 'l2' } as const;
+    const { recordCount } = await client.createCollection(settings);
+    expect(recordCount).toBeUndefined();
+    const refused = await failureOf(client.createCollection({ ...settings, name: 'new' }));
+    expect(refused).toMatchObject({ code: 'UNAVAILABLE', outcome: 'not-applied' });
     const ways: readonly FlotillaOptions[] = [
       { transport: 'stream' },
       { transport: 'unary' },

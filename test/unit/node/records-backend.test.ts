@@ -3,6 +3,7 @@
 import { describe, expect, it } from 'vitest';
 import { RouterBackend } from '../../../src/node/records-backend.js';
 import { Router } from '../../../src/router/router.js';
+import { encodeFilter } from '../../../src/shared/codec/filter-bytes.js';
 import type { ErrorReason } from '../../../src/shared/error-codes.js';
 import { FlotillaError } from '../../../src/shared/errors.js';
 import type { TopologyGroup } from '../../../src/topology/topology-group.js';
@@ -39,6 +40,22 @@ const doubtful = [
   { why: 'the topology does not answer', of: () => backend(failing('DEADLINE_EXCEEDED')) },
   { why: 'its log is damaged', of: () => backend(failing('LOG_DAMAGED')) },
 ];
+
+describe('a call', () => {
+  it('is given up where its caller gives up, whatever its options are made of (F-20)', async () => {
+    const { signal } = new AbortController();
+    const signals: unknown[] = [];
+    const router = { count: async (_name: string, one: typeof READ) => signals.push(one.signal) };
+    const options = { router: router as unknown as Router, view: new TopologyHolder() };
+    const records = new RouterBackend({ ...options, topology: () => undefined });
+    // As calls of the server have it, which make one when it is asked for.
+    const call = Object.assign(Object.create({ signal }), { ...READ, signal: undefined });
+    delete call.signal;
+    const filter = encodeFilter({ word: 'a' });
+    await records.count('docs', filter, call);
+    expect(signals).toEqual([signal]);
+  });
+});
 
 describe('a collection that the node does not know', () => {
   it.each(doubtful)('is not said to be missing where $why', async ({ of }) => {
