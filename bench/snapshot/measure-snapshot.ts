@@ -14,6 +14,8 @@ import { median, perSecond } from '../harness/statistics.js';
 import { SnapshotSource } from './source.js';
 
 const RECORDS_PER_ENTRY = 32;
+/** Written again beside a snapshot. The others are not kept: the main thread of a node has none. */
+const VECTORS_KEPT = 1_024;
 const GRAPH = { m: 16, efConstruction: 100 };
 const STREAM_MIN_MB = 100;
 const BYTES_PER_MB = 1e6;
@@ -40,9 +42,8 @@ export async function measureSnapshot(
   const name = `${records} x ${dimension}`;
   const directory = mkdtempSync(join(tmpdir(), 'flotilla-bench-'));
   progress(`${name}: writing the records, and their graph`);
-  const vectors = clusteredVectors({ count: records, dimension, seed: 11 });
   const path = join(directory, 'source');
-  await fill(path, vectors, dimension);
+  const vectors = await fill(path, records, dimension);
   const shard = EngineShard.inThread(path);
   const source = await SnapshotSource.start(directory, shard);
   const watch = new MainThreadWatch();
@@ -82,12 +83,12 @@ export async function measureSnapshot(
   }
 }
 
-/** The close leaves a checkpoint of the graph, which a snapshot takes along. */
-async function fill(
-  path: string,
-  vectors: readonly Float32Array[],
-  dimension: number,
-): Promise<void> {
+/**
+ * Writes the records; the first of their vectors. The close leaves a checkpoint of the graph, which
+ * a snapshot takes along.
+ */
+async function fill(path: string, records: number, dimension: number): Promise<Float32Array[]> {
+  const vectors = clusteredVectors({ count: records, dimension, seed: 11 });
   const shard = EngineShard.inThread(path);
   await shard.open();
   await shard.createCollection({ dimension, ...GRAPH });
@@ -95,6 +96,7 @@ async function fill(
   await shard.writeAll(rows, RECORDS_PER_ENTRY);
   await shard.settled();
   await shard.close();
+  return vectors.slice(0, VECTORS_KEPT);
 }
 
 /** Writes a snapshot, sends it, and has it installed; its size. */

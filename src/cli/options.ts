@@ -90,10 +90,13 @@ export function addManyRecordOptions(command: Command): Command {
         .default(false)
         .conflicts('tenant'),
     )
-    .option(
-      '--shard-keys <keys...>',
-      'only records of these, in a collection that is routed by shard key',
-    );
+    .addOption(shardKeysOption());
+}
+
+/** Of commands about many records, which they do not name. */
+export function shardKeysOption(): Option {
+  const what = 'only records of these, in a collection that is routed by shard key';
+  return new Option('--shard-keys <keys...>', what);
 }
 
 /** Which records a command reads that reads many, as the client takes it. */

@@ -90,7 +90,12 @@ export class Caller {
       (made) => {
         // A call that must not be repeated after its deadline has only this attempt.
         const endMs = kind === 'once' ? plan.deadlineMs : attemptDeadlineMs(plan, made);
-        const attempt = { ...plan, deadlineMs: endMs, writes, headers: this.#headers(kind) };
+        const attempt = {
+          signal: plan.signal,
+          deadlineMs: endMs,
+          writes,
+          headers: this.#headers(kind),
+        };
         return this.#attempt(method, request, attempt, { destination, made });
       },
     );
@@ -114,7 +119,7 @@ export class Caller {
     const send = async (key: RequestKey, made: number): Promise<WriteResponse> => {
       sent++;
       const deadlineMs = attemptDeadlineMs(plan, made);
-      const attempt = { ...plan, deadlineMs, writes: true, headers: RETRY_HEADERS };
+      const attempt = { signal: plan.signal, deadlineMs, writes: true, headers: RETRY_HEADERS };
       const target = { destination, made };
       const answer = await this.#attempt(method, requestOf(key), attempt, target);
       this.readSession.note(answer.written);
@@ -138,13 +143,13 @@ export class Caller {
   async #attempt<Request, Response>(
     method: ApiMethod<Request, Response>,
     request: Request,
-    options: AttemptOptions,
+    options: Omit<AttemptOptions, 'prefer' | 'isScoped'>,
     { destination, made }: { destination: Destination | undefined; made: number },
   ): Promise<Response> {
     const prefer = destination && made === 1 ? this.routing?.addressFor(destination) : undefined;
     const isScoped = destination !== undefined && hasScope(destination);
     try {
-      const attempt = { ...options, prefer, isScoped };
+      const attempt = { prefer, isScoped, ...options };
       const answer = await this.#connections.attempt(method, request, attempt);
       this.routing?.noteAnswered();
       return answer;
@@ -198,11 +203,11 @@ export class Caller {
 
   #plan(options: CallOptions): RetryPlan {
     return {
-      ...this.#retry,
       budget: this.#retryBudget,
       addresses: this.#connections.count,
       deadlineMs: Date.now() + checkedTimeoutMs(options.timeoutMs ?? this.#timeoutMs),
       signal: options.signal,
+      ...this.#retry,
     };
   }
 }

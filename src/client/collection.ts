@@ -251,9 +251,11 @@ export class Collection<M extends object> {
   }
 
   /**
-   * Deletes the records that match a filter; `{}` matches all. Goes on until it has looked at every
-   * record, and rejects at the first step that fails: what was deleted by then stays deleted, and
-   * doing it again is safe. The count leaves out what a step deleted whose answer was lost.
+   * Deletes the records that match a filter, of some shard keys or of all; `{}` matches all. Goes
+   * on until it has looked at every record, and rejects at the first step that fails: what was
+   * deleted by then stays deleted, and doing it again is safe. The count leaves out what a step
+   * deleted whose answer was lost. With shard keys, a node of a version that knows none here
+   * deletes nothing: the call rejects with INVALID_REQUEST or UNIMPLEMENTED.
    */
   async deleteByFilter(
     filter: Where<M>,
@@ -261,11 +263,16 @@ export class Collection<M extends object> {
   ): Promise<{ deletedCount: number }> {
     const { onProgress, ...callOptions } = options;
     const bytes = filterBytes<M>(filter, 'filter');
+    const { shardKeys } = scopeKeys(options);
+    const selection =
+      shardKeys === undefined
+        ? { filter: bytes }
+        : { shardKeyFilter: { shardKeys, filter: bytes } };
+    const manner = { ...REPEATABLE, destination: this.#destination(recordsOf({ shardKeys })) };
     let deletedCount = 0;
     let cursor = '';
     do {
-      const request = { ...this.#scope, filter: bytes, cursor };
-      const manner = { ...REPEATABLE, destination: this.#destination('all') };
+      const request = { ...this.#scope, ...selection, cursor };
       const step = await this.#caller.call(API.deleteByFilter, request, callOptions, manner);
       // Also where it deleted nothing: a step may tell what one before it did that was not heard.
       this.#caller.readSession.note(step.written);
@@ -284,9 +291,9 @@ export class Collection<M extends object> {
 
   #searchRequest(query: Query<M>, options: SearchOptions): SearchRequest {
     return {
-      ...this.#readScope(options),
       query: queryMessage(query, 'query'),
       allowPartial: options.allowPartial ?? false,
+      ...this.#readScope(options),
     };
   }
 
@@ -302,12 +309,13 @@ export class Collection<M extends object> {
     // Any replica may serve what is not asked of leaders.
     const isOfLeaders = fields.freshness === undefined;
     const destination = {
+      servedBy: isOfLeaders ? ('leaders' as const) : ('replicas' as const),
       ...this.#destination(records),
       ...(allTenants && { tenant: undefined }),
-      servedBy: isOfLeaders ? ('leaders' as const) : ('replicas' as const),
     };
-    const manner = { ...READ, destination };
-    const answer = await this.#caller.call(method, { ...request, ...fields }, options, manner);
+    const manner = { destination, ...READ };
+    const fresh = { consistency: fields.consistency, freshness: fields.freshness, ...request };
+    const answer = await this.#caller.call(method, fresh, options, manner);
     const { served = [], epoch = 0 } = answer;
     readSession.note(served);
     routing?.noteEpoch(epoch);
@@ -327,11 +335,11 @@ export class Collection<M extends object> {
 
   #readScope(options: ScanOptions) {
     const { allTenants = false } = options;
-    return { ...this.#scope, allTenants, ...scopeKeys(options) };
+    return { allTenants, ...this.#scope, ...scopeKeys(options) };
   }
 }
 
-/** Where a read goes: to the shards of its shard keys, or to all. */
+/** Where a call goes: to the shards of its shard keys, or to all. */
 function recordsOf({ shardKeys }: Pick<SearchRequest, 'shardKeys'>): Destination['records'] {
   return shardKeys?.map((shardKey) => ({ id: '', shardKey })) ?? 'all';
 }

@@ -131,7 +131,7 @@ export interface ScrollPage<M extends object> {
   readonly served: readonly ServedShard[];
 }
 
-export interface DeleteByFilterOptions {
+export interface DeleteByFilterOptions extends Pick<ScanOptions, 'shardKey'> {
   /** How long one step may take, retries included; there are as many as it needs. */
   readonly timeoutMs?: number;
   /** Ends it after the step under way: what was deleted by then stays deleted. */
@@ -204,8 +204,10 @@ export function optionalText(text: string | undefined, field: string): string | 
   return text === undefined ? undefined : wellFormed(text, field);
 }
 
-/** What limits a read to shard keys; to none at all where the list is empty, which is refused. */
-export function scopeKeys({ shardKey }: ScanOptions): { readonly shardKeys?: readonly string[] } {
+/** What limits a call to shard keys; to none at all where the list is empty, which is refused. */
+export function scopeKeys({ shardKey }: Pick<ScanOptions, 'shardKey'>): {
+  readonly shardKeys?: readonly string[];
+} {
   if (shardKey === undefined) return {};
   const shardKeys = typeof shardKey === 'string' ? [shardKey] : wholeList(shardKey, 'shardKey');
   if (shardKeys.length === 0)
@@ -228,7 +230,7 @@ export function storedRecord<M extends object>(message: StoredRecordMessage): St
 }
 
 export function hit<M extends object>(message: HitMessage): Hit<M> {
-  return { ...storedRecord<M>(message), distance: message.distance };
+  return { distance: message.distance, ...storedRecord<M>(message) };
 }
 
 export function sourceOf({ shards, degraded, epoch, served = [] }: SearchProvenance): SearchSource {

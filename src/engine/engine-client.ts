@@ -1,6 +1,7 @@
 /** The engine in a thread of its own, as the rest of the node uses it. */
 import { defined } from '../shared/assert.js';
 import { FlotillaError } from '../shared/errors.js';
+import type { GiveUpSignal } from '../shared/give-up.js';
 import { type Logger, silentLogger } from '../shared/logger.js';
 import type { CommittedEntry, WrittenSnapshot } from '../shared/state-machine.js';
 import { type BytePacker, unpack } from './byte-packer.js';
@@ -133,7 +134,7 @@ export class ThreadEngine implements Engine {
   async search(
     scope: ReadScope,
     queries: readonly SearchQuery[],
-    givenUp?: AbortSignal,
+    givenUp?: GiveUpSignal,
   ): Promise<Hit[][]> {
     const pack = (packer: BytePacker) =>
       ({
@@ -156,14 +157,18 @@ export class ThreadEngine implements Engine {
     return answer.records.map((record) => record && unpackRecord<StoredRecord>(record, bytes));
   }
 
-  async count(scope: ReadScope, selection: Selection = {}, givenUp?: AbortSignal): Promise<number> {
+  async count(
+    scope: ReadScope,
+    selection: Selection = {},
+    givenUp?: GiveUpSignal,
+  ): Promise<number> {
     const pack = (packer: BytePacker) =>
       ({ kind: 'count', scope, selection: packSelection(selection, packer) }) as const;
     const { answer } = await this.#call('count', pack, givenUp);
     return answer.count;
   }
 
-  async scroll(scope: ReadScope, query: ScrollQuery, givenUp?: AbortSignal): Promise<ScrollPage> {
+  async scroll(scope: ReadScope, query: ScrollQuery, givenUp?: GiveUpSignal): Promise<ScrollPage> {
     const pack = (packer: BytePacker) =>
       ({ kind: 'scroll', scope, query: packSelection(query, packer) }) as const;
     const { answer, bytes } = await this.#call('scroll', pack, givenUp);
@@ -174,7 +179,11 @@ export class ThreadEngine implements Engine {
     };
   }
 
-  async explain(scope: ReadScope, query: SearchQuery, givenUp?: AbortSignal): Promise<Explanation> {
+  async explain(
+    scope: ReadScope,
+    query: SearchQuery,
+    givenUp?: GiveUpSignal,
+  ): Promise<Explanation> {
     const pack = (packer: BytePacker) =>
       ({ kind: 'explain', scope, query: packQuery(query, packer) }) as const;
     const { answer } = await this.#call('explain', pack, givenUp);
@@ -232,7 +241,7 @@ export class ThreadEngine implements Engine {
   #call<Kind extends EngineCall['kind']>(
     kind: Kind,
     pack: (packer: BytePacker) => Extract<EngineCall, { kind: Kind }>,
-    givenUp?: AbortSignal,
+    givenUp?: GiveUpSignal,
     send: (id: number) => boolean = () => false,
   ): Promise<{ answer: AnswerOf<Kind>; bytes: ArrayBuffer }> {
     if (this.#ended !== undefined) return Promise.reject(this.#ended);
@@ -309,9 +318,9 @@ function packSelection<T extends Selection>(query: T, packer: BytePacker): Packe
 
 function unpackRecord<T extends StoredRecord>(record: Packed<T>, bytes: ArrayBuffer): T {
   if (record.values === undefined && record.metadata === undefined) return record as unknown as T;
-  const { values, metadata, ...rest } = record;
+  const { values, metadata } = record;
   return {
-    ...rest,
+    ...record,
     ...(values !== undefined && { values: unpack(bytes, values) }),
     ...(metadata !== undefined && { metadata: unpack(bytes, metadata) }),
   } as unknown as T;

@@ -265,7 +265,7 @@ async function callEngine(
 
 function unpackQuery({ vector, ...query }: PackedQuery, bytes: ArrayBuffer): SearchQuery {
   const rest = unpackSelection<Omit<SearchQuery, 'vector'>>(query, bytes);
-  return { ...rest, vector: unpack(bytes, vector) };
+  return { vector: unpack(bytes, vector), ...rest };
 }
 
 function unpackSelection<T extends Selection>(query: PackedSelection<T>, bytes: ArrayBuffer): T {
@@ -277,9 +277,9 @@ function unpackSelection<T extends Selection>(query: PackedSelection<T>, bytes: 
 }
 
 function packRecord<T extends StoredRecord>(record: T, packer: BytePacker): Packed<T> {
-  const { values, metadata, ...rest } = record;
+  const { values, metadata } = record;
   return {
-    ...rest,
+    ...record,
     ...(values !== undefined && { values: packer.add(values) }),
     ...(metadata !== undefined && { metadata: packer.add(metadata) }),
   };

@@ -4,6 +4,7 @@
  */
 
 import type { RecordVersion } from '../shared/codec/command.js';
+import type { GiveUpSignal } from '../shared/give-up.js';
 import type { ScrollPosition } from '../shared/scroll-position.js';
 import type { SessionReach } from '../shared/session-reach.js';
 import type { StateMachine } from '../shared/state-machine.js';
@@ -260,7 +261,7 @@ export interface Engine extends StateMachine<CommandResult> {
   search(
     scope: ReadScope,
     queries: readonly SearchQuery[],
-    givenUp?: AbortSignal,
+    givenUp?: GiveUpSignal,
   ): Promise<Hit[][]>;
   /** One element per key, `undefined` where there is no such record. */
   fetch(
@@ -269,13 +270,13 @@ export interface Engine extends StateMachine<CommandResult> {
     include: { values: boolean; metadata: boolean },
   ): Promise<(StoredRecord | undefined)[]>;
   /** What is selected. All of a collection costs nothing, a filter may read every record. */
-  count(scope: ReadScope, selection?: Selection, givenUp?: AbortSignal): Promise<number>;
+  count(scope: ReadScope, selection?: Selection, givenUp?: GiveUpSignal): Promise<number>;
   /** One page of what is selected, each record as it was at some moment of the call. */
-  scroll(scope: ReadScope, query: ScrollQuery, givenUp?: AbortSignal): Promise<ScrollPage>;
+  scroll(scope: ReadScope, query: ScrollQuery, givenUp?: GiveUpSignal): Promise<ScrollPage>;
   /** Tenants that have records, in the order of their UTF-8 bytes. Costs all tenants. */
   tenants(scope: ReadScope, query: TenantsQuery): Promise<TenantCount[]>;
   /** Searches as `search` does, and tells how instead of what it found. */
-  explain(scope: ReadScope, query: SearchQuery, givenUp?: AbortSignal): Promise<Explanation>;
+  explain(scope: ReadScope, query: SearchQuery, givenUp?: GiveUpSignal): Promise<Explanation>;
   /** Up to `limit` records whose time was over at `nowMs`, by the asker's wall clock. */
   expired(nowMs: number, limit: number): Promise<readonly ExpiredRecords[]>;
   /** What this replica holds, by hashes. Damage that a checksum shows meanwhile ends the engine. */

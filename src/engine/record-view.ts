@@ -72,8 +72,6 @@ export function foundRecord(
 /** A record as reads by id and scrolls answer it. */
 export function storedRecord(name: RecordName, value: RecordValue, include: Include): StoredRecord {
   const { expiresAtMs } = value;
-  return {
-    ...foundRecord(name, value, include),
-    ...(expiresAtMs !== undefined && { expiresAtMs }),
-  };
+  const record = foundRecord(name, value, include);
+  return expiresAtMs === undefined ? record : { expiresAtMs, ...record };
 }

@@ -86,14 +86,14 @@ export function readSearch(ring: RingReader, place: number): SearchFrame {
       ownershipVersion: numbers[at + 2] as number,
     },
     query: {
-      ...(tenantBytes !== ABSENT && { tenant: ring.text(tenantAt, tenantBytes, 'utf16le') }),
       vector: bytes.slice(vectorAt, filterAt),
-      ...(filterBytes !== ABSENT && { filter: bytes.slice(filterAt, filterAt + filterBytes) }),
       k: numbers[at + 3] as number,
       ef: numbers[at + 4] as number,
       scoreThreshold: numbers[at + 5] as number,
       includeValues: false,
       includeMetadata: false,
+      ...(tenantBytes !== ABSENT && { tenant: ring.text(tenantAt, tenantBytes, 'utf16le') }),
+      ...(filterBytes !== ABSENT && { filter: bytes.slice(filterAt, filterAt + filterBytes) }),
     },
   };
 }

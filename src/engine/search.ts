@@ -158,7 +158,7 @@ async function attachRecords(
   const values = await records.read(named.map(({ name }) => name));
   return named.map(({ name, distance }, at) => {
     const value = defined(values[at], `stored record of ${name}`);
-    return { ...foundRecord(name, value, include), distance };
+    return { distance, ...foundRecord(name, value, include) };
   });
 }
 

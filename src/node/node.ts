@@ -15,6 +15,7 @@ import type { ClusterStatus } from '../shared/codec/admin-messages.js';
 import { SERVICE } from '../shared/codec/services.js';
 import type { Environment } from '../shared/environment.js';
 import { FlotillaError, toFlotillaError } from '../shared/errors.js';
+import type { GiveUpSignal } from '../shared/give-up.js';
 import type { Logger } from '../shared/logger.js';
 import type { LogStore } from '../storage/log-store.js';
 import { openLogStore } from '../storage/open-log-store.js';
@@ -413,7 +414,7 @@ export class Node {
   }
 
   /** Answers a request of another node. */
-  async #serve(from: PeerIdentity, payload: Uint8Array, signal: AbortSignal): Promise<Uint8Array> {
+  async #serve(from: PeerIdentity, payload: Uint8Array, signal: GiveUpSignal): Promise<Uint8Array> {
     const { directory, groups, host } = this.#running;
     if (payload[0] === SERVICE.replica) {
       const { clock } = this.#options.environment;

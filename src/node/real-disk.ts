@@ -107,18 +107,18 @@ class RealDiskFile implements DiskFile {
 
   async read(offset: number, lengthBytes: number): Promise<Uint8Array> {
     const bytes = new Uint8Array(Math.max(0, Math.min(lengthBytes, this.#sizeBytes - offset)));
+    return bytes.subarray(0, await this.readInto(offset, bytes));
+  }
+
+  async readInto(offset: number, target: Uint8Array): Promise<number> {
     let length = 0;
-    while (length < bytes.length) {
-      const { bytesRead } = await this.#handle.read(
-        bytes,
-        length,
-        bytes.length - length,
-        offset + length,
-      );
+    while (length < target.length) {
+      const rest = target.length - length;
+      const { bytesRead } = await this.#handle.read(target, length, rest, offset + length);
       if (bytesRead === 0) break;
       length += bytesRead;
     }
-    return bytes.subarray(0, length);
+    return length;
   }
 
   async write(offset: number, bytes: Uint8Array): Promise<void> {

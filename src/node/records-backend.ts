@@ -6,6 +6,7 @@ import type {
   CallOptions,
   CountAnswer,
   DeleteByFilterAnswer,
+  DeleteByFilterOptions,
   DeleteOptions,
   FetchAnswer,
   FetchOptions,
@@ -16,7 +17,6 @@ import type {
   ScrollAnswer,
   SearchAnswer,
   SearchOptions,
-  TenantScope,
   WriteAnswer,
   WriteOptions,
 } from '../server/backend.js';
@@ -122,7 +122,7 @@ export class RouterBackend implements RecordsBackend {
   deleteByFilter(
     collection: string,
     selection: { readonly filter: Uint8Array; readonly after?: ScrollPosition },
-    options: CallOptions & TenantScope,
+    options: DeleteByFilterOptions,
   ): Promise<DeleteByFilterAnswer> {
     return this.#newest.tried(options, () =>
       this.#options.router.deleteByFilter(collection, selection, options),

@@ -1,4 +1,7 @@
-/** Which replicas move when nodes join a cluster, or are about to leave it. */
+/**
+ * Which replicas move when nodes join a cluster, or are about to leave it: the plan for rebalancing
+ * to carry out. (That is not built yet: today an operator moves replicas one by one.)
+ */
 import { assert, defined } from '../shared/assert.js';
 import { FlotillaError } from '../shared/errors.js';
 import { level, type Shift } from './levelling.js';

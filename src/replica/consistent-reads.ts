@@ -7,6 +7,7 @@ import { type Deadline, withDeadline } from '../shared/deadline.js';
 import type { Clock, Scheduler } from '../shared/environment.js';
 import type { ErrorReason } from '../shared/error-codes.js';
 import { FlotillaError, isFlotillaError, toFlotillaError } from '../shared/errors.js';
+import { GiveUp, type GiveUpSignal } from '../shared/give-up.js';
 import { FreshnessMark, type Moment } from './freshness-mark.js';
 import { FreshnessRounds } from './freshness-rounds.js';
 import type { RaftGroup } from './group.js';
@@ -80,13 +81,21 @@ export class ConsistentReads {
    * REPLICA_BEHIND where it did not come up to the freshness in its part of the deadline; see
    * `isTooSlow` for one of the causes.
    */
-  async read<T>(
+  read<T>(
     read: () => Promise<T>,
     consistency: ShardConsistency,
     deadline: Deadline,
   ): Promise<ReadAnswer<T>> {
     if (consistency === 'strong') return this.#strong(read);
     if (consistency === 'leased') return this.#leased(read);
+    return this.#anywhere(read, consistency, deadline);
+  }
+
+  async #anywhere<T>(
+    read: () => Promise<T>,
+    consistency: Relaxed,
+    deadline: Deadline,
+  ): Promise<ReadAnswer<T>> {
     const { absence } = this.#group;
     if (absence !== undefined) throw behind(absence);
     try {
@@ -185,7 +194,7 @@ export class ConsistentReads {
   }
 
   /** Waits only for what is committed: an index that is not may be none of this log (R14). */
-  async #reach(minIndex: number, givenUp: AbortSignal): Promise<void> {
+  async #reach(minIndex: number, givenUp: GiveUpSignal): Promise<void> {
     if (minIndex <= this.#group.commitIndex) return this.#group.waitApplied(minIndex, givenUp);
     const asked = this.#mark.now();
     await this.#group.readBarrier('anywhere', givenUp);
@@ -211,15 +220,15 @@ export class ConsistentReads {
    * up.
    */
   async #patiently<T>(
-    begin: (givenUp: AbortSignal) => Promise<T>,
+    begin: (givenUp: GiveUpSignal) => Promise<T>,
     timed: TimedRead<unknown>,
   ): Promise<T> {
     const { isLeader } = this.#group;
     const { timeoutMs, signal } = timed.deadline;
     const ownMs = isLeader ? timeoutMs : Math.min(PATIENCE_MAX_MS, timeoutMs * PATIENCE_SHARE);
     const patience = { timeoutMs: ownMs - this.#spentMs(timed), signal };
-    const givenUp = new AbortController();
-    const work = begin(givenUp.signal);
+    const givenUp = new GiveUp();
+    const work = begin(givenUp);
     try {
       return await withDeadline(this.#options.scheduler, work, patience, 'catching up');
     } catch (thrown) {

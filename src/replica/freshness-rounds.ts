@@ -1,4 +1,5 @@
 /** Asking the leader how fresh a replica is. */
+import { GiveUp, type GiveUpSignal } from '../shared/give-up.js';
 import type { FreshnessMark, Moment } from './freshness-mark.js';
 import type { RaftGroup } from './group.js';
 
@@ -12,7 +13,7 @@ export interface FreshnessRoundsOptions {
 interface Round {
   readonly asked: Moment;
   readonly done: Promise<Moment>;
-  readonly givenUp: AbortController;
+  readonly givenUp: GiveUp;
   /** It is given up with the last of them. */
   waiting: number;
 }
@@ -42,7 +43,7 @@ export class FreshnessRounds {
    * was called, and may be older by now. Rejects as `RaftGroup.readBarrier` does, and with
    * CANCELLED once `givenUp` is aborted, which is to be of this wait alone.
    */
-  confirmed(ageMsMax: number, givenUp: AbortSignal): Promise<Moment> {
+  confirmed(ageMsMax: number, givenUp: GiveUpSignal): Promise<Moment> {
     const newest = this.#newest;
     const isYoung = newest !== undefined && this.#mark.ageMs(newest.asked) <= ageMsMax;
     const round = isYoung ? newest : this.#ask();
@@ -69,8 +70,8 @@ export class FreshnessRounds {
 
   #ask(): Round {
     const asked = this.#mark.now();
-    const givenUp = new AbortController();
-    const done = this.#complete(asked, givenUp.signal);
+    const givenUp = new GiveUp();
+    const done = this.#complete(asked, givenUp);
     const round: Round = { asked, done, givenUp, waiting: 0 };
     this.#newest = round;
     const forget = (): void => this.#forget(round);
@@ -79,7 +80,7 @@ export class FreshnessRounds {
   }
 
   /** A leader's lease says the same as a round to a quorum, at the moment at which it is held. */
-  async #complete(asked: Moment, givenUp: AbortSignal): Promise<Moment> {
+  async #complete(asked: Moment, givenUp: GiveUpSignal): Promise<Moment> {
     const { leasedIndex } = this.#group;
     if (leasedIndex === undefined) await this.#group.readBarrier('anywhere', givenUp);
     else await this.#group.waitApplied(leasedIndex, givenUp);

@@ -11,6 +11,7 @@ import {
 } from '../raft/types.js';
 import { type Deadline, withDeadline } from '../shared/deadline.js';
 import { FlotillaError, toFlotillaError } from '../shared/errors.js';
+import type { GiveUpSignal } from '../shared/give-up.js';
 import { LIMITS } from '../shared/limits.js';
 import type { GroupConfiguration } from '../storage/log-store.js';
 import type { PeerIdentity } from '../transport/transport.js';
@@ -250,7 +251,7 @@ export class RaftGroup<Result> implements SnapshotRecipient {
    * NO_LEADER where it cannot be asked for, and rejects with NO_LEADER when the leader is lost,
    * otherwise as `Reads.start` does.
    */
-  readBarrier(place: ReadPlace = 'leader', givenUp?: AbortSignal): Promise<void> {
+  readBarrier(place: ReadPlace = 'leader', givenUp?: GiveUpSignal): Promise<void> {
     this.#assertRuns();
     const { node, options, waiters } = this.#replica;
     // The role that was last noted may be out of date.
@@ -267,7 +268,7 @@ export class RaftGroup<Result> implements SnapshotRecipient {
   /**
    * Resolves once `index` is applied on this replica, whoever leads. Rejects as `Reads.start` does.
    */
-  waitApplied(index: number, givenUp?: AbortSignal): Promise<void> {
+  waitApplied(index: number, givenUp?: GiveUpSignal): Promise<void> {
     this.#assertRuns();
     const applied = this.#replica.waiters.reads.waitApplied(index, givenUp);
     this.#replica.hurry();

@@ -24,6 +24,7 @@ import { withDeadline } from '../shared/deadline.js';
 import type { Environment } from '../shared/environment.js';
 import type { ErrorReason } from '../shared/error-codes.js';
 import { type FlotillaError, toFlotillaError } from '../shared/errors.js';
+import { GiveUp, type GiveUpSignal } from '../shared/give-up.js';
 import { HybridClock } from '../shared/hlc.js';
 import type { StateMachine } from '../shared/state-machine.js';
 import type { GroupGenesis, LogStore } from '../storage/log-store.js';
@@ -154,7 +155,7 @@ export class LocalReplica implements ShardReplica {
     return Promise.all(answers);
   }
 
-  async search(
+  search(
     scope: ReadScope,
     queries: readonly SearchQuery[],
     context: CallContext,
@@ -240,19 +241,19 @@ export class LocalReplica implements ShardReplica {
   }
 
   /** Barrier and read share one deadline: timers and abort listeners cost more than either. */
-  async #read<T>(read: () => Promise<T>, context: CallContext): Promise<ReadAnswer<T>> {
+  #read<T>(read: () => Promise<T>, context: CallContext): Promise<ReadAnswer<T>> {
     const answer = this.#reads.read(read, context.consistency ?? 'strong', context);
     return this.#failing(this.#bounded(answer, context));
   }
 
   /** As `#read`; the engine is told when nobody waits for the answer any more. */
   async #longRead<T>(
-    read: (givenUp: AbortSignal) => Promise<T>,
+    read: (givenUp: GiveUpSignal) => Promise<T>,
     context: CallContext,
   ): Promise<ReadAnswer<T>> {
-    const givenUp = new AbortController();
+    const givenUp = new GiveUp();
     try {
-      return await this.#read(() => read(givenUp.signal), context);
+      return await this.#read(() => read(givenUp), context);
     } catch (error) {
       givenUp.abort();
       throw error;
@@ -260,14 +261,12 @@ export class LocalReplica implements ShardReplica {
   }
 
   /** Stops the replica where the engine says that it is lost. */
-  async #failing<T>(reading: Promise<T>): Promise<T> {
-    try {
-      return await reading;
-    } catch (thrown) {
+  #failing<T>(reading: Promise<T>): Promise<T> {
+    return reading.catch((thrown: unknown) => {
       const error = toFlotillaError(thrown);
       if (ENGINE_LOST.has(error.reason)) this.fail(error);
       throw error;
-    }
+    });
   }
 
   #proposeOne(command: Uint8Array): Promise<ProposalOutcome<CommandResult>> {

@@ -3,6 +3,7 @@
  * state machine has applied it.
  */
 import { FlotillaError } from '../shared/errors.js';
+import type { GiveUpSignal } from '../shared/give-up.js';
 import { LIMITS } from '../shared/limits.js';
 
 interface Waiter {
@@ -31,7 +32,7 @@ export class Reads {
    * up, those whose callers have given up wait as well, unless they say so. With CANCELLED once
    * `givenUp` is aborted, which is to be of this wait alone.
    */
-  start(ask: (requestId: number) => boolean, givenUp?: AbortSignal): Promise<void> {
+  start(ask: (requestId: number) => boolean, givenUp?: GiveUpSignal): Promise<void> {
     return new Promise((resolve, reject) => {
       if (this.#isFull) return reject(tooMany('that their index is applied'));
       const requestId = ++this.#lastRequestId;
@@ -48,7 +49,7 @@ export class Reads {
   }
 
   /** Resolves when `index` is applied here. Rejects as `start` does. */
-  waitApplied(index: number, givenUp?: AbortSignal): Promise<void> {
+  waitApplied(index: number, givenUp?: GiveUpSignal): Promise<void> {
     return new Promise((resolve, reject) => {
       const mustWait = index > this.#appliedIndex;
       if (mustWait && this.#isFull) return reject(tooMany('that their index is applied'));

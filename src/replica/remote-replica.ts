@@ -138,12 +138,12 @@ export class RemoteReplica implements ShardReplica {
   }
 
   /** Rejects with UNIMPLEMENTED where the node is of a version that selects by no shard keys. */
-  async #read(call: ReplicaCall, context: CallContext): Promise<Uint8Array> {
-    try {
-      return await this.#readInItsFormat(call, context);
-    } catch (thrown) {
-      throw namesShardKeys(call) && saysNoBoolean(thrown) ? noShardKeys(this.nodeId) : thrown;
-    }
+  #read(call: ReplicaCall, context: CallContext): Promise<Uint8Array> {
+    const answer = this.#readInItsFormat(call, context);
+    if (!namesShardKeys(call)) return answer;
+    return answer.catch((thrown: unknown) => {
+      throw saysNoBoolean(thrown) ? noShardKeys(this.nodeId) : thrown;
+    });
   }
 
   /**
@@ -180,13 +180,10 @@ export class RemoteReplica implements ShardReplica {
     context: CallContext,
     format: CallFormat = RPC_FORMAT,
   ): Promise<Uint8Array> {
-    const { epoch, timeoutMs, consistency = 'strong', passOn = false } = context;
+    const { epoch, timeoutMs, signal, consistency = 'strong', passOn = false } = context;
     const groupId = this.#groupId;
     const payload = encodeCall({ format, groupId, epoch, timeoutMs, consistency, passOn, call });
-    return this.#transport.request(this.nodeId, payload, {
-      timeoutMs: context.timeoutMs,
-      ...(context.signal !== undefined && { signal: context.signal }),
-    });
+    return this.#transport.request(this.nodeId, payload, { timeoutMs, signal });
   }
 }
 

@@ -23,6 +23,7 @@ import type {
 } from '../engine/engine.js';
 import type { ProgressStatus, Role } from '../raft/types.js';
 import type { ShardConsistency } from '../shared/consistency.js';
+import type { GiveUpSignal } from '../shared/give-up.js';
 import type { ErrorBody } from '../shared/types.js';
 import type { TransferProgress } from './transfer-meter.js';
 
@@ -32,7 +33,7 @@ export interface CallContext {
   readonly epoch: number;
   /** What is left of the caller's deadline, counted from the call. */
   readonly timeoutMs: number;
-  readonly signal?: AbortSignal;
+  readonly signal?: GiveUpSignal | undefined;
   /**
    * How fresh a read has to be. A `leased` one asks nobody while the leader holds a lease, and is a
    * strong one where it holds none; both are for leaders. @default 'strong'
@@ -43,7 +44,7 @@ export interface CallContext {
    * instead of refusing it: for askers that do not reach the leader. Done once, never further.
    * @default false
    */
-  readonly passOn?: boolean;
+  readonly passOn?: boolean | undefined;
 }
 
 /** What a read shows of its shard's log. */

@@ -151,6 +151,9 @@ function readPosition(reader: ByteReader): ScrollPosition {
  */
 const PART = { values: 1, expiry: 2 } as const;
 
+/** Of a hit beside its texts, values and metadata; and of an answer beside its hits. */
+const HIT_BYTES = 40;
+
 function writeRecord(writer: ByteWriter, record: StoredRecord): void {
   const { values, expiresAtMs } = record;
   writer.string(record.tenant).string(record.id).u64(record.version);
@@ -180,8 +183,20 @@ function readRecord(reader: ByteReader): StoredRecord {
   };
 }
 
+/** A guess of what the hits take, which saves memory and growing: answers of ten hits are many. */
+function hitsSizeBytes(lists: readonly (readonly Hit[])[]): number {
+  let sizeBytes = HIT_BYTES;
+  for (const hits of lists) {
+    for (const { id, tenant, values, metadata } of hits) {
+      sizeBytes += HIT_BYTES + id.length + tenant.length;
+      sizeBytes += (values?.length ?? 0) + (metadata?.length ?? 0);
+    }
+  }
+  return sizeBytes;
+}
+
 export function encodeHits(answer: ReadAnswer<readonly (readonly Hit[])[]>): Uint8Array {
-  const writer = beginReadAnswer(4096, answer.state);
+  const writer = beginReadAnswer(hitsSizeBytes(answer.value), answer.state);
   writeList(writer, answer.value, (hits) =>
     writeList(writer, hits, (hit) => {
       writer.f64(hit.distance);

@@ -2,6 +2,7 @@
 import { unreachable } from '../shared/assert.js';
 import type { Clock } from '../shared/environment.js';
 import { FlotillaError, isFlotillaError } from '../shared/errors.js';
+import type { GiveUpSignal } from '../shared/give-up.js';
 import type { CallContext, ReadAnswer, ShardReplica } from './replica.js';
 import {
   type AddressedCall,
@@ -37,7 +38,7 @@ export interface ServedCallOptions {
   readonly replicas: KnownReplicas;
   readonly clock: Clock;
   /** Aborted when the asker gives up. */
-  readonly signal: AbortSignal;
+  readonly signal: GiveUpSignal;
 }
 
 /**
@@ -96,39 +97,41 @@ function leaderNamedBy(thrown: unknown): number | undefined {
  * Who asks in the first format gets the answer of a read in it, without the state. Others are told
  * which node has answered as well: it may be the one that the call was passed on to.
  */
-async function carryOut(
+function carryOut(
   replica: ShardReplica,
   { format, call }: FormattedCall,
   context: CallContext,
 ): Promise<Uint8Array> {
-  const formatted = <T>({ value, state }: ReadAnswer<T>): ReadAnswer<T> =>
-    format === RPC_FORMAT || state === undefined
-      ? { value }
-      : { value, state: { nodeId: replica.nodeId, ...state } };
+  const { nodeId } = replica;
+  const inItsFormat =
+    <T>(encode: (answer: ReadAnswer<T>) => Uint8Array) =>
+    ({ value, state }: ReadAnswer<T>): Uint8Array =>
+      format === RPC_FORMAT || state === undefined
+        ? encode({ value })
+        : encode({ value, state: { nodeId, ...state } });
   switch (call.method) {
     case 'propose':
-      return encodeProposalAnswers(await replica.propose(call.commands, context));
+      return replica.propose(call.commands, context).then(encodeProposalAnswers);
     case 'search':
-      return encodeHits(formatted(await replica.search(call.scope, call.queries, context)));
+      return replica.search(call.scope, call.queries, context).then(inItsFormat(encodeHits));
     case 'fetch':
-      return encodeRecords(
-        formatted(await replica.fetch(call.scope, call.keys, call.include, context)),
-      );
+      return replica
+        .fetch(call.scope, call.keys, call.include, context)
+        .then(inItsFormat(encodeRecords));
     case 'count':
-      return encodeCount(formatted(await replica.count(call.scope, call.selection, context)));
+      return replica.count(call.scope, call.selection, context).then(inItsFormat(encodeCount));
     case 'scroll':
-      return encodeScrollPage(formatted(await replica.scroll(call.scope, call.query, context)));
+      return replica.scroll(call.scope, call.query, context).then(inItsFormat(encodeScrollPage));
     case 'tenants':
-      return encodeTenants(formatted(await replica.tenants(call.scope, call.query, context)));
+      return replica.tenants(call.scope, call.query, context).then(inItsFormat(encodeTenants));
     case 'explain':
-      return encodeExplanation(formatted(await replica.explain(call.scope, call.query, context)));
+      return replica.explain(call.scope, call.query, context).then(inItsFormat(encodeExplanation));
     case 'contents':
-      return encodeContentReport(await replica.contents(call.query, context));
+      return replica.contents(call.query, context).then(encodeContentReport);
     case 'barrier':
-      await replica.barrier(context);
-      return DONE;
+      return replica.barrier(context).then(() => DONE);
     case 'status':
-      return encodeStatus(await replica.status(context));
+      return replica.status(context).then(encodeStatus);
     default:
       return unreachable(call);
   }

@@ -192,7 +192,7 @@ export class SnapshotReceiver {
     // A piece that is damaged, late or too early is not taken; the answer has it sent again.
     if (isWanted && crc32c(bytes) === call.crc32c) {
       await this.#orForget(session, () => session.writing);
-      session.writing = session.staged.write(offset, bytes);
+      session.writing = session.staged.write(offset, bytes, call.crc32c);
       // Whoever comes next is told of a failure.
       session.writing.catch(() => undefined);
       session.nextOffset += bytes.length;

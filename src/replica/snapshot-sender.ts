@@ -8,12 +8,13 @@
  */
 import type { Message } from '../raft/types.js';
 import { unreachable } from '../shared/assert.js';
-import { crc32c } from '../shared/crc32c.js';
-import { type DiskFile, type Environment, sleep } from '../shared/environment.js';
+import { type Environment, sleep } from '../shared/environment.js';
 import { toFlotillaError } from '../shared/errors.js';
 import type { Logger } from '../shared/logger.js';
 import type { SnapshotFile, SnapshotId } from '../storage/snapshot-files.js';
+import { TRANSPORT_DEFAULTS } from '../transport/settings.js';
 import type { Transport } from '../transport/transport.js';
+import { SnapshotPieces } from './snapshot-pieces.js';
 import {
   decodeSnapshotAnswer,
   encodeSnapshotCall,
@@ -26,6 +27,7 @@ import { TransferRate } from './transfer-rate.js';
 export interface SnapshotSenderSettings {
   /** Snapshots that are sent at a time; others wait. */
   readonly concurrentMax: number;
+  /** Best such that a call fits one piece of the transport, which the receiver need not join. */
   readonly chunkSizeBytes: number;
   /** For all together; may be infinite. */
   readonly bytesPerSecondMax: number;
@@ -35,9 +37,12 @@ export interface SnapshotSenderSettings {
   readonly stalledTimeoutMs: number;
 }
 
+/** A multiple of what file systems and disks write at once, with room for the head of a call. */
+const CHUNK_SIZE_BYTES = TRANSPORT_DEFAULTS.pieceBytesMax - 4_096;
+
 export const SNAPSHOT_SENDER_DEFAULTS: SnapshotSenderSettings = {
   concurrentMax: 2,
-  chunkSizeBytes: 512 * 1024,
+  chunkSizeBytes: CHUNK_SIZE_BYTES,
   bytesPerSecondMax: 100_000_000,
   callTimeoutMs: 5_000,
   stalledTimeoutMs: 15_000,
@@ -127,7 +132,10 @@ export class SnapshotSender {
   ): Promise<TransferOutcome> {
     const content = await this.#options.environment.disk.openFile(file.path, 'read');
     try {
-      const conversation = new Conversation(nodeId, message, file, content);
+      const { groupId, index, term, sourceId, sizeBytes, crc32c } = file;
+      const id = { groupId, index, term, sourceId, sizeBytes, crc32c };
+      const pieces = new SnapshotPieces(content, id, this.#settings.chunkSizeBytes);
+      const conversation = new Conversation(nodeId, message, id, pieces);
       return await this.#converse(conversation, meter, signal);
     } finally {
       await content.close();
@@ -158,42 +166,47 @@ export class SnapshotSender {
 
   /** Undefined where no answer came, for whatever reason. */
   async #ask(conversation: Conversation, signal: AbortSignal): Promise<SnapshotAnswer | undefined> {
-    const { chunkSizeBytes, callTimeoutMs } = this.#settings;
-    const call = await conversation.nextCall(chunkSizeBytes);
-    if (call.method === 'chunk') await this.#rate.take(call.bytes.length, signal);
+    const call = await conversation.nextCall();
     try {
-      const payload = encodeSnapshotCall(call);
-      const options = { timeoutMs: callTimeoutMs, signal };
+      if (call.method === 'chunk') await this.#rate.take(call.pieceSizeBytes, signal);
+      const options = { timeoutMs: this.#settings.callTimeoutMs, signal };
       const { nodeId } = conversation;
-      return decodeSnapshotAnswer(await this.#options.request(nodeId, payload, options));
+      return decodeSnapshotAnswer(await this.#options.request(nodeId, call.payload, options));
     } catch (thrown) {
       const { message } = toFlotillaError(thrown);
       this.#options.logger.debug({ call: call.method, error: message }, 'a snapshot call failed');
       return undefined;
+    } finally {
+      // Whatever became of the call: the transport reads no payload of a request that is over.
+      call.release();
     }
   }
+}
+
+interface NextCall {
+  readonly method: SnapshotCall['method'];
+  readonly payload: Uint8Array;
+  /** Bytes of the file in it. */
+  readonly pieceSizeBytes: number;
+  /** Nobody reads the payload any more. To be called once. */
+  release(): void;
 }
 
 /** What to say next to the receiver, by what it has answered. */
 class Conversation {
   readonly nodeId: number;
   readonly #message: Message;
-  readonly #file: SnapshotFile;
   readonly #id: SnapshotId;
-  readonly #content: DiskFile;
+  readonly #pieces: SnapshotPieces;
   #method: SnapshotCall['method'] = 'begin';
   /** Where the receiver wants the next piece from. */
   offset = 0;
-  /** The piece that it will most likely want after the one on its way. */
-  #ahead: { readonly offset: number; readonly call: Promise<SnapshotCall> } | undefined;
 
-  constructor(nodeId: number, message: Message, file: SnapshotFile, content: DiskFile) {
-    const { groupId, index, term, sourceId, sizeBytes } = file;
+  constructor(nodeId: number, message: Message, id: SnapshotId, pieces: SnapshotPieces) {
     this.nodeId = nodeId;
     this.#message = message;
-    this.#file = file;
-    this.#id = { groupId, index, term, sourceId, sizeBytes, crc32c: file.crc32c };
-    this.#content = content;
+    this.#id = id;
+    this.#pieces = pieces;
   }
 
   /** Whatever is known of the receiver may be out of date. */
@@ -201,37 +214,21 @@ class Conversation {
     this.#method = 'begin';
   }
 
-  async nextCall(chunkSizeBytes: number): Promise<SnapshotCall> {
+  async nextCall(): Promise<NextCall> {
     const id = this.#id;
-    switch (this.#method) {
+    const method = this.#method;
+    switch (method) {
       case 'begin':
-        return { method: 'begin', id, message: this.#message };
+        return callWithoutPiece({ method, id, message: this.#message });
       case 'chunk': {
-        const { offset } = this;
-        const ahead = this.#ahead?.offset === offset ? this.#ahead.call : undefined;
-        const call = ahead ?? this.#chunk(offset, chunkSizeBytes);
-        this.#readAhead(offset + chunkSizeBytes, chunkSizeBytes);
-        return call;
+        const { payload, sizeBytes, release } = await this.#pieces.take(this.offset);
+        return { method, payload, pieceSizeBytes: sizeBytes, release };
       }
       case 'finish':
-        return { method: 'finish', id };
+        return callWithoutPiece({ method, id });
       default:
-        return unreachable(this.#method);
+        return unreachable(method);
     }
-  }
-
-  async #chunk(offset: number, sizeBytes: number): Promise<SnapshotCall> {
-    const bytes = await this.#content.read(offset, sizeBytes);
-    return { method: 'chunk', id: this.#id, offset, crc32c: crc32c(bytes), bytes };
-  }
-
-  #readAhead(offset: number, sizeBytes: number): void {
-    this.#ahead = undefined;
-    if (offset >= this.#id.sizeBytes) return;
-    const call = this.#chunk(offset, sizeBytes);
-    // Whoever asks for it is told.
-    call.catch(() => undefined);
-    this.#ahead = { offset, call };
   }
 
   /** Undefined while there is more to say. */
@@ -245,7 +242,7 @@ class Conversation {
         this.beginAgain();
         return undefined;
       case 'wanted': {
-        const { sizeBytes } = this.#file;
+        const { sizeBytes } = this.#id;
         if (answer.offset > sizeBytes) return 'failed';
         if (this.#method === 'finish' && answer.offset < sizeBytes) return 'damaged';
         this.offset = answer.offset;
@@ -256,4 +253,9 @@ class Conversation {
         return unreachable(answer);
     }
   }
+}
+
+function callWithoutPiece(call: Exclude<SnapshotCall, { readonly method: 'chunk' }>): NextCall {
+  const payload = encodeSnapshotCall(call);
+  return { method: call.method, payload, pieceSizeBytes: 0, release: () => undefined };
 }

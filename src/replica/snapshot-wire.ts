@@ -11,7 +11,7 @@
 
 import { createMessage } from '../raft/message.js';
 import type { ConfState, Message } from '../raft/types.js';
-import { unreachable } from '../shared/assert.js';
+import { assert, unreachable } from '../shared/assert.js';
 import { ByteReader, ByteWriter, MalformedBytesError, memberAt } from '../shared/bytes.js';
 import { SERVICE } from '../shared/codec/services.js';
 import type { SnapshotId } from '../storage/snapshot-files.js';
@@ -19,18 +19,21 @@ import type { SnapshotId } from '../storage/snapshot-files.js';
 const FORMAT = 1;
 const METHODS = ['begin', 'chunk', 'finish'] as const;
 const ANSWERS = ['wanted', 'unknown', 'done', 'refused'] as const;
+/** Bytes that stand in a call before those of a piece, at most. */
+export const CHUNK_HEAD_BYTES_MAX = 128;
 /** What is wrong where a byte is none of them. */
 const KIND = 'snapshot call or answer of kind';
 
+/** What a call says of its piece. */
+interface ChunkHead {
+  readonly id: SnapshotId;
+  readonly offset: number;
+  readonly crc32c: number;
+}
+
 export type SnapshotCall =
   | { readonly method: 'begin'; readonly id: SnapshotId; readonly message: Message }
-  | {
-      readonly method: 'chunk';
-      readonly id: SnapshotId;
-      readonly offset: number;
-      readonly crc32c: number;
-      readonly bytes: Uint8Array;
-    }
+  | ({ readonly method: 'chunk'; readonly bytes: Uint8Array } & ChunkHead)
   | { readonly method: 'finish'; readonly id: SnapshotId };
 
 export type SnapshotAnswer =
@@ -45,22 +48,41 @@ export type SnapshotAnswer =
 
 export function encodeSnapshotCall(call: SnapshotCall): Uint8Array {
   const sizeHint = call.method === 'chunk' ? call.bytes.length + 256 : 512;
-  const writer = new ByteWriter(sizeHint).u8(SERVICE.snapshot).u8(FORMAT);
-  writer.u8(METHODS.indexOf(call.method));
-  writeId(writer, call.id);
+  const writer = new ByteWriter(sizeHint);
   switch (call.method) {
     case 'begin':
+      writeCall(writer, call.method, call.id);
       writeSnapshotMessage(writer, call.message);
       break;
     case 'chunk':
-      writer.varint(call.offset).u32(call.crc32c).bytes(call.bytes);
+      writeChunkHead(writer, call, call.bytes.length);
+      writer.raw(call.bytes);
       break;
     case 'finish':
+      writeCall(writer, call.method, call.id);
       break;
     default:
       unreachable(call);
   }
   return writer.finish();
+}
+
+/**
+ * The call that carries a piece, without a copy of it: its `sizeBytes` bytes are in `room` from
+ * `CHUNK_HEAD_BYTES_MAX` on, and the head is written right in front of them. A view of `room`.
+ */
+export function encodeChunkInPlace(
+  room: Uint8Array,
+  chunk: ChunkHead,
+  sizeBytes: number,
+): Uint8Array {
+  const writer = new ByteWriter(CHUNK_HEAD_BYTES_MAX);
+  writeChunkHead(writer, chunk, sizeBytes);
+  const head = writer.finish();
+  const start = CHUNK_HEAD_BYTES_MAX - head.length;
+  assert(start >= 0, () => `the head of a piece has ${head.length} bytes`);
+  room.set(head, start);
+  return room.subarray(start, CHUNK_HEAD_BYTES_MAX + sizeBytes);
 }
 
 /** The bytes of a chunk are a view into `payload`. */
@@ -130,6 +152,16 @@ function readAnswer(reader: ByteReader, kind: SnapshotAnswer['kind']): SnapshotA
     default:
       return unreachable(kind);
   }
+}
+
+function writeCall(writer: ByteWriter, method: SnapshotCall['method'], id: SnapshotId): void {
+  writer.u8(SERVICE.snapshot).u8(FORMAT).u8(METHODS.indexOf(method));
+  writeId(writer, id);
+}
+
+function writeChunkHead(writer: ByteWriter, chunk: ChunkHead, sizeBytes: number): void {
+  writeCall(writer, 'chunk', chunk.id);
+  writer.varint(chunk.offset).u32(chunk.crc32c).varint(sizeBytes);
 }
 
 function writeId(writer: ByteWriter, id: SnapshotId): void {

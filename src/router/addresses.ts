@@ -29,7 +29,8 @@ export function publicRecord<T extends { readonly id: string }>(
   record: T,
 ): T & { readonly shardKey?: string } {
   if (config.routing !== 'shardKey') return record;
-  return { ...record, ...partsOfStoredId(record.id) };
+  const { shardKey, id } = partsOfStoredId(record.id);
+  return { shardKey, ...record, id };
 }
 
 /** The same list where callers know its records as shards do. */

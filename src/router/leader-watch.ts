@@ -53,11 +53,12 @@ export interface WatchedCall {
 
 export interface Watch {
   /**
-   * Rejects with NOT_LEADER, naming the new leader, once the one that the call waits for was
-   * replaced; with SHARD_UNAVAILABLE once it is clear that the node that was asked answers nothing
-   * from here. The call may have been carried out in both cases.
+   * Settles as `answer` does while it is of use to wait for it. Rejects with NOT_LEADER, naming
+   * the new leader, once the one that the call waits for was replaced; with SHARD_UNAVAILABLE once
+   * it is clear that the node that was asked answers nothing from here. The call may have been
+   * carried out in both cases. To be called once, in the turn in which the watch was started.
    */
-  readonly futile: Promise<never>;
+  guard<T>(answer: Promise<T>): Promise<T>;
   end(): void;
 }
 
@@ -79,14 +80,11 @@ export class LeaderWatch {
   start(call: WatchedCall): Watch {
     const { scheduler } = this.#options;
     let hasEnded = false;
-    let reject: (error: FlotillaError) => void;
-    const futile = new Promise<never>((_, rejectFutile) => {
-      reject = rejectFutile;
-    });
+    let giveUp: (error: FlotillaError) => void = () => undefined;
     const ask = async (): Promise<void> => {
       const error = await this.#doubt(call);
       if (hasEnded) return;
-      if (error !== undefined) return reject(error);
+      if (error !== undefined) return giveUp(error);
       timer = scheduler.after(surveyMs(call), ask);
     };
     let timer = scheduler.after(silenceMs(call.timeoutMs), ask);
@@ -94,7 +92,12 @@ export class LeaderWatch {
       hasEnded = true;
       timer.cancel();
     };
-    return { futile, end };
+    const guard = <T>(answer: Promise<T>): Promise<T> =>
+      new Promise((resolve, reject) => {
+        giveUp = reject;
+        answer.then(resolve, reject);
+      });
+    return { guard, end };
   }
 
   /** Why it is of no use to wait any longer; undefined while it is. */

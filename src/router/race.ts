@@ -1,6 +1,7 @@
 /** Asking several replicas the same, each later than the one before: the first answer counts. */
 import type { Clock, Scheduler } from '../shared/environment.js';
 import { toFlotillaError } from '../shared/errors.js';
+import { GiveUp, type GiveUpSignal } from '../shared/give-up.js';
 import { adviceFor } from './retry.js';
 
 /** One that was asked. */
@@ -19,17 +20,17 @@ export interface RaceOptions {
   readonly clock: Clock;
   readonly scheduler: Scheduler;
   /** Of the caller. */
-  readonly signal: AbortSignal | undefined;
+  readonly signal: GiveUpSignal | undefined;
 }
 
 interface Entry {
   readonly nodeId: number;
   readonly startMs: number;
-  readonly controller: AbortController;
+  readonly giveUp: GiveUp;
   state: Runner['state'];
 }
 
-/** Signals are costly: there is one for each that is asked, and it is fired at losers only. */
+/** There is a signal for each that is asked, which is fired at losers only. */
 export class Race<T> {
   /**
    * The first answer. Rejects with the first error that nobody would answer differently; with any
@@ -52,7 +53,7 @@ export class Race<T> {
     });
     // Who holds the race may be waiting for something else when it ends.
     this.finish.catch(() => undefined);
-    options.signal?.addEventListener('abort', this.#giveUp, { once: true });
+    options.signal?.addEventListener('abort', this.#giveUpAll, { once: true });
   }
 
   /** Those that were asked, in that order. */
@@ -60,13 +61,13 @@ export class Race<T> {
     return this.#entries;
   }
 
-  enter(nodeId: number, ask: (signal: AbortSignal) => Promise<T>): Runner {
+  enter(nodeId: number, ask: (signal: GiveUpSignal) => Promise<T>): Runner {
     const { clock, signal } = this.#options;
-    const controller = new AbortController();
-    if (signal?.aborted) controller.abort();
-    const entry: Entry = { nodeId, startMs: clock.monotonicMs(), controller, state: 'running' };
+    const giveUp = new GiveUp();
+    if (signal?.aborted) giveUp.abort();
+    const entry: Entry = { nodeId, startMs: clock.monotonicMs(), giveUp, state: 'running' };
     this.#entries.push(entry);
-    ask(controller.signal).then(
+    ask(giveUp).then(
       (value) => {
         entry.state = 'answered';
         this.#resolve({ value, winner: entry });
@@ -97,13 +98,13 @@ export class Race<T> {
 
   /** Gives up on all that still run. To be called in any case. */
   close(): void {
-    this.#options.signal?.removeEventListener('abort', this.#giveUp);
-    this.#giveUp();
+    this.#options.signal?.removeEventListener('abort', this.#giveUpAll);
+    this.#giveUpAll();
   }
 
-  readonly #giveUp = (): void => {
-    for (const { state, controller } of this.#entries) {
-      if (state === 'running') controller.abort();
+  readonly #giveUpAll = (): void => {
+    for (const { state, giveUp } of this.#entries) {
+      if (state === 'running') giveUp.abort();
     }
   };
 

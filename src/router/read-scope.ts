@@ -50,7 +50,8 @@ export function scopeOf(
     ...(shardKeys !== undefined && { shardKeys }),
   };
   const shardIds = shardsOf(collection, route, selection);
-  return { ...manner, document, collection, route, shardIds, selection };
+  // The copy comes last, see "Code on the way of each call" in CONTRIBUTING.md.
+  return { document, collection, route, shardIds, selection, ...manner };
 }
 
 /** The shards of the cluster that the read does not ask, by id, and why. */

@@ -195,7 +195,7 @@ export class Reader {
     );
     const sources = [...asked.sources, ...searched];
     const served = servedInTurn(asked.sources, this.#mark.ageMs(begun), searched);
-    return { ...this.#merge(queries, values), shards, served, sources };
+    return { shards, served, sources, ...this.#merge(queries, values) };
   }
 
   #merge(

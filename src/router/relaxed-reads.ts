@@ -11,6 +11,7 @@
  */
 import { defined } from '../shared/assert.js';
 import type { Environment } from '../shared/environment.js';
+import type { GiveUpSignal } from '../shared/give-up.js';
 import { RetryBudget } from '../shared/retry-budget.js';
 import { AnswerTimes } from './answer-times.js';
 import type { HedgeResult, RouterHooks } from './hooks.js';
@@ -42,7 +43,7 @@ export interface RelaxedRead<T> extends RepeatedCall {
   /** A replica that was not asked yet, while there is one. */
   readonly takeOther: () => Stop | undefined;
   /** Asks one replica. Told by the signal when its answer is not wanted any more. */
-  readonly ask: (stop: Stop, signal: AbortSignal) => Promise<T>;
+  readonly ask: (stop: Stop, signal: GiveUpSignal) => Promise<T>;
 }
 
 /** What a read's time is held against. */

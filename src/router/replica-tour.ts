@@ -58,8 +58,9 @@ const TOO_SLOW_MAX = 2;
  */
 export class ReplicaTour {
   readonly #options: TourOptions;
-  readonly #visited = new Set<number>();
-  readonly #passedThrough = new Set<number>();
+  // Of a few nodes each: lists are looked through faster than sets are made.
+  #visited: number[] = [];
+  #passedThrough: number[] = [];
   #hasReachedOther = false;
   readonly #tooSlow: FlotillaError[] = [];
   #electionsSeen: number;
@@ -79,8 +80,8 @@ export class ReplicaTour {
     const stop = this.peek(replicas);
     if (stop === undefined) return undefined;
     const { replica, leaderNodeId } = stop;
-    this.#visited.add(replica.nodeId);
-    if (leaderNodeId !== replica.nodeId) this.#passedThrough.add(replica.nodeId);
+    this.#visited.push(replica.nodeId);
+    if (leaderNodeId !== replica.nodeId) this.#passedThrough.push(replica.nodeId);
     return stop;
   }
 
@@ -92,7 +93,7 @@ export class ReplicaTour {
     const leaderNodeId = leaders.nodeOf(shardId);
     if (!mayAskAny && leaderNodeId !== undefined && unreached.how(leaderNodeId) !== undefined) {
       const between = heard.find(
-        ({ nodeId }) => nodeId !== localNodeId && !this.#passedThrough.has(nodeId),
+        ({ nodeId }) => nodeId !== localNodeId && !this.#passedThrough.includes(nodeId),
       );
       if (between !== undefined) return { replica: between, choice: 'relay', leaderNodeId };
     }
@@ -100,7 +101,7 @@ export class ReplicaTour {
     const unlinked = counted.filter(({ nodeId }) => unreached.how(nodeId) === 'unlinked');
     const reachable = [...heard, ...unlinked];
     const useful = reachable.length > 0 ? reachable : replicas;
-    const left = useful.filter(({ nodeId }) => !this.#visited.has(nodeId));
+    const left = useful.filter(({ nodeId }) => !this.#visited.includes(nodeId));
     const chosen = mayAskAny ? this.#anyOf(this.#promptOf(left)) : this.#likelyLeader(left);
     if (chosen === undefined) return undefined;
     const choice = reachable.length > 0 ? chosen.choice : 'last';
@@ -109,7 +110,7 @@ export class ReplicaTour {
 
   #likelyLeader(replicas: readonly ReplicaEntry[]): Chosen | undefined {
     const { leaders, shardId, localNodeId } = this.#options;
-    const isFirst = this.#visited.size === 0;
+    const isFirst = this.#visited.length === 0;
     return (
       on(replicas, leaders.nodeOf(shardId), 'leader') ??
       on(replicas, localNodeId, isFirst ? 'local' : 'next') ??
@@ -118,7 +119,7 @@ export class ReplicaTour {
   }
 
   #anyOf(replicas: readonly ReplicaEntry[]): Chosen | undefined {
-    if (this.#visited.size > 0) return this.#likelyLeader(replicas);
+    if (this.#visited.length > 0) return this.#likelyLeader(replicas);
     const { random, localNodeId } = this.#options;
     const local = on(replicas, localNodeId, 'local');
     if (local !== undefined) return local;
@@ -166,8 +167,8 @@ export class ReplicaTour {
   startRound(): void {
     const { leaders, shardId } = this.#options;
     this.#electionsSeen = leaders.electionsOf(shardId);
-    this.#visited.clear();
-    this.#passedThrough.clear();
+    this.#visited = [];
+    this.#passedThrough = [];
     this.#hasReachedOther = false;
   }
 }

@@ -130,7 +130,7 @@ export interface FetchOptions extends Omit<ReadOptions, 'allTenants'> {
   readonly shardKeys?: readonly string[] | undefined;
 }
 
-export interface DeleteByFilterOptions extends RequestOptions, TenantScope {}
+export interface DeleteByFilterOptions extends RequestOptions, TenantScope, GroupChoice {}
 
 /** A read that goes over records instead of naming them. */
 export interface ScanOptions extends ReadOptions, GroupChoice {}

@@ -7,6 +7,7 @@ import { sleep } from '../shared/environment.js';
 import type { ErrorReason } from '../shared/error-codes.js';
 import type { FlotillaError } from '../shared/errors.js';
 import { FullJitter } from '../shared/full-jitter.js';
+import { GiveUp } from '../shared/give-up.js';
 import type { TopologyView } from '../topology/view.js';
 import type { Leaders } from './leaders.js';
 import type { TimeBudget } from './time-budget.js';
@@ -52,21 +53,17 @@ const DELAY_MAX_MS = 250;
 /** Pauses of a random length, up to a bound that grows: 10 ms, doubling up to 250 ms. */
 export class Backoff {
   readonly #scheduler: Scheduler;
-  readonly #jitter: FullJitter;
+  readonly #random: Random;
+  #jitter: FullJitter | undefined;
 
   constructor(environment: { readonly scheduler: Scheduler; readonly random: Random }) {
-    const { scheduler, random } = environment;
-    this.#scheduler = scheduler;
-    this.#jitter = new FullJitter({
-      minMs: DELAY_MIN_MS,
-      maxMs: DELAY_MAX_MS,
-      random: () => random.next(),
-    });
+    this.#scheduler = environment.scheduler;
+    this.#random = environment.random;
   }
 
   /** Waits, but no longer than the budget lasts. */
   async pause(budget: TimeBudget): Promise<void> {
-    await sleep(this.#scheduler, Math.min(this.#jitter.nextMs(), budget.leftMs), budget.signal);
+    await sleep(this.#scheduler, Math.min(this.#nextMs(), budget.leftMs), budget.signal);
   }
 
   /**
@@ -92,14 +89,24 @@ export class Backoff {
     await this.#pauseUntil((wake) => view.onChange(wake), budget);
   }
 
+  /** Most calls never wait. */
+  #nextMs(): number {
+    this.#jitter ??= new FullJitter({
+      minMs: DELAY_MIN_MS,
+      maxMs: DELAY_MAX_MS,
+      random: () => this.#random.next(),
+    });
+    return this.#jitter.nextMs();
+  }
+
   /** A pause that also ends when `watch`, which returns what stops it, calls back. */
   async #pauseUntil(watch: (wake: () => void) => () => void, budget: TimeBudget): Promise<void> {
     if (budget.isCancelled) return;
-    const news = new AbortController();
+    const news = new GiveUp();
     const wake = (): void => news.abort();
     const stop = watch(wake);
     budget.signal?.addEventListener('abort', wake, { once: true });
-    await sleep(this.#scheduler, Math.min(this.#jitter.nextMs(), budget.leftMs), news.signal);
+    await sleep(this.#scheduler, Math.min(this.#nextMs(), budget.leftMs), news);
     budget.signal?.removeEventListener('abort', wake);
     stop();
   }

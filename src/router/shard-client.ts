@@ -102,7 +102,7 @@ export class ShardClient {
     const { shardId, budget } = call;
     const tour = this.#tourOf(call);
     const backoff = new Backoff(this.#options.environment);
-    const patience = budget.firstMs(silenceMs(budget.leftMs));
+    const wholeMs = budget.leftMs;
     this.#repeats.noteFirst();
     let lastError: FlotillaError | undefined;
     let hasWorked = false;
@@ -112,7 +112,7 @@ export class ShardClient {
       const stop = tour.next(shard.replicas);
       if (stop === undefined) {
         const isElsewhereBetter = call.callerRetries === true && tour.isCutOff(shard.replicas);
-        if (isElsewhereBetter && patience.isSpent) break;
+        if (isElsewhereBetter && wholeMs - budget.leftMs >= silenceMs(wholeMs)) break;
         await backoff.newLeader(this.#leaders, shardId, tour.electionsSeen, budget);
         tour.startRound();
         continue;
@@ -189,13 +189,7 @@ export class ShardClient {
     if (mustBeFresh(consistency)) this.#behind.noteAsked(shardId, nodeId);
     const watch = this.#startWatch(call, attempt, timeoutMs);
     try {
-      const context = {
-        epoch,
-        timeoutMs,
-        consistency,
-        ...(passOn && { passOn }),
-        ...(signal !== undefined && { signal }),
-      };
+      const context = { epoch, timeoutMs, consistency, passOn, signal };
       const noteHeard = (): void => {
         this.#noteHeard(shardId, nodeId);
         tour.noteReached(nodeId);
@@ -206,7 +200,7 @@ export class ShardClient {
       answer.then(noteHeard, (thrown: unknown) => {
         if (isAnswer(toFlotillaError(thrown))) noteHeard();
       });
-      const work = watch === undefined ? answer : Promise.race([answer, watch.futile]);
+      const work = watch === undefined ? answer : watch.guard(answer);
       const what = `Shard ${shardId} on node ${nodeId}`;
       const value = await withDeadline(environment.scheduler, work, { timeoutMs, signal }, what);
       if (!passOn && !isRelaxed(consistency)) this.#leaders.remember(shardId, nodeId);

@@ -79,7 +79,10 @@ export function answerOf<T>(
   { value, state }: ReadAnswer<T>,
   from: Pick<ServedShard, 'shardId' | 'nodeId' | 'ownershipVersion'>,
 ): ShardAnswer<T> {
-  if (state !== undefined) return { value, served: { ...from, ...state } };
-  const { ownershipVersion, appliedIndex } = UNTOLD;
-  return { value, served: { ...from, ownershipVersion, appliedIndex } };
+  const { shardId, nodeId } = from;
+  if (state === undefined) return { value, served: { ...UNTOLD, shardId, nodeId } };
+  const { appliedIndex, ageMs } = state;
+  const { ownershipVersion } = from;
+  const part = { shardId, ownershipVersion, appliedIndex, nodeId: state.nodeId ?? nodeId };
+  return { value, served: ageMs === undefined ? part : { ageMs, ...part } };
 }

@@ -1,9 +1,10 @@
 /** The time that one request has left, whatever the number of attempts it takes. */
 import type { Deadline } from '../shared/deadline.js';
 import type { Clock } from '../shared/environment.js';
+import type { GiveUpSignal } from '../shared/give-up.js';
 
 export class TimeBudget {
-  readonly signal: AbortSignal | undefined;
+  readonly signal: GiveUpSignal | undefined;
   readonly #clock: Clock;
   readonly #endMs: number;
 

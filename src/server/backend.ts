@@ -20,6 +20,7 @@ import type {
 } from '../shared/codec/tenant-messages.js';
 import type { VerifyResponse } from '../shared/codec/verify-messages.js';
 import type { Consistency, SeenShard, ServedShard } from '../shared/consistency.js';
+import type { GiveUpSignal } from '../shared/give-up.js';
 import type { ScrollPosition } from '../shared/scroll-position.js';
 import type { CollectionConfig, Version, WriteCondition, WriteOutcome } from '../shared/types.js';
 
@@ -27,7 +28,7 @@ export interface CallOptions {
   /** The backend answers or rejects within this time, counted from the call. */
   readonly timeoutMs: number;
   /** Aborted when the caller gives up or its deadline passes. Read it only if it is used. */
-  readonly signal: AbortSignal;
+  readonly signal: GiveUpSignal;
 }
 
 /** Whose records a call is about. */
@@ -65,6 +66,8 @@ export interface ScanOptions extends ReadOptions {
 export interface SearchOptions extends ScanOptions {
   readonly allowPartial: boolean;
 }
+
+export type DeleteByFilterOptions = CallOptions & TenantScope & Pick<ScanOptions, 'shardKeys'>;
 
 /** A record to write: aligned little-endian float32, and an encoded Struct or no bytes. */
 export interface NewRecord {
@@ -225,7 +228,7 @@ export interface RecordsBackend {
   deleteByFilter(
     collection: string,
     selection: { readonly filter: Uint8Array; readonly after?: ScrollPosition },
-    options: CallOptions & TenantScope,
+    options: DeleteByFilterOptions,
   ): Promise<DeleteByFilterAnswer>;
   explain(
     collection: string,

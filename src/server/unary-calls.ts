@@ -3,13 +3,13 @@
  * comes as a unary call and for one of many on a stream. It is the ceiling of what a node can
  * serve, so nothing else is done here.
  */
-import { setMaxListeners } from 'node:events';
 import type { handleUnaryCall, Metadata, ServerUnaryCall, sendUnaryData } from '@grpc/grpc-js';
 import { type ApiMethod, CLUSTER_HEADER } from '../shared/codec/public-api.js';
 import { TIMEOUT_MS_MAX } from '../shared/deadline.js';
 import type { Clock, Scheduler, Timer } from '../shared/environment.js';
 import type { ErrorCode } from '../shared/error-codes.js';
 import { FlotillaError } from '../shared/errors.js';
+import { GiveUp, type GiveUpSignal } from '../shared/give-up.js';
 import { LIMITS } from '../shared/limits.js';
 import type { Logger } from '../shared/logger.js';
 import type { CallOptions } from './backend.js';
@@ -212,7 +212,7 @@ class ActiveCall implements CallOptions, RunningCall {
   readonly #settle: Settle;
   #settled = false;
   #timer: Timer | undefined;
-  #controller: AbortController | undefined;
+  #giveUp: GiveUp | undefined;
 
   constructor(timeoutMs: number, settle: Settle) {
     this.#wholeTimeoutMs = timeoutMs;
@@ -222,14 +222,10 @@ class ActiveCall implements CallOptions, RunningCall {
   }
 
   /** Made on first use: most calls of a healthy cluster end before anyone gives up. */
-  get signal(): AbortSignal {
-    if (this.#controller === undefined) {
-      this.#controller = new AbortController();
-      // One listener a shard and attempt: as many as there are, and no leak.
-      setMaxListeners(0, this.#controller.signal);
-    }
-    if (this.#settled) this.#controller.abort();
-    return this.#controller.signal;
+  get signal(): GiveUpSignal {
+    this.#giveUp ??= new GiveUp();
+    if (this.#settled) this.#giveUp.abort();
+    return this.#giveUp;
   }
 
   /** Ends the call when its time is up, which nobody else does. */
@@ -245,7 +241,7 @@ class ActiveCall implements CallOptions, RunningCall {
       ? new FlotillaError('DEADLINE_EXCEEDED', 'The deadline passed before there was an answer')
       : new FlotillaError('CANCELLED', 'The caller gave up');
     this.fail(error);
-    this.#controller?.abort(error);
+    this.#giveUp?.abort();
   }
 
   succeed(answer: Buffer): void {

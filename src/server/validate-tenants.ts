@@ -27,7 +27,7 @@ export function checkShardKey(
   return { shardKey };
 }
 
-/** The shard keys that a search, count or scroll is about: all where there are none. */
+/** The shard keys that a call over many records is about: all where there are none. */
 export function checkScopeKeys(shardKeys: readonly string[] = []): {
   readonly shardKeys?: readonly string[];
 } {

@@ -31,7 +31,7 @@ import {
   ROUTINGS,
 } from '../shared/types.js';
 import type { BackendQuery, BackendScroll, GroupName } from './backend.js';
-import { checkShardKey } from './validate-tenants.js';
+import { checkScopeKeys, checkShardKey } from './validate-tenants.js';
 
 /**
  * The greatest squared length of a vector: up to it no distance of two vectors, nor any sum on the
@@ -221,7 +221,6 @@ export function checkQuery(
     throw invalidField(`${field}.scoreThreshold`, 'is not a number');
   }
   return {
-    ...checkTarget(query, collection, field),
     k: query.k,
     offset: query.offset,
     ef: query.ef,
@@ -230,6 +229,7 @@ export function checkQuery(
     ...filterOf(query.filter, collection, `${field}.filter`),
     includeValues: query.includeValues,
     includeMetadata: query.includeMetadata ?? true,
+    ...checkTarget(query, collection, field),
   };
 }
 
@@ -258,13 +258,23 @@ export function checkScroll(request: ScrollRequest, collection: CollectionConfig
 
 /** What to delete from `collection`. To delete everything, the filter has to say so. */
 export function checkDeleteByFilter(
-  { filter, cursor }: DeleteByFilterRequest,
+  { filter: ofAllKeys, shardKeyFilter, cursor }: DeleteByFilterRequest,
   collection: CollectionConfig,
-): { readonly filter: Uint8Array; readonly after?: ScrollPosition } {
+): {
+  readonly selection: { readonly filter: Uint8Array; readonly after?: ScrollPosition };
+  readonly shardKeys?: readonly string[];
+} {
+  if (ofAllKeys !== undefined && shardKeyFilter !== undefined) {
+    throw invalidField('shardKeyFilter', 'is there beside a filter, leave one out');
+  }
+  const filter = ofAllKeys ?? shardKeyFilter?.filter;
   if (filter === undefined)
     throw invalidField('filter', 'is missing, an empty one matches all records');
+  // Whoever names keys means them: an empty list is not all of them.
+  if (shardKeyFilter?.shardKeys.length === 0) throw invalidField('shardKeys', 'names no key');
   decodeFilter(filter, collection.indexedFields);
-  return { filter, ...positionOf(cursor) };
+  const selection = { filter, ...positionOf(cursor) };
+  return { selection, ...checkScopeKeys(shardKeyFilter?.shardKeys) };
 }
 
 function positionOf(cursor: string): { readonly after?: ScrollPosition } {

@@ -2,11 +2,11 @@
  * Writing and reading Flotilla's own binary formats: little-endian fixed numbers, LEB128 varints
  * for safe integers, length-prefixed bytes and UTF-8 strings.
  */
+import { isUtf8 } from 'node:buffer';
 
 const ENCODER = new TextEncoder();
-// A byte order mark is a character like any other: two ids must not become one by losing it.
-const DECODER = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 const SHORT_STRING = 24;
+const REPLACEMENT = '\ufffd';
 
 /** Thrown when bytes do not have the form that their reader expects. */
 export class MalformedBytesError extends Error {
@@ -24,11 +24,13 @@ export function memberAt<T>(values: readonly T[], index: number, what: string): 
 export class ByteWriter {
   #bytes: Uint8Array;
   #view: DataView;
+  #text: Buffer | undefined;
   #length = 0;
 
-  constructor(initialSizeBytes = 256) {
-    this.#bytes = new Uint8Array(initialSizeBytes);
-    this.#view = new DataView(this.#bytes.buffer);
+  /** Writes to new memory of that size, or over what is in the memory given, until it is full. */
+  constructor(initial: number | Uint8Array = 256) {
+    this.#bytes = typeof initial === 'number' ? new Uint8Array(initial) : initial;
+    this.#view = viewOf(this.#bytes);
   }
 
   get length(): number {
@@ -105,8 +107,8 @@ export class ByteWriter {
     if (value.length <= SHORT_STRING) {
       // At most 3 bytes a UTF-16 unit, so the length always fits one byte.
       this.#reserve(1 + 3 * value.length);
-      const target = this.#bytes.subarray(this.#length + 1);
-      const { written } = ENCODER.encodeInto(value, target);
+      this.#text ??= textOf(this.#bytes);
+      const written = this.#text.write(value, this.#length + 1);
       this.#bytes[this.#length] = written;
       this.#length += 1 + written;
       return this;
@@ -125,7 +127,8 @@ export class ByteWriter {
     const grown = new Uint8Array(Math.max(needed, this.#bytes.length * 2));
     grown.set(this.#bytes.subarray(0, this.#length));
     this.#bytes = grown;
-    this.#view = new DataView(grown.buffer);
+    this.#view = viewOf(grown);
+    this.#text = undefined;
   }
 }
 
@@ -133,11 +136,12 @@ export class ByteWriter {
 export class ByteReader {
   readonly #bytes: Uint8Array;
   readonly #view: DataView;
+  #text: Buffer | undefined;
   #at: number;
 
   constructor(bytes: Uint8Array, at = 0) {
     this.#bytes = bytes;
-    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    this.#view = viewOf(bytes);
     this.#at = at;
   }
 
@@ -201,13 +205,18 @@ export class ByteReader {
     return this.#bytes.subarray(start, start + length);
   }
 
+  /** Bytes that are not UTF-8 are malformed, never replaced: two ids must not become one. */
   string(): string {
-    const bytes = this.bytes();
-    try {
-      return DECODER.decode(bytes);
-    } catch (cause) {
-      throw new MalformedBytesError('a string is not UTF-8', { cause });
+    const length = this.varint();
+    const start = this.#take(length);
+    if (length === 0) return '';
+    // Unlike a TextDecoder it takes no view for each string, and keeps a byte order mark.
+    this.#text ??= textOf(this.#bytes);
+    const text = this.#text.toString('utf8', start, this.#at);
+    if (text.includes(REPLACEMENT) && !isUtf8(this.#text.subarray(start, this.#at))) {
+      throw new MalformedBytesError('a string is not UTF-8');
     }
+    return text;
   }
 
   /** Fails unless everything was read. */
@@ -225,6 +234,15 @@ export class ByteReader {
     this.#at = start + sizeBytes;
     return start;
   }
+}
+
+function viewOf(bytes: Uint8Array): DataView {
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
+
+/** For its methods, which read and write strings in place. */
+function textOf({ buffer, byteOffset, byteLength }: Uint8Array): Buffer {
+  return Buffer.from(buffer, byteOffset, byteLength);
 }
 
 export function utf8(text: string): Uint8Array {

@@ -1,13 +1,14 @@
 /** Waiting no longer than a caller does. */
 import type { Scheduler } from './environment.js';
 import { FlotillaError } from './errors.js';
+import type { GiveUpSignal } from './give-up.js';
 
 /** The longest delay that timers of the platform keep, 25 days; they run out at once on more. */
 export const TIMEOUT_MS_MAX = 2 ** 31 - 1;
 
 export interface Deadline {
   readonly timeoutMs: number;
-  readonly signal?: AbortSignal | undefined;
+  readonly signal?: GiveUpSignal | undefined;
 }
 
 /**

@@ -5,6 +5,7 @@
  * an `Environment` from the composition root. The real one lives in `src/node`; tests pass a
  * virtual one, so that the same production code runs in both.
  */
+import type { GiveUpSignal } from './give-up.js';
 import type { Kv, KvOptions } from './kv.js';
 
 /** Two clocks that must never be mixed up. */
@@ -85,6 +86,11 @@ export interface DiskFile {
   /** The bytes from `offset` on; fewer than asked for only at the end of the file. */
   read(offset: number, lengthBytes: number): Promise<Uint8Array>;
   /**
+   * The same into memory of the caller, who gets it back, for others to fill, when the promise
+   * settles: the number of bytes read, less than `target` has only at the end of the file.
+   */
+  readInto(offset: number, target: Uint8Array): Promise<number>;
+  /**
    * Overwrites or extends; a gap reads as zeros. May be lost, in part too, until `sync` resolves.
    * After a write or sync that failed, nothing since the last good sync is to be trusted (S6).
    */
@@ -100,8 +106,9 @@ export interface Connection {
   /** The other side's address, for logs. */
   readonly remoteAddress: string;
   /**
-   * Queues one frame. The frame must not be changed afterwards. Returns false when the link's
-   * buffer is full: the caller should wait for `onDrain`. Frames sent after `close` are dropped.
+   * Queues one frame. The frame must not be changed afterwards, unless `onSent` gives it back.
+   * Returns false when the link's buffer is full: the caller should wait for `onDrain`. Frames sent
+   * after `close` are dropped.
    */
   send(frame: Uint8Array): boolean;
   /** Sets the receivers; frames that came before are kept until this is called. */
@@ -113,6 +120,12 @@ export interface Connection {
 export interface ConnectionHandlers {
   onFrame(frame: Uint8Array): void;
   onDrain(): void;
+  /**
+   * Nobody reads that frame of this side any more: its memory may be used again. Called by links
+   * that copy frames; those that hand them over by reference never call it, none calls it for a
+   * frame that was lost.
+   */
+  onSent?(frame: Uint8Array): void;
   /** Called exactly once. `error` is absent after an orderly close. */
   onClose(error?: Error): void;
 }
@@ -140,7 +153,7 @@ export interface Environment {
 }
 
 /** Resolves after `delayMs`, or as soon as `signal` is aborted (it never rejects). */
-export function sleep(scheduler: Scheduler, delayMs: number, signal?: AbortSignal): Promise<void> {
+export function sleep(scheduler: Scheduler, delayMs: number, signal?: GiveUpSignal): Promise<void> {
   return new Promise((resolve) => {
     if (signal?.aborted) return resolve();
     const finish = (): void => {

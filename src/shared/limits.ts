@@ -35,7 +35,11 @@ export const LIMITS = {
   searchBatchHitsMax: limit(100_000, 'hits', 'k of all queries of a batch, offsets included'),
   kMax: limit(10_000, 'hits', 'k of a search, offset included'),
   shardKMax: limit(10_000, 'hits', 'shardK of a search: hits that each shard is asked for'),
-  scopeShardKeysMax: limit(256, 'keys', 'shard keys that a search, count or scroll is about'),
+  scopeShardKeysMax: limit(
+    256,
+    'keys',
+    'shard keys that a search, count, scroll or delete is about',
+  ),
   cachedEventualMsMax: limit(1_000, 'ms', 'time for which a cached answer is served as eventual'),
   efMax: limit(16_384, 'candidates', 'ef of a search'),
   headFloatsMax: limit(

@@ -139,6 +139,10 @@ export class MemoryDisk implements Disk {
         assertUsable();
         return file.read(offset, lengthBytes);
       },
+      readInto: async (offset, target) => {
+        assertUsable();
+        return file.readInto(offset, target);
+      },
       write: async (offset, bytes) => {
         assertUsable();
         assert(mode === 'write', 'the file is open for reading');

@@ -30,10 +30,18 @@ export class MemoryFile {
   }
 
   read(offset: number, lengthBytes: number): Uint8Array {
-    const length = Math.max(0, Math.min(lengthBytes, this.#sizeBytes - offset));
-    const found = new Uint8Array(length);
-    found.set(this.#bytes.subarray(offset, offset + length));
+    const found = new Uint8Array(Math.max(0, Math.min(lengthBytes, this.#sizeBytes - offset)));
+    this.readInto(offset, found);
     return found;
+  }
+
+  /** The number of bytes that there were. */
+  readInto(offset: number, target: Uint8Array): number {
+    const length = Math.max(0, Math.min(target.length, this.#sizeBytes - offset));
+    const written = this.#bytes.subarray(offset, offset + length);
+    target.set(written);
+    target.fill(0, written.length, length);
+    return length;
   }
 
   write(offset: number, bytes: Uint8Array): void {

@@ -38,8 +38,11 @@ export interface StagedSnapshot {
   readonly id: SnapshotId;
   /** Bytes that are here for good: also after a restart, the next piece is the one from here. */
   readonly nextOffset: number;
-  /** Durable when it resolves. Anything but the piece at `nextOffset` is ignored. */
-  write(offset: number, bytes: Uint8Array): Promise<void>;
+  /**
+   * Durable when it resolves; `bytes`, whose checksum is `checksum`, are read until then. Anything
+   * but the piece at `nextOffset` is ignored.
+   */
+  write(offset: number, bytes: Uint8Array, checksum: number): Promise<void>;
   /**
    * Lists the file, all of whose bytes are here. LOG_DAMAGED, with everything dropped, when its
    * checksum is not the one that was announced: staging it again starts anew.
@@ -206,7 +209,7 @@ export class SnapshotFiles {
       get nextOffset(): number {
         return staging.nextOffset;
       },
-      write: (offset, bytes) => staging.write(offset, bytes),
+      write: (offset, bytes, checksum) => staging.write(offset, bytes, checksum),
       finish: () => this.#inOrder(() => this.#finish(staging)),
       discard: () =>
         this.#inOrder(async () => {

@@ -7,7 +7,7 @@
  */
 import { assert } from '../shared/assert.js';
 import { ByteReader, ByteWriter, utf8 } from '../shared/bytes.js';
-import { crc32c } from '../shared/crc32c.js';
+import { crc32c, joinedCrc32c } from '../shared/crc32c.js';
 import type { Disk, DiskFile } from '../shared/environment.js';
 import { FlotillaError } from '../shared/errors.js';
 import { decodeBody, RecordError, SEAL_SIZE_BYTES, seal } from '../shared/sealed-record.js';
@@ -86,12 +86,13 @@ export class SnapshotStaging {
   }
 
   /**
-   * Durable and counted when it resolves. A piece that does not start at `nextOffset` is ignored.
-   * INVALID_REQUEST for one that goes beyond the file. After a failure the staging is at its end;
-   * staging the same snapshot again goes on from what was counted.
+   * Durable and counted when it resolves. `checksum` is that of `bytes`, which are read until then.
+   * A piece that does not start at `nextOffset` is ignored. INVALID_REQUEST for one that goes
+   * beyond the file. After a failure the staging is at its end; staging the same snapshot again
+   * goes on from what was counted.
    */
-  write(offset: number, bytes: Uint8Array): Promise<void> {
-    const written = this.#tail.then(() => this.#write(offset, bytes));
+  write(offset: number, bytes: Uint8Array, checksum: number): Promise<void> {
+    const written = this.#tail.then(() => this.#write(offset, bytes, checksum));
     this.#tail = written.catch(() => undefined);
     return written;
   }
@@ -104,7 +105,7 @@ export class SnapshotStaging {
     await this.#files.marks.close();
   }
 
-  async #write(offset: number, bytes: Uint8Array): Promise<void> {
+  async #write(offset: number, bytes: Uint8Array, checksum: number): Promise<void> {
     if (this.#ended) throw this.#ended;
     if (offset !== this.nextOffset || bytes.length === 0) return;
     const end = offset + bytes.length;
@@ -112,7 +113,8 @@ export class SnapshotStaging {
       const message = `bytes up to ${end} of a snapshot that has ${this.id.sizeBytes}`;
       throw new FlotillaError('INVALID_REQUEST', message);
     }
-    const mark = { offset: end, crc32c: crc32c(bytes, this.#marked.crc32c) };
+    const together = joinedCrc32c(this.#marked.crc32c, checksum, bytes.length);
+    const mark = { offset: end, crc32c: together };
     const record = encodeMark(this.id, this.#marksCount, mark);
     const { data, marks } = this.#files;
     try {
@@ -166,10 +168,11 @@ function decodeMark(body: Uint8Array): Mark {
 
 /** The marks that the data confirms. */
 async function confirmed(data: DiskFile, marks: readonly Mark[]): Promise<readonly Mark[]> {
+  const room = roomFor(data);
   let read = START;
   for (const [position, mark] of marks.entries()) {
     if (mark.offset <= read.offset || mark.offset > data.sizeBytes) return marks.slice(0, position);
-    read = { offset: mark.offset, crc32c: await checksumOf(data, read, mark.offset) };
+    read = { offset: mark.offset, crc32c: await checksumOf(data, read, mark.offset, room) };
     if (read.crc32c !== mark.crc32c) return marks.slice(0, position);
   }
   return marks;
@@ -177,17 +180,28 @@ async function confirmed(data: DiskFile, marks: readonly Mark[]): Promise<readon
 
 /** Checksum of all that a file has on disk: a second for about a gigabyte, slice by slice. */
 export function checksumOfAll(file: DiskFile): Promise<number> {
-  return checksumOf(file, START, file.sizeBytes);
+  return checksumOf(file, START, file.sizeBytes, roomFor(file));
+}
+
+/** What a file is read into, slice by slice: new memory for each would be the collector's work. */
+function roomFor(file: DiskFile): Uint8Array {
+  return new Uint8Array(Math.min(READ_SIZE_BYTES, file.sizeBytes));
 }
 
 /** Checksum of the file up to `end`, that of the part before being known. */
-async function checksumOf(file: DiskFile, known: Mark, end: number): Promise<number> {
+async function checksumOf(
+  file: DiskFile,
+  known: Mark,
+  end: number,
+  room: Uint8Array,
+): Promise<number> {
   let { offset, crc32c: checksum } = known;
   while (offset < end) {
-    const bytes = await file.read(offset, Math.min(READ_SIZE_BYTES, end - offset));
-    if (bytes.length === 0) break;
-    checksum = crc32c(bytes, checksum);
-    offset += bytes.length;
+    const slice = room.subarray(0, end - offset);
+    const sizeBytes = await file.readInto(offset, slice);
+    if (sizeBytes === 0) break;
+    checksum = crc32c(slice.subarray(0, sizeBytes), checksum);
+    offset += sizeBytes;
   }
   return checksum;
 }

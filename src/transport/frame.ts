@@ -103,13 +103,18 @@ export function recordSizeBytes(record: FrameRecord): number {
   }
 }
 
-/** `sizeHintBytes` saves growing the buffer; the sum of the records' estimates is a good one. */
-export function encodeFrame(records: readonly FrameRecord[], sizeHintBytes?: number): Uint8Array {
-  let hint = sizeHintBytes ?? 1;
-  if (sizeHintBytes === undefined) for (const record of records) hint += recordSizeBytes(record);
-  const writer = new ByteWriter(hint).u8(FRAME_FORMAT);
+/** What `writer` finishes, which is empty yet. @default one with room for what records may need */
+export function encodeFrame(
+  records: readonly FrameRecord[],
+  writer: ByteWriter = writerFor(records),
+): Uint8Array {
+  writer.u8(FRAME_FORMAT);
   for (const record of records) writeRecord(writer.u8(CODE[record.kind]), record);
   return writer.finish();
+}
+
+function writerFor(records: readonly FrameRecord[]): ByteWriter {
+  return new ByteWriter(records.reduce((sum, record) => sum + recordSizeBytes(record), 1));
 }
 
 /** Throws `MalformedBytesError`, and nothing else, on bytes that are not a whole frame. */

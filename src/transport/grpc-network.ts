@@ -223,7 +223,7 @@ class GrpcConnection implements Connection {
     checkFrameSize(frame.length);
     if (this.#closed) return false;
     this.#unsentBytes += frame.length;
-    this.#side.stream.write(frame, () => this.#sent(frame.length));
+    this.#side.stream.write(frame, (error?: Error | null) => this.#sent(frame, error));
     if (this.#unsentBytes > HIGH_WATER_BYTES) this.#full = true;
     return !this.#full;
   }
@@ -243,8 +243,10 @@ class GrpcConnection implements Connection {
     this.#scheduler.after(CLOSE_GRACE_MS, () => this.#side.abandon());
   }
 
-  #sent(sizeBytes: number): void {
-    this.#unsentBytes -= sizeBytes;
+  /** grpc-js calls back when its own copy of the frame, behind a message header, is on its way. */
+  #sent(frame: Uint8Array, error: Error | null | undefined): void {
+    this.#unsentBytes -= frame.length;
+    if (!error && !this.#closed) this.#handlers?.onSent?.(frame);
     if (!this.#full || this.#unsentBytes > LOW_WATER_BYTES) return;
     this.#full = false;
     if (!this.#closed) this.#handlers?.onDrain();

@@ -6,6 +6,7 @@ import { MalformedBytesError } from '../shared/bytes.js';
 import type { Scheduler } from '../shared/environment.js';
 import { FlotillaError } from '../shared/errors.js';
 import type { FrameRecord, Hello } from './frame.js';
+import type { FrameRooms } from './frame-rooms.js';
 import { Outbox } from './outbox.js';
 import { PendingRequests, type RequestOptions } from './pending-requests.js';
 import type { RecordChannel, RecordReceiver } from './record-channel.js';
@@ -18,6 +19,7 @@ export interface LinkContext {
   readonly settings: TransportSettings;
   readonly handlers: TransportHandlers;
   readonly admission: Admission;
+  readonly rooms: FrameRooms;
 }
 
 export class Link implements RecordReceiver {
@@ -40,12 +42,12 @@ export class Link implements RecordReceiver {
     context: LinkContext,
     onBroken: (error?: Error) => void,
   ) {
-    const { scheduler, settings, handlers, admission } = context;
+    const { scheduler, settings, handlers, admission, rooms } = context;
     this.hello = hello;
     this.#channel = channel;
     this.#context = context;
     this.#onBroken = onBroken;
-    this.#outbox = new Outbox(settings);
+    this.#outbox = new Outbox(settings, rooms);
     const flush = (): void => this.#flushSoon();
     this.#pending = new PendingRequests(hello.identity.nodeId, this.#outbox, scheduler, flush);
     this.#served = new ServedRequests({
@@ -99,6 +101,10 @@ export class Link implements RecordReceiver {
   onDrain(): void {
     this.#blocked = false;
     this.#flush();
+  }
+
+  onSent(frame: Uint8Array): void {
+    this.#outbox.reuse(frame);
   }
 
   onClose(error?: Error): void {

@@ -7,9 +7,11 @@
  * small request is not held up by a large one.
  */
 import type { MessageType } from '../raft/types.js';
+import { ByteWriter } from '../shared/bytes.js';
 import { LIMITS } from '../shared/limits.js';
 import type { ErrorBody } from '../shared/types.js';
 import { encodeFrame, type FrameRecord, recordSizeBytes } from './frame.js';
+import type { FrameRooms } from './frame-rooms.js';
 import { messageSizeBytes } from './raft-codec.js';
 import type { TransportSettings } from './settings.js';
 import type { GroupMessage } from './transport.js';
@@ -88,11 +90,14 @@ export class Outbox {
   readonly #settings: TransportSettings;
   readonly #urgent = new RaftQueue();
   readonly #appends = new RaftQueue();
+  readonly #rooms: FrameRooms;
   #calls: OutgoingCall[] = [];
   #payloadBytes = 0;
 
-  constructor(settings: TransportSettings) {
+  /** `rooms` is where the memory of frames comes from. */
+  constructor(settings: TransportSettings, rooms: FrameRooms) {
     this.#settings = settings;
+    this.#rooms = rooms;
   }
 
   get queuedBytes(): number {
@@ -160,7 +165,12 @@ export class Outbox {
     this.#payloadBytes -= call.payload.length - call.sentBytes;
   }
 
-  /** The next frame, or `undefined` when nothing waits. */
+  /** Takes the memory of one of its frames back: nobody reads it any more. */
+  reuse(frame: Uint8Array): void {
+    this.#rooms.giveBack(frame);
+  }
+
+  /** The next frame, a copy of what it carries, or `undefined` when nothing waits. */
   nextFrame(): Uint8Array | undefined {
     const records: FrameRecord[] = [];
     let left = this.#settings.frameBytesTarget;
@@ -171,7 +181,8 @@ export class Outbox {
     }
     if (this.#calls.length > 0) left -= this.#takeCalls(left, records);
     if (records.length === 0) return undefined;
-    return encodeFrame(records, FRAME_HEADER_BYTES + this.#settings.frameBytesTarget - left);
+    const sizeBytes = FRAME_HEADER_BYTES + this.#settings.frameBytesTarget - left;
+    return encodeFrame(records, new ByteWriter(this.#rooms.take(sizeBytes)));
   }
 
   #addPayload(head: Omit<OutgoingPayload, 'sentBytes' | 'started' | 'finished'>): OutgoingPayload {

@@ -4,6 +4,7 @@ import { FlotillaError } from '../shared/errors.js';
 import type { Logger } from '../shared/logger.js';
 import type { TransportEnvironment } from './dialer.js';
 import { encodeFrame, type Hello } from './frame.js';
+import { FrameRooms } from './frame-rooms.js';
 import { checkHello, makeHello } from './greeting.js';
 import { Incarnations } from './incarnations.js';
 import { Peer } from './peer.js';
@@ -49,6 +50,7 @@ class PeerTransport implements Transport {
   readonly #settings: TransportSettings;
   readonly #reception: Reception;
   readonly #admission: Admission;
+  readonly #rooms = new FrameRooms();
   readonly #incarnations = new Incarnations();
   readonly #peers = new Map<number, Peer>();
   /** The last refusal per node, as text. */
@@ -108,10 +110,9 @@ class PeerTransport implements Transport {
     this.#peers.get(nodeId)?.send(messages);
   }
 
-  async request(nodeId: number, payload: Uint8Array, options: RequestOptions): Promise<Uint8Array> {
+  request(nodeId: number, payload: Uint8Array, options: RequestOptions): Promise<Uint8Array> {
     const peer = this.#peers.get(nodeId);
-    if (peer === undefined) throw noLink(nodeId);
-    return peer.request(payload, options);
+    return peer === undefined ? Promise.reject(noLink(nodeId)) : peer.request(payload, options);
   }
 
   peers(): readonly PeerStatus[] {
@@ -138,6 +139,7 @@ class PeerTransport implements Transport {
       settings: this.#settings,
       handlers: this.#ownHandlers(),
       admission: this.#admission,
+      rooms: this.#rooms,
       self,
       incarnations: this.#incarnations,
       logger,

@@ -3,6 +3,7 @@ import { MalformedBytesError } from '../shared/bytes.js';
 import { TIMEOUT_MS_MAX } from '../shared/deadline.js';
 import type { Scheduler } from '../shared/environment.js';
 import { FlotillaError } from '../shared/errors.js';
+import type { GiveUpSignal } from '../shared/give-up.js';
 import { LIMITS } from '../shared/limits.js';
 import type { ErrorBody } from '../shared/types.js';
 import { Assembly } from './assembly.js';
@@ -10,7 +11,7 @@ import type { Outbox, OutgoingPayload } from './outbox.js';
 
 export interface RequestOptions {
   readonly timeoutMs: number;
-  readonly signal?: AbortSignal;
+  readonly signal?: GiveUpSignal | undefined;
 }
 
 interface Pending {
@@ -83,6 +84,7 @@ export class PendingRequests {
     const payload = pending.assembly.add(piece);
     if (payload === undefined) return;
     this.#settle(requestId, pending);
+    this.#takeBack(pending);
     pending.resolve(payload);
   }
 
@@ -90,6 +92,7 @@ export class PendingRequests {
     const pending = this.#pending.get(requestId);
     if (pending === undefined) return;
     this.#settle(requestId, pending);
+    this.#takeBack(pending);
     pending.reject(FlotillaError.fromBody(error));
   }
 
@@ -116,12 +119,17 @@ export class PendingRequests {
     const pending = this.#pending.get(requestId);
     if (pending === undefined) return;
     this.#settle(requestId, pending);
-    this.#outbox.drop(pending.outgoing);
+    this.#takeBack(pending);
     if (pending.outgoing.started) {
       this.#outbox.addCancel(requestId);
       this.#flush();
     }
     pending.reject(error);
+  }
+
+  /** What is left of the payload, which is the caller's again, is not sent any more. */
+  #takeBack({ outgoing }: Pending): void {
+    if (!outgoing.finished) this.#outbox.drop(outgoing);
   }
 
   #settle(requestId: number, pending: Pending): void {

@@ -6,6 +6,8 @@ import { LinkResetError } from './link-end.js';
 export interface RecordReceiver {
   onRecord(record: FrameRecord): void;
   onDrain(): void;
+  /** As in `ConnectionHandlers`, also of frames from before the handover. */
+  onSent?(frame: Uint8Array): void;
   /** Called exactly once, last. */
   onClose(error?: Error): void;
 }
@@ -28,6 +30,7 @@ export class RecordChannel {
     connection.start({
       onFrame: (frame) => this.#onFrame(frame),
       onDrain: () => this.#receiver.onDrain(),
+      onSent: (frame) => this.#receiver.onSent?.(frame),
       onClose: (error) => {
         const reset = error && new LinkResetError(error.message, { cause: error });
         this.#receiver.onClose(this.#closeError ?? reset);

@@ -3,6 +3,7 @@ import { MalformedBytesError } from '../shared/bytes.js';
 import { TIMEOUT_MS_MAX } from '../shared/deadline.js';
 import type { Scheduler } from '../shared/environment.js';
 import { FlotillaError, toFlotillaError } from '../shared/errors.js';
+import { GiveUp } from '../shared/give-up.js';
 import { LIMITS } from '../shared/limits.js';
 import type { ErrorBody } from '../shared/types.js';
 import { Assembly } from './assembly.js';
@@ -45,7 +46,7 @@ export interface ServingContext {
 interface Served {
   /** Until the last piece is here. */
   readonly assembly: Assembly;
-  readonly controller: AbortController;
+  readonly giveUp: GiveUp;
   /** Gives the request up when its caller must have done so, though no cancel arrived. */
   readonly stopTimer: () => void;
   /** Whether a handler works on it. */
@@ -87,7 +88,7 @@ export class ServedRequests {
     );
     this.#served.set(requestId, {
       assembly,
-      controller: new AbortController(),
+      giveUp: new GiveUp(),
       stopTimer: () => timer.cancel(),
       running: false,
     });
@@ -107,7 +108,7 @@ export class ServedRequests {
     if (served === undefined) return;
     this.#served.delete(requestId);
     served.stopTimer();
-    served.controller.abort();
+    served.giveUp.abort();
     served.takeBack?.();
     // A handler that was started counts until it returns, whoever waits for it.
     if (!served.running) this.#context.admission.leave();
@@ -119,8 +120,14 @@ export class ServedRequests {
   }
 
   async #run(requestId: number, served: Served, payload: Uint8Array): Promise<void> {
+    const { from, onRequest } = this.#context;
     served.running = true;
-    const answer = await this.#ask(payload, served.controller.signal);
+    let answer: Answer;
+    try {
+      answer = checkedAnswer(await onRequest(from, payload, served.giveUp));
+    } catch (thrown) {
+      answer = { kind: 'failure', error: toFlotillaError(thrown).body };
+    }
     served.running = false;
     if (this.#served.get(requestId) !== served) {
       this.#context.admission.leave();
@@ -137,15 +144,6 @@ export class ServedRequests {
     this.#served.delete(requestId);
     served.stopTimer();
     this.#context.admission.leave();
-  }
-
-  async #ask(payload: Uint8Array, signal: AbortSignal): Promise<Answer> {
-    const { from, onRequest } = this.#context;
-    try {
-      return checkedAnswer(await onRequest(from, payload, signal));
-    } catch (thrown) {
-      return { kind: 'failure', error: toFlotillaError(thrown).body };
-    }
   }
 }
 

@@ -19,7 +19,7 @@ export interface TransportSettings {
   readonly requestQueueBytesMax: number;
   /** Frames end near this size; a record that is larger has a frame of its own. @default 1 MiB */
   readonly frameBytesTarget: number;
-  /** Larger requests and answers travel in pieces, with heartbeats in between. @default 256 KiB */
+  /** Larger requests and answers travel in pieces, with heartbeats in between. @default 512 KiB */
   readonly pieceBytesMax: number;
 }
 
@@ -33,5 +33,5 @@ export const TRANSPORT_DEFAULTS: TransportSettings = {
   raftQueueBytesMax: 32 * 1024 * 1024,
   requestQueueBytesMax: 64 * 1024 * 1024,
   frameBytesTarget: 1024 * 1024,
-  pieceBytesMax: 256 * 1024,
+  pieceBytesMax: 512 * 1024,
 };

@@ -3,6 +3,7 @@
  * lost, and requests that are answered or fail.
  */
 import type { Message } from '../raft/types.js';
+import type { GiveUpSignal } from '../shared/give-up.js';
 
 /** Who a peer says it is; checked when a link opens, on both sides. */
 export interface PeerIdentity {
@@ -36,7 +37,7 @@ export interface TransportHandlers {
    * A request from a peer. The answer, or the `FlotillaError` thrown, goes back. `signal` is
    * aborted when the caller gave up or the link broke.
    */
-  onRequest(from: PeerIdentity, payload: Uint8Array, signal: AbortSignal): Promise<Uint8Array>;
+  onRequest(from: PeerIdentity, payload: Uint8Array, signal: GiveUpSignal): Promise<Uint8Array>;
   /** A link to the peer is open. */
   onPeerUp(peer: PeerIdentity): void;
   /**
@@ -80,12 +81,13 @@ export interface Transport {
   /**
    * Asks a peer. Rejects with SHARD_UNAVAILABLE (never sent), OUTCOME_UNKNOWN (the link broke
    * after sending), DEADLINE_EXCEEDED, CANCELLED, TOO_MANY_REQUESTS (too much waits for the
-   * peer), LIMIT_EXCEEDED, or the error that the peer answered with.
+   * peer), LIMIT_EXCEEDED, or the error that the peer answered with. `payload` is read until the
+   * promise settles, and not afterwards: its memory may then be used for something else.
    */
   request(
     nodeId: number,
     payload: Uint8Array,
-    options: { timeoutMs: number; signal?: AbortSignal },
+    options: { timeoutMs: number; signal?: GiveUpSignal | undefined },
   ): Promise<Uint8Array>;
   peers(): readonly PeerStatus[];
   /** Stops listening and closes all links; requests under way fail. Idempotent. */

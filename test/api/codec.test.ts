@@ -425,6 +425,7 @@ const cases = [
     collection: text,
     ...writeTenant,
     filter: maybe(metadata),
+    shardKeyFilter: maybe(fc.record({ shardKeys, filter: maybe(metadata) })),
     cursor: text,
   }),
   response('DeleteByFilterResponse', API.deleteByFilter, { deletedCount: large, cursor: text }),
@@ -696,6 +697,19 @@ describe('lists of requests are read up to their limit only (P-9, P-10)', () => 
     );
   });
 
+  it('shard keys of a delete by filter', () => {
+    const { value } = LIMITS.scopeShardKeysMax;
+    const deletes = (count: number) => {
+      const shardKeyFilter = { shardKeys: Array<string>(count).fill(''), filter: NO_BYTES };
+      return API.deleteByFilter.encodeRequest({ collection: 'c', shardKeyFilter, cursor: '' });
+    };
+    const { decodeRequest } = API.deleteByFilter;
+    expect(decodeRequest(deletes(value)).shardKeyFilter?.shardKeys).toHaveLength(value);
+    expect(() => decodeRequest(deletes(value + 1))).toThrow(
+      expect.objectContaining({ reason: 'LIMIT_EXCEEDED', field: 'shardKeys' }),
+    );
+  });
+
   it('indexed fields of a collection', () => {
     const { value } = LIMITS.indexedFieldsMax;
     const config = Buffer.alloc(2 * (value + 1)).fill(Buffer.from([0x32, 0]));
@@ -703,6 +717,26 @@ describe('lists of requests are read up to their limit only (P-9, P-10)', () => 
     expect(() => API.createCollection.decodeRequest(bytes)).toThrow(
       expect.objectContaining({ reason: 'LIMIT_EXCEEDED', field: 'config.indexedFields' }),
     );
+  });
+});
+
+describe('a delete by filter', () => {
+  const { encodeRequest } = API.deleteByFilter;
+  const filter = encodeStruct({ a: true });
+  const request = { collection: 'c', cursor: 'x', tenant: 't' };
+  const hexOf = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
+
+  it('of all keys is the same bytes as ever', () => {
+    const golden = '0a016312090a070a0161120220011a0178720174';
+    expect(hexOf(encodeRequest({ ...request, filter }))).toBe(golden);
+  });
+
+  it('of some shard keys has no filter for nodes of versions that know none', () => {
+    const shardKeyFilter = { shardKeys: ['k', 'l'], filter };
+    const reader = new ProtobufReader(encodeRequest({ ...request, shardKeyFilter }));
+    const fields: number[] = [];
+    for (; reader.next(); reader.skip()) fields.push(reader.field);
+    expect(fields).toEqual([1, 3, 4, 14]);
   });
 });
 

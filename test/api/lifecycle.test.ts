@@ -6,6 +6,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { API } from '../../src/shared/codec/public-api.js';
 import { ERRORS, type ErrorReason } from '../../src/shared/error-codes.js';
 import { FlotillaError } from '../../src/shared/errors.js';
+import type { GiveUpSignal } from '../../src/shared/give-up.js';
 import type { WriteOutcome } from '../../src/shared/types.js';
 import { waitUntil } from '../support/wait-until.js';
 import { failureOf, type Harness, startHarness } from './harness.js';
@@ -21,7 +22,7 @@ const notes = () => harness.client().collection('notes');
 
 /** Makes each call wait until it is released; tells whether its signal was aborted. */
 function holdCalls() {
-  const held: { release: () => void; readonly signal: AbortSignal }[] = [];
+  const held: { release: () => void; readonly signal: GiveUpSignal }[] = [];
   harness.backend.before = (_call, { signal }) =>
     new Promise<void>((resolve) => held.push({ release: resolve, signal }));
   return held;
@@ -128,7 +129,7 @@ describe('deadlines and cancelling', () => {
 
   it('ends calls without a deadline at the default, though the backend hangs', async () => {
     await using short = await startHarness({ defaultTimeoutMs: 40 });
-    const signals: AbortSignal[] = [];
+    const signals: GiveUpSignal[] = [];
     short.backend.before = (_call, { signal }) => {
       signals.push(signal);
       return new Promise(() => undefined);

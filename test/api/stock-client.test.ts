@@ -159,6 +159,19 @@ describe('a stock client', () => {
     expect(all).toMatchObject({ body: { reason: 'INVALID_REQUEST', field: 'filter' } });
   });
 
+  it.each([
+    ['filter', { shardKeyFilter: { shardKeys: ['k'] } }],
+    ['shardKeys', { shardKeyFilter: { shardKeys: [], filter: metadata } }],
+    ['shardKeys[1]', { shardKeyFilter: { shardKeys: ['k', ''], filter: metadata } }],
+    [
+      'shardKeyFilter',
+      { shardKeyFilter: { shardKeys: ['k'], filter: metadata }, filter: metadata },
+    ],
+  ])('is told by %s what a delete of some shard keys lacks (P-9)', async (field, request) => {
+    const deletes = call('flotilla.v1.Records/DeleteByFilter', { collection: 'notes', ...request });
+    expect((await refusal(deletes)).body).toMatchObject({ reason: 'INVALID_REQUEST', field });
+  });
+
   it.each([Number.NaN, Number.POSITIVE_INFINITY, 1e300])(
     'is told where in a filter, and in metadata, the number %d stands (P-9)',
     async (numberValue) => {

@@ -201,6 +201,18 @@ const UPPER: Row[] = [
     send: (count) => notes.count({ shardKey: Array<string>(count).fill('order-7') }),
   },
   {
+    what: 'shard keys of a delete by filter',
+    limit: 'scopeShardKeysMax',
+    field: 'shardKeys',
+    send: (count) => notes.deleteByFilter({}, { shardKey: Array<string>(count).fill('order-7') }),
+  },
+  {
+    what: 'bytes of a shard key of a delete by filter',
+    limit: 'routingKeyBytesMax',
+    field: 'shardKeys[1]',
+    send: (size) => notes.deleteByFilter({}, { shardKey: ['order-7', 'k'.repeat(size)] }),
+  },
+  {
     what: 'bytes of a shard key of a read',
     limit: 'routingKeyBytesMax',
     field: 'shardKeys[1]',

@@ -351,6 +351,25 @@ export function clientSuite(
         const wrong = await failureOf(notes.count({ shardKey: 'o-1' }));
         expect(wrong).toMatchObject({ reason: 'INVALID_REQUEST', field: 'shardKeys' });
       });
+
+      it('are deleted by a filter key by key, and those of no other (M-19)', async () => {
+        const settings = { name: 'by-shard-key-gone', dimension: 3, routing: 'shardKey' } as const;
+        const records = await client.openCollection<Note>(settings);
+        await records.upsert(IDS.map((_, row) => ({ ...noteOf(row), shardKey: `o-${row % 4}` })));
+        const early = { year: { $lt: 2000 + ROWS / 2 } };
+        const one = await records.deleteByFilter(early, { shardKey: 'o-1' });
+        expect(one).toEqual({ deletedCount: ROWS / 8 });
+        expect(await records.count({ shardKey: 'o-1' })).toBe(ROWS / 8);
+        expect(await records.count({ filter: early })).toBe(ROWS / 2 - ROWS / 8);
+        const two = await records.deleteByFilter({}, { shardKey: ['o-2', 'o-3', 'nobody'] });
+        expect(two).toEqual({ deletedCount: ROWS / 2 });
+        expect(await records.count()).toBe(ROWS / 2 - ROWS / 8);
+        const none = await failureOf(records.deleteByFilter({}, { shardKey: [] }));
+        expect(none).toMatchObject({ reason: 'INVALID_REQUEST', field: 'shardKey' });
+        const wrong = await failureOf(notes.deleteByFilter({}, { shardKey: 'o-1' }));
+        expect(wrong).toMatchObject({ reason: 'INVALID_REQUEST', field: 'shardKeys' });
+        expect(await records.count()).toBe(ROWS / 2 - ROWS / 8);
+      });
     });
 
     describe('every call', () => {

@@ -23,10 +23,11 @@ class End {
     this.connection = connection;
   }
 
-  start(): this {
+  start(onSent: (frame: Uint8Array) => void = () => undefined): this {
     this.connection.start({
       onFrame: (frame) => this.frames.push(frame),
       onDrain: () => this.drains++,
+      onSent,
       onClose: (error) => this.closes.push(error),
     });
     return this;
@@ -102,6 +103,24 @@ export function networkSuite(name: string, create: () => Promise<NetworkHarness>
       expect(received.frames[0]).toHaveLength(0);
       expect(Buffer.compare(received.frames[1] ?? new Uint8Array(0), large)).toBe(0);
     });
+
+    it.each(['dialled', 'received'] as const)(
+      'gives no frame of the %s side back that somebody still reads',
+      async (side) => {
+        const ends = await link();
+        const frameOf = (at: number): Uint8Array => {
+          return new Uint8Array(1 + ((at * 7_919) % 300_000)).fill(at);
+        };
+        ends.dialled.start((frame) => frame.fill(0xdb));
+        ends.received.start((frame) => frame.fill(0xdb));
+        const { frames } = side === 'dialled' ? ends.received : ends.dialled;
+        for (let at = 0; at < 60; at++) ends[side].connection.send(frameOf(at));
+        await until(() => frames.length === 60);
+        for (const [at, frame] of frames.entries()) {
+          expect(Buffer.compare(frame, frameOf(at))).toBe(0);
+        }
+      },
+    );
 
     it('refuses a frame above frameBytesMax with an error that names the limit', async () => {
       const { dialled, received } = await link();

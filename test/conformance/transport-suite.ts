@@ -3,6 +3,7 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Network } from '../../src/shared/environment.js';
 import { FlotillaError } from '../../src/shared/errors.js';
+import type { GiveUpSignal } from '../../src/shared/give-up.js';
 import { LIMITS } from '../../src/shared/limits.js';
 import { controlRequest } from '../../src/transport/control.js';
 import type { PeerAddress, PeerIdentity } from '../../src/transport/transport.js';
@@ -248,7 +249,7 @@ export function transportSuite(name: string, create: () => Promise<TransportHarn
 
     it('tells the answering node when the caller gives up, and drops the late answer', async () => {
       const { one, two } = await pair();
-      const signals: AbortSignal[] = [];
+      const signals: GiveUpSignal[] = [];
       const releases: (() => void)[] = [];
       two.answer = async (payload, signal) => {
         signals.push(signal);
@@ -284,7 +285,7 @@ export function transportSuite(name: string, create: () => Promise<TransportHarn
 
     it('ends a request at its timeout, on both sides', async () => {
       const { one, two } = await pair();
-      let seen: AbortSignal | undefined;
+      let seen: GiveUpSignal | undefined;
       two.answer = (_payload, signal) => {
         seen = signal;
         return new Promise(() => undefined);
@@ -308,7 +309,7 @@ export function transportSuite(name: string, create: () => Promise<TransportHarn
 
     it('fails requests that were sent as unknown when the link is cut (P-2)', async () => {
       const { one, two } = await pair();
-      let seen: AbortSignal | undefined;
+      let seen: GiveUpSignal | undefined;
       two.answer = (_payload, signal) => {
         seen = signal;
         return new Promise(() => undefined);

@@ -16,6 +16,7 @@ import {
   type NamedRecordOptions,
   namesOf,
   recordsOf,
+  shardKeysOption,
   withClient,
 } from '../options.js';
 import { formatCount } from '../render/format.js';
@@ -31,6 +32,7 @@ interface PatchOptions extends NamedRecordOptions {
 interface DeleteOptions extends NamedRecordOptions {
   readonly id?: readonly string[];
   readonly filter?: Where<Metadata>;
+  readonly shardKeys?: readonly string[];
 }
 
 export function addRecordChangeCommands(
@@ -109,6 +111,7 @@ function addDelete(program: Command, context: CliContext, finish: Finish): void 
     .argument('<collection>', 'name of the collection')
     .addOption(new Option('--id <ids...>', 'ids of the records').conflicts('filter'))
     .addOption(filterOption())
+    .addOption(shardKeysOption().conflicts('id'))
     .addHelpText(
       'after',
       `
@@ -118,6 +121,7 @@ again is safe.
 Examples:
   flotilla delete docs --id report-7 report-8
   flotilla delete lines --id line-1 --shard-key order-7
+  flotilla delete lines --filter '{"paid": true}' --shard-keys order-7 order-8
   flotilla delete docs --filter '{"expires": {"$lt": "2026-01-01T00:00:00Z"}}'
 ${EXIT_CODES_HELP}`,
     );
@@ -139,13 +143,19 @@ async function deleteRecords(
   options: DeleteOptions,
   context: CliContext,
 ): Promise<number> {
-  const { id: ids, filter, shardKey, timeoutMs } = options;
+  const { id: ids, filter, shardKey, shardKeys, timeoutMs } = options;
   if (filter !== undefined) {
-    if (shardKey !== undefined) throw new UsageError('--shard-key is for --id, not for --filter');
+    if (shardKey !== undefined) {
+      throw new UsageError('--shard-key is for --id, --shard-keys is for --filter');
+    }
     const onProgress = ({ deletedCount }: { readonly deletedCount: number }): void => {
       if (context.stderr.isTerminal) context.stderr.write(`\r${formatCount(deletedCount)} deleted`);
     };
-    const { deletedCount } = await records.deleteByFilter(filter, { timeoutMs, onProgress });
+    const { deletedCount } = await records.deleteByFilter(filter, {
+      timeoutMs,
+      onProgress,
+      ...(shardKeys !== undefined && { shardKey: shardKeys }),
+    });
     if (context.stderr.isTerminal) context.stderr.write('\n');
     return deletedCount;
   }

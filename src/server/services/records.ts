@@ -49,7 +49,7 @@ export function recordsService(
     const query = await known.check(collection, call, (config) =>
       checkQuery(request.query, config, 'query'),
     );
-    return { query, options: { ...scanOptions(call, request, headers), allowPartial } };
+    return { query, options: { allowPartial, ...scanOptions(call, request, headers) } };
   };
 
   return {
@@ -83,7 +83,7 @@ export function recordsService(
           checkQuery(query, config, `queries[${index}]`),
         );
       });
-      const options = { ...scanOptions(call, request, headers), allowPartial };
+      const options = { allowPartial, ...scanOptions(call, request, headers) };
       const answer = await backend.search(collection, queries, options);
       if (answer.degraded) onDegraded();
       return answer;
@@ -162,12 +162,12 @@ function scrollEndpoints(
 
     DeleteByFilter: calls.endpoint(API.deleteByFilter, async (request, call) => {
       const { collection } = request;
-      const selection = await known.check(collection, call, (config) =>
+      const { selection, ...keys } = await known.check(collection, call, (config) =>
         checkDeleteByFilter(request, config),
       );
       const { timeoutMs, signal } = call;
       const { tenant } = checkTenant(request);
-      const options = { timeoutMs, signal, tenant };
+      const options = { timeoutMs, signal, tenant, ...keys };
       const answer = await backend.deleteByFilter(collection, selection, options);
       const { deletedCount, written, next } = answer;
       return { deletedCount, cursor: cursorOf(next), written };

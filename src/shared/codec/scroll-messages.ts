@@ -3,6 +3,8 @@
  * read by hand. What api-messages.ts says about metadata and malformed bytes holds here too.
  */
 import type { SeenShard, ServedShard } from '../consistency.js';
+import { limitExceeded } from '../errors.js';
+import { LIMITS } from '../limits.js';
 import {
   consistencyNumber,
   consistencyOf,
@@ -70,10 +72,24 @@ export interface ScrollResponse {
   readonly served?: readonly ServedShard[] | undefined;
 }
 
-export interface DeleteByFilterRequest extends Pick<TenantFields, 'tenant'> {
-  readonly collection: string;
+/** Records of some shard keys. */
+export interface ShardKeyFilter {
+  /** At least one, which the server sees to. */
+  readonly shardKeys: readonly string[];
   /** `undefined` where the request has none, which the server refuses. */
   readonly filter?: Uint8Array | undefined;
+}
+
+export interface DeleteByFilterRequest extends Pick<TenantFields, 'tenant'> {
+  readonly collection: string;
+  /** `undefined` where the request has none. */
+  readonly filter?: Uint8Array | undefined;
+  /**
+   * Instead of `filter`; exactly one of them is there, which the server sees to. A node of a
+   * version without this field finds no filter and refuses: were the keys beside the filter, it
+   * would skip them, and delete the records of all keys.
+   */
+  readonly shardKeyFilter?: ShardKeyFilter | undefined;
   /** Of the answer before; empty at first. */
   readonly cursor: string;
 }
@@ -188,9 +204,11 @@ export function decodeScrollResponse(bytes: Uint8Array): ScrollResponse {
 }
 
 export function encodeDeleteByFilterRequest(message: DeleteByFilterRequest): Buffer {
-  const { collection, filter, cursor } = message;
-  const writer = new ProtobufWriter(64 + cursor.length + (filter?.length ?? 0));
+  const { collection, filter, shardKeyFilter, cursor } = message;
+  const filterBytes = filter?.length ?? shardKeyFilter?.filter?.length ?? 0;
+  const writer = new ProtobufWriter(64 + cursor.length + filterBytes);
   writer.string(1, collection).optionalBytes(2, filter).string(3, cursor);
+  if (shardKeyFilter !== undefined) writeShardKeyFilter(writer, shardKeyFilter);
   return writeTenant(writer, { tenant: message.tenant }).finish();
 }
 
@@ -198,16 +216,42 @@ export function decodeDeleteByFilterRequest(bytes: Uint8Array): DeleteByFilterRe
   const reader = new ProtobufReader(bytes);
   let collection = '';
   let filter: Uint8Array | undefined;
+  let shardKeyFilter: ShardKeyFilter | undefined;
   let cursor = '';
   const scope: ReadTenant = {};
   while (reader.next()) {
     if (reader.field === 1) collection = reader.string();
     else if (reader.field === 2) filter = reader.bytes();
     else if (reader.field === 3) cursor = reader.string();
+    else if (reader.field === 4) shardKeyFilter = readShardKeyFilter(reader);
     else if (!readTenant(reader, scope)) reader.skip();
   }
   const { tenant } = scope;
-  return { collection, filter, cursor, ...(tenant !== undefined && { tenant }) };
+  const keyed = shardKeyFilter !== undefined && { shardKeyFilter };
+  return { collection, filter, ...keyed, cursor, ...(tenant !== undefined && { tenant }) };
+}
+
+function writeShardKeyFilter(writer: ProtobufWriter, { shardKeys, filter }: ShardKeyFilter): void {
+  writer.open(4);
+  for (const key of shardKeys) writer.optionalString(1, key);
+  writer.optionalBytes(2, filter).close();
+}
+
+function readShardKeyFilter(reader: ProtobufReader): ShardKeyFilter {
+  const outer = reader.open();
+  const shardKeys: string[] = [];
+  let filter: Uint8Array | undefined;
+  while (reader.next()) {
+    if (reader.field === 1) {
+      if (shardKeys.length >= LIMITS.scopeShardKeysMax.value) {
+        throw limitExceeded('scopeShardKeysMax', 'shardKeys');
+      }
+      shardKeys.push(reader.string());
+    } else if (reader.field === 2) filter = reader.bytes();
+    else reader.skip();
+  }
+  reader.close(outer);
+  return { shardKeys, filter };
 }
 
 export function encodeDeleteByFilterResponse(message: DeleteByFilterResponse): Buffer {

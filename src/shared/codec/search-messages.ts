@@ -313,7 +313,7 @@ function readQuery(reader: ProtobufReader): SearchQueryMessage {
   }
   reader.close(outer);
   const target = { vector, id, ...(shardKey !== '' && { shardKey }) };
-  return { ...target, ...counts, scoreThreshold, filter, includeValues, includeMetadata };
+  return { scoreThreshold, filter, includeValues, includeMetadata, ...target, ...counts };
 }
 
 /** How much a query asks for, while it is read. */

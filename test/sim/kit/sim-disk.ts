@@ -317,6 +317,11 @@ class SimDiskView implements Disk {
             this.#failIfDue(path, 'read');
             return file.read(offset, lengthBytes);
           }),
+        readInto: (offset, target) =>
+          this.#after(this.#disk.fileLatencyMs(path), () => {
+            this.#failIfDue(path, 'read');
+            return file.readInto(offset, target);
+          }),
         write: (offset, bytes) => {
           const copy = new Uint8Array(bytes);
           return this.#after(this.#disk.fileLatencyMs(path), () => {

@@ -287,10 +287,20 @@ describe('commands about records that are routed by shard key (M-19)', () => {
     ]);
   });
 
+  it('delete what matches among their keys', async () => {
+    const cluster = clusterThatAnswers({ deleteByFilter: { deletedCount: 3 } });
+    const { out } = await run('delete lines --filter {} --shard-keys order-7 order-8', cluster);
+    expect(out).toBe('deleted 3 records\n');
+    const options = { ...CALL, onProgress: expect.any(Function), shardKey: ['order-7', 'order-8'] };
+    expect(cluster.calls).toEqual([['deleteByFilter', 'lines', {}, options]]);
+  });
+
   it.each([
+    'delete lines --id a --shard-keys order-7',
+    'delete lines --shard-keys order-7',
     'delete lines --filter {} --shard-key order-7',
     "search lines --vector '[1]' --shard-key order-7",
-  ])('want ids with it: "%s" is refused', async (command) => {
+  ])('are told which option it is: "%s" is refused', async (command) => {
     const cluster = clusterThatAnswers({});
     expect((await run(command, cluster)).code).toBe(2);
     expect(cluster.calls).toEqual([]);

@@ -237,6 +237,7 @@ describe('calls about tenants and shard keys', () => {
       acme.upsert([{ id: 'a', values: [1, 2, 3, 4] }]),
       acme.fetch(['a'], { consistency: 'eventual' }),
       acme.deleteByFilter({}),
+      client.collection('notes').deleteByFilter({}, { shardKey: 'order-7' }),
       client.collection('notes').count({ allTenants: true }),
       client.collection('notes').count({ shardKey: 'order-7' }),
       client.collection('notes').fetch([{ id: 'a', shardKey: 'order-7' }]),

@@ -64,6 +64,7 @@ export class FaultyDisk implements Disk {
         return file.sizeBytes;
       },
       read: (offset, lengthBytes) => this.#alive(() => file.read(offset, lengthBytes)),
+      readInto: (offset, target) => this.#alive(() => file.readInto(offset, target)),
       write: async (offset, bytes) => {
         this.#step();
         await file.write(offset, bytes);

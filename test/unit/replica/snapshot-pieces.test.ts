@@ -44,6 +44,11 @@ const MESSAGE = createMessage('MsgSnap', 1, 2, ID.term, {
 
 let disk: GateDisk;
 
+/** Whatever waits for nothing but the disk is done afterwards. */
+async function turnsPass(): Promise<void> {
+  for (let turn = 0; turn < 10; turn++) await setImmediate();
+}
+
 beforeEach(() => {
   disk = new GateDisk();
 });
@@ -79,11 +84,6 @@ describe('a receiver of pieces', () => {
     const bytes = CONTENT.subarray(offset, offset + PIECE_BYTES);
     return ask({ method: 'chunk', id: ID, offset, crc32c: crc32c(bytes), bytes });
   };
-
-  /** Whatever waits for nothing but the disk is done afterwards. */
-  async function turnsPass(): Promise<void> {
-    for (let turn = 0; turn < 10; turn++) await setImmediate();
-  }
 
   /** They are durable afterwards. */
   async function pieces(...offsets: number[]): Promise<void> {
@@ -179,7 +179,10 @@ describe('a sender of pieces', () => {
       logger: silentLogger,
       settings: { chunkSizeBytes: PIECE_BYTES, bytesPerSecondMax: Number.POSITIVE_INFINITY },
       request: async (_nodeId, payload) => {
-        const call = decodeSnapshotCall(payload);
+        // Read late, and of no use to anybody afterwards.
+        await turnsPass();
+        const call = decodeSnapshotCall(payload.slice());
+        payload.fill(0xdb);
         if (call.method !== 'chunk') {
           const answer = { kind: 'wanted', offset: wanted } as const;
           return encodeSnapshotAnswer(call.method === 'finish' ? { kind: 'done' } : answer);
@@ -209,16 +212,18 @@ describe('a sender of pieces', () => {
 
   const next: Answer = (_offset, end) => ({ kind: 'wanted', offset: end });
 
-  it('reads the next piece while one is on its way, and each once', async () => {
+  it('reads the next piece while one is on its way, each once, in memory for two', async () => {
     const reads: number[] = [];
+    const targets = new Set<unknown>();
     const { openFile } = disk;
     disk.openFile = async (path, mode) => {
       const file = await openFile.call(disk, path, mode);
-      const read = (offset: number, lengthBytes: number) => {
+      const readInto = (offset: number, target: Uint8Array) => {
         reads.push(offset);
-        return file.read(offset, lengthBytes);
+        targets.add(target.buffer);
+        return file.readInto(offset, target);
       };
-      return { ...file, sizeBytes: file.sizeBytes, read };
+      return { ...file, sizeBytes: file.sizeBytes, readInto };
     };
     const before: number[] = [];
     const { outcome } = await send((offset, end) => {
@@ -228,6 +233,7 @@ describe('a sender of pieces', () => {
     expect(outcome).toBe('done');
     expect(reads).toEqual([0, 10, 20, 30]);
     expect(before).toEqual([2, 3, 4, 4]);
+    expect(targets.size).toBe(2);
   });
 
   it('sends what is wanted, wherever that is, and however often it is lost (P3)', async () => {

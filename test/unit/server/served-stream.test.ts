@@ -20,6 +20,7 @@ import {
 import { API } from '../../../src/shared/codec/public-api.js';
 import { decodeStatusDetails } from '../../../src/shared/codec/status-details.js';
 import { FlotillaError } from '../../../src/shared/errors.js';
+import type { GiveUpSignal } from '../../../src/shared/give-up.js';
 import { failureOf, type Harness, startHarness } from '../../api/harness.js';
 import { waitUntil } from '../../support/wait-until.js';
 
@@ -94,7 +95,7 @@ const ids = (from: number, to: number) =>
 
 /** Makes each call wait until it is released; tells whether its signal was aborted. */
 function holdCalls(of: Harness = harness) {
-  const held: { readonly release: () => void; readonly signal: AbortSignal }[] = [];
+  const held: { readonly release: () => void; readonly signal: GiveUpSignal }[] = [];
   of.backend.before = (_call, { signal }) =>
     new Promise<void>((resolve) => held.push({ release: resolve, signal }));
   return held;

@@ -108,7 +108,8 @@ describe('ByteWriter and ByteReader', () => {
   });
 
   it('keep every character of a string, a byte order mark at its start included', () => {
-    for (const text of ['\ufeff', '\ufeffid', '', '\0', 'é'.repeat(24), '🚢'.repeat(40)]) {
+    const marks = ['\ufeff', '\ufeffid', '\ufffd', 'a\ufffdb'];
+    for (const text of [...marks, '', '\0', 'é'.repeat(24), '🚢'.repeat(40)]) {
       const bytes = new ByteWriter().string(text).finish();
       expect(new ByteReader(bytes).string()).toBe(text);
     }

@@ -3,7 +3,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { utf8 } from '../../../src/shared/bytes.js';
-import { crc32c } from '../../../src/shared/crc32c.js';
+import { crc32c, joinedCrc32c } from '../../../src/shared/crc32c.js';
 
 function crc32cSlowly(bytes: Uint8Array): number {
   let crc = 0xffffffff;
@@ -45,6 +45,15 @@ describe('crc32c', () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 100 }), fc.uint8Array({ maxLength: 400 }), (a, b) => {
         expect(crc32c(b, crc32c(a))).toBe(crc32c(Uint8Array.of(...a, ...b)));
+      }),
+    );
+  });
+
+  it('of two parts together follows from that of each', () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 300 }), fc.uint8Array({ maxLength: 300 }), (a, b) => {
+        const together = crc32c(Uint8Array.of(...a, ...b));
+        expect(joinedCrc32c(crc32c(a), crc32c(b), b.length)).toBe(together);
       }),
     );
   });

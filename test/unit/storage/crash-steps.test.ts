@@ -49,7 +49,8 @@ async function install({ store, files }: Storage): Promise<void> {
   const staged = await files.stage(whole);
   while (staged.nextOffset < FILE.length) {
     const from = staged.nextOffset;
-    await staged.write(from, FILE.subarray(from, from + 1_000));
+    const piece = FILE.subarray(from, from + 1_000);
+    await staged.write(from, piece, crc32c(piece));
   }
   await staged.finish();
   const snapshot = { index: 40, term: 3, configuration: configurationOf(33) };

@@ -79,6 +79,12 @@ describe.each(kinds)('%s', (_, make) => {
     expect(await file.read(1, 2)).toEqual(Uint8Array.of(2, 3));
     expect(await file.read(6, 1)).toEqual(new Uint8Array());
     expect(await file.read(9, 1)).toEqual(new Uint8Array());
+    const target = new Uint8Array(8).fill(9);
+    expect(await file.readInto(4, target.subarray(1, 4))).toBe(2);
+    expect(target).toEqual(Uint8Array.of(9, 0, 6, 9, 9, 9, 9, 9));
+    expect(await file.readInto(1, target.subarray(6))).toBe(2);
+    expect(target).toEqual(Uint8Array.of(9, 0, 6, 9, 9, 9, 2, 3));
+    expect(await file.readInto(9, target)).toBe(0);
     await file.close();
     await file.close();
     await expect(file.write(0, Uint8Array.of(1))).rejects.toThrow();

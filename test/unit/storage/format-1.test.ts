@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest';
 import type { Entry, EntryType } from '../../../src/raft/types.js';
 import { defined } from '../../../src/shared/assert.js';
 import { utf8 } from '../../../src/shared/bytes.js';
+import { crc32c } from '../../../src/shared/crc32c.js';
 import type { KvOperation } from '../../../src/shared/kv.js';
 import { MemoryDisk } from '../../../src/shared/memory-disk.js';
 import { BlobFiles } from '../../../src/storage/blob-files.js';
@@ -216,8 +217,8 @@ describe('the files beside it in format 1 (F-15)', () => {
         SNAPSHOT,
         await openStaging(disk, 'd', SNAPSHOT),
       );
-      await staging.write(0, utf8('abc'));
-      await staging.write(3, utf8('de'));
+      await staging.write(0, utf8('abc'), crc32c(utf8('abc')));
+      await staging.write(3, utf8('de'), crc32c(utf8('de')));
       await staging.close();
     };
     golden.isWritten('marks of a snapshot', await writtenTo(path, write));

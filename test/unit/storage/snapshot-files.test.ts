@@ -51,11 +51,15 @@ async function makeFile(
   await made.publish({ sizeBytes: BYTES.length, crc32c: crc32c(BYTES) });
 }
 
+function write(staged: StagedSnapshot, offset: number, bytes: Uint8Array): Promise<void> {
+  return staged.write(offset, bytes, crc32c(bytes));
+}
+
 /** Sends what is missing, up to `pieces` pieces, from where the receiver says. */
 async function send(staged: StagedSnapshot, pieces = 100, bytes = BYTES): Promise<void> {
   for (let sent = 0; sent < pieces && staged.nextOffset < bytes.length; sent++) {
     const from = staged.nextOffset;
-    await staged.write(from, bytes.subarray(from, from + PIECE));
+    await write(staged, from, bytes.subarray(from, from + PIECE));
   }
 }
 
@@ -119,14 +123,14 @@ describe.each(kinds)('snapshot files on %s', (_, makePlace) => {
     const staged = await files.stage(idOf());
     expect(staged.nextOffset).toBe(0);
     await send(staged, 2);
-    await staged.write(0, BYTES.subarray(0, PIECE));
-    await staged.write(3_000, BYTES.subarray(3_000, 4_000));
-    await staged.write(2_000, new Uint8Array());
+    await write(staged, 0, BYTES.subarray(0, PIECE));
+    await write(staged, 3_000, BYTES.subarray(3_000, 4_000));
+    await write(staged, 2_000, new Uint8Array());
     expect(staged.nextOffset).toBe(2_000);
     const piece = BYTES.subarray(2_000, 3_000);
-    await Promise.all([staged.write(2_000, piece), staged.write(2_000, piece)]);
+    await Promise.all([write(staged, 2_000, piece), write(staged, 2_000, piece)]);
     expect(staged.nextOffset).toBe(3_000);
-    const tooMuch = staged.write(3_000, new Uint8Array(1_501));
+    const tooMuch = write(staged, 3_000, new Uint8Array(1_501));
     await expect(tooMuch).rejects.toMatchObject({ reason: 'INVALID_REQUEST' });
     await expect(staged.finish()).rejects.toThrow('3000 of 4500');
     await send(staged);
@@ -146,7 +150,7 @@ describe.each(kinds)('snapshot files on %s', (_, makePlace) => {
       await send(cut, pieces);
       const before = cut.nextOffset;
       await first.close();
-      await expect(cut.write(before, Uint8Array.of(1))).rejects.toThrow('closed');
+      await expect(write(cut, before, Uint8Array.of(1))).rejects.toThrow('closed');
       const files = await SnapshotFiles.open(disk, root);
       const staged = await files.stage(idOf());
       expect(staged.nextOffset).toBe(before);
@@ -156,7 +160,7 @@ describe.each(kinds)('snapshot files on %s', (_, makePlace) => {
       // What a sender repeats whose answer got lost.
       const again = await files.stage(idOf());
       expect(again.nextOffset).toBe(BYTES.length);
-      await again.write(0, BYTES);
+      await write(again, 0, BYTES);
       expect(await again.finish()).toBe(files.list(7)[0]);
     }
   });
@@ -230,7 +234,7 @@ describe.each(kinds)('snapshot files on %s', (_, makePlace) => {
     await send(kept, 1);
     const fresh = await files.stage(idOf({ index: 120 }));
     expect(fresh.nextOffset).toBe(0);
-    await expect(old.write(2_000, BYTES.subarray(2_000, 3_000))).rejects.toThrow('closed');
+    await expect(write(old, 2_000, BYTES.subarray(2_000, 3_000))).rejects.toThrow('closed');
     await expect(old.finish()).rejects.toThrow('closed');
     await old.discard();
     await send(fresh, 1);
@@ -278,7 +282,7 @@ describe('a staged snapshot', () => {
       const staged = await files.stage(idOf());
       await send(staged, 2);
       const counted = staged.nextOffset;
-      const underWay = staged.write(counted, BYTES.subarray(counted, counted + PIECE));
+      const underWay = write(staged, counted, BYTES.subarray(counted, counted + PIECE));
       await Promise.resolve();
       disk.crash(keepWrites);
       await expect(underWay).rejects.toThrow('crashed');

@@ -62,6 +62,7 @@ export class StepDisk implements Disk {
         return file.sizeBytes;
       },
       read: (offset, lengthBytes) => file.read(offset, lengthBytes),
+      readInto: (offset, target) => file.readInto(offset, target),
       write: (offset, bytes) => this.#step(() => file.write(offset, bytes)),
       sync: () => this.#step(() => file.sync()),
       close: () => file.close(),

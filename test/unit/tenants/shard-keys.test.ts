@@ -117,6 +117,44 @@ describe('a read of some shard keys', () => {
     expect(skipped).toEqual(left.map((shardId) => ({ shardId, why: 'shard-key' })));
   });
 
+  it('deletes by a filter what it sees, and asks no other shards (M-19)', async () => {
+    await cluster.createCollection('c', { routing: 'shardKey' });
+    const { router } = cluster;
+    const colours = ['red', 'blue'];
+    for (const tenant of ['', 't']) {
+      const written = KEYS.flatMap((key) => colours.map((one) => record(one, key, one)));
+      await router.upsert('c', written, { ...SOON, tenant });
+    }
+    const [one = '', two = '', ...others] = KEYS;
+    const ofTwo = { ...SOON, tenant: 't', shardKeys: [one, two] };
+    askedShards();
+    await router.count('c', ofTwo);
+    const owners = new Set(askedShards());
+    const filter = encodeFilter({ colour: 'red' });
+    const { deletedCount, written, next } = await router.deleteByFilter('c', { filter }, ofTwo);
+    expect({ deletedCount, next }).toEqual({ deletedCount: 2, next: undefined });
+    expect(new Set(askedShards())).toEqual(owners);
+    expect(new Set(written.map(({ shardId }) => shardId))).toEqual(owners);
+    expect((await router.count('c', { ...ofTwo, filter })).count).toBe(0);
+    expect((await router.count('c', ofTwo)).count).toBe(2);
+    const rest = { ...SOON, tenant: 't', shardKeys: others };
+    expect((await router.count('c', rest)).count).toBe(2 * others.length);
+    expect((await router.count('c', SOON)).count).toBe(2 * KEYS.length);
+  });
+
+  it('deletes nothing where it names no key, or records are routed otherwise', async () => {
+    await cluster.createCollection('c', { routing: 'shardKey' });
+    await cluster.createCollection('by-id');
+    const { router } = cluster;
+    await router.upsert('c', [record('a', 'k1', 'red')], SOON);
+    const everything = { filter: encodeFilter({}) };
+    const none = await router.deleteByFilter('c', everything, { ...SOON, shardKeys: [] });
+    expect(none).toEqual({ deletedCount: 0, written: [] });
+    const wrong = router.deleteByFilter('by-id', everything, { ...SOON, shardKeys: ['k1'] });
+    await expect(wrong).rejects.toMatchObject({ reason: 'INVALID_REQUEST', field: 'shardKeys' });
+    expect((await router.count('c', SOON)).count).toBe(1);
+  });
+
   it('sees nothing where it names no key at all', async () => {
     await cluster.createCollection('c', { routing: 'shardKey' });
     const { router } = cluster;

@@ -5,6 +5,7 @@ import { describe, expect, it } from 'vitest';
 import type { MessageType } from '../../../src/raft/types.js';
 import { LIMITS } from '../../../src/shared/limits.js';
 import { decodeFrame, type FrameRecord } from '../../../src/transport/frame.js';
+import { FrameRooms } from '../../../src/transport/frame-rooms.js';
 import { Outbox } from '../../../src/transport/outbox.js';
 import { messageSizeBytes } from '../../../src/transport/raft-codec.js';
 import { TRANSPORT_DEFAULTS, type TransportSettings } from '../../../src/transport/settings.js';
@@ -20,6 +21,10 @@ function message(type: MessageType, index: number, sizeBytes = 0): GroupMessage 
   const data = new Uint8Array(sizeBytes);
   const entries = type === 'MsgApp' ? [{ type: 'EntryNormal', term: 1, index, data } as const] : [];
   return { groupId: 1, message: raftMessage({ type, index, entries }) };
+}
+
+function outboxWith(given: TransportSettings): Outbox {
+  return new Outbox(given, new FrameRooms());
 }
 
 /** All frames that the outbox makes, decoded. */
@@ -41,7 +46,7 @@ function names(records: readonly FrameRecord[]): string[] {
 
 describe('outbox', () => {
   it('puts heartbeats and votes first, then appends, then requests', () => {
-    const outbox = new Outbox(TRANSPORT_DEFAULTS);
+    const outbox = outboxWith(TRANSPORT_DEFAULTS);
     outbox.addRequest(1, 10, new Uint8Array(3));
     outbox.addMessages([message('MsgApp', 1), message('MsgVoteResp', 2)]);
     outbox.addCancel(7);
@@ -53,7 +58,7 @@ describe('outbox', () => {
   });
 
   it('ends frames near the target, with a frame of its own for a larger message', () => {
-    const outbox = new Outbox(settings({ frameBytesTarget: 10_000 }));
+    const outbox = outboxWith(settings({ frameBytesTarget: 10_000 }));
     const sizes = [4_000, 4_000, 4_000, 50_000, 10, 10];
     outbox.addMessages(sizes.map((sizeBytes, index) => message('MsgApp', index, sizeBytes)));
     const perFrame = drain(outbox).map((records) => names(records).length);
@@ -61,7 +66,7 @@ describe('outbox', () => {
   });
 
   it('keeps a share of each frame for requests while appends could fill it', () => {
-    const outbox = new Outbox(settings({ frameBytesTarget: 10_000, pieceBytesMax: 1_000 }));
+    const outbox = outboxWith(settings({ frameBytesTarget: 10_000, pieceBytesMax: 1_000 }));
     for (let index = 0; index < 20; index++) outbox.addMessages([message('MsgApp', index, 1_000)]);
     for (let id = 1; id <= 6; id++) outbox.addRequest(id, 10, new Uint8Array(900));
     const [first] = drain(outbox);
@@ -70,7 +75,7 @@ describe('outbox', () => {
   });
 
   it('sends large payloads in pieces that go round, small ones in between', () => {
-    const outbox = new Outbox(settings({ frameBytesTarget: 100, pieceBytesMax: 100 }));
+    const outbox = outboxWith(settings({ frameBytesTarget: 100, pieceBytesMax: 100 }));
     outbox.addRequest(1, 10, new Uint8Array(250));
     outbox.addAnswer(2, new Uint8Array(200), () => undefined);
     outbox.addRequest(3, 10, new Uint8Array(0));
@@ -85,7 +90,7 @@ describe('outbox', () => {
   });
 
   it('marks a payload as started with its first piece and as finished with its last', () => {
-    const outbox = new Outbox(settings({ frameBytesTarget: 10, pieceBytesMax: 10 }));
+    const outbox = outboxWith(settings({ frameBytesTarget: 10, pieceBytesMax: 10 }));
     const call = outbox.addRequest(1, 10, new Uint8Array(15));
     expect([call.started, call.finished]).toEqual([false, false]);
     outbox.nextFrame();
@@ -95,7 +100,7 @@ describe('outbox', () => {
   });
 
   it('tells when the last piece of an answer is in a frame, once', () => {
-    const outbox = new Outbox(settings({ frameBytesTarget: 10, pieceBytesMax: 10 }));
+    const outbox = outboxWith(settings({ frameBytesTarget: 10, pieceBytesMax: 10 }));
     let finished = 0;
     outbox.addAnswer(1, new Uint8Array(15), () => finished++);
     outbox.nextFrame();
@@ -105,7 +110,7 @@ describe('outbox', () => {
   });
 
   it('sends nothing more of a dropped payload, and counts its bytes no longer', () => {
-    const outbox = new Outbox(settings({ frameBytesTarget: 10, pieceBytesMax: 10 }));
+    const outbox = outboxWith(settings({ frameBytesTarget: 10, pieceBytesMax: 10 }));
     const first = outbox.addRequest(1, 10, new Uint8Array(30));
     outbox.addRequest(2, 10, new Uint8Array(5));
     outbox.nextFrame();
@@ -119,7 +124,7 @@ describe('outbox', () => {
   it('drops Raft messages at its limit, per class: one below, at, and one above', () => {
     const one = message('MsgApp', 1, 100);
     const sizeBytes = messageSizeBytes(one.message);
-    const outbox = new Outbox(settings({ raftQueueBytesMax: 3 * sizeBytes }));
+    const outbox = outboxWith(settings({ raftQueueBytesMax: 3 * sizeBytes }));
     expect(outbox.addMessages([one, one])).toBe(0);
     expect(outbox.addMessages([one])).toBe(0);
     expect(outbox.addMessages([one, one])).toBe(2);
@@ -129,13 +134,13 @@ describe('outbox', () => {
   });
 
   it('drops a message that fits no frame', () => {
-    const outbox = new Outbox(TRANSPORT_DEFAULTS);
+    const outbox = outboxWith(TRANSPORT_DEFAULTS);
     expect(outbox.addMessages([message('MsgApp', 1, LIMITS.frameBytesMax.value / 2)])).toBe(1);
     expect(outbox.nextFrame()).toBeUndefined();
   });
 
   it('has room for one request whatever its size, and up to the limit for more', () => {
-    const outbox = new Outbox(settings({ requestQueueBytesMax: 100 }));
+    const outbox = outboxWith(settings({ requestQueueBytesMax: 100 }));
     expect(outbox.hasRoomFor(1_000)).toBe(true);
     outbox.addRequest(1, 10, new Uint8Array(60));
     expect([39, 40, 41].map((sizeBytes) => outbox.hasRoomFor(sizeBytes))).toEqual([
@@ -153,7 +158,7 @@ describe('outbox', () => {
     });
     fc.assert(
       fc.property(fc.array(step, { maxLength: 40 }), (steps) => {
-        const outbox = new Outbox(settings({ frameBytesTarget: 500, pieceBytesMax: 64 }));
+        const outbox = outboxWith(settings({ frameBytesTarget: 500, pieceBytesMax: 64 }));
         steps.forEach(({ type, sizeBytes, isRequest }, at) => {
           if (isRequest) outbox.addRequest(at, 1, new Uint8Array(sizeBytes));
           else outbox.addMessages([message(type, at, sizeBytes)]);

@@ -1,12 +1,13 @@
 /** Nodes for tests of the transport: a transport each, and what happened to it. */
 import type { Entry, Message, MessageType } from '../../../src/raft/types.js';
 import type { Network } from '../../../src/shared/environment.js';
+import type { GiveUpSignal } from '../../../src/shared/give-up.js';
 import { silentLogger } from '../../../src/shared/logger.js';
 import { createTransport } from '../../../src/transport/peer-transport.js';
 import type { GroupMessage, PeerIdentity, Transport } from '../../../src/transport/transport.js';
 import { realClock, realRandom, realScheduler } from './real-time.js';
 
-type RequestHandler = (payload: Uint8Array, signal: AbortSignal) => Promise<Uint8Array>;
+type RequestHandler = (payload: Uint8Array, signal: GiveUpSignal) => Promise<Uint8Array>;
 
 export function raftMessage(fields: Partial<Message> & { type: MessageType }): Message {
   return {

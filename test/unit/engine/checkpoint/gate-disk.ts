@@ -48,6 +48,10 @@ export class GateDisk extends MemoryDisk {
         await this.#pass('read', path);
         return file.read(offset, lengthBytes);
       },
+      readInto: async (offset, target) => {
+        await this.#pass('read', path);
+        return file.readInto(offset, target);
+      },
       write: async (offset, bytes) => {
         await this.#pass('write', path);
         return file.write(offset, bytes);
