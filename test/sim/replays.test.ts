@@ -28,6 +28,7 @@ const SMALL_LOGS: Partial<StackParameters> = {
   clocks: [{}, {}, {}],
   compaction: { ...COMPACTION_DEFAULTS, thresholdEntries: 4, trailingEntries: 0 },
   tenancy: undefined,
+  searchCacheBytes: 0,
 };
 
 const LONG_LOGS: Partial<StackParameters> = {
@@ -49,7 +50,11 @@ const TENANCY: Tenancy = {
 /** What the seed draws, as it was before disks failed, reads were relaxed and tenants moved. */
 function withSoundDisks(seed: number): Partial<StackParameters> {
   const { faults, workload } = drawParameters(new World(seed).fork('parameters'));
-  const reads = { workload: { ...workload, relaxed: 0 }, readDelayMaxMs: 0 };
+  const reads = {
+    workload: { ...workload, relaxed: 0, questions: 1_001 },
+    readDelayMaxMs: 0,
+    searchCacheBytes: 0,
+  };
   const none = { 'io-error': 0, damage: 0, 'stale-topology': 0 };
   return {
     ...reads,

@@ -77,7 +77,7 @@ const FULL: Simulator = {
       import('./stack/describe-report.js'),
     ]);
     const report = await runStack(seed, { steps, without: without.map(Number) });
-    const { graphs, checks, renewing, expired, swept } = report;
+    const { graphs, cache, checks, renewing, expired, swept } = report;
     return {
       seed,
       steps,
@@ -95,6 +95,7 @@ const FULL: Simulator = {
         faults: report.faults.length,
         ...prefixed('tenants', { ...report.tenants }),
         ...prefixed('graphs', graphs),
+        ...prefixed('cache', { ...cache }),
         ...report.disks,
       },
       without,

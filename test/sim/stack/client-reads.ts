@@ -14,10 +14,12 @@ import type { FreshRead, FreshReads, NodeAnswer } from './fresh-reads.js';
 import type { StackHistory } from './history.js';
 import { authorsRead, groupFilter, valuesOf } from './record-content.js';
 import type { Observed, RegisterOracle } from './register-oracle.js';
+import type { Workload } from './workload.js';
 
 export interface ClientReadsOptions {
   readonly name: string;
   readonly random: SimRandom;
+  readonly workload: Pick<Workload, 'questions'>;
   readonly nowMs: () => number;
   readonly caller: Caller;
   /** What the client's session has seen. */
@@ -150,9 +152,9 @@ export class ClientReads {
     { consistency }: FreshRead,
     filter?: Uint8Array,
   ): Promise<NodeAnswer<Found> | undefined> {
-    const { findings, random, count } = this.#options;
+    const { findings, random, workload, count } = this.#options;
     const query = {
-      vector: valuesOf(random.integer(0, 1_000), ''),
+      vector: valuesOf(random.integer(0, workload.questions - 1), ''),
       k: SEARCH_LIMIT,
       offset: 0,
       ef: 0,

@@ -16,10 +16,12 @@ import { SimEnvironment } from '../kit/sim-environment.js';
 import type { SimNetwork } from '../kit/sim-network.js';
 import type { World } from '../kit/world.js';
 import type { Callee } from './client-wire.js';
+import type { KeptAnswers } from './kept-answers.js';
 import type { ShardWatch } from './shard-watch.js';
 import { withSlowReads } from './slow-reads.js';
 import type { StackWatch } from './watch.js';
 import { WatchedEngine } from './watched-engine.js';
+import { watchedEndpoints } from './watched-records.js';
 
 export interface MachineOptions {
   readonly world: World;
@@ -33,6 +35,8 @@ export interface MachineOptions {
   readonly readDelayMaxMs: number;
   readonly watch: StackWatch;
   readonly shards: ShardWatch;
+  /** Judges what one process keeps of its answers; absent where none keeps any. */
+  readonly keptAnswers: (() => KeptAnswers) | undefined;
 }
 
 /** How long the supervisor waits before it starts a node again. */
@@ -205,8 +209,9 @@ export class Process implements Callee {
 
   /** Ends when the node does; what is left of its process then dies with it. */
   async #run(): Promise<void> {
-    const { config, compaction } = this.#options;
+    const { config, compaction, keptAnswers } = this.#options;
     const { environment } = this;
+    const kept = keptAnswers?.();
     const node = await Node.start({
       config,
       logger: this.#logger,
@@ -214,7 +219,7 @@ export class Process implements Callee {
       compaction,
       createEngine: (genesis, path) => this.#createEngine(genesis, path),
       openEndpoints: async (options) => {
-        this.#endpoints = options;
+        this.#endpoints = kept === undefined ? options : watchedEndpoints(options, kept);
         const { client, http } = config.listen;
         return { clientAddress: client, httpAddress: http, setServing: () => undefined };
       },

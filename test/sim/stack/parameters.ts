@@ -15,7 +15,7 @@ import type { SimRandom } from '../kit/sim-random.js';
 import { drawFaultProfile, type FaultKind, type FaultProfile } from './faults.js';
 import { GRAPH_PATHS } from './graph-damage.js';
 import { drawTenancy, type Tenancy } from './tenants.js';
-import { drawWorkload, type Workload } from './workload.js';
+import { drawRepetition, drawWorkload, type Workload } from './workload.js';
 
 export interface StackParameters {
   readonly nodes: number;
@@ -34,6 +34,8 @@ export interface StackParameters {
   /** Absent where all records are nobody's. */
   readonly tenancy?: Tenancy | undefined;
   readonly faults: FaultProfile;
+  /** What each node may keep of answers to searches; 0 where none keeps any. */
+  readonly searchCacheBytes: number;
 }
 
 /** Half of what leases allow for: two clocks may be off in opposite directions. */
@@ -45,6 +47,7 @@ export function drawParameters(random: SimRandom): StackParameters {
   const workload = drawWorkload(random.fork('workload'));
   const faults = drawFaultProfile(random.fork('faults'));
   const tenancy = drawTenancy(random.fork('tenancy'));
+  const searchCacheBytes = random.fork('search cache').pick([0, 0, 6_000, 1_000_000]);
   return {
     nodes,
     settings: {
@@ -80,7 +83,8 @@ export function drawParameters(random: SimRandom): StackParameters {
     })),
     clientDelayMs: random.pick([1, 10]),
     answerLoss: random.pick([0, 0.02, 0.1]),
-    workload,
+    workload:
+      searchCacheBytes === 0 ? workload : drawRepetition(workload, random.fork('repetition')),
     tenancy,
     faults: without(faults, [
       ...(takesReplicasAway(workload) ? (['damage'] as const) : []),
@@ -89,6 +93,7 @@ export function drawParameters(random: SimRandom): StackParameters {
     engine: drawEngine(random.fork('engine')),
     checkpoints: drawCheckpoints(random.fork('checkpoints')),
     readDelayMaxMs: random.fork('reads').pick([0, 1, 30, 100]),
+    searchCacheBytes,
   };
 }
 
@@ -118,7 +123,10 @@ function drawCheckpoints(random: SimRandom): CheckpointPolicy {
 const SHUTDOWN_TIMEOUT_MS = 5_000;
 const LOG_CACHE_SIZE_BYTES = 256 * 1024;
 
-export function configOf(nodeId: number, { nodes, settings, engine }: StackParameters): NodeConfig {
+export function configOf(
+  nodeId: number,
+  { nodes, settings, engine, searchCacheBytes }: StackParameters,
+): NodeConfig {
   const host = hostOf(nodeId);
   const addresses = { client: host, peer: host, http: host };
   return {
@@ -137,7 +145,7 @@ export function configOf(nodeId: number, { nodes, settings, engine }: StackParam
     logPretty: false,
     logCacheSizeBytes: LOG_CACHE_SIZE_BYTES,
     engine,
-    router: { hedgedReads: true, retryBudget: RETRY_BUDGET, searchCacheBytes: 0 },
+    router: { hedgedReads: true, retryBudget: RETRY_BUDGET, searchCacheBytes },
     shutdownTimeoutMs: SHUTDOWN_TIMEOUT_MS,
   };
 }

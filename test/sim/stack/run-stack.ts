@@ -8,6 +8,7 @@ import { COLLECTION, TENANT_COLLECTION } from './address.js';
 import type { ClientCounts } from './client.js';
 import type { Finding } from './findings.js';
 import type { GraphDamageKind } from './graph-damage.js';
+import type { CacheCounts } from './kept-answers.js';
 import { sameReplicas, settle } from './liveness.js';
 import type { FaultRecord } from './nemesis.js';
 import type { StackParameters } from './parameters.js';
@@ -53,6 +54,8 @@ export interface StackReport {
   /** Records that were deleted because their time was over, and by sweeps. */
   readonly expired: number;
   readonly swept: number;
+  /** Searches that nodes may answer from what they keep. */
+  readonly cache: Readonly<CacheCounts>;
   /** Times that a replica was held against its log, and renewed a graph meanwhile. */
   readonly checks: number;
   readonly renewing: number;
@@ -127,6 +130,7 @@ export async function runStack(seed: number, options: StackOptions = {}): Promis
     elections: watch.elections,
     faults: nemesis.records,
     ...stack.removals,
+    cache: stack.cacheCounts,
     ...stack.shards.counts,
     graphs: { ...watch.graphs, ...nemesis.graphDamage.done },
     disks: diskCounts(stack),

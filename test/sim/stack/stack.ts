@@ -9,6 +9,7 @@ import { SimulatedClient } from './client.js';
 import { ClientWire, type Work } from './client-wire.js';
 import { Findings } from './findings.js';
 import { StackHistory } from './history.js';
+import { type CacheCounts, KeptAnswers } from './kept-answers.js';
 import { Landlord } from './landlord.js';
 import { Machine, type Process } from './machine.js';
 import { Nemesis } from './nemesis.js';
@@ -22,7 +23,7 @@ import { ShardWatch } from './shard-watch.js';
 import { StaleTopology } from './stale-topology.js';
 import { Tenants } from './tenants.js';
 import { StackWatch } from './watch.js';
-import { onOneRecord, onOneTenant, type Workload } from './workload.js';
+import { onFewQuestions, onOneRecord, onOneTenant, type Workload } from './workload.js';
 
 export interface StackParts {
   readonly seed: number;
@@ -37,6 +38,10 @@ const WATCHERS: readonly string[] = ['watcher-1', 'watcher-2'];
 
 /** Clients that look at one tenant, where tenants move. */
 const VISITORS: readonly string[] = ['visitor-1', 'visitor-2'];
+
+/** Clients that ask few questions, where nodes keep the answers. */
+const REGULARS: readonly string[] = ['regular-1', 'regular-2', 'regular-3'];
+const REGULAR_SPACES = 2;
 
 /** How far back a loss in the middle of a database's write-ahead log goes. */
 const JOURNAL_BATCHES = 64;
@@ -53,6 +58,8 @@ export class Stack {
   readonly #clientNames = new Set<string>();
   /** Records that were deleted because their time was over, and by sweeps. */
   readonly removals = { expired: 0, swept: 0 };
+  /** Of the searches that nodes may answer from what they keep. */
+  readonly cacheCounts: CacheCounts = { hits: 0, misses: 0, evictions: 0 };
   readonly network: SimNetwork;
   readonly machines: readonly Machine[];
   readonly wire: ClientWire;
@@ -73,7 +80,8 @@ export class Stack {
     const nowMs = (): number => world.nowMs;
     this.parameters = { ...drawParameters(world.fork('parameters')), ...parameters };
     const { nodes, network, disk, clocks, faults, settings } = this.parameters;
-    const { compaction, checkpoints, readDelayMaxMs } = this.parameters;
+    const { compaction, checkpoints, readDelayMaxMs, searchCacheBytes } = this.parameters;
+    const keptAnswers = (): KeptAnswers => this.#keptAnswers();
     const journalBatches = faults.weights.damage > 0 ? JOURNAL_BATCHES : 0;
     this.findings = new Findings(nowMs);
     this.watch = new StackWatch(this.findings, nowMs);
@@ -97,6 +105,7 @@ export class Stack {
           readDelayMaxMs,
           watch: this.watch,
           shards: this.shards,
+          keptAnswers: searchCacheBytes > 0 ? keptAnswers : undefined,
         }),
     );
     this.wire = new ClientWire({
@@ -117,7 +126,9 @@ export class Stack {
     const newest = (): readonly Space[] => this.tenants.residents.slice(-1);
     const visitors = tenancy === undefined ? [] : VISITORS;
     const visiting = visitors.map((name) => this.client(name, onOneTenant(workload), newest));
-    this.clients = [...drawn, ...watching, ...visiting];
+    const regulars = searchCacheBytes > 0 ? REGULARS : [];
+    const asking = regulars.map((name) => this.#regular(name));
+    this.clients = [...drawn, ...watching, ...visiting, ...asking];
     const { operatorPauseMs } = this.parameters.workload;
     if (operatorPauseMs !== undefined) {
       this.operator = new Operator({
@@ -173,11 +184,12 @@ export class Stack {
     return this.machines.flatMap(({ process }) => (process === undefined ? [] : [process]));
   }
 
-  /** `spaces` are where it works by itself. */
+  /** `spaces` are where it works by itself, `nodes` are those that it asks. */
   client(
     name: string,
     workload: Workload = this.parameters.workload,
     spaces = (): readonly Space[] => [HOME],
+    nodes = (): readonly Process[] => this.processes,
   ): SimulatedClient {
     this.#clientNames.add(name);
     return new SimulatedClient({
@@ -192,8 +204,16 @@ export class Stack {
       oracle: this.oracle,
       history: this.history,
       findings: this.findings,
-      nodes: () => this.processes,
+      nodes,
     });
+  }
+
+  /** Asks one node about few tenants, whose answers that node then has. */
+  #regular(name: string): SimulatedClient {
+    const spaces = (): readonly Space[] => this.tenants.spaces.slice(0, REGULAR_SPACES);
+    const nodes = (): readonly Process[] =>
+      this.processes.filter(({ nodeId }) => nodeId === this.parameters.nodes);
+    return this.client(name, onFewQuestions(this.parameters.workload), spaces, nodes);
   }
 
   /** What a node that runs offers to its clients; undefined while it does not listen. */
@@ -233,6 +253,11 @@ export class Stack {
       });
     await this.reaches(2 * timeoutMs, () => isOver);
     return answer;
+  }
+
+  #keptAnswers(): KeptAnswers {
+    const { findings, oracle, world, cacheCounts: counts } = this;
+    return new KeptAnswers({ findings, oracle, counts, nowMs: () => world.nowMs });
   }
 
   /** A log has changed a record: who reads it has to be told of that from here on. */

@@ -25,6 +25,8 @@ export interface Workload {
     /** Deletes of all records of a group. */
     readonly sweep: number;
   };
+  /** How many different vectors searches ask for. */
+  readonly questions: number;
   /** Share of the reads that any replica may serve. */
   readonly relaxed: number;
   /** Ages that bounded ones allow: also some that nothing on the network is young enough for. */
@@ -63,6 +65,7 @@ export function drawWorkload(random: SimRandom): Workload {
       patch: writes.pick([0, 2, 5]),
       sweep: writes.pick([0, 0, 0.1, 0.5]),
     },
+    questions: 1_001,
     relaxed: freshness.pick([0, 0.3, 0.7]),
     boundsMs: freshness.pick([[5, 50, 400, 3_000], [20, 60], [150]]),
     metadataBytes: random.pick([0, 0, 40, 2_000]),
@@ -76,6 +79,12 @@ export function drawWorkload(random: SimRandom): Workload {
     churn: random.pick(['none', 'none', 'leaders', 'members', 'members', 'wipe']),
     churnPauseMs: random.pick([100, 500, 2_000]),
   };
+}
+
+/** Few questions, and fewer writes between two of them: an answer may serve more than once. */
+export function drawRepetition(workload: Workload, random: SimRandom): Workload {
+  const pauseMs = random.pick([workload.pauseMs, 400, 400]);
+  return { ...workload, questions: random.pick([1, 2]), pauseMs };
 }
 
 /**
@@ -103,6 +112,20 @@ export function onOneTenant(workload: Workload): Workload {
     // A node with an old table answers late: they go to another one, and see more.
     attemptMs: 100,
     shares: { upsert: 2, delete: 0.5, fetch: 1, search: 3, patch: 0, sweep: 0 },
+    conditional: 0,
+    expiring: { ...workload.expiring, share: 0 },
+  };
+}
+
+/** Of clients that ask the same again and again, and now and then see to it that it changes. */
+export function onFewQuestions(workload: Workload): Workload {
+  return {
+    ...workload,
+    batchMax: 1,
+    pauseMs: 5,
+    shares: { upsert: 1, delete: 0.5, fetch: 1, search: 30, patch: 0, sweep: 0 },
+    relaxed: 0.9,
+    boundsMs: [20, 60, 150, 400],
     conditional: 0,
     expiring: { ...workload.expiring, share: 0 },
   };
