@@ -206,6 +206,9 @@ export class CollectionIndex {
   ): Promise<T> {
     const { accept } = query;
     if (this.isOneTurn) return take(this.searchNear(query));
+    // What waits for its turn has no copy of the backlog yet.
+    await means.slices.pause();
+    if (this.#disposed) return take({ hits: [], isShort: false });
     const backlog = this.#head.backlog();
     const rows = accept === undefined ? backlog : await acceptedRows(backlog, accept, means.slices);
     return this.searchRows({ ...query, rows }, means, (loaded) =>

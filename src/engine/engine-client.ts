@@ -54,8 +54,8 @@ export interface EngineThread {
 export interface ThreadEngineOptions extends Omit<EngineThreadData, 'posted' | 'lane'> {
   /** Starts a thread that runs `serveEngine` with the data. Called once, by the constructor. */
   readonly spawn: (data: EngineThreadData) => EngineThread;
-  /** Called once if the thread ends without having been closed. */
-  readonly onExit?: (error: FlotillaError) => void;
+  /** Called if the engine fails, or its thread ends without having been closed. */
+  readonly onLost?: (error: FlotillaError) => void;
   /** See `ShardEngineOptions`. */
   readonly logger?: Logger;
 }
@@ -90,7 +90,7 @@ export class ThreadEngine implements Engine {
   constructor(options: ThreadEngineOptions) {
     this.#options = options;
     // Functions do not cross to another thread.
-    const { spawn, onExit: _onExit, logger: _logger, ...data } = options;
+    const { spawn, onLost: _onLost, logger: _logger, ...data } = options;
     const posted = new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT);
     const counter = new Int32Array(posted);
     const lane = newSearchLane();
@@ -270,9 +270,11 @@ export class ThreadEngine implements Engine {
     for (const { id, body } of items) {
       if (body.kind === 'log') {
         writeLine(this.#options.logger ?? silentLogger, body);
-        continue;
+      } else if (body.kind === 'failed') {
+        this.#options.onLost?.(FlotillaError.fromBody(body.error));
+      } else {
+        this.#answer(id, body, bytes);
       }
-      this.#answer(id, body, bytes);
     }
   }
 
@@ -296,7 +298,7 @@ export class ThreadEngine implements Engine {
     this.#ended = error;
     for (const waiting of this.#waiting.values()) waiting.reject(error);
     this.#waiting.clear();
-    this.#options.onExit?.(error);
+    this.#options.onLost?.(error);
   }
 }
 

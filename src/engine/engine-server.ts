@@ -79,6 +79,7 @@ class EngineServer {
       environment,
       ...options,
       requestsWait,
+      onFailure: ({ body: error }) => this.#outbox.add(NO_CALL, () => ({ kind: 'failed', error })),
       // The answer leaves at the end of the turn.
       beforeStoring: () => new Promise((resolve) => environment.scheduler.soon(resolve)),
       logger,

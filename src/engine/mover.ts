@@ -104,7 +104,10 @@ export class Mover {
         if (!hasMore) return;
       }
     } catch (error) {
-      if (!this.#stopped) this.#fail(error);
+      if (!this.#stopped) {
+        this.fail(error);
+        this.#options.onFailure(error);
+      }
     } finally {
       this.#running = undefined;
       // Between the look that found nothing and this line somebody may have brought work.
@@ -112,11 +115,11 @@ export class Mover {
     }
   }
 
-  #fail(error: unknown): void {
+  /** Ends the work, and rejects what waits for it: the shard has failed elsewhere. */
+  fail(error: unknown): void {
     this.#stopped = true;
-    this.#failure = { error };
-    this.#rejectAll(error);
-    this.#options.onFailure(error);
+    this.#failure ??= { error };
+    this.#rejectAll(this.#failure.error);
   }
 
   /** Returns whether there is more to do. */

@@ -40,6 +40,7 @@ import type { NamedHit } from './plain-search.js';
 import type { CostModel } from './plan/cost-model.js';
 import type { SearchMeans } from './plan/planned-search.js';
 import { PointStore, putLastVersion } from './point-store.js';
+import { ReadTurns } from './read-turns.js';
 import { type RecordName, recordName } from './record-name.js';
 import { type Include, RecordView, storedRecord } from './record-view.js';
 import { countCollection, scrollCollection } from './scroll.js';
@@ -90,8 +91,11 @@ export class OpenShard {
   #appliedIndex: number;
   #lastVersion: Version;
   readonly #pending: PendingWrites;
-  /** Reads and snapshots under way. */
+  readonly #turns: ReadTurns;
+  /** Reads, snapshots and checks under way. */
   readonly #uses = new Set<Promise<unknown>>();
+  /** How many of them nobody waits for as for a read. */
+  #longUses = 0;
 
   private constructor(options: OpenShardOptions, store: PointStore, data: ShardData) {
     this.#environment = options.environment;
@@ -102,8 +106,13 @@ export class OpenShard {
     this.#pending = new PendingWrites({
       store,
       beforeStoring: options.beforeStoring,
-      onFailure: options.onFailure,
+      onFailure: (error) => {
+        // An apply call may wait for the mover.
+        this.#mover.fail(error);
+        options.onFailure(error);
+      },
     });
+    this.#turns = new ReadTurns(options.environment.scheduler);
     this.#upkeep = new Upkeep({ ...options, store });
     this.#mover = new Mover({
       ...options,
@@ -166,9 +175,11 @@ export class OpenShard {
     for (const committed of entries) {
       if (slices.isOver) await slices.pause();
       const entry = readEntry(committed);
-      if (!this.#data.hasRoomFor(entry)) {
-        this.#mover.wake(this.#data.changed);
-        await this.#mover.until(() => this.#data.hasRoomFor(entry));
+      const full = this.#data.withoutRoomFor(entry);
+      if (full !== undefined) {
+        // Its rows may be of the call before, of which the mover hears when that is stored.
+        this.#mover.wake([full]);
+        await this.#mover.until(() => this.#data.withoutRoomFor(entry) === undefined);
       }
       results.push(this.#data.apply(entry, batch, (id, name) => this.#records(id).readNow(name)));
       this.#noteVersion(entry.version);
@@ -188,14 +199,14 @@ export class OpenShard {
   ): NamedHit[] | Promise<Hit[]> {
     const collection = this.#data.collectionFor(scope);
     const found = beginSearch(collection, query, () =>
-      this.#searchMeans(scope, new Slices(this.#environment, this.#signal, givenUp)),
+      this.#searchMeans(scope, this.#readSlices(givenUp)),
     );
     return found instanceof Promise ? this.#use(() => found) : found;
   }
 
   search(scope: ReadScope, queries: readonly SearchQuery[], givenUp?: GivenUp): Promise<Hit[][]> {
     return this.#use(async () => {
-      const slices = new Slices(this.#environment, this.#signal, givenUp);
+      const slices = this.#readSlices(givenUp);
       const hits: Hit[][] = [];
       for (const query of queries) {
         if (slices.isOver) await slices.pause();
@@ -254,7 +265,7 @@ export class OpenShard {
 
   contents({ mark, deep }: ContentQuery): Promise<ContentReport> {
     const contents = mark === undefined ? this.#data.contentsNow() : this.#data.contentsAt(mark);
-    return this.#use(async () => {
+    return this.#useLong(async () => {
       const faults = deep ? await this.#deepCheck() : [];
       return { faults, ...(contents !== undefined && { contents }) };
     });
@@ -275,7 +286,7 @@ export class OpenShard {
    * along of which there are fresh checkpoints.
    */
   writeSnapshot(disk: Disk, path: string, machine: string): Promise<WrittenSnapshot> {
-    return this.#use(async () => {
+    return this.#useLong(async () => {
       const pinned = await this.#pending.pin();
       try {
         const header = { machine, appliedIndex: pinned.appliedIndex };
@@ -297,15 +308,17 @@ export class OpenShard {
   async close({ save }: { readonly save: boolean }): Promise<void> {
     await this.#mover.stop();
     await Promise.allSettled([...this.#uses]);
-    await this.#pending.settled();
+    const isStored = await this.#pending.settled();
     await this.#upkeep.stop();
-    await this.#checkpoints.close({ save });
+    await this.#checkpoints.close({ save: save && isStored });
     await this.#store.close();
     this.#data.dispose();
   }
 
+  /** Whether a call is under way that goes on in this turn, or when the store has answered. */
   get #isBusy(): boolean {
-    return !this.#pending.isEmpty || this.#uses.size > 0;
+    const reads = this.#uses.size - this.#longUses;
+    return !this.#pending.isEmpty || reads > this.#turns.waiting;
   }
 
   /** Of an entry that is half applied the hash says nothing. */
@@ -331,7 +344,7 @@ export class OpenShard {
     read: (collection: Collection, means: SearchMeans) => Promise<T>,
   ): Promise<T> {
     return this.#use(async () => {
-      const slices = new Slices(this.#environment, this.#signal, givenUp);
+      const slices = this.#readSlices(givenUp);
       return read(this.#data.collectionFor(scope), this.#searchMeans(scope, slices));
     });
   }
@@ -343,6 +356,16 @@ export class OpenShard {
   #records(collectionId: number): RecordView {
     const pendingOf = (name: RecordName) => this.#pending.recordOf(collectionId, name);
     return new RecordView(this.#store, pendingOf, collectionId);
+  }
+
+  #readSlices(givenUp: GivenUp | undefined): Slices {
+    return new Slices(this.#environment, this.#signal, givenUp, this.#turns.begin(givenUp));
+  }
+
+  /** As `#use`, of what goes on beside all else. */
+  #useLong<T>(work: () => Promise<T>): Promise<T> {
+    this.#longUses++;
+    return this.#use(work).finally(() => this.#longUses--);
   }
 
   #use<T>(work: () => Promise<T>): Promise<T> {

@@ -69,16 +69,23 @@ export class PendingWrites {
   /** The store with exactly what is applied now. No apply may be under way. */
   pin(): Promise<PinnedStore> {
     assert(!this.isApplying, 'the store was to be pinned while apply was under way');
-    const pinned = this.#stored.then(() => this.#options.store.pin());
-    // The next batch has to wait for that.
-    this.#stored = pinned.then(() => undefined);
+    const before = this.#stored;
+    const pinned = before.then(() => this.#options.store.pin());
+    // The next batch has to wait for that, also where it fails.
+    this.#stored = pinned.then(
+      () => undefined,
+      () => before,
+    );
     this.#stored.catch(() => undefined);
     return pinned;
   }
 
-  /** Resolves when nothing is being stored any more, whether that has worked or not. */
-  async settled(): Promise<void> {
-    await this.#stored.catch(() => undefined);
+  /** Resolves when nothing is being stored any more, with whether all of it was. */
+  settled(): Promise<boolean> {
+    return this.#stored.then(
+      () => true,
+      () => false,
+    );
   }
 
   async #store(batch: WriteBatch, appliedIndex: number, onStored: () => void): Promise<void> {

@@ -142,12 +142,12 @@ export class ShardData {
     return unerased;
   }
 
-  /** Whether the head of its collection has room for all that the entry may write. */
-  hasRoomFor({ command }: ReadEntry): boolean {
-    if (command.kind !== 'write') return true;
+  /** The collection whose head has no room for all that the entry may write, if there is one. */
+  withoutRoomFor({ command }: ReadEntry): Collection | undefined {
+    if (command.kind !== 'write') return undefined;
     const collection = this.#collections.get(command.collectionId);
     const puts = command.operations.filter(({ kind }) => kind === 'upsert').length;
-    return collection === undefined || collection.index.hasRoomFor(puts);
+    return collection?.index.hasRoomFor(puts) === false ? collection : undefined;
   }
 
   /** Applies one entry. */
@@ -174,12 +174,7 @@ export class ShardData {
     }
   }
 
-  /** The collections that are new, or were written to, since they were last taken. */
-  get changed(): Iterable<Collection> {
-    return this.#changed;
-  }
-
-  /** Hands them out, once. */
+  /** Hands out the collections that are new, or were written to, once. */
   takeChanged(): Iterable<Collection> {
     const changed = this.#changed;
     if (changed.size > 0) this.#changed = new Set();

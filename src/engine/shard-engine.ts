@@ -66,6 +66,8 @@ export interface ShardEngineOptions {
   readonly headFloatsMax?: number;
   /** Whether requests wait for the thread: inserts are then made one by one. @default never */
   readonly requestsWait?: () => boolean;
+  /** Called once when the engine has failed, for good: also where nobody waits for an answer. */
+  readonly onFailure?: (error: FlotillaError) => void;
   /** What is waited for before applied entries are stored. @default nothing */
   readonly beforeStoring?: () => Promise<void>;
   /** When graphs are written to files, which spare the next open their inserts. */
@@ -436,8 +438,16 @@ export class ShardEngine implements Engine {
 
   /** The error to answer with; the first one stays the engine's for ever. */
   #fail(error: unknown, context = `the engine of shard ${this.#options.genesis.shardId} stopped`) {
-    if (this.#closing !== undefined && this.#failure === undefined) return closedError();
-    this.#failure ??= fatalError(error, context);
+    if (this.#closing !== undefined && this.#failure === undefined) {
+      const { logger = silentLogger } = this.#options;
+      // Calls that the end breaks off fail with an error of ours.
+      if (!isFlotillaError(error)) logger.warn({ error: messageOf(error) }, context);
+      return closedError();
+    }
+    if (this.#failure === undefined) {
+      this.#failure = fatalError(error, context);
+      this.#options.onFailure?.(this.#failure);
+    }
     return this.#failure;
   }
 

@@ -18,14 +18,27 @@ export class Slices {
   readonly #environment: SliceEnvironment;
   readonly #signal: AbortSignal | undefined;
   readonly #givenUp: GivenUp | undefined;
+  readonly #nextTurn: () => Promise<void>;
   #startedMs: number;
   #bytesSinceLook = 0;
 
-  /** `signal` is aborted when the work has to end. */
-  constructor(environment: SliceEnvironment, signal?: AbortSignal, givenUp?: GivenUp) {
+  /**
+   * `signal` is aborted when the work has to end. `nextTurn` resolves when the next slice may
+   * begin.
+   *
+   * @default the next turn of the event loop
+   */
+  constructor(
+    environment: SliceEnvironment,
+    signal?: AbortSignal,
+    givenUp?: GivenUp,
+    nextTurn?: () => Promise<void>,
+  ) {
     this.#environment = environment;
     this.#signal = signal;
     this.#givenUp = givenUp;
+    this.#nextTurn =
+      nextTurn ?? (() => new Promise((resolve) => environment.scheduler.soon(resolve)));
     this.#startedMs = environment.clock.monotonicMs();
   }
 
@@ -47,7 +60,7 @@ export class Slices {
    * rejects: with the reason of the one that ends the work, or CANCELLED.
    */
   async pause(): Promise<void> {
-    await new Promise<void>((resolve) => this.#environment.scheduler.soon(resolve));
+    await this.#nextTurn();
     this.#signal?.throwIfAborted();
     if (this.#givenUp?.aborted) {
       throw new FlotillaError('CANCELLED', 'nobody waits for the read any more');

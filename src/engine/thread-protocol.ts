@@ -114,6 +114,8 @@ export interface GiveUp {
 }
 
 export type EngineAnswer =
+  /** Answers no call: the engine has failed, for good. */
+  | { readonly kind: 'failed'; readonly error: ErrorBody }
   | { readonly kind: 'open'; readonly applied: AppliedState }
   | { readonly kind: 'apply'; readonly results: readonly CommandResult[] }
   | { readonly kind: 'search'; readonly hits: readonly (readonly Packed<Hit>[])[] }

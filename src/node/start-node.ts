@@ -56,6 +56,6 @@ export function threadEngine(
       logger,
       ...config,
       spawn: startEngineThread,
-      onExit: onLost,
+      onLost,
     });
 }

@@ -135,7 +135,7 @@ describe('a lane between two threads', () => {
       },
       path: 'x',
       genesis: GENESIS,
-      onExit: (error) => ends.push(error),
+      onLost: (error) => ends.push(error),
     });
     const calls = Array.from({ length: 60 }, () => engine.search(SCOPE, [query([1, 2], 1)]));
     const settled = await Promise.allSettled(calls);

@@ -42,6 +42,14 @@ class Turns {
     await promisesSettled();
   }
 
+  /** The same, as an event loop does it: promises settle between two tasks. */
+  async runApart(): Promise<void> {
+    for (const task of this.#tasks.splice(0)) {
+      task();
+      await promisesSettled();
+    }
+  }
+
   #noTimer(): never {
     throw new Error('engines have no timers');
   }
@@ -55,6 +63,8 @@ async function promisesSettled(): Promise<void> {
 const STANDING_CLOCK = { wallMs: () => 0, monotonicMs: () => 0 };
 
 let inserts = 0;
+
+const one = query([7, 0], 1);
 
 /** Exact, and counts what is inserted. */
 class CountingIndex extends FlatIndex {
@@ -205,6 +215,52 @@ describe('an apply call', () => {
     await closing;
     expect(inserts).toBe(0);
     expect(turns.waiting).toBe(0);
+  });
+
+  it('that waits for room fails with the store that takes nothing, which is told', async () => {
+    const disk = new MemoryDisk();
+    const environment = { clock: STANDING_CLOCK, scheduler: turns.scheduler, disk };
+    let letStore = (): void => undefined;
+    const gate = new Promise<void>((resolve) => {
+      letStore = resolve;
+    });
+    let isGated = false;
+    const failures: unknown[] = [];
+    const shard = await startShard({
+      environment,
+      headFloatsMax: 2 * 50,
+      beforeStoring: () => (isGated ? gate : Promise.resolve()),
+      onFailure: (error) => failures.push(error),
+    });
+    isGated = true;
+    await shard.write(records(50));
+    // A graph that is not emptied: nothing makes room before the store has failed.
+    const applying = shard.write(records(50, 50));
+    disk.kv('points/points-1').failNextBatch(new Error('ENOSPC'));
+    letStore();
+    const poisoned = { reason: 'STORE_POISONED', message: expect.stringContaining('ENOSPC') };
+    await expect(applying).rejects.toMatchObject(poisoned);
+    expect(failures).toMatchObject([poisoned]);
+    const closing = shard.engine.close();
+    await turns.run();
+    await closing;
+  });
+
+  it('finds room that rows of the call before it give, which is still being stored', async () => {
+    let letStore = (): void => undefined;
+    const gate = new Promise<void>((resolve) => {
+      letStore = resolve;
+    });
+    let isGated = false;
+    const beforeStoring = () => (isGated ? gate : Promise.resolve());
+    const shard = await startShard({ headFloatsMax: 2 * 50, beforeStoring });
+    isGated = true;
+    await shard.write(records(50));
+    const applying = shard.write(records(5, 50));
+    for (let turn = 0; turn < 6; turn++) await turns.run();
+    expect(inserts).toBeGreaterThanOrEqual(5);
+    letStore();
+    await applying;
   });
 
   it('that waits for room fails with the graph that makes none', async () => {
@@ -378,6 +434,33 @@ describe('the mover', () => {
     expect(inserts).toBe(3);
   });
 
+  it('fills a graph by slices while searches of what waits for it take turns (H2)', async () => {
+    const disk = new MemoryDisk();
+    const environment = { clock: STANDING_CLOCK, scheduler: turns.scheduler, disk };
+    const first = await startShard({ environment });
+    // More than a search reads in one turn.
+    for (let at = 0; at < 4; at++) await first.write(records(400, 400 * at));
+    const closing = first.engine.close();
+    await turns.run();
+    await closing;
+
+    inserts = 0;
+    const engine = createEngine({ environment });
+    await engine.open();
+    let found = 0;
+    for (let search = 0; search < 8; search++) {
+      void engine.search(SCOPE, [one]).then((hits) => {
+        found += hits.length;
+      });
+    }
+    await turns.runApart();
+    await turns.runApart();
+    expect(inserts).toBe(128);
+    expect(found).toBeLessThanOrEqual(2);
+    for (let turn = 0; turn < 40; turn++) await turns.runApart();
+    expect(found).toBe(8);
+  });
+
   it('stops in the middle of a slice when the engine is closed', async () => {
     const shard = await startShard();
     await shard.write(records(500));
@@ -431,8 +514,6 @@ describe('a search posted to the thread while its mover works', () => {
       this.removeAllListeners('message');
     }
   }
-
-  const one = query([7, 0], 1);
 
   it.each<[string, (port: FakePort) => void]>([
     ['as a message', (port) => port.post(...packedSearch())],

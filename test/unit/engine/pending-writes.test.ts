@@ -1,6 +1,6 @@
 // Goal: the store is one apply call behind, and never out of order (A3). Method: a store over
 // memory whose batches wait for the test.
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { PendingWrites } from '../../../src/engine/pending-writes.js';
 import { PointStore } from '../../../src/engine/point-store.js';
 import { MemoryKv } from '../../../src/shared/memory-kv.js';
@@ -80,7 +80,7 @@ describe('an apply call', () => {
     kv.failNextBatch(new Error('EIO'));
     pending.begin().putRecord(1, 'a', VALUE);
     await pending.handOver(5, () => expect.unreachable('nothing is stored'));
-    await pending.settled();
+    expect(await pending.settled()).toBe(false);
     expect(failures).toMatchObject([{ message: 'EIO' }]);
     pending.begin();
     await expect(pending.handOver(6, () => undefined)).rejects.toThrow('EIO');
@@ -88,6 +88,26 @@ describe('an apply call', () => {
 });
 
 describe('a pinned store', () => {
+  it('that cannot be pinned leaves the rest as it was', async () => {
+    const kv = new MemoryKv();
+    const store = new PointStore(kv);
+    const failures: unknown[] = [];
+    const pending = new PendingWrites({
+      store,
+      beforeStoring: async () => undefined,
+      onFailure: (error) => failures.push(error),
+    });
+    const snapshot = vi.spyOn(kv, 'snapshot').mockImplementationOnce(() => {
+      throw new Error('EIO');
+    });
+    await expect(pending.pin()).rejects.toThrow('EIO');
+    expect(snapshot).toHaveBeenCalledOnce();
+    pending.begin();
+    await pending.handOver(5, () => undefined);
+    expect(await pending.settled()).toBe(true);
+    expect([store.appliedIndex(), failures]).toEqual([5, []]);
+  });
+
   it('holds all that was applied when it was asked for, and nothing newer', async () => {
     const { pending, apply, letStore, gates } = gatedWrites();
     await apply(5, 50n);

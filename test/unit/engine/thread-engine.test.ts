@@ -79,8 +79,8 @@ describe('ThreadEngine', () => {
   it('rejects everything under way and later, and tells, when the thread ends', async () => {
     const ends: FlotillaError[] = [];
     const spawn = (): Worker => new Worker('throw new Error("out of luck")', { eval: true });
-    const onExit = (error: FlotillaError): number => ends.push(error);
-    const engine = new ThreadEngine({ spawn, path: 'x', genesis: GENESIS, onExit });
+    const onLost = (error: FlotillaError): number => ends.push(error);
+    const engine = new ThreadEngine({ spawn, path: 'x', genesis: GENESIS, onLost });
     const poisoned = { reason: 'STORE_POISONED', message: expect.stringContaining('out of luck') };
     const calls = [engine.open(), engine.apply([], 1), engine.count(SCOPE)];
     for (const call of calls) await expect(call).rejects.toMatchObject(poisoned);
@@ -88,6 +88,17 @@ describe('ThreadEngine', () => {
     expect(ends).toHaveLength(1);
     await engine.close();
     await engine.close();
+  });
+
+  it('tells that the engine has failed, also where nobody waits for an answer', () => {
+    const thread = new FakeThread();
+    const ends: FlotillaError[] = [];
+    const onLost = (error: FlotillaError): number => ends.push(error);
+    new ThreadEngine({ spawn: () => thread, path: 'x', genesis: GENESIS, onLost });
+    const error = { reason: 'STORE_POISONED', message: 'the disk is full' };
+    const items = [{ id: 0, body: { kind: 'failed', error } }];
+    thread.emit('message', { items, bytes: new ArrayBuffer(0) });
+    expect(ends).toMatchObject([error]);
   });
 
   it('carries errors across with all that they say', async () => {
@@ -111,7 +122,7 @@ describe('ThreadEngine', () => {
       spawn: spawnThread,
       path: directory,
       genesis: GENESIS,
-      onExit: (error) => ends.push(error),
+      onLost: (error) => ends.push(error),
     });
     await engine.open();
     const calls = Array.from({ length: 50 }, () => engine.stats());
