@@ -7,6 +7,7 @@
 import { assert } from '../shared/assert.js';
 import { crc32c } from '../shared/crc32c.js';
 import type { DiskFile } from '../shared/environment.js';
+import { FlotillaError } from '../shared/errors.js';
 import type { SnapshotId } from '../storage/snapshot-files.js';
 import { CHUNK_HEAD_BYTES_MAX, encodeChunkInPlace } from './snapshot-wire.js';
 
@@ -37,17 +38,27 @@ export class SnapshotPieces {
     this.#pieceSizeBytes = pieceSizeBytes;
   }
 
-  /** The piece from `offset` on; begins to read the one behind it. */
+  /**
+   * The piece from `offset` on; begins to read the one behind it. Rejects with LOG_DAMAGED where
+   * the file ends before it should.
+   */
   take(offset: number): Promise<SnapshotPiece> {
+    const next = offset + this.#pieceSizeBytes;
     const ahead = this.#ahead;
-    this.#ahead = undefined;
-    if (ahead !== undefined && ahead.offset !== offset) letGo(ahead.reading);
-    const piece = ahead?.offset === offset ? ahead.reading : this.#read(offset);
-    this.#readAhead(offset + this.#pieceSizeBytes);
+    if (ahead?.offset === offset) {
+      this.#readAhead(next);
+      return ahead.reading;
+    }
+    // After a piece that was lost the one behind it is there already.
+    if (ahead?.offset === next) return this.#read(offset);
+    if (ahead !== undefined) letGo(ahead.reading);
+    const piece = this.#read(offset);
+    this.#readAhead(next);
     return piece;
   }
 
   #readAhead(offset: number): void {
+    this.#ahead = undefined;
     if (offset >= this.#id.sizeBytes) return;
     const reading = this.#read(offset);
     // Whoever takes it is told.
@@ -58,7 +69,13 @@ export class SnapshotPieces {
   async #read(offset: number): Promise<SnapshotPiece> {
     const room = this.#spareRooms.pop() ?? this.#newRoom();
     try {
-      const sizeBytes = await this.#content.readInto(offset, room.subarray(CHUNK_HEAD_BYTES_MAX));
+      const wantedBytes = Math.min(this.#pieceSizeBytes, this.#id.sizeBytes - offset);
+      const target = room.subarray(CHUNK_HEAD_BYTES_MAX, CHUNK_HEAD_BYTES_MAX + wantedBytes);
+      const sizeBytes = await this.#content.readInto(offset, target);
+      if (sizeBytes < wantedBytes) {
+        const found = `${offset + sizeBytes} of ${this.#id.sizeBytes} bytes`;
+        throw new FlotillaError('LOG_DAMAGED', `the snapshot ends after ${found}`);
+      }
       return this.#pieceIn(room, offset, sizeBytes);
     } catch (thrown) {
       this.#giveBack(room);

@@ -9,7 +9,7 @@
 import type { Message } from '../raft/types.js';
 import { unreachable } from '../shared/assert.js';
 import { type Environment, sleep } from '../shared/environment.js';
-import { toFlotillaError } from '../shared/errors.js';
+import { isFlotillaError, toFlotillaError } from '../shared/errors.js';
 import type { Logger } from '../shared/logger.js';
 import type { SnapshotFile, SnapshotId } from '../storage/snapshot-files.js';
 import { TRANSPORT_DEFAULTS } from '../transport/settings.js';
@@ -56,8 +56,8 @@ export interface SnapshotSenderOptions {
 }
 
 /**
- * How a transfer ended. `damaged`: the receiver has got the whole file, and it is not what its
- * checksum says, so that sending the same file again is of no use.
+ * How a transfer ended. `damaged`: the file is too short, or the receiver has all of it, and it is
+ * not what its checksum says, so that sending the same file again is of no use.
  */
 export type TransferOutcome = 'done' | 'failed' | 'damaged';
 
@@ -98,7 +98,7 @@ export class SnapshotSender {
       outcome: outcome.catch((thrown: unknown) => {
         const { message: error } = toFlotillaError(thrown);
         this.#options.logger.warn({ nodeId, path: file.path, error }, 'a snapshot was not sent');
-        return 'failed' as const;
+        return isFlotillaError(thrown) && thrown.reason === 'LOG_DAMAGED' ? 'damaged' : 'failed';
       }),
       cancel: () => cancelled.abort(),
     };

@@ -112,6 +112,7 @@ export class PendingRequests {
             )
           : noLink(this.#nodeId, cause),
       );
+      this.#takeBack(pending);
     }
   }
 

@@ -5,6 +5,7 @@
 import type { ChannelOptions } from '@grpc/grpc-js';
 import { LIMITS } from '../limits.js';
 import {
+  CLIENT_WINDOW_BYTES,
   FLOW_CONTROL_WINDOW_BYTES,
   installWideServerWindow,
   WIDE_WINDOW_MARKER,
@@ -22,7 +23,6 @@ const COMMON: ChannelOptions = {
   'grpc.max_send_message_length': MESSAGE_BYTES_MAX,
   'grpc.keepalive_time_ms': KEEPALIVE_TIME_MS,
   'grpc.keepalive_timeout_ms': KEEPALIVE_TIMEOUT_MS,
-  'grpc-node.flow_control_window': FLOW_CONTROL_WINDOW_BYTES,
   'grpc.enable_channelz': 0,
 };
 
@@ -41,6 +41,7 @@ export interface ChannelKind {
 export function channelOptions(kind: ChannelKind = {}): ChannelOptions {
   return {
     ...COMMON,
+    'grpc-node.flow_control_window': CLIENT_WINDOW_BYTES,
     'grpc.keepalive_permit_without_calls': 1,
     'grpc.enable_retries': 0,
     'grpc.service_config_disable_resolution': 1,
@@ -54,5 +55,9 @@ export function channelOptions(kind: ChannelKind = {}): ChannelOptions {
 /** Options for `new Server(...)`, with the wide receive window. Connections have no maximum age. */
 export function serverOptions(): ChannelOptions {
   installWideServerWindow();
-  return { ...COMMON, 'grpc-node.max_session_memory': WIDE_WINDOW_MARKER };
+  return {
+    ...COMMON,
+    'grpc-node.flow_control_window': FLOW_CONTROL_WINDOW_BYTES,
+    'grpc-node.max_session_memory': WIDE_WINDOW_MARKER,
+  };
 }

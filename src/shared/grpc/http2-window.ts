@@ -10,8 +10,16 @@
  */
 import http2, { type ServerHttp2Session } from 'node:http2';
 
-/** Bytes that a peer may have under way, per stream and per connection. Bounds the memory. */
+/** Bytes that a server takes ahead, per stream and per connection. Bounds the memory. */
 export const FLOW_CONTROL_WINDOW_BYTES = 8 * 1024 * 1024;
+
+/**
+ * What a client takes ahead. `node:http2` reads nothing while a write of its own waits for the
+ * kernel: two ends that both wait would wait for ever. So what may be on the way to a client has to
+ * fit into the buffers of the two kernels, of which a new connection has some 150 KB. Then the
+ * server's write ends, it reads, and the client's write ends too.
+ */
+export const CLIENT_WINDOW_BYTES = 128 * 1024;
 
 /**
  * `grpc-node.max_session_memory` for servers that want the window. grpc-js hands the value on to

@@ -19,9 +19,11 @@ export const STACK_MUTANTS: readonly Mutant[] = [
     id: 'X-17',
     name: 'sends the first piece of a snapshot again, whatever the receiver wants (P3)',
     file: 'src/replica/snapshot-pieces.ts',
-    find: 'ahead?.offset === offset ? ahead.reading : this.#read(offset);',
+    find: '    const next = offset + this.#pieceSizeBytes;',
     // In small pieces, so that what a simulated shard holds does not fit into one.
-    replace: '((this.#pieceSizeBytes = 256), this.#read(0));',
+    replace: `    this.#pieceSizeBytes = 256;
+    if (offset >= 0) return this.#read(0);
+    const next = offset + this.#pieceSizeBytes;`,
     kind: 'liveness',
     simulator: 'full',
   },

@@ -2,10 +2,7 @@
 // Method: compare the options with the limits and with each other.
 import { describe, expect, it } from 'vitest';
 import { channelOptions, serverOptions } from '../../../src/shared/grpc/channel-options.js';
-import {
-  FLOW_CONTROL_WINDOW_BYTES,
-  needsWideWindow,
-} from '../../../src/shared/grpc/http2-window.js';
+import { CLIENT_WINDOW_BYTES, needsWideWindow } from '../../../src/shared/grpc/http2-window.js';
 import { LIMITS } from '../../../src/shared/limits.js';
 
 describe('gRPC options', () => {
@@ -20,7 +17,7 @@ describe('gRPC options', () => {
   });
 
   it('open the receive window of clients by option, of servers by the marker', () => {
-    expect(channelOptions()['grpc-node.flow_control_window']).toBe(FLOW_CONTROL_WINDOW_BYTES);
+    expect(channelOptions()['grpc-node.flow_control_window']).toBe(CLIENT_WINDOW_BYTES);
     const maxSessionMemory = serverOptions()['grpc-node.max_session_memory'];
     expect(needsWideWindow({ maxSessionMemory })).toBe(true);
   });

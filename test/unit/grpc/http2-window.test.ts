@@ -1,15 +1,21 @@
 // Goal: gRPC servers made with our options receive fast over a long way; nothing else changes.
 // Method: a proxy that delays both directions by 5 ms; throughput with and without the options.
 import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
 import http2 from 'node:http2';
 import net from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
 import {
   Client,
   credentials,
+  type handleBidiStreamingCall,
   type handleClientStreamingCall,
   Metadata,
   Server,
   ServerCredentials,
+  type ServerDuplexStream,
 } from '@grpc/grpc-js';
 import { describe, expect, it } from 'vitest';
 import { channelOptions, serverOptions } from '../../../src/shared/grpc/channel-options.js';
@@ -172,5 +178,50 @@ describe('the wide window of gRPC servers', () => {
     expect(needsWideWindow({})).toBe(false);
     expect(needsWideWindow(undefined)).toBe(false);
     expect(needsWideWindow(() => undefined)).toBe(false);
+  });
+});
+
+describe('two ends that write at the same moment', () => {
+  const EXCHANGE = '/test.Both/Exchange';
+  const MESSAGE_BYTES = 4 * 1024 * 1024;
+
+  const received = (stream: NodeJS.EventEmitter): Promise<number> =>
+    new Promise((resolve) => stream.once('data', (bytes: Buffer) => resolve(bytes.length)));
+
+  // Over a socket whose kernel holds 200 KB in each direction, however it is used.
+  it('both read on, however long their messages are', async () => {
+    const directory = mkdtempSync(join(tmpdir(), 'flotilla-window-'));
+    const address = `unix:${join(directory, 'server.sock')}`;
+    const server = new Server(serverOptions());
+    const shape = { path: EXCHANGE, requestStream: true, responseStream: true };
+    const codec = { requestSerialize: same, requestDeserialize: same };
+    const answers = { responseSerialize: same, responseDeserialize: same };
+    let accept = (_stream: ServerDuplexStream<Buffer, Buffer>): void => undefined;
+    const accepted = new Promise<ServerDuplexStream<Buffer, Buffer>>((resolve) => {
+      accept = resolve;
+    });
+    const exchange: handleBidiStreamingCall<Buffer, Buffer> = (stream) => {
+      stream.sendMetadata(new Metadata());
+      accept(stream);
+    };
+    server.addService({ Exchange: { ...shape, ...codec, ...answers } }, { Exchange: exchange });
+    await promisify(server.bindAsync.bind(server))(address, ServerCredentials.createInsecure());
+    const options = channelOptions({ ownConnection: true });
+    const client = new Client(address, credentials.createInsecure(), options);
+    try {
+      const near = client.makeBidiStreamRequest(EXCHANGE, same, same);
+      near.on('error', () => undefined);
+      await once(near, 'metadata');
+      const far = await accepted;
+      const arrived = Promise.all([received(near), received(far)]);
+      near.write(Buffer.alloc(MESSAGE_BYTES, 1));
+      far.write(Buffer.alloc(MESSAGE_BYTES, 2));
+      expect(await arrived).toEqual([MESSAGE_BYTES, MESSAGE_BYTES]);
+      near.cancel();
+    } finally {
+      client.close();
+      forceClose(server, address);
+      rmSync(directory, { recursive: true, force: true });
+    }
   });
 });

@@ -169,9 +169,12 @@ describe('a sender of pieces', () => {
   type Answer = (offset: number, end: number) => SnapshotAnswer | 'lost';
 
   /** Sends the content; the pieces in the order in which they came. */
-  async function send(answerTo: Answer): Promise<{ outcome: string; offsets: number[] }> {
+  async function send(
+    answerTo: Answer,
+    content = CONTENT,
+  ): Promise<{ outcome: string; offsets: number[] }> {
     const environment = new VirtualEnvironment();
-    await disk.writeFile('snap', CONTENT);
+    await disk.writeFile('snap', content);
     const offsets: number[] = [];
     let wanted = 0;
     const sender = new SnapshotSender({
@@ -211,6 +214,13 @@ describe('a sender of pieces', () => {
   }
 
   const next: Answer = (_offset, end) => ({ kind: 'wanted', offset: end });
+
+  it('calls a file damaged that ends too early, and none that goes on (P-8)', async () => {
+    const short = await send(next, CONTENT.subarray(0, 15));
+    expect(short).toEqual({ outcome: 'damaged', offsets: [0] });
+    const long = await send(next, Uint8Array.of(...CONTENT, 7, 7));
+    expect(long).toEqual({ outcome: 'done', offsets: [0, 10, 20, 30] });
+  });
 
   it('reads the next piece while one is on its way, each once, in memory for two', async () => {
     const reads: number[] = [];

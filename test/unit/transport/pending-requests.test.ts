@@ -15,6 +15,7 @@ type End = (pending: PendingRequests, environment: VirtualEnvironment) => void |
 const WAYS: readonly [string, End][] = [
   ['the peer refuses it', (pending) => pending.fail(1, { reason: 'INTERNAL', message: 'no' })],
   ['the peer answers too early', (pending) => pending.openAnswer(1, 1, Uint8Array.of(7))],
+  ['the link breaks', (pending) => pending.failAll(undefined)],
   ['its time is over', (_pending, environment) => environment.advance(1_000)],
 ];
 
