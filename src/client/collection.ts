@@ -1,4 +1,5 @@
 /** Records of one collection: write, read, search, scroll. */
+import { invalidField } from '../shared/checks.js';
 import type { ExplainResponse } from '../shared/codec/explain-messages.js';
 import { API, type ApiMethod } from '../shared/codec/public-api.js';
 import type { SearchRequest } from '../shared/codec/search-messages.js';
@@ -262,6 +263,10 @@ export class Collection<M extends object> {
     options: DeleteByFilterOptions = {},
   ): Promise<{ deletedCount: number }> {
     const { onProgress, ...callOptions } = options;
+    // Where it was meant to be a key, the records of all keys would go.
+    if ('shardKey' in options && options.shardKey === undefined) {
+      throw invalidField('shardKey', 'is undefined: leave it out for the records of all keys');
+    }
     const bytes = filterBytes<M>(filter, 'filter');
     const { shardKeys } = scopeKeys(options);
     const selection =

@@ -29,7 +29,6 @@ import { FlotillaError, isFlotillaError } from '../shared/errors.js';
 import type { CollectionConfig } from '../shared/types.js';
 import type { CollectionEntry, TopologyCommand, TopologyDocument } from '../topology/document.js';
 import type { TopologyGroup } from '../topology/topology-group.js';
-import { applyTopologyCommand } from '../topology/transitions.js';
 import type { TopologyView } from '../topology/view.js';
 import { clusterRoutes } from './cluster-routes.js';
 import type { ContentVerifier } from './content-verifier.js';
@@ -54,6 +53,8 @@ export interface NodeAdminOptions {
 const QUORUM_CHECK_TIMEOUT_MS = 2_000;
 const STATUS_TIMEOUT_MAX_MS = 2_000;
 
+/** Of the time that is left. */
+const COUNT_SHARE = 0.8;
 /** How the count of records fails where shards do not answer. */
 const UNKNOWN_COUNT: ReadonlySet<string> = new Set(['UNAVAILABLE', 'DEADLINE_EXCEEDED']);
 
@@ -71,12 +72,14 @@ export class NodeAdmin implements ClusterAdmin {
   }
 
   async createCollection(config: CollectionConfig, options: CallOptions): Promise<CollectionInfo> {
-    const command: TopologyCommand = { kind: 'beginCreateCollection', config };
-    const document = await this.#freshDocument(options);
-    // One that is there already is answered also while shards have no quorum.
-    const isNew = applyTopologyCommand(document, command).document !== document;
-    if (isNew) await this.#assertQuorums(options);
-    const started = await this.#change(command, options);
+    const endMs = this.#nowMs + options.timeoutMs;
+    const { collections } = await this.#freshDocument(options);
+    const isThere = collections.some(
+      (one) => one.config.name === config.name && one.state === 'active',
+    );
+    // Nothing has to be finished for it: it is answered also while shards have no quorum.
+    if (!isThere) await this.#assertQuorums(options);
+    const started = await this.#change({ kind: 'beginCreateCollection', config }, options);
     const created = await whenSeen(
       this.#options,
       options,
@@ -88,7 +91,7 @@ export class NodeAdmin implements ClusterAdmin {
         return entry?.state === 'creating' ? undefined : entry;
       },
     );
-    return { ...infoOf(created), recordCount: await this.#count(created, options) };
+    return { ...infoOf(created), recordCount: await this.#count(created, endMs, options) };
   }
 
   async dropCollection(name: string, options: CallOptions): Promise<void> {
@@ -112,8 +115,9 @@ export class NodeAdmin implements ClusterAdmin {
   }
 
   async describeCollection(name: string, options: CallOptions): Promise<CollectionInfo> {
+    const endMs = this.#nowMs + options.timeoutMs;
     const entry = collectionNamed(name, await this.#freshDocument(options));
-    const recordCount = await this.#count(entry, options);
+    const recordCount = await this.#count(entry, endMs, options);
     return { ...infoOf(entry), recordCount };
   }
 
@@ -201,15 +205,20 @@ export class NodeAdmin implements ClusterAdmin {
     return this.#tenants.count(collection, page, options);
   }
 
-  /** Not known in half of the call's time is not known: the rest of the answer is worth more. */
+  get #nowMs(): number {
+    return this.#options.environment.clock.monotonicMs();
+  }
+
+  /** Not known in a part of what is left is not known: the rest of the answer is worth more. */
   async #count(
     entry: CollectionEntry,
+    endMs: number,
     { timeoutMs, signal }: CallOptions,
   ): Promise<number | undefined> {
     if (entry.state !== 'active') return undefined;
     try {
       const { count } = await this.#options.router.count(entry.config.name, {
-        timeoutMs: timeoutMs / 2,
+        timeoutMs: Math.min(timeoutMs / 2, COUNT_SHARE * (endMs - this.#nowMs)),
         signal,
         allTenants: true,
       });

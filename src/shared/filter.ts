@@ -62,8 +62,6 @@ export type Filter =
   | { readonly kind: 'and' | 'or'; readonly filters: readonly Filter[] }
   | { readonly kind: 'not'; readonly filter: Filter };
 
-/** Operators that name an end of a range. */
-const BOUNDS: readonly string[] = ['$gt', '$gte', '$lt', '$lte'];
 const OPERATORS = ['$eq', '$ne', '$gt', '$gte', '$lt', '$lte', '$in', '$nin', '$exists', '$not'];
 const GROUPS = ['$and', '$or', '$not'];
 
@@ -361,25 +359,12 @@ function scalarOf(operand: JsonValue | undefined, at: string): FilterValue {
 function operatorsOf(path: string, operators: JsonObject, at: string): Term[] {
   const entries = Object.entries(operators);
   if (entries.length === 0) throw invalidField(at, 'names no operator');
-  checkBounds(entries, at);
   return entries.map(([operator, operand]) => {
     const here = placeOf(at, operator);
     if (operator.startsWith('$')) return { path, operator, operand, at: here };
     const meant = hint(operator, OPERATORS) || hint(path, GROUPS);
     throw invalidField(here, `is no operator${meant}; fields in objects are "${path}.${operator}"`);
   });
-}
-
-/** Nothing lies between a number and a text. */
-function checkBounds(entries: readonly (readonly [string, JsonValue])[], at: string): void {
-  const bounds = entries.filter(([operator]) => BOUNDS.includes(operator));
-  const [first] = bounds;
-  for (const [operator, operand] of bounds) {
-    if (first === undefined || typeof operand === typeof first[1]) continue;
-    const [other, bound] = first;
-    const fault = `is ${nameOf(operand)}, and ${other} beside it is ${nameOf(bound)}`;
-    throw invalidField(placeOf(at, operator), `${fault}: the two must be of one type`);
-  }
 }
 
 /** Says what was meant, where that is one of the words but for its dollar or its case. */

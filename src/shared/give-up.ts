@@ -3,7 +3,10 @@
 /** The part of an `AbortSignal` that calls need; every `AbortSignal` is one. */
 export interface GiveUpSignal {
   readonly aborted: boolean;
-  /** Calls `listener` when the caller gives up; never where that has happened already. */
+  /**
+   * Calls `listener` when the caller gives up; never where that has happened already. It must not
+   * throw.
+   */
   addEventListener(type: 'abort', listener: () => void, options?: { readonly once: true }): void;
   removeEventListener(type: 'abort', listener: () => void): void;
 }
@@ -30,12 +33,23 @@ export class GiveUp implements GiveUpSignal {
     this.#listeners?.delete(listener);
   }
 
-  /** Calls each listener once, in the order in which they came. Idempotent. */
+  /** Calls each listener once, in the order in which they came, whatever one throws. Idempotent. */
   abort(): void {
     if (this.#aborted) return;
     this.#aborted = true;
     // One that a listener before it removes is left out.
-    for (const listener of this.#listeners ?? []) listener();
+    for (const listener of this.#listeners ?? []) told(listener);
     this.#listeners = undefined;
+  }
+}
+
+/** As an `AbortSignal` does: the process hears of what is thrown, not who gave up. */
+function told(listener: () => void): void {
+  try {
+    listener();
+  } catch (thrown) {
+    queueMicrotask(() => {
+      throw thrown;
+    });
   }
 }

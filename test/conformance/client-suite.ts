@@ -366,6 +366,8 @@ export function clientSuite(
         expect(await records.count()).toBe(ROWS / 2 - ROWS / 8);
         const none = await failureOf(records.deleteByFilter({}, { shardKey: [] }));
         expect(none).toMatchObject({ reason: 'INVALID_REQUEST', field: 'shardKey' });
+        const slip = await failureOf(records.deleteByFilter({}, { shardKey: undefined as never }));
+        expect(slip).toMatchObject({ reason: 'INVALID_REQUEST', field: 'shardKey' });
         const wrong = await failureOf(notes.deleteByFilter({}, { shardKey: 'o-1' }));
         expect(wrong).toMatchObject({ reason: 'INVALID_REQUEST', field: 'shardKeys' });
         expect(await records.count()).toBe(ROWS / 2 - ROWS / 8);
