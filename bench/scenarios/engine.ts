@@ -1,9 +1,10 @@
 /**
  * One shard's engine, part by part, beside the bare library over the same vectors in the same run:
  * building, searches, filtered searches, searches beside writes, memory, restart, churn, and what a
- * writer waits for in a cluster. Linux only.
+ * writer waits for in a cluster. Linux only. A full run is refused where the library could be
+ * better on the processor.
  */
-import { installedAddon } from '../../src/engine/index/addon.js';
+import { type InstalledAddon, installedAddon } from '../../src/engine/index/addon.js';
 import { measureAcknowledgedWrites } from '../engine/acknowledged-writes.js';
 import { measureChurn } from '../engine/churn.js';
 import { measureFilteredSearches } from '../engine/filtered-searches.js';
@@ -21,6 +22,7 @@ import { measureMixedLoad } from '../engine/mixed-load.js';
 import { measureRestart } from '../engine/restart.js';
 import { measureSearches } from '../engine/searches.js';
 import { Subject } from '../engine/subject.js';
+import { assertBestBuild } from '../harness/best-build.js';
 import {
   clusteredDataset,
   type Dataset,
@@ -74,10 +76,15 @@ export const engine: Scenario = {
   name: 'engine',
   description:
     'one engine beside bare hnswlib-node: build, search, filters, memory, restart, churn',
-  run: runEngine,
+  run: (context) => runEngine(context, installedAddon()),
 };
 
-async function runEngine({ quick, progress }: BenchContext): Promise<Measurement> {
+/** Rejects where `assertBestBuild` throws, unless the run is a quick one. */
+export async function runEngine(
+  { quick, progress }: BenchContext,
+  installed: InstalledAddon,
+): Promise<Measurement> {
+  if (!quick) assertBestBuild(installed);
   const sizes = quick ? QUICK : FULL;
   const { effort, small, large } = sizes;
   const parts: Partial<Findings>[] = [];
@@ -115,7 +122,7 @@ async function runEngine({ quick, progress }: BenchContext): Promise<Measurement
     await measureChurn({ records: sizes.churn, dimension: small.dimension, progress }),
     await measureAcknowledgedWrites({ dataset: datasets.large, batches: sizes.batches, progress }),
   );
-  return { parameters: parametersOf(sizes, images), ...joined(parts) };
+  return { parameters: parametersOf(sizes, images, installed), ...joined(parts) };
 }
 
 function realImages(count: number): Dataset | undefined {
@@ -148,8 +155,8 @@ async function measureSubject(
 function parametersOf(
   { small, large, effort, restart, churn, batches }: Sizes,
   images: Dataset | undefined,
+  { build: { instructionSet, compiler } }: InstalledAddon,
 ): Measurement['parameters'] {
-  const { instructionSet, compiler } = installedAddon().build;
   return {
     vectors: [small, large].map(({ count, dimension }) => `${count} x ${dimension}`).join(', '),
     images: images === undefined ? 'none' : `${images.base.length} x ${images.dimension}`,

@@ -180,6 +180,14 @@ export interface IndexLibraryStats {
   readonly distancesPerSecond: number;
 }
 
+/** What tenants have on a shard, in all of the collections that are routed by tenant. */
+export interface TenancyStats {
+  /** Those with at least one record. */
+  readonly tenants: number;
+  /** Of the one that has most. */
+  readonly recordsMax: number;
+}
+
 export interface EngineStats {
   readonly appliedIndex: number;
   readonly ownershipVersion: number;
@@ -189,6 +197,8 @@ export interface EngineStats {
   readonly library?: IndexLibraryStats | undefined;
   /** As measured when the engine was opened; all 1 where its clock stands still. */
   readonly costs?: CostFactors | undefined;
+  /** Absent where no collection is routed by tenant, and not told to other nodes. */
+  readonly tenancy?: TenancyStats | undefined;
 }
 
 /** How many times longer than the machine of the planner's constants this one takes. */

@@ -49,6 +49,7 @@ import { beginSearch, explainSearch, searchCollection } from './search.js';
 import { readEntry, ShardData } from './shard-data.js';
 import { type GivenUp, type SliceEnvironment, Slices } from './slices.js';
 import type { ShardState } from './state-codec.js';
+import { tenancyOf } from './tenancy.js';
 import { Upkeep } from './upkeep.js';
 import { deepCheck } from './writes/deep-check.js';
 
@@ -278,17 +279,21 @@ export class OpenShard {
       collections: this.#collectionStats(),
       sessions: this.#data.sessions,
       costs: this.#costs.factors,
+      tenancy: tenancyOf(this.#data.collections()),
     };
   }
 
   /**
    * See `StateMachine`. `machine` is whose state the file says that it holds. Takes the graphs
-   * along of which there are fresh checkpoints.
+   * along of which there are fresh checkpoints; those that are not are saved first, where they can.
    */
   writeSnapshot(disk: Disk, path: string, machine: string): Promise<WrittenSnapshot> {
     return this.#useLong(async () => {
       const pinned = await this.#pending.pin();
       try {
+        // Pinned before: what a graph saved later knows beyond the view counts for nobody (H6).
+        if (this.#checkpoints.areOutdated) await this.#checkpoints.freshen();
+        this.#signal.throwIfAborted();
         const header = { machine, appliedIndex: pinned.appliedIndex };
         return await this.#checkpoints.withFresh((files) => {
           const slices = new Slices(this.#environment, this.#signal);

@@ -6,11 +6,17 @@ export interface CheckpointPolicy {
   readonly insertsMin: number;
   /** When the engine is closed, which waits for it. */
   readonly closingInsertsMin: number;
+  /** Before a snapshot is written, which waits for it. @default snapshots take what there is */
+  readonly snapshotInsertsMin?: number;
+  /** How long a graph has to rest to be saved as it would be at a close. @default it is not */
+  readonly idleMs?: number;
 }
 
 export const CHECKPOINT_POLICY: CheckpointPolicy = {
   insertsMin: 10_000,
   closingInsertsMin: 1_000,
+  snapshotInsertsMin: 1_000,
+  idleMs: 30_000,
 };
 
 /**
@@ -36,6 +42,16 @@ export function insertsDueAtClose(
   { closingInsertsMin }: CheckpointPolicy,
 ): number {
   return Math.max(closingInsertsMin, CLOSING_SHARE * index.coveredRows);
+}
+
+/** As many as a snapshot must not leave to who installs it. */
+export function insertsDueBeforeSnapshot(
+  { index }: Collection,
+  { snapshotInsertsMin = Number.POSITIVE_INFINITY }: CheckpointPolicy,
+): number {
+  // Where most rows wait for the graph the snapshot goes without it, however new its file is.
+  if (index.waitingRows > index.size / 2) return Number.POSITIVE_INFINITY;
+  return Math.max(snapshotInsertsMin, QUIET_SHARE * index.size);
 }
 
 /** Whether most records would be found in the collection's checkpoint by who loads it. */

@@ -20,13 +20,18 @@ import {
   estimatedBytes,
   insertsDue,
   insertsDueAtClose,
+  insertsDueBeforeSnapshot,
   isFresh,
 } from './checkpoint-policy.js';
+import { IdleWatch } from './idle-watch.js';
 import { restoreGraph } from './restore-graph.js';
 import { saveGraph } from './save-graph.js';
 
 /** Of the space that is free above the low-water mark a checkpoint may take so much. */
 const SPACE_SHARE_MAX = 0.5;
+
+/** Inserts that make a checkpoint worth it. */
+type InsertsDue = (collection: Collection, policy: CheckpointPolicy) => number;
 
 export interface CheckpointsOptions {
   readonly environment: SliceEnvironment;
@@ -39,6 +44,8 @@ export interface CheckpointsOptions {
   /** `undefined` where it is dropped. */
   readonly collection: (collectionId: number) => Collection | undefined;
   readonly appliedIndex: () => number;
+  /** Aborted when the engine is about to be closed. */
+  readonly signal: AbortSignal;
   /** Called when rows of a collection may go into its graph again, or it may be renewed. */
   readonly onThaw: (collection: Collection) => void;
   /** Called when an invariant is broken; the shard cannot go on. */
@@ -52,17 +59,25 @@ export class Checkpoints {
   readonly #unloaded: Checkpoint[] = [];
   /** Of collections that were dropped: to be removed. */
   readonly #stale: Checkpoint[] = [];
-  /** Due to be saved, when they were last looked at. */
-  readonly #due = new Set<Collection>();
+  /** Due to be saved, by what they were when they were last looked at. */
+  readonly #due = new Map<Collection, InsertsDue>();
+  /** Of those that would be saved at a close; absent where they are saved at no other time. */
+  readonly #idle: IdleWatch | undefined;
   /** By collection: inserts before which nothing is tried again, after it did not work. */
   readonly #retryAt = new Map<number, number>();
   readonly #stop = new AbortController();
   /** Whether the directory can be read. */
   #isUsable = true;
   #running: Promise<void> | undefined;
+  /** Whether what runs is a load. */
+  #isRestoring = false;
 
   constructor(options: CheckpointsOptions) {
+    const { environment, policy } = options;
+    const { idleMs } = policy;
+    const onIdle = (collection: Collection): void => this.#saveResting(collection);
     this.#options = options;
+    this.#idle = idleMs === undefined ? undefined : new IdleWatch({ environment, idleMs, onIdle });
     this.#files = new CheckpointFiles(options.disk, options.directory);
   }
 
@@ -100,11 +115,31 @@ export class Checkpoints {
    */
   wake(changed: Iterable<Collection> = []): void {
     for (const collection of changed) {
-      if (this.#isDue(collection, insertsDue)) this.#due.add(collection);
+      this.#look(collection);
     }
     if (this.#running !== undefined || this.#stop.signal.aborted || !this.#isUsable) return;
     const job = this.#nextJob();
     if (job !== undefined) this.#running = this.#run(job);
+  }
+
+  /** Whether the files would leave many inserts to who loads them. Costs all collections. */
+  get areOutdated(): boolean {
+    return [...this.#options.collections()].some((collection) => this.#isOutdated(collection));
+  }
+
+  /**
+   * Saves the graphs of which that is so, one after another. Where one cannot be saved, or any is
+   * being loaded, the files stay as they are. Never rejects.
+   */
+  async freshen(): Promise<void> {
+    for (const collection of [...this.#options.collections()]) {
+      if (!this.#isOutdated(collection)) continue;
+      while (this.#running !== undefined && !this.#isRestoring) await this.#running;
+      if (this.#isRestoring || this.#isEnding || !this.#isUsable) return;
+      if (!this.#isDue(collection, insertsDueBeforeSnapshot)) continue;
+      this.#running = this.#run(() => this.#save(collection));
+      await this.#running;
+    }
   }
 
   /**
@@ -144,6 +179,7 @@ export class Checkpoints {
    */
   async close({ save }: { readonly save: boolean }): Promise<void> {
     this.#stop.abort(new FlotillaError('NODE_NOT_READY', 'the engine is closed'));
+    this.#idle?.close();
     await this.#running;
     if (!save || !this.#isUsable) return;
     for (const collection of this.#options.collections()) {
@@ -169,17 +205,38 @@ export class Checkpoints {
     if (stale !== undefined) return () => this.#discard(stale);
     const unloaded = this.#unloaded.shift();
     if (unloaded !== undefined) return () => this.#restore(unloaded);
-    for (const one of this.#due) {
+    for (const [one, due] of this.#due) {
       this.#due.delete(one);
-      if (this.#isDue(one, insertsDue)) return () => this.#save(one);
+      if (this.#isDue(one, due)) return () => this.#save(one);
     }
     return undefined;
   }
 
-  #isDue(
-    collection: Collection,
-    due: (collection: Collection, policy: CheckpointPolicy) => number,
-  ): boolean {
+  #isOutdated(collection: Collection): boolean {
+    const due = insertsDueBeforeSnapshot(collection, this.#options.policy);
+    return collection.index.unsavedInserts >= due;
+  }
+
+  get #isEnding(): boolean {
+    return this.#options.signal.aborted || this.#stop.signal.aborted;
+  }
+
+  /** Notes what is to be done of a graph that has changed: now, or when it rests. */
+  #look(collection: Collection): void {
+    if (this.#isDue(collection, insertsDue)) this.#due.set(collection, insertsDue);
+    const { policy } = this.#options;
+    const isWorthIt = collection.index.unsavedInserts >= insertsDueAtClose(collection, policy);
+    if (isWorthIt && !this.#isEnding) this.#idle?.note(collection);
+  }
+
+  /** So that a crash of a node that rests costs no more than its stop would. */
+  #saveResting(collection: Collection): void {
+    if (collection.index.waitingRows > 0 || this.#due.has(collection)) return;
+    this.#due.set(collection, insertsDueAtClose);
+    this.wake();
+  }
+
+  #isDue(collection: Collection, due: InsertsDue): boolean {
     const { collectionId, index } = collection;
     const { policy, disk } = this.#options;
     const retryAt = this.#retryAt.get(collectionId) ?? 0;
@@ -219,7 +276,7 @@ export class Checkpoints {
       // It may have got its name after the collection was dropped.
       if (index.disposed) this.dropped(collectionId);
       // Rows went into the graph while the file was sealed, and whether it is worn was not asked.
-      if (this.#isDue(collection, insertsDue)) this.#due.add(collection);
+      this.#look(collection);
       this.#options.onThaw(collection);
     }
   }
@@ -243,6 +300,7 @@ export class Checkpoints {
     const { index } = collection;
     const { clock } = environment;
     const startMs = clock.monotonicMs();
+    this.#isRestoring = true;
     try {
       const slices = new Slices(environment, this.#stop.signal);
       await restoreGraph(collection, { disk, files: this.#files, checkpoint, slices });
@@ -255,6 +313,7 @@ export class Checkpoints {
       if (this.#stop.signal.aborted || index.disposed) return;
       await this.#giveUp(checkpoint, messageOf(error));
     } finally {
+      this.#isRestoring = false;
       this.#options.onThaw(collection);
     }
   }

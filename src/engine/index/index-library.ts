@@ -1,6 +1,6 @@
 /** The index library as operators see it: what it was compiled for, and how fast it is here. */
 import type { Clock } from '../../shared/environment.js';
-import { type Addon, installedAddon, loadAddon } from './addon.js';
+import { type Addon, type InstalledAddon, installedAddon, loadAddon } from './addon.js';
 import type { InstructionSet } from './addon-build.js';
 import { bestInstructionSet } from './processor.js';
 
@@ -19,23 +19,33 @@ const POINTS = 512;
 const ROUNDS = 12;
 const SEARCHES_PER_ROUND = 4;
 
-/** Loads the library and measures it, for some milliseconds. Throws UNSUPPORTED_PROCESSOR. */
-export function describeIndexLibrary(clock: Clock): IndexLibrary {
-  const installed = installedAddon();
-  const { build, processor } = installed;
+/**
+ * Loads the library and measures it, for some milliseconds. `installed` spares a look at what is
+ * installed. Throws UNSUPPORTED_PROCESSOR.
+ */
+export function describeIndexLibrary(clock: Clock, installed = installedAddon()): IndexLibrary {
   return {
-    built: build.instructionSet,
-    machine: bestInstructionSet(processor),
-    compiler: build.compiler,
+    ...instructionSetsOf(installed),
+    compiler: installed.build.compiler,
     distancesPerSecond: measureDistances(loadAddon(installed), clock),
   };
+}
+
+export function instructionSetsOf({
+  build,
+  processor,
+}: InstalledAddon): Pick<IndexLibrary, 'built' | 'machine'> {
+  return { built: build.instructionSet, machine: bestInstructionSet(processor) };
 }
 
 /**
  * Why the library is slower than it could be and the one command that mends it; `undefined` where
  * there is nothing to mend.
  */
-export function remedyOf({ built, machine }: IndexLibrary): string | undefined {
+export function remedyOf({
+  built,
+  machine,
+}: Pick<IndexLibrary, 'built' | 'machine'>): string | undefined {
   const isBetter = machine === 'avx2' || machine === 'avx512';
   if (!isBetter || (built !== 'sse' && built !== 'unknown')) return undefined;
   const what =

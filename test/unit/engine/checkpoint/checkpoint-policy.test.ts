@@ -6,6 +6,7 @@ import {
   estimatedBytes,
   insertsDue,
   insertsDueAtClose,
+  insertsDueBeforeSnapshot,
   isFresh,
 } from '../../../../src/engine/checkpoint/checkpoint-policy.js';
 import type { Collection } from '../../../../src/engine/collection.js';
@@ -48,6 +49,13 @@ describe('a graph', () => {
     const due = (coveredRows: number): number =>
       insertsDueAtClose(collectionOf({ coveredRows }), CHECKPOINT_POLICY);
     expect([10, 10_000, 1_000_000].map(due)).toEqual([1_000, 1_000, 30_000]);
+  });
+
+  it('is saved before a snapshot where that would leave more than a tenth to insert', () => {
+    const due = (size: number, waitingRows: number): number =>
+      insertsDueBeforeSnapshot(collectionOf({ size, waitingRows }), CHECKPOINT_POLICY);
+    expect([due(10, 0), due(10_000, 5_000), due(100_000, 0)]).toEqual([1_000, 1_000, 10_000]);
+    expect(due(100_000, 50_001)).toBe(Number.POSITIVE_INFINITY);
   });
 
   it('is taken along by a snapshot while most of its records are in its checkpoint', () => {

@@ -13,6 +13,7 @@ import type { VectorIndexOptions } from '../../../../src/engine/index/vector-ind
 import { RealDisk } from '../../../../src/node/real-disk.js';
 import { defined } from '../../../../src/shared/assert.js';
 import { clusteredVectors } from '../../../support/vectors.js';
+import { VirtualEnvironment } from '../../../support/virtual-environment.js';
 import { patch, query, remove, SCOPE, upsert } from '../shard-driver.js';
 import {
   ALWAYS,
@@ -20,6 +21,7 @@ import {
   CheckpointRig,
   LOADED,
   NEVER,
+  NOT_SAVED,
   names,
   RECORDS,
   REMOVED,
@@ -340,6 +342,42 @@ describe('checkpoints', () => {
     expect(saved()).toBe(begun + 1);
   });
 
+  it('are written of a graph that rests, so that a crash costs no more than a stop', async () => {
+    const time = new VirtualEnvironment();
+    const soon = (task: () => void): void => void setImmediate().then(task);
+    const scheduler = { ...time.scheduler, soon };
+    rig.options = {
+      checkpoints: { insertsMin: 1e9, closingInsertsMin: 10, idleMs: 30_000 },
+      environment: { disk, clock: time.clock, scheduler },
+    };
+    await rig.fill();
+    await time.advance(29_999);
+    await rig.shard.write([upsert('r0', [0, 0])]);
+    await rig.shard.settled();
+    await time.advance(29_999);
+    await turnsPass();
+    expect(rig.diary.count(SAVED)).toBe(0);
+    await time.advance(1);
+    await rig.diary.until(SAVED);
+    await turnsPass();
+    expect(time.pendingTimers).toBe(0);
+    disk.crash();
+    await rig.shard.engine.close().catch(() => undefined);
+    expect(await rig.start()).toBe(0);
+    expect(await rig.allIds()).toEqual(names(RECORDS));
+    // Fewer than a close would save wait for more.
+    await rig.shard.write(names(9).map((id, at) => upsert(id, [at, 0])));
+    await rig.shard.settled();
+    await turnsPass();
+    expect(time.pendingTimers).toBe(0);
+    await rig.shard.write([upsert('r9', [9, 0])]);
+    await rig.shard.settled();
+    await turnsPass();
+    expect(time.pendingTimers).toBe(1);
+    await rig.shard.engine.close();
+    expect(time.pendingTimers).toBe(0);
+  });
+
   it('go with a collection that is dropped, and with a generation that is replaced', async () => {
     await rig.fill();
     await rig.shard.engine.writeSnapshot('snapshot');
@@ -431,6 +469,63 @@ describe('a snapshot', () => {
     expect(replica.diary.messages).toEqual([]);
     expect(await replica.files(2)).toEqual([]);
     await replica.shard.engine.close();
+  });
+
+  const FRESHENED = { ...AT_CLOSE, snapshotInsertsMin: 1 };
+  const late = (count: number, first = 0) =>
+    Array.from({ length: count }, (_, at) => upsert(`late-${first + at}`, [-1 - first - at, 0]));
+
+  it('saves first what has changed much, and leaves a tenth at most to insert (H5)', async () => {
+    await rig.fill();
+    rig.options = { checkpoints: FRESHENED };
+    await rig.restart();
+    await rig.shard.write(late(27));
+    await rig.shard.settled();
+    await rig.shard.engine.writeSnapshot(path);
+    expect(rig.diary.count(SAVED)).toBe(2);
+    const { replica, inserted } = await install();
+    expect(inserted).toBe(0);
+    expect(await replica.allIds()).toEqual(await rig.allIds());
+    await replica.shard.engine.close();
+    // Six of 73 are not worth a save.
+    await rig.shard.write(late(6, 27));
+    await rig.shard.settled();
+    await rig.shard.engine.writeSnapshot(path);
+    expect(rig.diary.count(SAVED)).toBe(2);
+    const second = await install();
+    expect(second.inserted).toBe(6);
+    await second.replica.shard.engine.close();
+  });
+
+  it('takes the older file along where a graph cannot be saved', async () => {
+    await rig.fill();
+    rig.options = { checkpoints: FRESHENED };
+    await rig.restart();
+    await rig.shard.write(late(27));
+    await rig.shard.settled();
+    disk.broken = { access: 'sync', pattern: /\.graph$/ };
+    await rig.shard.engine.writeSnapshot(path);
+    disk.broken = undefined;
+    expect(rig.diary.count(NOT_SAVED)).toBe(1);
+    const { replica, inserted } = await install();
+    expect(inserted).toBe(27);
+    await replica.shard.engine.close();
+  });
+
+  it('is given up by a close, which waits for the graph that is being saved for it', async () => {
+    await rig.fill();
+    rig.options = { checkpoints: FRESHENED };
+    await rig.restart();
+    await rig.shard.write(late(27));
+    await rig.shard.settled();
+    disk.shut('sync', /\.graph$/);
+    const writing = rig.shard.engine.writeSnapshot(path).catch((error) => error.reason);
+    await disk.reached();
+    const closing = rig.shard.engine.close();
+    disk.open();
+    expect(await writing).toBe('NODE_NOT_READY');
+    await closing;
+    expect(await rig.start()).toBe(0);
   });
 
   it('keeps the files that it is taking along until it has them', async () => {
