@@ -6,6 +6,7 @@
 import { Connections } from '../../src/client/connections.js';
 import { Flotilla } from '../../src/client/index.js';
 import { defined } from '../../src/shared/assert.js';
+import type { ReadConsistency } from '../../src/shared/types.js';
 import { ProcessCluster } from '../../test/support/process-cluster.js';
 import { bareSearch, emptyCall } from '../harness/api-calls.js';
 import { atLeast, atMost } from '../harness/bars.js';
@@ -116,7 +117,7 @@ async function measureCluster(run: Run, shards: number): Promise<Findings> {
     const figures = await runInTurns(loads, turns);
     const quantities = spentOn(where, before, await mergeTimes(nodes));
     const bars = [sdkBar(figures, where)];
-    if (shards === 1) bars.push(await hopsOfLocalSearches(nodes, dataset));
+    if (shards === 1) bars.push(...(await searchesAtTheLeader(nodes, dataset)));
     return { figures, quantities, bars };
   } finally {
     unary.close();
@@ -243,22 +244,50 @@ function spentOn(where: string, before: MergeTimes, after: MergeTimes): Quantity
   ];
 }
 
-/** The router counts the replicas that it asks on other nodes: a leased read asks nobody else. */
-async function hopsOfLocalSearches(nodes: ProcessCluster, { queries }: Dataset): Promise<Bar> {
+/**
+ * Who else takes part in a search at the node that leads: replicas on other nodes that its router
+ * asks, and the majority that confirms the leader. A lease needs neither (R6). As many strong
+ * searches, each of which is confirmed, show that the counts would tell if there were no lease.
+ */
+async function searchesAtTheLeader(
+  nodes: ProcessCluster,
+  { queries }: Dataset,
+): Promise<readonly Bar[]> {
   await using finder = new Flotilla(nodes.addresses, { timeoutMs: TIMEOUT_MS });
   const [shard] = (await finder.status()).shards;
   const leader = defined(shard?.leaderNodeId, 'a leader');
   const connections = new Connections([nodes.clientAddress(leader)]);
-  const remoteCalls = () =>
-    nodes.metric(leader, 'flotilla_shard_calls_total{operation="search",place="remote"}');
-  const before = await remoteCalls();
-  for (let at = 0; at < LOCAL_SEARCHES; at++) {
-    await bareSearch(connections, inTurn(queries, at), SEARCH);
-  }
+  const counts = async () => ({
+    hops: await nodes.metric(
+      leader,
+      'flotilla_shard_calls_total{operation="search",place="remote"}',
+    ),
+    confirmed: await nodes.metric(leader, 'flotilla_reads_confirmed_total'),
+  });
+  const searches = async (consistency: ReadConsistency) => {
+    const before = await counts();
+    for (let at = 0; at < LOCAL_SEARCHES; at++) {
+      await bareSearch(connections, inTurn(queries, at), { ...SEARCH, consistency });
+    }
+    const after = await counts();
+    const what = `of ${LOCAL_SEARCHES} ${consistency} searches at the node that leads`;
+    return {
+      hops: { name: `hops ${what}`, value: after.hops - before.hops, unit: '' },
+      confirmed: {
+        name: `confirmations ${what}`,
+        value: after.confirmed - before.confirmed,
+        unit: '',
+      },
+    };
+  };
+  const leased = await searches('leased');
+  const strong = await searches('strong');
   connections.close();
-  const value = (await remoteCalls()) - before;
-  const name = `hops of ${LOCAL_SEARCHES} leased searches at the node that leads`;
-  return atMost({ name, value, unit: '' }, 0);
+  return [
+    atMost(leased.hops, 0),
+    atMost(leased.confirmed, 0),
+    atLeast(strong.confirmed, LOCAL_SEARCHES),
+  ];
 }
 
 function measureMerge(quick: boolean): Findings {

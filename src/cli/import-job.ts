@@ -35,6 +35,8 @@ export interface ImportOptions extends OwnerOptions {
   readonly path: string;
   readonly format: VectorFormat;
   readonly idPrefix: string;
+  /** Of records whose file does not say when they expire, 0 for ever. @default the collection's */
+  readonly ttlMs?: number;
   readonly batchSize: number;
   /** Batches in flight. */
   readonly concurrency: number;
@@ -131,16 +133,16 @@ class ImportJob {
   }
 
   async #write(batch: readonly FileRecord[]): Promise<void> {
-    const { idPrefix, write, onProgress, wallMs } = this.#options;
+    const { idPrefix, write, onProgress } = this.#options;
     const records = batch.map((record) => {
-      const { id, row, values, metadata, expiresAtMs } = record;
+      const { id, row, values, metadata } = record;
+      const ttlMs = this.#ttlMsOf(record);
       return {
         id: `${idPrefix}${id ?? row}`,
         values,
         ...ownerOf(record, this.#options),
         ...(metadata !== undefined && { metadata }),
-        // 0 would be for ever: what has expired since goes as soon as it can.
-        ...(expiresAtMs !== undefined && { ttlMs: Math.max(1, expiresAtMs - wallMs()) }),
+        ...(ttlMs !== undefined && { ttlMs }),
       };
     });
     const outcomes = await write(records).catch((error: unknown) => {
@@ -160,6 +162,12 @@ class ImportJob {
     // A batch with a failure counts as not written: a resumed import begins with it.
     this.#advance(batch, failed === 0);
     onProgress(this.#progress());
+  }
+
+  #ttlMsOf({ expiresAtMs }: FileRecord): number | undefined {
+    const { ttlMs, wallMs } = this.#options;
+    // 0 would be for ever: what has expired since goes as soon as it can.
+    return expiresAtMs === undefined ? ttlMs : Math.max(1, expiresAtMs - wallMs());
   }
 
   /** The error of a batch counts records within it, which says nothing to who has the file. */

@@ -1,5 +1,5 @@
 /** Writes the batches of an import: a request has the records of one tenant. */
-import type { Flotilla, Metadata, NewRecord } from '../client/index.js';
+import type { Flotilla, Metadata, NewRecord, UpsertOptions } from '../client/index.js';
 import { FlotillaError, isFlotillaError } from '../shared/errors.js';
 import type { ImportOptions, ImportRecord } from './import-job.js';
 
@@ -12,17 +12,23 @@ interface TenantPart {
   readonly records: NewRecord<Metadata>[];
 }
 
+interface WriterOptions extends Pick<UpsertOptions, 'mode'> {
+  readonly collection: string;
+  readonly timeoutMs: number;
+}
+
 /** A batch with records of several tenants takes a request for each, one after another. */
 export function importWriter(
   client: Flotilla,
-  { collection, timeoutMs }: { readonly collection: string; readonly timeoutMs: number },
+  { collection, timeoutMs, mode }: WriterOptions,
 ): ImportOptions['write'] {
+  const manner = { timeoutMs, ...(mode !== undefined && { mode }) };
   return async (batch) => {
     const failures = new Array<Failure>(batch.length).fill(undefined);
     for (const { tenant, positions, records } of partsOf(batch)) {
       const written = await client
         .collection(collection, { tenant })
-        .upsert(records, { timeoutMs })
+        .upsert(records, manner)
         .catch((error: unknown) => {
           throw inBatch(error, positions);
         });

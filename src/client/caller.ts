@@ -1,4 +1,5 @@
 /** Every call of the client goes through here: deadline, retries, idempotency keys. */
+import { invalidField } from '../shared/checks.js';
 import type { WriteResponse } from '../shared/codec/api-messages.js';
 import type { CallHeaders } from '../shared/codec/call-stream-messages.js';
 import type { RequestKey } from '../shared/codec/command.js';
@@ -24,7 +25,7 @@ import { ReadSession } from './read-session.js';
 import { attemptDeadlineMs, checkedRetry, type RetryPlan, withRetries } from './retry.js';
 import { type Destination, type RouteSource, Routing } from './routing.js';
 import { Session } from './session.js';
-import { oneOf } from './values.js';
+import { oneOf, wellFormed } from './values.js';
 
 /** What a call does decides when it may be sent again. */
 export type CallKind =
@@ -70,7 +71,8 @@ export class Caller {
     const { budgetShare: share, budgetPerSecond: perSecond } = this.#retry;
     this.#retryBudget = new RetryBudget(() => performance.now(), { share, perSecond });
     this.#logger = options.logger ?? silentLogger;
-    this.routing = checkedRouting(options) === 'proxy' ? undefined : this.#openRouting();
+    const zone = checkedZone(options);
+    this.routing = checkedRouting(options) === 'proxy' ? undefined : this.#openRouting(zone);
   }
 
   /** Reads and administration. */
@@ -170,7 +172,7 @@ export class Caller {
     }
   }
 
-  #openRouting(): Routing {
+  #openRouting(zone: string | undefined): Routing {
     const connections = this.#connections;
     const source: RouteSource = {
       given: connections.given,
@@ -180,10 +182,12 @@ export class Caller {
         return connections.attemptAt(address, API.getRoutes, request, attempt);
       },
       isTrusted: (address) => connections.isTrusted(address),
+      isReached: (address) => connections.isReached(address),
       setFound: (addresses, clusterId) => connections.setFound(addresses, clusterId),
     };
     return new Routing({
       source,
+      zone,
       logger: this.#logger,
       nowMs: () => performance.now(),
       random: () => Math.random(),
@@ -220,6 +224,11 @@ function hasScope({ tenant, records }: Destination): boolean {
 
 function checkedRouting({ routing = 'direct' }: FlotillaOptions): CallRouting {
   return oneOf(routing, CALL_ROUTINGS, 'routing');
+}
+
+function checkedZone({ zone }: FlotillaOptions): string | undefined {
+  if (zone === '') throw invalidField('zone', 'is empty, leave it out');
+  return zone === undefined ? undefined : wellFormed(zone, 'zone');
 }
 
 /** Longer ones would overflow a timer on the way, and end at once. */

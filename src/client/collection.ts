@@ -104,8 +104,14 @@ export class Collection<M extends object> {
   /**
    * Changes the metadata of records that exist, as `upsert` writes them; their vectors, and when
    * they expire, stay as they are. The outcome of others is RECORD_NOT_FOUND.
+   *
+   * @example
+   *     await notes.patch([{ id: 'a', metadata: { title: 'Anchors' } }]);
    */
-  async patch(patches: readonly MetadataPatch[], options: CallOptions = {}): Promise<WriteResult> {
+  async patch(
+    patches: readonly MetadataPatch<M>[],
+    options: CallOptions = {},
+  ): Promise<WriteResult> {
     const messages = wholeList(patches, 'patches').map((patch, index) => ({
       id: wellFormed(patch.id, `patches[${index}].id`),
       metadata: metadataBytes(patch.metadata, `patches[${index}].metadata`),

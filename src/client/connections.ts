@@ -97,6 +97,12 @@ export class Connections {
     return isGiven || this.#found.get(name)?.isTrusted === true;
   }
 
+  /** Whether a call that prefers the address would go there now. */
+  isReached(name: string): boolean {
+    const address = this.#addresses.find((one) => one.name === name && one.isTrusted);
+    return address?.isPromising === true && !address.isQuiet;
+  }
+
   /**
    * Sends the call once, to this address, which may be one that was not used before. Rejects as
    * `attempt` does, and with INVALID_REQUEST for what is no address.

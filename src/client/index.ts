@@ -7,6 +7,7 @@ export type {
   ReplicaStatus,
   ShardStatus,
 } from '../shared/codec/admin-messages.js';
+export type { EngineState } from '../shared/codec/engine-state.js';
 export type {
   CacheVerdict,
   ExplainResponse,
@@ -91,6 +92,7 @@ export type { SearchCall } from './search-call.js';
 export type { Metadata, MetadataShape } from './values.js';
 export type { Where, WhereOperators } from './where.js';
 export type {
+  MetadataChange,
   MetadataPatch,
   NewRecord,
   RecordName,

@@ -51,6 +51,13 @@ export const CALL_ROUTINGS: readonly CallRouting[] = ['direct', 'proxy'];
 export interface FlotillaOptions {
   /** @default 'direct' */
   readonly routing?: CallRouting;
+  /**
+   * The zone that this client is in, by the name that nodes have for it (`node.zone`). With routing
+   * 'direct', reads that any replica may serve go to nodes of this zone while those serve them, and
+   * to any others else (M-14). Nodes of earlier versions do not tell their zones: all are alike
+   * then. @default none, all nodes are alike
+   */
+  readonly zone?: string;
   /** Told of failed attempts and of routing, at level debug. @default nothing is logged */
   readonly logger?: Logger;
   /** @default 'stream' */

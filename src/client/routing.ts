@@ -42,6 +42,8 @@ export interface RouteSource {
   ask(address: string, request: RoutesRequest): Promise<Routes>;
   /** Whether the address was given, or is still connected to who was found there. */
   isTrusted(address: string): boolean;
+  /** Whether calls may go there now: it is not known to be down, and owes no answer for long. */
+  isReached(address: string): boolean;
   /**
    * From now on calls go to these addresses too, where nodes of this cluster have answered, and to
    * no others that were found before.
@@ -51,6 +53,8 @@ export interface RouteSource {
 
 export interface RoutingOptions {
   readonly source: RouteSource;
+  /** Where this client is. @default nowhere, all nodes are alike */
+  readonly zone?: string | undefined;
   readonly logger: Logger;
   readonly nowMs: () => number;
   /** At least 0 and less than 1. */
@@ -89,6 +93,7 @@ const NO_ROUTES: CollectionRoutes = { routedBy: undefined, slotTable: [] };
  */
 export class Routing {
   readonly #source: RouteSource;
+  readonly #zone: string | undefined;
   readonly #logger: Logger;
   readonly #nowMs: () => number;
   readonly #random: () => number;
@@ -103,6 +108,10 @@ export class Routing {
   /** Nodes whose address is not to be trusted any more, since their connection has broken. */
   readonly #lost = new Set<number>();
   #advertised: readonly NodeRoute[] = [];
+  /** Nodes in this client's zone. */
+  #near: ReadonlySet<number> = new Set();
+  /** By address: until when a node that has failed a call is no better for being near. */
+  readonly #failedUntilMs = new Map<string, number>();
   /** By collection. */
   readonly #known = new RecentMap<string, KnownRoutes>(COLLECTIONS_MAX);
   /** By collection and tenant, where tenants decide; shards, as answers tell. */
@@ -117,8 +126,9 @@ export class Routing {
   /** Collections that are being looked up, or wait for it. */
   readonly #waiting = new Set<string>();
 
-  constructor({ source, logger, nowMs, random }: RoutingOptions) {
+  constructor({ source, zone, logger, nowMs, random }: RoutingOptions) {
     this.#source = source;
+    this.#zone = zone;
     this.#logger = logger;
     this.#nowMs = nowMs;
     this.#random = random;
@@ -172,6 +182,7 @@ export class Routing {
     for (const [shardId, nodeId] of this.#leaders) {
       if (this.#addresses.get(nodeId) === address) this.#leaders.set(shardId, 0);
     }
+    this.#failedUntilMs.set(address, this.#nowMs() + ROUTES_RETRY_MS);
     this.#lookUpAgain();
   }
 
@@ -225,11 +236,21 @@ export class Routing {
 
   #nodesOf(shardId: number, servedBy: ServedBy): readonly number[] {
     if (servedBy === 'replicas') {
-      const nodeIds = this.#replicas.get(shardId) ?? [];
-      return nodeIds.filter((nodeId) => this.#addresses.has(nodeId));
+      const replicas = this.#replicas.get(shardId) ?? [];
+      const nodeIds = replicas.filter((nodeId) => this.#addresses.has(nodeId));
+      const near = nodeIds.filter((nodeId) => this.#isNear(nodeId));
+      return near.length > 0 ? near : nodeIds;
     }
     const leader = this.#leaders.get(shardId) ?? 0;
     return leader === 0 ? [] : [leader];
+  }
+
+  /** Whether the node is in this client's zone, and calls are served there. */
+  #isNear(nodeId: number): boolean {
+    const address = this.#addresses.get(nodeId);
+    if (address === undefined || !this.#near.has(nodeId)) return false;
+    const hasFailed = this.#nowMs() < (this.#failedUntilMs.get(address) ?? 0);
+    return !hasFailed && this.#source.isReached(address);
   }
 
   #addressOf(nodeId: number): string | undefined {
@@ -374,6 +395,8 @@ export class Routing {
     if (epoch > this.#epoch && this.#epoch > 0) this.#lookUpAgain();
     this.#epoch = epoch;
     this.#advertised = nodes;
+    const near = nodes.filter(({ zone }) => zone !== undefined && zone === this.#zone);
+    this.#near = new Set(near.map(({ nodeId }) => nodeId));
     for (const nodeId of this.#addresses.keys()) {
       if (!nodes.some((one) => one.nodeId === nodeId)) this.#addresses.delete(nodeId);
     }

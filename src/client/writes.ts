@@ -30,10 +30,27 @@ export interface UpsertOptions extends CallOptions {
   readonly mode?: WriteMode;
 }
 
+/** What is merged into a field of type `T`: of an object any fields, a list only as a whole. */
+type FieldChange<T> = unknown extends T
+  ? T
+  : T extends readonly unknown[]
+    ? T
+    : T extends object
+      ? MetadataChange<T>
+      : T;
+
+/**
+ * What is merged into metadata of type `M`: any of its fields, and of the objects in it; null
+ * removes one, be it required by the type or not. Where the fields are not known, whatever JSON is.
+ */
+export type MetadataChange<M extends object> = string extends keyof M
+  ? Metadata
+  : { readonly [Name in keyof M]?: FieldChange<NonNullable<M[Name]>> | null };
+
 /** A change of a record's metadata, merged in as RFC 7396 has it: null removes a field. */
-export interface MetadataPatch {
+export interface MetadataPatch<M extends object = Metadata> {
   readonly id: string;
-  readonly metadata: Metadata;
+  readonly metadata: MetadataChange<M>;
   /** As in `NewRecord`. */
   readonly ifVersion?: string;
   /** As in `RecordName`. */

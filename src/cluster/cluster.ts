@@ -10,15 +10,15 @@ import type { IndexLibrary } from '../engine/index/index-library.js';
 import type { NodeConfig } from '../node/config.js';
 import { Node } from '../node/node.js';
 import { NO_NETWORK, realEnvironment } from '../node/real-environment.js';
-import { openIndexLibrary, threadEngine } from '../node/start-node.js';
+import { libraryStatsOf, openIndexLibrary, threadEngine } from '../node/start-node.js';
 import { deriveTiming } from '../replica/timing.js';
 import { FlotillaError } from '../shared/errors.js';
-import { LIMITS } from '../shared/limits.js';
 import { type Logger, silentLogger } from '../shared/logger.js';
 import { RETRY_BUDGET } from '../shared/retry-budget.js';
 import { MemoryNetwork } from '../transport/memory-network.js';
+import { type EngineOptions, engineConfigOf } from './engine-options.js';
 
-export interface ClusterOptions {
+export interface ClusterOptions extends EngineOptions {
   /** @default 3 */
   readonly nodes?: number;
   /** @default 4 */
@@ -186,7 +186,7 @@ export class Cluster {
       logger,
       environment: realEnvironment(this.#network.host(peerAddress(nodeId))),
       createEngine: threadEngine(this.#library, config.engine, logger),
-      instructionSet: this.#library.built,
+      library: libraryStatsOf(this.#library),
     });
     this.#starting.add(starting);
     try {
@@ -237,7 +237,7 @@ export class Cluster {
       logLevel: 'info',
       logPretty: false,
       logCacheSizeBytes: LOG_CACHE_SIZE_BYTES,
-      engine: { headFloatsMax: LIMITS.headFloatsMax.value, exactCopy: true },
+      engine: engineConfigOf(this.#options),
       router: {
         hedgedReads: this.#options.hedgedReads ?? true,
         retryBudget: RETRY_BUDGET,

@@ -18,7 +18,11 @@ export function clusterRoutes(
     clusterId: document.clusterId,
     epoch: document.epoch,
     answeredBy: nodeId,
-    nodes: document.nodes.map(({ nodeId: id, clientAddress }) => ({ nodeId: id, clientAddress })),
+    nodes: document.nodes.map(({ nodeId: id, clientAddress, zone }) => ({
+      nodeId: id,
+      clientAddress,
+      ...(zone !== undefined && { zone }),
+    })),
     shards: document.shards.map(({ shardId, replicas }) => ({
       shardId,
       leaderNodeId: leaderOf(shardId) ?? 0,

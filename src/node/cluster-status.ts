@@ -18,6 +18,7 @@ import {
 import type { GroupState } from '../topology/group-control.js';
 import { type ReplicaGroup, replicaGroups, replicaOn } from '../topology/replica-group.js';
 import { changeStatus } from './change-status.js';
+import { engineStateOf } from './engine-state.js';
 
 export interface ClusterStatusOptions {
   readonly document: TopologyDocument;
@@ -117,7 +118,7 @@ async function askGroup(options: ClusterStatusOptions, group: ReplicaGroup): Pro
   return { group, answers, change };
 }
 
-/** By node; all replicas of a node use the same library. */
+/** By node; all replicas of a node use the same library, and that of the topology tells it too. */
 function librariesOf(groups: readonly GroupAnswer[]): Map<number, IndexLibraryStats> {
   const statuses = groups.flatMap(({ answers }) => answers.map(({ status }) => status));
   return new Map(
@@ -143,7 +144,10 @@ function groupStatus({ group, answers, change }: GroupAnswer, slots: number): Sh
     slots,
     recordCount: records ?? 0,
     replicas: answers
-      .map(({ entry, status }) => publicStatus(entry, status, leader))
+      .map(({ entry, status }) => ({
+        ...publicStatus(entry, status, leader),
+        ...(group.groupId !== TOPOLOGY_GROUP_ID && heldBy(status)),
+      }))
       .sort((a, b) => a.nodeId - b.nodeId),
     ...(change !== undefined && { change }),
   };
@@ -207,17 +211,21 @@ function publicStatus(
     lastIndex: status.lastIndex,
     lagEntries: follower?.lagEntries ?? 0,
     fault: strangerFault(entry, status) ?? status.fault ?? '',
-    ...contentOf(status),
+    ...NO_CONTENT,
   };
 }
 
 /** The hash and the index that it is of come from one moment of the engine. */
-function contentOf({
-  engine,
-}: ReplicaStatus): Pick<PublicReplicaStatus, 'contentHash' | 'contentIndex'> {
-  const contentHash = engine && shardContentHash(engine.collections);
-  if (contentHash === undefined) return NO_CONTENT;
-  return { contentHash, contentIndex: engine?.appliedIndex ?? 0 };
+function heldBy(
+  status: ReplicaStatus | undefined,
+): Partial<Pick<PublicReplicaStatus, 'contentHash' | 'contentIndex' | 'engine'>> {
+  const stats = status?.engine;
+  if (stats === undefined) return {};
+  const contentHash = shardContentHash(stats.collections);
+  return {
+    engine: engineStateOf(stats),
+    ...(contentHash !== undefined && { contentHash, contentIndex: stats.appliedIndex }),
+  };
 }
 
 /** A node may run another replica than the group has there: one that takes part in nothing. */

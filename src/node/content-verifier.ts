@@ -66,6 +66,14 @@ export interface VerifyOptions {
   readonly deep: boolean;
 }
 
+/** Slots of a shard that were found wrong. */
+interface Findings {
+  /** Those in which replicas differed. */
+  readonly differences: number;
+  /** Those of which a replica stores something else than was written. */
+  readonly damages: number;
+}
+
 interface Answer {
   readonly nodeId: number;
   readonly report: ContentReport | FlotillaError;
@@ -73,7 +81,8 @@ interface Answer {
 
 export class ContentVerifier {
   readonly #options: ContentVerifierOptions;
-  readonly #divergence = new Map<number, number>();
+  /** By shard. */
+  readonly #found = new Map<number, Findings>();
   /** Stores of nodes that have shown that they know marks. */
   readonly #knowing = new Set<string>();
   readonly #timer: Timer;
@@ -86,9 +95,15 @@ export class ContentVerifier {
     this.#timer = scheduler.every(REVIEW_EVERY_MS, () => void this.#review());
   }
 
-  /** Slots in which replicas differed when this node last compared them, by shard. */
+  /**
+   * By shard: slots in which replicas differed when this node last compared all of them, or more
+   * that were found since, and those that a deep comparison found damaged.
+   */
   get divergence(): ReadonlyMap<number, number> {
-    return this.#divergence;
+    const sums = [...this.#found].map(
+      ([shardId, { differences, damages }]) => [shardId, differences + damages] as const,
+    );
+    return new Map(sums);
   }
 
   /** All shards, by id. Rejects with NODE_NOT_READY without a topology. */
@@ -114,8 +129,9 @@ export class ContentVerifier {
     const deadline = { timeoutMs: REVIEW_TIMEOUT_MS };
     try {
       for (const shard of document.shards) {
-        if (!(await this.#leads(document, shard))) this.#divergence.delete(shard.shardId);
-        else await this.#verifyShard(document, shard, { deep: false }, deadline);
+        if (await this.#leads(document, shard)) {
+          await this.#verifyShard(document, shard, { deep: false }, deadline);
+        } else this.#leaveDifferences(shard.shardId);
       }
     } finally {
       this.#isReviewing = false;
@@ -170,7 +186,7 @@ export class ContentVerifier {
       const verified = await this.#compare(document, shard, options, deadline);
       const { differences, damages, problem } = verified;
       if (options.collectionId === undefined && problem === '') {
-        this.#divergence.set(shardId, differences.length + damages.length);
+        this.#note(verified, options.deep);
       }
       if (differences.length + damages.length > 0) {
         const first = differences[0] ?? damages[0];
@@ -180,6 +196,31 @@ export class ContentVerifier {
     } catch (error) {
       return unverified(shardId, toFlotillaError(error).message);
     }
+  }
+
+  /**
+   * Less than before counts only where all replicas have told: one that is silent may be the one
+   * that differs. Whether damage is mended only a deep comparison can tell.
+   */
+  #note({ shardId, replicas, differences, damages }: ShardVerification, deep: boolean): void {
+    const before = this.#found.get(shardId);
+    const now = { differences: differences.length, damages: damages.length };
+    if (replicas.every(({ problem }) => problem === '')) {
+      const kept = deep ? now.damages : (before?.damages ?? 0);
+      this.#found.set(shardId, { ...now, damages: kept });
+    } else if (before !== undefined || now.differences + now.damages > 0) {
+      this.#found.set(shardId, {
+        differences: Math.max(before?.differences ?? 0, now.differences),
+        damages: Math.max(before?.damages ?? 0, now.damages),
+      });
+    }
+  }
+
+  /** Who leads compares the replicas; of damage only the node knows that has looked for it. */
+  #leaveDifferences(shardId: number): void {
+    const damages = this.#found.get(shardId)?.damages ?? 0;
+    if (damages === 0) this.#found.delete(shardId);
+    else this.#found.set(shardId, { differences: 0, damages });
   }
 
   async #compare(

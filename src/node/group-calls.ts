@@ -73,6 +73,7 @@ const CALL_KINDS: readonly GroupCall['kind'][] = [
   'elect',
   'durableVoters',
 ];
+/** Not drawn (D2): only operators and the one driver of a group ask so, who make no crowd. */
 const RETRY_DELAY_MS = 100;
 /** A node that is silent must not use up what the others could be asked in. */
 const ATTEMPT_TIMEOUT_MAX_MS = 5_000;

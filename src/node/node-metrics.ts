@@ -4,10 +4,12 @@ import type {
   ClusterSnapshot,
   GroupSnapshot,
   RaftMetricsSource,
+  TenancySnapshot,
 } from '../server/cluster-metrics.js';
 import type { Environment } from '../shared/environment.js';
 import { TOPOLOGY_GROUP_ID } from '../topology/document.js';
 import type { TopologyView } from '../topology/view.js';
+import { engineStateOf } from './engine-state.js';
 
 export interface NodeMetricsOptions {
   readonly view: TopologyView;
@@ -41,6 +43,8 @@ export class NodeMetrics implements RaftMetricsSource {
     const groups = shards.map((status) => ({
       ...this.#groupSnapshot(String(status.shardId), status),
       divergence: divergence.get(status.shardId),
+      engine: status.engine && engineStateOf(status.engine),
+      tenancy: tenancyOf(status),
     }));
     const topology = topologyStatus();
     const all = topology === undefined ? [] : [this.#groupSnapshot('topology', topology)];
@@ -61,6 +65,7 @@ export class NodeMetrics implements RaftMetricsSource {
       commitIndex: status.commitIndex,
       appliedIndex: status.appliedIndex,
       leaderChanges: status.leaderChanges,
+      confirmedReads: status.confirmedReads,
       leading: status.role === 'StateLeader',
       ...(status.fault !== undefined && { faultReason: reasonOf(status.fault) }),
       followers: status.followers.map(({ nodeId, lagEntries, lagMs }) => ({
@@ -80,6 +85,13 @@ export class NodeMetrics implements RaftMetricsSource {
   #someFollowerIsAway(shards: readonly ReplicaStatus[]): boolean {
     return shards.some(({ followers }) => followers.some((follower) => !follower.recentActive));
   }
+}
+
+/** Of a leader, so that a shard has one series: followers may be behind. */
+function tenancyOf({ role, engine }: ReplicaStatus): TenancySnapshot | undefined {
+  if (role !== 'StateLeader' || engine?.tenancy === undefined) return undefined;
+  const { tenants, recordsMax } = engine.tenancy;
+  return { tenants, vectorsMax: recordsMax };
 }
 
 /** Faults begin with a word for programs, where there is one: `STORE_POISONED: no space left`. */

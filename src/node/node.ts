@@ -4,7 +4,7 @@
  * A node listens before it belongs to a cluster, so that it can be bootstrapped and probed. It
  * serves when it is ready.
  */
-import type { Engine, ShardGenesis } from '../engine/engine.js';
+import type { Engine, IndexLibraryStats, ShardGenesis } from '../engine/engine.js';
 import { ReplicaHost } from '../replica/host.js';
 import type { CompactionPolicy } from '../replica/log-compaction.js';
 import { serveReplicaCall } from '../replica/rpc-server.js';
@@ -40,6 +40,7 @@ import {
 import { GroupCalls } from './group-calls.js';
 import { Lifecycle } from './lifecycle.js';
 import { type KnownCluster, Membership, ownEntry } from './membership.js';
+import { askForNewerTopology } from './newer-topology.js';
 import { NodeMetrics } from './node-metrics.js';
 import { Readiness } from './readiness.js';
 import { RouterBackend } from './records-backend.js';
@@ -64,8 +65,8 @@ export interface NodeOptions {
   readonly createEngine: EngineFactory;
   /** @default gRPC and HTTP servers on sockets */
   readonly openEndpoints?: EndpointsFactory;
-  /** What the index library was compiled for, as metrics say it. @default nothing is said */
-  readonly instructionSet?: string;
+  /** The index library, as status and metrics tell it. @default nothing is said */
+  readonly library?: IndexLibraryStats;
   /** How long the logs of groups get. @default COMPACTION_DEFAULTS */
   readonly compaction?: CompactionPolicy;
 }
@@ -175,7 +176,7 @@ export class Node {
   }
 
   async #open(): Promise<Parts> {
-    const { config, environment, compaction, instructionSet, logger } = this.#options;
+    const { config, environment, compaction, library, logger } = this.#options;
     const lifecycle = this.#lifecycle;
     const logStore = await openLogStore({
       environment,
@@ -214,7 +215,7 @@ export class Node {
       groupOf: (groupId) => host.group(groupId),
     });
     const directory = new ReplicaDirectory(config.nodeId, transport, environment.clock);
-    const metrics = nodeMetrics(config.nodeId, instructionSet);
+    const metrics = nodeMetrics(config.nodeId, library?.instructionSet);
     const router = new Router({
       view: this.#view,
       replicas: (shard, replica) => directory.replicaOf(shard, replica.nodeId),
@@ -223,6 +224,8 @@ export class Node {
       hooks: routerHooks(metrics, config.nodeId),
       ...config.router,
       localNodeId: config.nodeId,
+      refreshTopology: () =>
+        askForNewerTopology({ nodeId: config.nodeId, view: this.#view, environment }),
     });
     const endpoints = await this.#openEndpoints({ transport, directory, router, metrics, groups });
     const { clientAddress, httpAddress } = endpoints;
@@ -341,6 +344,7 @@ export class Node {
       startDrivers: (topology) => this.#startDrivers(topology),
       newestElsewhere: () => membership.newestElsewhere(),
       opened: (groupId, replica) => void directory.local.set(groupId, replica),
+      library: this.#options.library,
     });
     const replica = this.#topology;
     this.#lifecycle.add('topology replica', () => replica.close());

@@ -1,6 +1,8 @@
 /** A node as it runs in production: real clocks and disks, gRPC to others, an engine per thread. */
 
+import type { IndexLibraryStats } from '../engine/engine.js';
 import { ThreadEngine } from '../engine/engine-client.js';
+import type { InstalledAddon } from '../engine/index/addon.js';
 import {
   describeIndexLibrary,
   type IndexLibrary,
@@ -24,12 +26,20 @@ export async function startNode({ config, logger }: StartNodeOptions): Promise<N
   const environment = grpcEnvironment();
   const library = openIndexLibrary(environment.clock, logger);
   const createEngine = threadEngine(library, config.engine, logger);
-  return Node.start({ config, logger, environment, createEngine, instructionSet: library.built });
+  const options = { config, logger, environment, createEngine };
+  return Node.start({ ...options, library: libraryStatsOf(library) });
 }
 
-/** Says what the index library is, and what to do about it. Throws UNSUPPORTED_PROCESSOR. */
-export function openIndexLibrary(clock: Clock, logger: Logger): IndexLibrary {
-  const library = describeIndexLibrary(clock);
+/**
+ * Says what the index library is, and what to do about it. `installed` spares a look at what is
+ * installed. Throws UNSUPPORTED_PROCESSOR.
+ */
+export function openIndexLibrary(
+  clock: Clock,
+  logger: Logger,
+  installed?: InstalledAddon,
+): IndexLibrary {
+  const library = describeIndexLibrary(clock, installed);
   logger.info({ ...library }, 'the index library is ready');
   const remedy = remedyOf(library);
   if (remedy !== undefined) logger.warn({}, remedy);
@@ -43,11 +53,11 @@ export function grpcEnvironment(): Environment {
 
 /** Engines in threads of their own, whose graphs are made with the library. */
 export function threadEngine(
-  { built, distancesPerSecond }: IndexLibrary,
+  indexLibrary: IndexLibrary,
   config: EngineConfig,
   logger: Logger,
 ): EngineFactory {
-  const library = { instructionSet: built, distancesPerSecond };
+  const library = libraryStatsOf(indexLibrary);
   return (genesis, directory, onLost) =>
     new ThreadEngine({
       path: directory,
@@ -58,4 +68,8 @@ export function threadEngine(
       spawn: startEngineThread,
       onLost,
     });
+}
+
+export function libraryStatsOf({ built, distancesPerSecond }: IndexLibrary): IndexLibraryStats {
+  return { instructionSet: built, distancesPerSecond };
 }

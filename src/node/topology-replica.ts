@@ -5,6 +5,7 @@
  * A replica that cannot be opened does not end the node. Without it the node learns of newer
  * documents from the others, and so of the new replica that an operator gives it.
  */
+import type { IndexLibraryStats } from '../engine/engine.js';
 import type { RaftGroup } from '../replica/group.js';
 import type { ReplicaHost } from '../replica/host.js';
 import type { ReplicaStatus, ShardReplica } from '../replica/replica.js';
@@ -45,6 +46,8 @@ export interface TopologyReplicaOptions {
   readonly newestElsewhere: () => Promise<TopologyDocument | undefined>;
   /** Told of the replica as others see it, each time that it changes. */
   readonly opened: (groupId: number, replica: ShardReplica) => void;
+  /** That of the node, which tells it so where it has no shard. @default nothing is said */
+  readonly library?: IndexLibraryStats | undefined;
 }
 
 interface OpenReplica {
@@ -81,7 +84,7 @@ export class TopologyReplica {
 
   status(): ReplicaStatus | undefined {
     const raft = this.#open?.raft;
-    return raft && groupStatusOf(raft, { shardId: 0, nodeId: this.#self.nodeId });
+    return raft && this.#describe(raft);
   }
 
   /** Opens what the log store holds, and follows the topology from then on. */
@@ -177,13 +180,23 @@ export class TopologyReplica {
       const raft = await host.addGroup(held, machine, { isDurable: false });
       const topology = new TopologyGroup({ group: raft, nodeId, transport, environment });
       this.#open = { raft, topology, stopDrivers: this.#options.startDrivers(topology) };
-      const status = (): ReplicaStatus => groupStatusOf(raft, { shardId: 0, nodeId });
+      const status = (): ReplicaStatus => this.#describe(raft);
       const why = 'The topology group is no shard';
       opened(TOPOLOGY_GROUP_ID, new StatusOnlyReplica({ shardId: 0, nodeId, why, status }));
     } catch (error) {
       if (this.#closed) throw error;
       this.#absent(held.replicaId, String(error));
     }
+  }
+
+  /** With the library: nodes of earlier versions show the hash of no records beside it. */
+  #describe(raft: RaftGroup<TopologyResult>): ReplicaStatus {
+    const { nodeId, library } = this.#options;
+    const status = groupStatusOf(raft, { shardId: 0, nodeId });
+    if (library === undefined) return status;
+    const { appliedIndex } = status;
+    const engine = { appliedIndex, ownershipVersion: 0, collections: [], sessions: 0, library };
+    return { ...status, engine };
   }
 
   /** Asks the others for newer documents while the group does not bring them here. */

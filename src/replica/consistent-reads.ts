@@ -66,6 +66,7 @@ export class ConsistentReads {
   readonly #group: ReadableGroup;
   readonly #mark: FreshnessMark;
   readonly #rounds: FreshnessRounds;
+  #confirmed = 0;
 
   constructor(options: ConsistentReadsOptions) {
     const { group, clock } = options;
@@ -73,6 +74,11 @@ export class ConsistentReads {
     this.#group = group;
     this.#mark = new FreshnessMark(clock);
     this.#rounds = new FreshnessRounds({ group, mark: this.#mark });
+  }
+
+  /** How often a read had a majority confirm the leader: never those that a lease covers (R6). */
+  get confirmed(): number {
+    return this.#confirmed;
   }
 
   /**
@@ -117,6 +123,7 @@ export class ConsistentReads {
   async #strong<T>(read: () => Promise<T>): Promise<ReadAnswer<T>> {
     const asked = this.#mark.now();
     await this.#group.readBarrier();
+    this.#confirmed += 1;
     this.#mark.note(asked);
     return this.#show(read, asked);
   }

@@ -232,7 +232,8 @@ export class LocalReplica implements ShardReplica {
 
   /** The consensus side of the status, without asking the engine. */
   statusNow(): ReplicaStatus {
-    return groupStatusOf(this.#group, { shardId: this.shardId, nodeId: this.nodeId });
+    const where = { shardId: this.shardId, nodeId: this.nodeId };
+    return { ...groupStatusOf(this.#group, where), confirmedReads: this.#reads.confirmed };
   }
 
   /** The engine is lost: a leader that cannot answer must not go on leading. */

@@ -87,6 +87,11 @@ export interface ReplicaStatus {
   readonly appliedIndex: number;
   readonly lastIndex: number;
   readonly leaderChanges: number;
+  /**
+   * Reads for which a majority has confirmed that this replica leads, since it was opened. Not told
+   * to other nodes.
+   */
+  readonly confirmedReads?: number;
   /** Only while leading. */
   readonly followers: readonly FollowerStatus[];
   readonly engine: EngineStats | undefined;

@@ -28,12 +28,14 @@ import type { ShardClient } from './shard-client.js';
 import { servedInTurn } from './shard-freshness.js';
 import { askedHits, shardQueries } from './shard-queries.js';
 import { mergeTenants, type TenantsPage } from './tenant-pages.js';
+import type { TopologyRefresh } from './topology-refresh.js';
 
 export interface ReaderOptions {
   readonly view: TopologyView;
   readonly shards: ShardClient;
   readonly environment: Environment;
   readonly hooks: RouterHooks;
+  readonly refresh: TopologyRefresh;
   /** @default no answer is kept */
   readonly cache?: SearchCache | undefined;
 }

@@ -4,16 +4,26 @@ import type { FlotillaError } from '../shared/errors.js';
 import type { ReplicaEntry } from '../topology/document.js';
 import type { BehindReplicas } from './behind-replicas.js';
 import type { Leaders } from './leaders.js';
+import type { NearNodes } from './near-nodes.js';
 import type { SlowNodes } from './slow-nodes.js';
 import type { UnreachedNodes } from './unreached-nodes.js';
 
 /**
  * Why a replica is asked. `leader`: it leads, as far as is known. `local`: it is on this node.
- * `any`: drawn at random, any will do. `next`: those before it have failed. `last`: no other one
- * is known to be in reach. `relay`: it is to pass the call on to the leader, which is out of reach
- * from here. `hedge`: another one takes long.
+ * `near`: drawn at random among those in this node's zone, where others are elsewhere. `any`: drawn
+ * at random, any will do. `next`: those before it have failed. `last`: no other one is known to be
+ * in reach. `relay`: it is to pass the call on to the leader, which is out of reach from here.
+ * `hedge`: another one takes long.
  */
-export type ReplicaChoice = 'leader' | 'local' | 'any' | 'next' | 'last' | 'relay' | 'hedge';
+export type ReplicaChoice =
+  | 'leader'
+  | 'local'
+  | 'near'
+  | 'any'
+  | 'next'
+  | 'last'
+  | 'relay'
+  | 'hedge';
 
 export interface Stop {
   /** The replica to ask. */
@@ -36,6 +46,8 @@ export interface TourOptions {
   readonly leaders: Leaders;
   readonly unreached: UnreachedNodes;
   readonly slow: SlowNodes;
+  /** Counts where any replica may answer. */
+  readonly near: Pick<NearNodes, 'has'>;
   /** Of a read that a replica may have to come up to. @default the call is none */
   readonly behind?: BehindReplicas | undefined;
   readonly localNodeId: number | undefined;
@@ -54,7 +66,9 @@ const TOO_SLOW_MAX = 2;
  * topology. Those that are silent or out of reach are passed by while there are others.
  *
  * Where any replica may answer, the one on this node comes first, or any, so that calls spread;
- * the leader comes next. Those on slow nodes, and those that were behind, come last.
+ * the leader comes next. Those in this node's zone come before those in others (M-14), except that
+ * after one that was behind the leader is next, wherever it is. Those on slow nodes, and those that
+ * were behind, come last, as do those out of reach: a zone that does not answer is passed by.
  */
 export class ReplicaTour {
   readonly #options: TourOptions;
@@ -119,12 +133,24 @@ export class ReplicaTour {
   }
 
   #anyOf(replicas: readonly ReplicaEntry[]): Chosen | undefined {
-    if (this.#visited.length > 0) return this.#likelyLeader(replicas);
+    if (this.#visited.length > 0) return this.#likelyLeader(this.#nearestOf(replicas));
     const { random, localNodeId } = this.#options;
     const local = on(replicas, localNodeId, 'local');
     if (local !== undefined) return local;
-    const drawn = replicas[Math.floor(random.next() * replicas.length)];
-    return drawn && { replica: drawn, choice: 'any' };
+    const nearest = this.#nearestOf(replicas);
+    const drawn = nearest[Math.floor(random.next() * nearest.length)];
+    return drawn && { replica: drawn, choice: nearest === replicas ? 'any' : 'near' };
+  }
+
+  /** Those in this node's zone that are in reach; the very list where all are in it, or none. */
+  #nearestOf(replicas: readonly ReplicaEntry[]): readonly ReplicaEntry[] {
+    const { shardId, near, behind, unreached } = this.#options;
+    // The next one in the zone may be behind as well, and would be waited for: the leader is not.
+    if (this.#visited.some((nodeId) => behind?.comesLast(shardId, nodeId))) return replicas;
+    const inZone = replicas.filter(({ nodeId }) => near.has(nodeId));
+    if (inZone.length === replicas.length) return replicas;
+    const inReach = inZone.filter(({ nodeId }) => unreached.how(nodeId) === undefined);
+    return inReach.length > 0 ? inReach : replicas;
   }
 
   /** Those on nodes that are not slow, and not behind; all of them where there is none. */

@@ -59,6 +59,7 @@ import type { ReplicaResolver } from './shard-survey.js';
 import { writtenTenant } from './tenancy.js';
 import type { TenantsPage } from './tenant-pages.js';
 import { TimeBudget } from './time-budget.js';
+import { TopologyRefresh } from './topology-refresh.js';
 import type { RecordTarget } from './write-split.js';
 import { type WriteRequest, WriteRun } from './writer.js';
 
@@ -81,6 +82,12 @@ export interface RouterOptions {
   readonly retryBudget?: RetryBudgetOptions;
   /** Whether slow reads that any replica may serve ask a second one. @default true */
   readonly hedgedReads?: boolean;
+  /**
+   * Looks whether other nodes have a newer topology, and has the view take it. Called where a shard
+   * has refused a call for an older table than its own: one at a time, four times a second at most.
+   * No call waits for it beyond its own time. @default calls wait until the view hears of it
+   */
+  readonly refreshTopology?: () => Promise<void>;
 }
 
 /** Where a record of a request is, as its shards know it. */
@@ -97,6 +104,7 @@ export class Router {
   readonly #shards: ShardClient;
   readonly #cache: SearchCache | undefined;
   readonly #reader: Reader;
+  readonly #refresh: TopologyRefresh;
 
   constructor(options: RouterOptions) {
     const { view, replicas, environment, localNodeId, hooks = {} } = options;
@@ -118,8 +126,15 @@ export class Router {
       hedgedReads,
     });
     if (sizeMaxBytes > 0) this.#cache = new SearchCache({ sizeMaxBytes, clock, hooks });
-    const cache = this.#cache;
-    this.#reader = new Reader({ view, shards: this.#shards, environment, hooks, cache });
+    this.#refresh = new TopologyRefresh({ view, clock, refresh: options.refreshTopology });
+    this.#reader = new Reader({
+      view,
+      shards: this.#shards,
+      environment,
+      hooks,
+      refresh: this.#refresh,
+      cache: this.#cache,
+    });
   }
 
   /**
@@ -422,6 +437,7 @@ export class Router {
         shards: this.#shards,
         keys: this.#keys,
         environment: this.#environment,
+        refresh: this.#refresh,
         onWritten: (written) => this.#cache?.noteWrite(written),
       },
       request,

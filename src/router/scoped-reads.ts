@@ -3,7 +3,7 @@ import type { CallContext, ReadAnswer, ShardReplica } from '../replica/replica.j
 import { defined } from '../shared/assert.js';
 import type { ServedShard } from '../shared/consistency.js';
 import type { Environment } from '../shared/environment.js';
-import { isFlotillaError } from '../shared/errors.js';
+import { toFlotillaError } from '../shared/errors.js';
 import { ownershipVersions } from '../topology/routes.js';
 import type { TopologyView } from '../topology/view.js';
 import type { RouterHooks, RouterOperation } from './hooks.js';
@@ -13,6 +13,7 @@ import { Backoff } from './retry.js';
 import { type Gathered, scatter } from './scatter.js';
 import type { ShardClient } from './shard-client.js';
 import { answerOf, freshnessByShard, type ShardAnswer } from './shard-freshness.js';
+import type { TopologyRefresh } from './topology-refresh.js';
 
 /** A partial answer must leave before the caller's deadline, or it would be of no use. */
 const PARTIAL_SHARE = 0.9;
@@ -22,6 +23,7 @@ export interface ScopedReadsOptions {
   readonly shards: ShardClient;
   readonly environment: Environment;
   readonly hooks: RouterHooks;
+  readonly refresh: TopologyRefresh;
   /** Told of each answer of a replica when it comes. */
   readonly onServed: (served: ServedShard) => void;
 }
@@ -114,7 +116,7 @@ export class ScopedReads {
     manner: ReadManner,
     run: (scope: Scope) => Promise<T>,
   ): Promise<T> {
-    const { view, environment } = this.#options;
+    const { view, environment, refresh } = this.#options;
     const { budget } = manner;
     const backoff = new Backoff(environment);
     for (;;) {
@@ -123,9 +125,10 @@ export class ScopedReads {
       const document = defined(view.current(), 'the topology');
       try {
         return await run(scopeOf(document, entry, manner));
-      } catch (error) {
-        const isStale = isFlotillaError(error) && error.reason === 'STALE_TOPOLOGY';
-        if (!isStale || budget.isSpent) throw error;
+      } catch (thrown) {
+        const error = toFlotillaError(thrown);
+        if (error.reason !== 'STALE_TOPOLOGY' || budget.isSpent) throw thrown;
+        refresh.noteRefused(error);
       }
       await backoff.newerTopology(view, document.epoch, budget);
     }

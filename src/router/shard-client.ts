@@ -13,6 +13,7 @@ import { BehindReplicas } from './behind-replicas.js';
 import type { RouterHooks, RouterOperation } from './hooks.js';
 import { LeaderWatch, silenceMs, type Watch } from './leader-watch.js';
 import { Leaders } from './leaders.js';
+import { NearNodes } from './near-nodes.js';
 import { RelaxedReads } from './relaxed-reads.js';
 import { isUntouched, Repeats } from './repeats.js';
 import { type ReplicaChoice, ReplicaTour, type Stop } from './replica-tour.js';
@@ -68,10 +69,11 @@ export class ShardClient {
   readonly #repeats: Repeats;
   readonly #relaxed: RelaxedReads;
   readonly #behind: BehindReplicas;
+  readonly #near: NearNodes;
 
   constructor(options: ShardClientOptions) {
     this.#options = options;
-    const { replicas, environment, localNodeId, hooks } = options;
+    const { view, replicas, environment, localNodeId, hooks } = options;
     const nowMs = (): number => environment.clock.monotonicMs();
     this.#repeats = new Repeats(new RetryBudget(nowMs, options.retryBudget), hooks);
     this.#relaxed = new RelaxedReads({
@@ -81,6 +83,7 @@ export class ShardClient {
       isHedged: options.hedgedReads,
     });
     this.#behind = new BehindReplicas(environment.clock);
+    this.#near = new NearNodes(view, localNodeId);
     this.#unreached = new UnreachedNodes(environment.clock);
     this.#watch = new LeaderWatch({
       replicas,
@@ -242,6 +245,7 @@ export class ShardClient {
       leaders: this.#leaders,
       unreached: this.#unreached,
       slow: this.#relaxed.slow,
+      near: this.#near,
       behind: mustBeFresh(consistency) ? this.#behind : undefined,
       localNodeId,
     });

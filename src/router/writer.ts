@@ -15,6 +15,7 @@ import type { WriteAnswer } from './requests.js';
 import { adviceFor, Backoff } from './retry.js';
 import type { ShardClient } from './shard-client.js';
 import type { TimeBudget } from './time-budget.js';
+import type { TopologyRefresh } from './topology-refresh.js';
 import { WriteLedger } from './write-ledger.js';
 import { cutIntoCommands, splitByShard } from './write-split.js';
 
@@ -29,6 +30,7 @@ export interface WriterOptions {
   readonly shards: ShardClient;
   readonly keys: RequestKeys;
   readonly environment: Environment;
+  readonly refresh: TopologyRefresh;
   /** Told how far each shard was written to, when its leader has answered. */
   readonly onWritten: (written: SeenShard) => void;
 }
@@ -147,6 +149,7 @@ export class WriteRun {
   ): Promise<void> {
     const { budget, requestKey, retriesUnknown } = this.#request;
     if (error.reason === 'STALE_TOPOLOGY' && !budget.isSpent) {
+      this.#options.refresh.noteRefused(error);
       // Beside the entry that was refused there may be others whose answers were lost.
       if (!retriesUnknown) this.#giveUpProposed(left, error);
       await this.#backoff.newerTopology(this.#options.view, epoch, budget);

@@ -1,5 +1,6 @@
 /** Gauges of Raft groups, shards and collections, read from the node when they are scraped. */
 import { Counter, Gauge, type Registry } from 'prom-client';
+import type { EngineState } from '../shared/codec/engine-state.js';
 
 /** Where the gauges come from; `src/node` implements it. */
 export interface RaftMetricsSource {
@@ -22,15 +23,29 @@ export interface GroupSnapshot {
   readonly appliedIndex: number;
   /** Since the process started. */
   readonly leaderChanges: number;
+  /** Since the replica was opened; absent where it serves no reads. */
+  readonly confirmedReads?: number | undefined;
   readonly leading: boolean;
   /** Only while leading. */
   readonly followers: readonly FollowerSnapshot[];
   /** A word for why the replica does not take part, where it does not. */
   readonly faultReason?: string;
-  /** Slots in which replicas differed when this node last compared them, where it has. */
+  /** Slots that this node has found to differ between replicas, or damaged, where it has looked. */
   readonly divergence?: number | undefined;
+  /** Of a shard's replica that serves. */
+  readonly engine?: EngineState | undefined;
+  /** Only while leading, where a collection is routed by tenant. */
+  readonly tenancy?: TenancySnapshot | undefined;
   /** Live records by collection name. */
   readonly vectors: ReadonlyMap<string, number>;
+}
+
+/** What tenants have on a shard: their names are no labels, there may be very many. */
+export interface TenancySnapshot {
+  /** Those with at least one vector. */
+  readonly tenants: number;
+  /** Of the one that has most. */
+  readonly vectorsMax: number;
 }
 
 export interface FollowerSnapshot {
@@ -80,17 +95,21 @@ export class ClusterMetrics {
         }
       },
     );
-    this.#gauge(
+    this.#gaugePerGroup(
       'flotilla_replica_divergence',
-      'Slots in which the replicas of a shard held different records when last compared here.',
-      ['shard'],
-      (gauge, { groups }) => {
-        for (const { shard, divergence } of groups) {
-          if (divergence !== undefined) gauge.inc({ shard }, divergence);
-        }
-      },
+      'Slots in which replicas were found here to differ, or damaged, and not to be whole since.',
+      (group) => group.divergence,
     );
-    this.#addLeaderChanges();
+    this.#counterPerGroup(
+      'raft_leader_changes_total',
+      'Leaders that the local replica has seen come since the process started.',
+      (group) => group.leaderChanges,
+    );
+    this.#counterPerGroup(
+      'flotilla_reads_confirmed_total',
+      'Reads for which a majority has confirmed the leader here; those with a lease need it not.',
+      (group) => group.confirmedReads,
+    );
     this.#gaugePerFollower(
       'replication_lag',
       'Log entries that a follower is behind, as its leader on this node sees it.',
@@ -102,6 +121,8 @@ export class ClusterMetrics {
       (follower) => follower.lagSeconds,
     );
     this.#addVectors();
+    this.#addTenancy();
+    this.#addEngines();
     this.#gauge(
       'flotilla_cluster_healthy',
       'Whether every shard has a leader and all of its replicas: 1 or 0.',
@@ -110,9 +131,17 @@ export class ClusterMetrics {
     );
   }
 
-  #gaugePerGroup(name: string, help: string, read: (group: GroupSnapshot) => number): void {
+  /** Of the groups that have such a number. */
+  #gaugePerGroup(
+    name: string,
+    help: string,
+    read: (group: GroupSnapshot) => number | undefined,
+  ): void {
     this.#gauge(name, help, ['shard'], (gauge, { groups }) => {
-      for (const group of groups) gauge.inc({ shard: group.shard }, read(group));
+      for (const group of groups) {
+        const value = read(group);
+        if (value !== undefined) gauge.inc({ shard: group.shard }, value);
+      }
     });
   }
 
@@ -130,16 +159,24 @@ export class ClusterMetrics {
     });
   }
 
-  #addLeaderChanges(): void {
+  /** Of what the groups count by themselves, those that do. */
+  #counterPerGroup(
+    name: string,
+    help: string,
+    read: (group: GroupSnapshot) => number | undefined,
+  ): void {
     const metrics = this;
     new Counter({
-      name: 'raft_leader_changes_total',
-      help: 'Leaders that the local replica has seen come since the process started.',
+      name,
+      help,
       labelNames: ['shard'],
       registers: [this.#registry],
       async collect() {
         await metrics.#fill(this, (counter, { groups }) => {
-          for (const group of groups) counter.inc({ shard: group.shard }, group.leaderChanges);
+          for (const group of groups) {
+            const count = read(group);
+            if (count !== undefined) counter.inc({ shard: group.shard }, count);
+          }
         });
       },
     });
@@ -159,6 +196,42 @@ export class ClusterMetrics {
           }
         }
       },
+    );
+  }
+
+  #addTenancy(): void {
+    this.#gaugePerGroup(
+      'flotilla_shard_tenants',
+      'Tenants with vectors of a shard that this node leads, where they decide on the shard.',
+      ({ tenancy }) => tenancy?.tenants,
+    );
+    this.#gaugePerGroup(
+      'flotilla_shard_tenant_vectors_max',
+      'Vectors of the tenant that has most of them on a shard that this node leads.',
+      ({ tenancy }) => tenancy?.vectorsMax,
+    );
+  }
+
+  #addEngines(): void {
+    this.#gaugePerGroup(
+      'flotilla_engine_head_rows',
+      'Records of the local replica that wait for a graph: searches read all of them.',
+      ({ engine }) => engine?.headRows,
+    );
+    this.#gaugePerGroup(
+      'flotilla_engine_graph_points',
+      'Points in the graphs of the local replica, tombstones included.',
+      ({ engine }) => engine?.graphPoints,
+    );
+    this.#gaugePerGroup(
+      'flotilla_engine_graph_tombstones',
+      'Points in the graphs of the local replica whose records were deleted or replaced.',
+      ({ engine }) => engine?.graphTombstones,
+    );
+    this.#gaugePerGroup(
+      'flotilla_engine_renewing',
+      'Whether the local replica makes a worn graph anew, beside the one that serves: 1 or 0.',
+      ({ engine }) => engine && Number(engine.renewing),
     );
   }
 

@@ -8,6 +8,7 @@ import { SERVICE } from '../shared/codec/services.js';
 import { type Deadline, withDeadline } from '../shared/deadline.js';
 import { type Environment, sleep } from '../shared/environment.js';
 import { FlotillaError, toFlotillaError } from '../shared/errors.js';
+import { FullJitter } from '../shared/full-jitter.js';
 import type { Transport } from '../transport/transport.js';
 import { encodeTopologyCommand } from './codec.js';
 import type { TopologyCommand } from './document.js';
@@ -94,11 +95,15 @@ export class TopologyGroup {
     return new ByteWriter(16).varint(this.#group.appliedIndex).finish();
   }
 
-  /** Tries the leader that is known, again and again with a growing pause, until time is up. */
+  /** Tries the leader that is known, again and again with pauses (D2), until time is up. */
   async #atLeader(method: number, body: Uint8Array, deadline: Deadline): Promise<Uint8Array> {
     const { clock, scheduler, random } = this.#environment;
     const endMs = clock.monotonicMs() + deadline.timeoutMs;
-    let delayMs = RETRY_DELAY_MIN_MS;
+    const jitter = new FullJitter({
+      minMs: RETRY_DELAY_MIN_MS,
+      maxMs: RETRY_DELAY_MAX_MS,
+      random: () => random.next(),
+    });
     for (;;) {
       const leftMs = endMs - clock.monotonicMs();
       try {
@@ -108,11 +113,11 @@ export class TopologyGroup {
         });
       } catch (thrown) {
         const error = toFlotillaError(thrown);
-        const timeIsUp = clock.monotonicMs() + delayMs >= endMs;
-        if (!error.retryable || timeIsUp || deadline.signal?.aborted) throw error;
+        if (!error.retryable || deadline.signal?.aborted) throw error;
+        const delayMs = jitter.nextMs();
+        if (clock.monotonicMs() + delayMs >= endMs) throw error;
+        await sleep(scheduler, delayMs, deadline.signal);
       }
-      await sleep(scheduler, delayMs * (0.5 + random.next() / 2), deadline.signal);
-      delayMs = Math.min(delayMs * 2, RETRY_DELAY_MAX_MS);
     }
   }
 

@@ -205,6 +205,14 @@ const replica = fc.record({
   fault: text,
   contentHash: text,
   contentIndex: large,
+  engine: maybe(
+    fc.record({
+      headRows: large,
+      graphPoints: large,
+      graphTombstones: large,
+      renewing: fc.boolean(),
+    }),
+  ),
 });
 const change = fc.record({
   stage: text,
@@ -447,7 +455,9 @@ const cases = [
     clusterId: text,
     epoch: large,
     answeredBy: count,
-    nodes: fc.array(fc.record({ nodeId: count, clientAddress: text }), { maxLength: 3 }),
+    nodes: fc.array(fc.record({ nodeId: count, clientAddress: text, zone: someText }), {
+      maxLength: 3,
+    }),
     shards: fc.array(
       fc.record({
         shardId: count,
@@ -717,6 +727,20 @@ describe('lists of requests are read up to their limit only (P-9, P-10)', () => 
     expect(() => API.createCollection.decodeRequest(bytes)).toThrow(
       expect.objectContaining({ reason: 'LIMIT_EXCEEDED', field: 'config.indexedFields' }),
     );
+  });
+});
+
+describe('routes', () => {
+  it('are the same bytes as ever where no node names a zone', () => {
+    const routes = {
+      clusterId: 'c',
+      epoch: 7,
+      answeredBy: 1,
+      nodes: [{ nodeId: 1, clientAddress: 'x' }],
+      shards: [{ shardId: 2, leaderNodeId: 1, replicaNodeIds: [1] }],
+    };
+    const golden = '0a016310071801220508011201782a07080210011a0101';
+    expect(Buffer.from(API.getRoutes.encodeResponse(routes)).toString('hex')).toBe(golden);
   });
 });
 

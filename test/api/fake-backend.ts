@@ -475,6 +475,7 @@ const REPLICA = {
   fault: '',
   contentHash: '0123456789abcdef0123456789abcdef',
   contentIndex: 39,
+  engine: { headRows: 12, graphPoints: 40, graphTombstones: 2, renewing: false },
 };
 
 export const STATUS: ClusterStatus = {

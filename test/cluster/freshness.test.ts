@@ -2,6 +2,7 @@
 // Method: three nodes in this process; one client a node, writes at one and reads at the others.
 import { Cluster, type Flotilla, type ServedShard } from 'flotilla';
 import { describe, expect, it } from 'vitest';
+import { type CommandRun, runCommand } from '../unit/cli/run-command.js';
 import { clientOf, FAST, healthy, isolate } from './harness.js';
 
 const NAME = 'records';
@@ -72,6 +73,24 @@ describe('the freshness of reads', () => {
     await records.deleteByFilter({});
     expect(client.sessionToken).not.toBe(token);
     expect(await records.count({ consistency: 'session' })).toBe(0);
+    await stopAll(cluster, clients);
+  });
+
+  it('goes from a command that wrote to one that reads elsewhere, by its token (R13)', async () => {
+    const { cluster, clients } = await started();
+    const run = (nodeId: number, line: string): Promise<CommandRun> =>
+      runCommand(line.split(' '), { connect: async () => clientOf(cluster, nodeId) });
+    await clients[0].collection(NAME).upsert([record(1)]);
+    const patched = await run(1, `patch ${NAME} --id a --metadata {"round":2} --json`);
+    const { sessionToken } = JSON.parse(patched.out);
+    const level = `--consistency session:${sessionToken}`;
+    const fetched = await run(3, `fetch ${NAME} --id a ${level} --json`);
+    expect(JSON.parse(fetched.out).metadata).toEqual({ round: 2 });
+    const { missing, served } = JSON.parse(fetched.err);
+    expect([missing, served.length, served[0].appliedIndex > 0]).toEqual([[], 1, true]);
+    const counted = await run(3, `count ${NAME} ${level}`);
+    expect([counted.code, counted.out]).toEqual([0, '1\n']);
+    expect(counted.err).toMatch(/^answered by nodes? [\d, ]+/);
     await stopAll(cluster, clients);
   });
 

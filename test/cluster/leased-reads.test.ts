@@ -51,4 +51,29 @@ describe.each([true, false])('with leases: %s', (leases) => {
     expect(stale).toEqual([]);
     expect(await records.count({ consistency: 'leased' })).toBe(1);
   });
+
+  it('a majority confirms each strong read, and a leased one where there is no lease', async () => {
+    await using cluster = await Cluster.start({ ...FAST, nodes: 3, shards: 1, leases });
+    const client = cluster.client({ timeoutMs: 30_000 });
+    await client.createCollection({ name: NAME, dimension: 2, metric: 'l2' });
+    const records = client.collection(NAME);
+    /** What reads of this level add to the count of confirmations, on all nodes together. */
+    const confirmedOf = async (consistency: 'leased' | 'strong', reads: number) => {
+      const before = await confirmations(cluster);
+      for (let at = 0; at < reads; at++) await records.count({ consistency });
+      return (await confirmations(cluster)) - before;
+    };
+    expect(await confirmedOf('strong', 10)).toBeGreaterThanOrEqual(10);
+    if (leases) {
+      await waitUntil('reads by a lease', async () => (await confirmedOf('leased', 10)) === 0);
+    } else expect(await confirmedOf('leased', 10)).toBeGreaterThanOrEqual(10);
+  });
 });
+
+async function confirmations({ addresses }: Cluster): Promise<number> {
+  const pages = addresses.map(async ({ http }) => (await fetch(`http://${http}/metrics`)).text());
+  const samples = (await Promise.all(pages)).flatMap((page) => [
+    ...page.matchAll(/^flotilla_reads_confirmed_total\{.*\} (\d+)$/gm),
+  ]);
+  return samples.reduce((sum, [, count]) => sum + Number(count), 0);
+}

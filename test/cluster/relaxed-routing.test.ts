@@ -1,9 +1,10 @@
 // Goal: a read that any replica may serve goes to a node that has one, and is not passed on (M-11).
-// Method: five nodes, three replicas of each shard; the calls between nodes are counted.
-import { Cluster, type Consistency } from 'flotilla';
+// Method: five nodes, three replicas of each shard; the calls between nodes are counted. Six nodes
+// in three zones; answers tell which nodes have served.
+import { Cluster, type Consistency, type Flotilla } from 'flotilla';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { waitUntil } from '../support/wait-until.js';
-import { FAST, healthy, recordsFrom } from './harness.js';
+import { clientOf, FAST, healthy, recordsFrom } from './harness.js';
 
 const CALLS = 40;
 const NODES = 5;
@@ -59,5 +60,57 @@ describe('a client with routing "direct"', () => {
       expect(await costOfAll()).toEqual({ asked: CALLS, hops: 0 });
       return nodes.size === NODES;
     });
+  });
+});
+
+describe('reads that any replica may serve, in three zones', () => {
+  const zones = ['a', 'b', 'c', 'a', 'b', 'c'];
+  const nodesIn = (zone: string): number[] =>
+    zones.flatMap((one, at) => (one === zone ? [at + 1] : []));
+
+  async function start(): Promise<Cluster> {
+    // On a machine that is slow for a moment a hedge would leave the zone.
+    const options = { nodes: zones.length, shards: 4, zones, hedgedReads: false };
+    const zoned = await Cluster.start({ ...FAST, ...options });
+    const client = zoned.client();
+    await healthy(client, zones.length);
+    const rows = await client.openCollection({ name: 'rows', dimension: 4, metric: 'l2' });
+    await rows.upsert(recordsFrom(0, CALLS));
+    return zoned;
+  }
+
+  /** Nodes that have served an eventual fetch of each record. */
+  async function served(client: Flotilla): Promise<number[]> {
+    const nodes = new Set<number>();
+    for (const id of IDS) {
+      const onServed = (shards: readonly { nodeId: number }[]): void => {
+        for (const { nodeId } of shards) nodes.add(nodeId);
+      };
+      await client.collection('rows').fetch([id], { consistency: 'eventual', onServed });
+    }
+    return [...nodes].sort((a, b) => a - b);
+  }
+
+  it("stay in the client's zone while it has a node, and go on elsewhere (M-14)", async () => {
+    await using zoned = await start();
+    const client = zoned.client({ zone: 'b' });
+    const isIn = (nodes: readonly number[]) => (nodeId: number) => nodes.includes(nodeId);
+    await waitUntil('only the zone of the client serves', async () => {
+      return (await served(client)).every(isIn(nodesIn('b')));
+    });
+    for (const nodeId of nodesIn('b')) await zoned.stopNode(nodeId);
+    await waitUntil('the other zones serve', async () => {
+      const nodes = await served(client);
+      return nodes.length > 0 && nodes.every(isIn([...nodesIn('a'), ...nodesIn('c')]));
+    });
+  });
+
+  it('stay in the zone of the node that is asked, for clients that go by no zone', async () => {
+    await using zoned = await start();
+    for (const nodeId of nodesIn('c')) {
+      const client = clientOf(zoned, nodeId);
+      expect((await served(client)).every((one) => nodesIn('c').includes(one))).toBe(true);
+      await client.close();
+    }
   });
 });

@@ -79,7 +79,9 @@ describe('a cluster of', () => {
       shards: 2,
       replicationFactor: 3,
     });
-    const { topology } = await cluster.client().status();
+    const { topology, nodes } = await cluster.client().status();
+    // Those without a shard as well.
+    for (const { instructionSet } of nodes) expect(instructionSet).not.toBe('');
     const learners = topology.replicas.filter(({ state }) => state === 'learner');
     expect(learners.map(({ nodeId }) => nodeId)).toEqual([6, 7]);
     expect(learners).not.toContainEqual(expect.objectContaining({ nodeId: topology.leaderNodeId }));

@@ -2,6 +2,7 @@
 import { stat } from 'node:fs/promises';
 import { type Command, Option } from 'commander';
 import type { Flotilla } from '../../client/index.js';
+import { WRITE_MODES, type WriteMode } from '../../shared/codec/api-messages.js';
 import { FlotillaError, isFlotillaError } from '../../shared/errors.js';
 import { LIMITS } from '../../shared/limits.js';
 import type { Metric } from '../../shared/types.js';
@@ -13,6 +14,7 @@ import { importWriter } from '../import-writer.js';
 import { addRecordOptions, integerOption, type RecordOptions, withClient } from '../options.js';
 import { formatCount, formatDuration } from '../render/format.js';
 import { Progress } from '../render/progress.js';
+import { type SessionFields, sessionFields, sessionLine } from '../render/session.js';
 import { reportError } from '../report-error.js';
 import {
   FILE_START,
@@ -38,6 +40,8 @@ interface CommandOptions extends RecordOptions {
   readonly concurrency: number;
   readonly idPrefix: string;
   readonly shardKeyField?: string;
+  readonly mode?: WriteMode;
+  readonly ttlMs?: number;
   readonly resume: boolean;
   readonly state?: string;
 }
@@ -71,6 +75,16 @@ export function addImportCommand(
       '--shard-key-field <path>',
       'metadata field that is the shard key of records that name none (jsonl)',
     )
+    .addOption(
+      new Option('--mode <mode>', 'write only what does not exist yet, or only what does').choices([
+        ...WRITE_MODES,
+      ]),
+    )
+    .option(
+      '--ttl-ms <ms>',
+      'how long records live that do not say it, 0 for ever (default: what the collection says)',
+      integerOption(0, LIMITS.ttlMsMax.value),
+    )
     .option('--resume', 'go on where an earlier import of the file stopped', false)
     .option('--state <file>', 'where to keep how far it got (default: beside the file)')
     .addHelpText(
@@ -85,6 +99,7 @@ Examples:
   flotilla import sift.fvecs --collection sift --create --metric l2
   flotilla import docs.jsonl --collection docs --batch 500 --concurrency 16
   flotilla import docs.jsonl --collection docs --resume
+  flotilla import docs.jsonl --collection docs --mode insert-only --ttl-ms 86400000
   flotilla import notes.jsonl --collection notes --tenant acme
   flotilla import lines.jsonl --collection lines --shard-key-field order.id
 ${EXIT_CODES_HELP}`,
@@ -110,7 +125,7 @@ async function importFile(
     throw new UsageError(`${path}: the name does not say the format; give it with --format`);
   }
   const totalBytes = await sizeOf(path);
-  const { collection, idPrefix, tenant, shardKeyField } = options;
+  const { collection, idPrefix, tenant, shardKeyField, ttlMs } = options;
   const statePath = options.state ?? `${path}.import-state.json`;
   const target = { input: path, collection, idPrefix, tenant, shardKeyField };
   const state = new ImportState(statePath, target);
@@ -133,6 +148,7 @@ async function importFile(
       idPrefix,
       ...(tenant !== undefined && { tenant }),
       ...(shardKeyField !== undefined && { shardKeyField }),
+      ...(ttlMs !== undefined && { ttlMs }),
       batchSize: options.batch,
       concurrency: options.concurrency,
       start,
@@ -146,7 +162,7 @@ async function importFile(
       signal: stopping.signal,
     });
     progress.finish({ done: result.offset, total: totalBytes, records: result.records });
-    return await summarize(result, state, options, context);
+    return await summarize({ ...result, ...sessionFields(client) }, state, options, context);
   } finally {
     ignoreSignals();
   }
@@ -207,18 +223,18 @@ function leaveItAsItIs(error: FlotillaError): FlotillaError {
 }
 
 async function summarize(
-  result: ImportResult,
+  result: ImportResult & SessionFields,
   state: ImportState,
   options: CommandOptions,
   context: CliContext,
 ): Promise<ExitCode> {
-  const { records, failures, firstFailures, durationMs, stoppedBy } = result;
+  const { records, failures, firstFailures, durationMs, stoppedBy, sessionToken } = result;
   const seconds = durationMs / 1_000;
   const recordsPerSecond = seconds > 0 ? records / seconds : 0;
   const complete = stoppedBy === undefined && failures === 0;
   if (options.json) {
-    const summary = { complete, records, failures, seconds, recordsPerSecond, firstFailures };
-    context.stdout.write(`${JSON.stringify(summary)}\n`);
+    const counts = { complete, records, failures, seconds, recordsPerSecond, firstFailures };
+    context.stdout.write(`${JSON.stringify({ ...counts, sessionToken })}\n`);
   } else {
     for (const { row, id, reason, message } of firstFailures) {
       context.stderr.write(`record ${row} (id ${JSON.stringify(id)}): ${message} (${reason})\n`);
@@ -227,6 +243,7 @@ async function summarize(
       `${formatCount(records)} records in ${formatDuration(durationMs)}, ` +
         `${formatCount(recordsPerSecond)} records/s, ${formatCount(failures)} failures\n`,
     );
+    context.stderr.write(sessionLine(result));
   }
   if (complete) return EXIT.ok;
   if (stoppedBy !== undefined) reportError(context.stderr, stoppedBy, options.json);

@@ -20,6 +20,7 @@ import {
   withClient,
 } from '../options.js';
 import { formatCount } from '../render/format.js';
+import { type SessionFields, sessionFields, sessionLine } from '../render/session.js';
 
 type Finish = (code: ExitCode) => void;
 
@@ -31,6 +32,7 @@ interface PatchOptions extends NamedRecordOptions {
 
 interface DeleteOptions extends NamedRecordOptions {
   readonly id?: readonly string[];
+  readonly ifVersion?: string;
   readonly filter?: Where<Metadata>;
   readonly shardKeys?: readonly string[];
 }
@@ -68,31 +70,38 @@ ${EXIT_CODES_HELP}`,
     );
   addNamedRecordOptions(patch).action(async (collection: string, options: PatchOptions) => {
     const { id: ids, metadata, ifVersion, shardKey, timeoutMs, json } = options;
-    if (ifVersion !== undefined && ids.length > 1) {
-      throw new UsageError('--if-version is the version of one record: give one --id');
-    }
+    checkVersion(options);
     const same = {
       metadata,
       ...(ifVersion !== undefined && { ifVersion }),
       ...(shardKey !== undefined && { shardKey }),
     };
-    const result = await withClient(context, options, (client) =>
-      recordsOf(client, collection, options).patch(
-        ids.map((id) => ({ id, ...same })),
-        { timeoutMs },
-      ),
-    );
+    const result = await withClient(context, options, async (client) => {
+      const patches = ids.map((id) => ({ id, ...same }));
+      const written = await recordsOf(client, collection, options).patch(patches, { timeoutMs });
+      return { ...written, ...sessionFields(client) };
+    });
     finish(showPatched(result, json, context));
   });
 }
 
-function showPatched(result: WriteResult, json: boolean, context: CliContext): ExitCode {
+function checkVersion({ id = [], ifVersion }: Pick<DeleteOptions, 'id' | 'ifVersion'>): void {
+  if (ifVersion === undefined || id.length === 1) return;
+  throw new UsageError('--if-version is the version of one record: give one --id');
+}
+
+function showPatched(
+  result: WriteResult & SessionFields,
+  json: boolean,
+  context: CliContext,
+): ExitCode {
   if (json) context.stdout.write(`${JSON.stringify(result)}\n`);
   else {
     for (const outcome of result.outcomes) {
       if (outcome.kind !== 'applied') context.stderr.write(`error: ${faultOf(outcome)}\n`);
     }
     context.stdout.write(`patched ${formatCount(result.appliedCount)} records\n`);
+    context.stderr.write(sessionLine(result));
   }
   return result.appliedCount === result.outcomes.length ? EXIT.ok : EXIT.failed;
 }
@@ -110,6 +119,12 @@ function addDelete(program: Command, context: CliContext, finish: Finish): void 
     .description('delete records by id, or those that match a filter')
     .argument('<collection>', 'name of the collection')
     .addOption(new Option('--id <ids...>', 'ids of the records').conflicts('filter'))
+    .addOption(
+      new Option(
+        '--if-version <version>',
+        'only if the record has this version (with one --id)',
+      ).conflicts('filter'),
+    )
     .addOption(filterOption())
     .addOption(shardKeysOption().conflicts('id'))
     .addHelpText(
@@ -120,20 +135,23 @@ again is safe.
 
 Examples:
   flotilla delete docs --id report-7 report-8
+  flotilla delete docs --id report-7 --if-version 117655329490403328
   flotilla delete lines --id line-1 --shard-key order-7
   flotilla delete lines --filter '{"paid": true}' --shard-keys order-7 order-8
   flotilla delete docs --filter '{"expires": {"$lt": "2026-01-01T00:00:00Z"}}'
 ${EXIT_CODES_HELP}`,
     );
   addNamedRecordOptions(remove).action(async (collection: string, options: DeleteOptions) => {
-    const deletedCount = await withClient(context, options, (client) =>
-      deleteRecords(recordsOf(client, collection, options), options, context),
-    );
-    context.stdout.write(
-      options.json
-        ? `${JSON.stringify({ deletedCount })}\n`
-        : `deleted ${formatCount(deletedCount)} records\n`,
-    );
+    const result = await withClient(context, options, async (client) => {
+      const records = recordsOf(client, collection, options);
+      const deletedCount = await deleteRecords(records, options, context);
+      return { deletedCount, ...sessionFields(client) };
+    });
+    if (options.json) context.stdout.write(`${JSON.stringify(result)}\n`);
+    else {
+      context.stdout.write(`deleted ${formatCount(result.deletedCount)} records\n`);
+      context.stderr.write(sessionLine(result));
+    }
     finish(EXIT.ok);
   });
 }
@@ -143,7 +161,7 @@ async function deleteRecords(
   options: DeleteOptions,
   context: CliContext,
 ): Promise<number> {
-  const { id: ids, filter, shardKey, shardKeys, timeoutMs } = options;
+  const { id: ids, ifVersion, filter, shardKey, shardKeys, timeoutMs } = options;
   if (filter !== undefined) {
     if (shardKey !== undefined) {
       throw new UsageError('--shard-key is for --id, --shard-keys is for --filter');
@@ -160,7 +178,11 @@ async function deleteRecords(
     return deletedCount;
   }
   if (ids === undefined) throw new UsageError('one of --id and --filter is needed');
-  const { outcomes } = await records.delete(namesOf(ids, options), { timeoutMs });
+  checkVersion(options);
+  const key = shardKey === undefined ? {} : { shardKey };
+  const targets =
+    ifVersion === undefined ? namesOf(ids, options) : ids.map((id) => ({ id, ifVersion, ...key }));
+  const { outcomes } = await records.delete(targets, { timeoutMs });
   const failed = outcomes.find((outcome) => outcome.kind !== 'applied');
   if (failed !== undefined) throw new Error(`${failed.id} is not deleted: ${failed.message}`);
   return outcomes.filter((outcome) => outcome.kind === 'applied' && outcome.existed).length;

@@ -19,6 +19,7 @@ import {
 } from '../options.js';
 import { formatCount, formatInstant, formatMetadata } from '../render/format.js';
 import { ownerColumns } from '../render/owners.js';
+import { ServedShards } from '../render/served.js';
 import { type Column, renderTable } from '../render/table.js';
 
 type Finish = (code: ExitCode) => void;
@@ -67,15 +68,19 @@ Examples:
 ${EXIT_CODES_HELP}`,
     );
   addManyRecordOptions(count).action(async (collection: string, options: CountOptions) => {
-    const { filter, timeoutMs, json } = options;
+    const { filter, timeoutMs, consistency, json } = options;
+    const served = new ServedShards();
     const manner = { timeoutMs, ...scopeOf(options), ...freshnessOf(options) };
     const found = await withClient(context, options, (client) =>
       recordsOf(client, collection, options).count({
         ...manner,
+        onServed: served.note,
         ...(filter !== undefined && { filter }),
       }),
     );
-    context.stdout.write(json ? `${JSON.stringify({ count: found })}\n` : `${found}\n`);
+    const whole = { count: found, served: served.list };
+    context.stdout.write(json ? `${JSON.stringify(whole)}\n` : `${found}\n`);
+    if (!json) context.stderr.write(served.lineFor(consistency));
     finish(EXIT.ok);
   });
 }
@@ -96,7 +101,8 @@ function addFetch(program: Command, context: CliContext, finish: Finish): void {
       'after',
       `
 Ends with 1 where a record does not exist, and names it on stderr. With --json each record is a line
-of its own.
+of its own, and {"missing": ["report-8"], "served": [...]} goes to stderr: served says which replica
+answered for each shard, and how old that is.
 
 Examples:
   flotilla fetch docs --id report-7 report-8
@@ -105,23 +111,23 @@ Examples:
 ${EXIT_CODES_HELP}`,
     );
   addNamedRecordOptions(fetch).action(async (collection: string, options: FetchOptions) => {
-    const { id: ids, values, timeoutMs, json } = options;
+    const { id: ids, values, timeoutMs, consistency, json } = options;
+    const served = new ServedShards();
     const records = await withClient(context, options, (client) =>
       recordsOf(client, collection, options).fetch(namesOf(ids, options), {
         timeoutMs,
         ...freshnessOf(options),
+        onServed: served.note,
         includeValues: values && json,
       }),
     );
     showRecords(records, json, context);
     const found = new Set(records.map(({ id }) => id));
     const missing = ids.filter((id) => !found.has(id));
-    if (missing.length > 0) {
-      context.stderr.write(
-        json
-          ? `${JSON.stringify({ missing })}\n`
-          : missing.map((id) => `error: there is no record ${id}\n`).join(''),
-      );
+    if (json) context.stderr.write(`${JSON.stringify({ missing, served: served.list })}\n`);
+    else {
+      for (const id of missing) context.stderr.write(`error: there is no record ${id}\n`);
+      context.stderr.write(served.lineFor(consistency));
     }
     finish(missing.length > 0 ? EXIT.failed : EXIT.ok);
   });
@@ -142,7 +148,8 @@ function addScroll(program: Command, context: CliContext, finish: Finish): void 
       'after',
       `
 With --json each record is a line of its own, as \`flotilla import\` reads it. How many there were,
-and the cursor of those that come next, go to stderr: with --json as {"count": 20, "cursor": "..."}.
+the cursor of those that come next, and how fresh the answers were go to stderr: with --json as
+{"count": 20, "cursor": "...", "served": [...]}, where served has the oldest answer of each shard.
 
 Examples:
   flotilla scroll docs --limit 20 --filter '{"author.name": "Ada"}'
@@ -165,7 +172,8 @@ async function listRecords(
   options: ScrollOptions,
   context: CliContext,
 ): Promise<void> {
-  const { filter, timeoutMs, values, all, json } = options;
+  const { filter, timeoutMs, values, all, consistency, json } = options;
+  const served = new ServedShards();
   const wanted = all ? Number.POSITIVE_INFINITY : options.limit;
   const listed: StoredRecord<Metadata>[] = [];
   let count = 0;
@@ -175,6 +183,7 @@ async function listRecords(
       timeoutMs,
       ...scopeOf(options),
       ...freshnessOf(options),
+      onServed: served.note,
       limit: Math.min(wanted - count, LIMITS.scrollLimitMax.value),
       includeValues: values && json,
       ...(filter !== undefined && { filter }),
@@ -186,14 +195,15 @@ async function listRecords(
     count += page.records.length;
     cursor = page.cursor;
   } while (cursor !== undefined && count < wanted && !context.stdout.isClosed);
-  if (!json) showRecords(listed, json, context);
-  context.stderr.write(`${scrollSummary(count, cursor, json)}\n`);
-}
-
-function scrollSummary(count: number, cursor: string | undefined, json: boolean): string {
-  if (json) return JSON.stringify({ count, cursor });
-  const records = `${formatCount(count)} records`;
-  return cursor === undefined ? records : `${records}, go on with --cursor ${cursor}`;
+  if (json) {
+    const summary = { count, cursor, served: served.list };
+    context.stderr.write(`${JSON.stringify(summary)}\n`);
+    return;
+  }
+  showRecords(listed, json, context);
+  const more = cursor === undefined ? '' : `, go on with --cursor ${cursor}`;
+  context.stderr.write(`${formatCount(count)} records${more}\n`);
+  context.stderr.write(served.lineFor(consistency));
 }
 
 function showRecords(

@@ -26,6 +26,7 @@ import {
 import { renderExplanation } from '../render/explain.js';
 import { formatDistance, formatMetadata } from '../render/format.js';
 import { ownerColumns } from '../render/owners.js';
+import { ServedShards } from '../render/served.js';
 import { renderTable } from '../render/table.js';
 
 interface QueryOptions extends ManyRecordOptions {
@@ -78,7 +79,7 @@ ${EXIT_CODES_HELP}`,
       const result = await withClient(context, options, (client) =>
         recordsOf(client, collection, options).search(query, mannerOf(options)),
       );
-      showResult(result, options.json, context);
+      showResult(result, options, context);
     }
     finish(EXIT.ok);
   });
@@ -194,7 +195,11 @@ function parseVector(text: string): readonly number[] {
   return parsed;
 }
 
-function showResult(result: SearchResult<Metadata>, json: boolean, context: CliContext): void {
+function showResult(
+  result: SearchResult<Metadata>,
+  { json, consistency }: SearchOptions,
+  context: CliContext,
+): void {
   const { hits, shards, degraded, cut } = result;
   if (json) {
     const plain = hits.map(({ values, ...hit }) => ({
@@ -228,6 +233,9 @@ function showResult(result: SearchResult<Metadata>, json: boolean, context: CliC
   context.stderr.write(
     `${hits.length} hits from ${shards.ok} of ${shards.total} shards${warning}\n`,
   );
+  const served = new ServedShards();
+  served.note(result.served);
+  context.stderr.write(served.lineFor(consistency));
 }
 
 function missingText(failed: readonly number[]): string {

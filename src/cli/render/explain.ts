@@ -7,6 +7,7 @@ import { type Column, renderTable } from './table.js';
 const CHOICES: Readonly<Record<string, string>> = {
   leader: 'leads',
   local: 'on the node asked',
+  near: 'in its zone',
   any: 'any will do',
   next: 'next in turn',
   last: 'only one left',

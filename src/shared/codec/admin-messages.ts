@@ -13,6 +13,7 @@ import type {
 } from '../types.js';
 import { FIELD_TYPES, METRICS, PLACEMENT_NAMES, ROUTINGS } from '../types.js';
 import { checkRoom, choiceOf } from './api-messages.js';
+import { type EngineState, readEngineState, writeEngineState } from './engine-state.js';
 import { ProtobufReader, ProtobufWriter } from './protobuf-wire.js';
 import {
   type ReplicaChangeStatus,
@@ -73,6 +74,8 @@ export interface ReplicaStatus {
   readonly contentHash: string;
   /** Log index as of which the hash is; only hashes of one index can be compared. */
   readonly contentIndex: number;
+  /** Absent where it is not known: of the topology, and from a server of an earlier version. */
+  readonly engine?: EngineState | undefined;
 }
 
 export interface ShardStatus {
@@ -413,7 +416,9 @@ function writeGroup(writer: ProtobufWriter, field: number, group: ShardStatus): 
     writer.string(3, replica.state).uint(4, replica.term).uint(5, replica.commitIndex);
     writer.uint(6, replica.appliedIndex).uint(7, replica.lastIndex).uint(8, replica.lagEntries);
     writer.string(9, replica.fault).string(10, replica.contentHash);
-    writer.uint(11, replica.contentIndex).close();
+    writer.uint(11, replica.contentIndex);
+    if (replica.engine !== undefined) writeEngineState(writer, 12, replica.engine);
+    writer.close();
   }
   if (group.change !== undefined) writeReplicaChange(writer, 7, group.change);
   writer.close();
@@ -450,9 +455,8 @@ function readReplica(reader: ProtobufReader): ReplicaStatus {
     lastIndex: 0,
     lagEntries: 0,
     fault: '',
-    contentHash: '',
-    contentIndex: 0,
   };
+  const held: ReadHoldings = { contentHash: '', contentIndex: 0 };
   while (reader.next()) {
     if (reader.field === 1) replica.nodeId = reader.uint32();
     else if (reader.field === 2) replica.replicaId = reader.uint32();
@@ -463,10 +467,21 @@ function readReplica(reader: ProtobufReader): ReplicaStatus {
     else if (reader.field === 7) replica.lastIndex = reader.uint64();
     else if (reader.field === 8) replica.lagEntries = reader.uint64();
     else if (reader.field === 9) replica.fault = reader.string();
-    else if (reader.field === 10) replica.contentHash = reader.string();
-    else if (reader.field === 11) replica.contentIndex = reader.uint64();
-    else reader.skip();
+    else if (!readHoldings(reader, held)) reader.skip();
   }
   reader.close(outer);
-  return replica;
+  return { ...replica, ...held };
+}
+
+type Holdings = Pick<ReplicaStatus, 'contentHash' | 'contentIndex' | 'engine'>;
+/** While it is read. */
+type ReadHoldings = { -readonly [Key in keyof Holdings]: Holdings[Key] };
+
+/** Reads one of the fields into `held`; false, with nothing read, where it is another one. */
+function readHoldings(reader: ProtobufReader, held: ReadHoldings): boolean {
+  if (reader.field === 10) held.contentHash = reader.string();
+  else if (reader.field === 11) held.contentIndex = reader.uint64();
+  else if (reader.field === 12) held.engine = readEngineState(reader);
+  else return false;
+  return true;
 }

@@ -29,7 +29,10 @@ export interface ShardExplanation {
   readonly compared: number;
   /** What the search itself took on the shard. */
   readonly durationMs: number;
-  /** Why this replica was asked: 'leader', 'local', 'any', 'next', 'last', 'relay' or 'hedge'. */
+  /**
+   * Why this replica was asked: 'leader', 'local', 'near', 'any', 'next', 'last', 'relay' or
+   * 'hedge'.
+   */
   readonly choice: string;
   /** Until the attempt began that was answered: others before it, and pauses. */
   readonly waitedMs: number;

@@ -15,6 +15,8 @@ export interface NodeRoute {
   readonly nodeId: number;
   /** As the node advertises it; whether it is reached there is for the client to find out. */
   readonly clientAddress: string;
+  /** Absent where the node names none, or the one that answers is of an earlier version. */
+  readonly zone?: string | undefined;
 }
 
 export interface ShardRoute {
@@ -66,8 +68,8 @@ export function decodeRoutesRequest(bytes: Uint8Array): RoutesRequest {
 export function encodeRoutes(routes: Routes): Buffer {
   const { clusterId, epoch, answeredBy, nodes, shards, collection } = routes;
   const writer = new ProtobufWriter(4_096).string(1, clusterId).uint(2, epoch).uint(3, answeredBy);
-  for (const { nodeId, clientAddress } of nodes) {
-    writer.open(4, 32).uint(1, nodeId).string(2, clientAddress).close();
+  for (const { nodeId, clientAddress, zone = '' } of nodes) {
+    writer.open(4, 32).uint(1, nodeId).string(2, clientAddress).string(3, zone).close();
   }
   for (const { shardId, leaderNodeId, replicaNodeIds } of shards) {
     writer.open(5).uint(1, shardId).uint(2, leaderNodeId).uints(3, replicaNodeIds).close();
@@ -107,13 +109,15 @@ function readNode(reader: ProtobufReader): NodeRoute {
   const outer = reader.open();
   let nodeId = 0;
   let clientAddress = '';
+  let zone = '';
   while (reader.next()) {
     if (reader.field === 1) nodeId = reader.uint32();
     else if (reader.field === 2) clientAddress = reader.string();
+    else if (reader.field === 3) zone = reader.string();
     else reader.skip();
   }
   reader.close(outer);
-  return { nodeId, clientAddress };
+  return { nodeId, clientAddress, ...(zone !== '' && { zone }) };
 }
 
 function readShard(reader: ProtobufReader): ShardRoute {

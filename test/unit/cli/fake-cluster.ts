@@ -13,6 +13,8 @@ export class FakeCluster {
   /** Of the collections that were opened. */
   readonly tenants: string[] = [];
   closed = 0;
+  /** What the client says that it has seen. */
+  sessionToken = '';
   answers: Record<string, unknown> = {};
 
   readonly client = new Proxy(
@@ -21,6 +23,7 @@ export class FakeCluster {
       get: (_, method) => {
         // A client is no promise: `await` must not take it for one.
         if (method === 'then') return undefined;
+        if (method === 'sessionToken') return this.sessionToken;
         if (method === 'close') return () => this.#close();
         if (method === 'collection') {
           return (name: string, { tenant = '' } = {}) => {

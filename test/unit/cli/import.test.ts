@@ -41,6 +41,46 @@ describe('import', () => {
     expect(err).toContain('100.00 %  3 records\n');
   });
 
+  it('gives the token for a session read of what it wrote (R13)', async () => {
+    const path = await input('token.jsonl', ['a']);
+    const cluster = clusterThatAnswers({ upsert: applyAll });
+    cluster.sessionToken = 'AQIAAawG';
+    const { err } = await run(`import ${path} --collection docs`, cluster);
+    expect(err).toMatch(/\nread it anywhere with --consistency session:AQIAAawG\n$/);
+    const { out } = await run(`import ${path} --collection docs --json`, cluster);
+    expect(JSON.parse(out)).toMatchObject({ complete: true, sessionToken: 'AQIAAawG' });
+  });
+
+  it('writes in the mode that it is told, and records that live as long as that', async () => {
+    const path = join(folder, 'mortal.jsonl');
+    const lines = [{ id: 'a' }, { id: 'b', expiresAtMs: 1 }];
+    await writeFile(path, lines.map((one) => JSON.stringify({ ...one, values: [1] })).join('\n'));
+    const cluster = clusterThatAnswers({ upsert: applyAll });
+    const command = `import ${path} --collection docs`;
+    await run(`${command} --mode insert-only --ttl-ms 60000`, cluster);
+    await run(`${command} --mode update-only`, cluster);
+    const written = cluster.calls.map(([, , records, options]) => ({
+      ttls: (records as readonly { ttlMs?: number }[]).map(({ ttlMs }) => ttlMs),
+      options,
+    }));
+    // The file's word on a record goes before what all are told.
+    expect(written).toEqual([
+      { ttls: [60_000, 1], options: { timeoutMs: 60_000, mode: 'insert-only' } },
+      { ttls: [undefined, 1], options: { timeoutMs: 60_000, mode: 'update-only' } },
+    ]);
+  });
+
+  it.each(['--mode upsert', '--ttl-ms -1', '--ttl-ms 1.5', '--ttl-ms 3153600000001'])(
+    'refuses %s before anything is written',
+    async (option) => {
+      const path = await input('refused.jsonl', ['a']);
+      const cluster = clusterThatAnswers({ upsert: applyAll });
+      const { code } = await run(`import ${path} --collection docs ${option}`, cluster);
+      expect(code).toBe(2);
+      expect(cluster.calls).toEqual([]);
+    },
+  );
+
   it('says how to write into a collection that has other settings', async () => {
     const path = await input('other.jsonl', ['a']);
     const exists = new FlotillaError('COLLECTION_EXISTS', 'Collection docs exists with the m 8');

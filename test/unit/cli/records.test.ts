@@ -3,6 +3,9 @@
 import { describe, expect, it } from 'vitest';
 import { CALL, clusterThatAnswers, run } from './fake-cluster.js';
 
+/** What a read passes on that was told nothing else. */
+const READ = { ...CALL, onServed: expect.any(Function) };
+
 describe('search', () => {
   const found = {
     hits: [
@@ -12,6 +15,7 @@ describe('search', () => {
     shards: { total: 4, ok: 3, failed: [2] },
     degraded: true,
     epoch: 4,
+    served: [{ shardId: 0, nodeId: 3, ownershipVersion: 1, appliedIndex: 9, ageMs: 41.2 }],
   };
 
   it('sends the query and shows hits on stdout, shards on stderr', async () => {
@@ -36,6 +40,12 @@ describe('search', () => {
     const { out } = await run('search docs --id a --values --json', cluster);
     expect(JSON.parse(out).hits[1].values).toEqual([1, 2]);
     expect(cluster.calls[0]?.[2]).toEqual({ id: 'a', k: 10, offset: 0, includeValues: true });
+  });
+
+  it('says how old an answer may be that any replica gave', async () => {
+    const cluster = clusterThatAnswers({ search: found });
+    const { err } = await run('search docs --id a --consistency bounded:500', cluster);
+    expect(err.split('\n')[1]).toBe('answered by node 3, at most 42 ms old');
   });
 });
 
@@ -119,7 +129,13 @@ cache: miss: nothing is kept of this search
     const cluster = clusterThatAnswers({
       count: 1,
       scrollPage: { records: [] },
-      search: { hits: [], shards: { total: 2, ok: 2, failed: [] }, degraded: false, cut: true },
+      search: {
+        hits: [],
+        shards: { total: 2, ok: 2, failed: [] },
+        degraded: false,
+        cut: true,
+        served: [],
+      },
     });
     const keys = { shardKey: ['o1', 'o2'] };
     await run('count docs --shard-keys o1 o2', cluster);
@@ -127,8 +143,8 @@ cache: miss: nothing is kept of this search
     const { err } = await run('search docs --id a --shard-k 3 --shard-keys o1 o2', cluster);
     expect(err).toBe('0 hits from 2 of 2 shards, nearer ones may be missing: raise --shard-k\n');
     expect(cluster.calls).toEqual([
-      ['count', 'docs', { ...CALL, ...keys }],
-      ['scrollPage', 'docs', { ...CALL, ...keys, limit: 5, includeValues: false }],
+      ['count', 'docs', { ...READ, ...keys }],
+      ['scrollPage', 'docs', { ...READ, ...keys, limit: 5, includeValues: false }],
       [
         'search',
         'docs',
@@ -141,10 +157,10 @@ cache: miss: nothing is kept of this search
   it('count prints a number', async () => {
     const cluster = clusterThatAnswers({ count: 1_234 });
     expect((await run(`count docs ${given}`, cluster)).out).toBe('1234\n');
-    expect((await run('count docs --json', cluster)).out).toBe('{"count":1234}\n');
+    expect((await run('count docs --json', cluster)).out).toBe('{"count":1234,"served":[]}\n');
     expect(cluster.calls).toEqual([
-      ['count', 'docs', { ...CALL, filter }],
-      ['count', 'docs', CALL],
+      ['count', 'docs', { ...READ, filter }],
+      ['count', 'docs', READ],
     ]);
   });
 
@@ -155,10 +171,10 @@ cache: miss: nothing is kept of this search
     expect(err).toBe('2 records\n');
     const lines = await run('scroll docs --all --values --json', cluster);
     expect(linesOf(lines.out)).toEqual([records[0], { id: 'b', version: '2', values: [1, 2] }]);
-    expect(JSON.parse(lines.err)).toEqual({ count: 2 });
+    expect(JSON.parse(lines.err)).toEqual({ count: 2, served: [] });
     expect(cluster.calls).toEqual([
-      ['scrollPage', 'docs', { ...CALL, limit: 5, includeValues: false, filter }],
-      ['scrollPage', 'docs', { ...CALL, limit: 1_000, includeValues: true }],
+      ['scrollPage', 'docs', { ...READ, limit: 5, includeValues: false, filter }],
+      ['scrollPage', 'docs', { ...READ, limit: 1_000, includeValues: true }],
     ]);
   });
 
@@ -169,7 +185,7 @@ cache: miss: nothing is kept of this search
     const { err } = await run('scroll docs --limit 3', cluster);
     expect(err).toBe('4 records, go on with --cursor c2\n');
     const next = await run('scroll docs --limit 2 --cursor c2 --json', cluster);
-    expect(JSON.parse(next.err)).toEqual({ count: 2, cursor: 'c3' });
+    expect(JSON.parse(next.err)).toEqual({ count: 2, cursor: 'c3', served: [] });
     const asked = cluster.calls.map((call) => call[2] as { limit: number; cursor?: string });
     expect(asked.map(({ limit, cursor }) => [limit, cursor])).toEqual([
       [3, undefined],
@@ -179,7 +195,7 @@ cache: miss: nothing is kept of this search
     const stdout = { isTerminal: false, columns: 80, isClosed: true, write: () => undefined };
     // Whoever read it has gone: the rest of the collection is not listed for nobody.
     const left = await run('scroll docs --all --json', cluster, { stdout });
-    expect(JSON.parse(left.err)).toEqual({ count: 2, cursor: 'c4' });
+    expect(JSON.parse(left.err)).toEqual({ count: 2, cursor: 'c4', served: [] });
   });
 
   it('fetch shows versions and expiries, and ends with 1 where a record is missing', async () => {
@@ -194,13 +210,14 @@ cache: miss: nothing is kept of this search
     expect({ code, err }).toEqual({ code: 1, err: 'error: there is no record b\n' });
     const lines = await run('fetch docs --id a c --values --json', cluster);
     expect(linesOf(lines.out)).toEqual([records[0], mortal]);
-    expect([lines.code, lines.err]).toEqual([0, '']);
+    expect([lines.code, JSON.parse(lines.err)]).toEqual([0, { missing: [], served: [] }]);
     expect(JSON.parse((await run('fetch docs --id z --json', cluster)).err)).toEqual({
       missing: ['z'],
+      served: [],
     });
     expect(cluster.calls.slice(0, 2)).toEqual([
-      ['fetch', 'docs', ['a', 'b', 'c'], { ...CALL, includeValues: false }],
-      ['fetch', 'docs', ['a', 'c'], { ...CALL, includeValues: true }],
+      ['fetch', 'docs', ['a', 'b', 'c'], { ...READ, includeValues: false }],
+      ['fetch', 'docs', ['a', 'c'], { ...READ, includeValues: true }],
     ]);
   });
 
@@ -246,6 +263,31 @@ cache: miss: nothing is kept of this search
     ]);
   });
 
+  it('delete takes the version that one record must have', async () => {
+    const cluster = clusterThatAnswers({
+      delete: { outcomes: [{ id: 'a', kind: 'applied', existed: true }] },
+    });
+    const command = 'delete docs --id a --if-version 117';
+    expect((await run(command, cluster)).out).toBe('deleted 1 records\n');
+    await run(`${command} --shard-key order-7`, cluster);
+    const target = { id: 'a', ifVersion: '117' };
+    expect(cluster.calls).toEqual([
+      ['delete', 'docs', [target], CALL],
+      ['delete', 'docs', [{ ...target, shardKey: 'order-7' }], CALL],
+    ]);
+  });
+
+  it.each([
+    'delete docs --id a b --if-version 117',
+    'delete docs --if-version 117',
+    'delete docs --filter {} --if-version 117',
+    "patch docs --id a b --metadata '{}' --if-version 117",
+  ])('a version is that of one record: "%s" is refused', async (command) => {
+    const cluster = clusterThatAnswers({});
+    expect((await run(command, cluster)).code).toBe(2);
+    expect(cluster.calls).toEqual([]);
+  });
+
   it('delete ends with 1 and names a record that is still there', async () => {
     const failed = { id: 'b', kind: 'not-applied', reason: 'NO_LEADER', message: 'nobody leads' };
     const cluster = clusterThatAnswers({ delete: { outcomes: [failed] } });
@@ -266,6 +308,7 @@ describe('commands about records that are routed by shard key (M-19)', () => {
         shards: { total: 1, ok: 1, failed: [] },
         degraded: false,
         epoch: 1,
+        served: [],
       },
       patch: applied,
       delete: applied,
@@ -312,7 +355,7 @@ describe('commands about the records of all tenants (M-20)', () => {
     const cluster = clusterThatAnswers({
       count: 1,
       scrollPage: { records: [{ id: 'a', tenant: 'acme', version: '1' }] },
-      search: { hits: [], shards: { total: 1, ok: 1, failed: [] }, degraded: false, epoch: 1 },
+      search: { hits: [], shards: { total: 1, ok: 1, failed: [] }, degraded: false, served: [] },
     });
     for (const command of ['count docs', 'scroll docs', "search docs --vector '[1]'"]) {
       await run(`${command} --all-tenants`, cluster);
@@ -334,7 +377,7 @@ describe('commands about records', () => {
       count: 1,
       fetch: [record],
       scrollPage: { records: [record] },
-      search: { hits: [], shards: { total: 1, ok: 1, failed: [] }, degraded: false, epoch: 1 },
+      search: { hits: [], shards: { total: 1, ok: 1, failed: [] }, degraded: false, served: [] },
       patch: { outcomes: [], appliedCount: 1 },
       delete: { outcomes: [], appliedCount: 1 },
     });
@@ -352,5 +395,107 @@ describe('commands about records', () => {
       await run(`${command} --tenant acme`, cluster);
       expect([command, ...cluster.tenants]).toEqual([command, '', 'acme']);
     }
+  });
+});
+
+describe('reads that any replica may answer', () => {
+  const of = (shardId: number, nodeId: number, ageMs?: number) => ({
+    shardId,
+    nodeId,
+    ownershipVersion: 1,
+    appliedIndex: 7,
+    ...(ageMs !== undefined && { ageMs }),
+  });
+  type Told = { readonly onServed: (served: readonly object[]) => void };
+  const told =
+    (served: readonly object[], answer: unknown) =>
+    (...args: unknown[]) => {
+      (args.at(-1) as Told).onServed(served);
+      return answer;
+    };
+
+  it('say by which nodes, and how far behind they may be, on stderr', async () => {
+    const served = [of(1, 2, 41.2), of(0, 1, 7)];
+    const cluster = clusterThatAnswers({
+      count: told(served, 12),
+      fetch: told(served, [{ id: 'a', version: '1' }]),
+      scrollPage: told(served, { records: [] }),
+    });
+    const line = 'answered by nodes 1, 2, at most 42 ms old\n';
+    const counted = await run('count docs --consistency eventual', cluster);
+    expect([counted.out, counted.err]).toEqual(['12\n', line]);
+    const fetched = await run('fetch docs --id a b --consistency session:abc', cluster);
+    expect(fetched.err).toBe(`error: there is no record b\n${line}`);
+    const listed = await run('scroll docs --consistency bounded:900', cluster);
+    expect(listed.err).toBe(`0 records\n${line}`);
+  });
+
+  it.each(['', ' --consistency strong', ' --consistency leased'])(
+    'are no reads of leaders: count%s says nothing of age',
+    async (level) => {
+      const cluster = clusterThatAnswers({ count: told([of(0, 1, 3)], 12) });
+      expect((await run(`count docs${level}`, cluster)).err).toBe('');
+    },
+  );
+
+  it('name the shards whose age nobody knows, and none where nothing was told', async () => {
+    const cluster = clusterThatAnswers({ count: told([of(2, 1), of(0, 1, 3), of(5, 1)], 12) });
+    const { err } = await run('count docs --consistency eventual', cluster);
+    expect(err).toBe('answered by node 1, how old is not known of shard 2, 5\n');
+    cluster.answers.count = told([], 12);
+    expect((await run('count docs --consistency eventual', cluster)).err).toBe('');
+  });
+
+  it('tell scripts the whole of it, by shard', async () => {
+    const served = [of(1, 2, 41), of(0, 1, 7)];
+    const cluster = clusterThatAnswers({ count: told(served, 12), fetch: told(served, []) });
+    const counted = await run('count docs --consistency eventual --json', cluster);
+    expect(JSON.parse(counted.out)).toEqual({ count: 12, served: [served[1], served[0]] });
+    expect(counted.err).toBe('');
+    const fetched = await run('fetch docs --id a --consistency eventual --json', cluster);
+    expect(JSON.parse(fetched.err)).toEqual({ missing: ['a'], served: [served[1], served[0]] });
+  });
+
+  it('keep the oldest answer of each shard from the pages of a scroll', async () => {
+    const pages = [[of(0, 1, 5)], [of(0, 2, 900)], [of(0, 1, 8)]];
+    let page = 0;
+    const cluster = clusterThatAnswers({
+      scrollPage: (_: string, { onServed }: Told) => {
+        onServed(pages[page++] ?? []);
+        return { records: [], ...(page < pages.length && { cursor: `c${page}` }) };
+      },
+    });
+    const { err } = await run('scroll docs --all --consistency eventual --json', cluster);
+    expect(JSON.parse(err)).toEqual({ count: 0, served: [of(0, 2, 900)] });
+  });
+});
+
+describe('writes', () => {
+  const outcome = { id: 'a', kind: 'applied', version: '1', existed: true };
+  const commands = [
+    "patch docs --id a --metadata '{}'",
+    'delete docs --id a',
+    'delete docs --filter {}',
+  ];
+  const answers = {
+    patch: { outcomes: [outcome], appliedCount: 1 },
+    delete: { outcomes: [outcome], appliedCount: 1 },
+    deleteByFilter: { deletedCount: 1 },
+  };
+
+  it.each(commands)('give the token for a session read of what "%s" wrote (R13)', async (line) => {
+    const cluster = clusterThatAnswers(answers);
+    cluster.sessionToken = 'AQIAAawG';
+    const { out, err } = await run(line, cluster);
+    expect(out).toMatch(/^(patched|deleted) 1 records\n$/);
+    expect(err).toBe('read it anywhere with --consistency session:AQIAAawG\n');
+    const plain = await run(`${line} --json`, cluster);
+    expect([JSON.parse(plain.out).sessionToken, plain.err]).toEqual(['AQIAAawG', '']);
+  });
+
+  it.each(commands)('give none where the client has seen nothing of "%s"', async (line) => {
+    const cluster = clusterThatAnswers(answers);
+    expect((await run(line, cluster)).err).toBe('');
+    expect((await run(`${line} --json`, cluster)).out).not.toContain('sessionToken');
   });
 });

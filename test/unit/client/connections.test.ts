@@ -63,6 +63,24 @@ async function startSilence() {
   };
 }
 
+describe('an address that was given', () => {
+  it('is not reached while nobody is there, and is again once somebody is', async () => {
+    const proxy = await TcpProxy.open(portOf(given.address));
+    connections.close();
+    connections = new Connections([proxy.address, other.address]);
+    const isReachedAfterCall = async (): Promise<boolean> => {
+      await count({ prefer: proxy.address }).catch(() => undefined);
+      return connections.isReached(proxy.address);
+    };
+    expect(await isReachedAfterCall()).toBe(true);
+    proxy.cut();
+    await waitUntil('it is missed', async () => !(await isReachedAfterCall()));
+    proxy.heal();
+    await waitUntil('it is found again', isReachedAfterCall);
+    proxy.close();
+  });
+});
+
 describe('an address that was found', () => {
   it('takes its turn once a node has answered there', async () => {
     await ask(other.address);
@@ -100,9 +118,11 @@ describe('an address that was found', () => {
     connections.setFound([proxy.address], 'c1');
     await count({ prefer: proxy.address });
     expect(countsAt(other)).toBe(1);
+    expect(connections.isReached(proxy.address)).toBe(true);
     proxy.cut();
     await waitUntil('it is out of the turn', () => connections.count === 1);
     expect(connections.isTrusted(proxy.address)).toBe(false);
+    expect(connections.isReached(proxy.address)).toBe(false);
     proxy.heal();
     for (let at = 0; at < 4; at++) await count({ prefer: proxy.address });
     expect([countsAt(given), countsAt(other)]).toEqual([4, 1]);

@@ -49,6 +49,8 @@ describe('options', () => {
   it.each([
     [{ routing: 'straight' }, 'routing is "straight", it must be one of direct, proxy'],
     [{ transport: 'steam' }, 'transport is "steam", it must be one of stream, unary'],
+    [{ zone: '' }, 'zone is empty, leave it out'],
+    [{ zone: 7 }, 'zone'],
   ])('refuse words that nobody knows: %j', (wrong, message) => {
     const open = () => new Flotilla(harness.address, wrong as unknown as FlotillaOptions);
     expect(open).toThrow(message);

@@ -11,6 +11,7 @@ import {
 } from '../../../src/client/routing.js';
 import type {
   CollectionRoutes,
+  NodeRoute,
   Routes,
   RoutesRequest,
 } from '../../../src/shared/codec/routes-messages.js';
@@ -20,7 +21,9 @@ import { LIMITS } from '../../../src/shared/limits.js';
 import { type Logger, silentLogger } from '../../../src/shared/logger.js';
 import { slotOfKey } from '../../../src/shared/slot.js';
 
-const NODES = [1, 2, 3].map((nodeId) => ({ nodeId, clientAddress: addressOf(nodeId) }));
+const NODES: readonly NodeRoute[] = [1, 2, 3].map((nodeId) => {
+  return { nodeId, clientAddress: addressOf(nodeId) };
+});
 /** Slots go round over four shards. */
 const SLOT_TABLE = Array.from({ length: LIMITS.slots.value }, (_, slot) => slot % 4);
 
@@ -42,6 +45,8 @@ class Scene {
   ];
   /** Addresses that were found, and whose connections have broken since. */
   readonly broken = new Set<string>();
+  /** Addresses that no call goes to now. */
+  readonly down = new Set<string>();
   epoch = 4;
   nowMs = 1_000;
   found: readonly string[] = [];
@@ -62,7 +67,7 @@ class Scene {
   readonly logger: Logger = { ...silentLogger };
   readonly routing: Routing;
 
-  constructor(given = [addressOf(1)]) {
+  constructor(given = [addressOf(1)], zone?: string) {
     const source = {
       given,
       ask: async (address: string, request: RoutesRequest) => {
@@ -71,6 +76,7 @@ class Scene {
         return this.#answer(address, request);
       },
       isTrusted: (address: string) => given.includes(address) || !this.broken.has(address),
+      isReached: (address: string) => !this.down.has(address) && !this.broken.has(address),
       setFound: (addresses: readonly string[], clusterId: string) => {
         this.found = addresses;
         this.clusterId = clusterId;
@@ -79,6 +85,7 @@ class Scene {
     let lots = 0;
     this.routing = new Routing({
       source,
+      zone,
       logger: this.logger,
       nowMs: () => this.nowMs,
       random: () => (lots++ % this.lots) / this.lots,
@@ -265,6 +272,64 @@ describe('routing', () => {
     // Nodes of earlier versions do not tell who has replicas.
     expect(await scene.call({ ...ids(1), servedBy })).toBeUndefined();
     expect(await scene.call(ids(1))).toBe(addressOf(2));
+  });
+
+  describe('in a zone', () => {
+    const relaxed = (destination: Destination): Destination => {
+      return { ...destination, servedBy: 'replicas' };
+    };
+    /** Nodes 1 and 3 are in zone a, node 2 in b; the client is in the one that it says. */
+    async function zoned(zone: string): Promise<Scene> {
+      const scene = new Scene([addressOf(1), addressOf(2), addressOf(3)], zone);
+      scene.nodes = NODES.map((node) => ({ ...node, zone: node.nodeId === 2 ? 'b' : 'a' }));
+      await scene.learn();
+      return scene;
+    }
+    async function addresses(scene: Scene, destination: Destination): Promise<Set<string>> {
+      const found = new Set<string>();
+      for (let at = 0; at < 16; at++) found.add((await scene.call(relaxed(destination))) ?? '');
+      return found;
+    }
+
+    it('sends what any replica may serve to those of the zone, else to any (M-14)', async () => {
+      const inA = await zoned('a');
+      expect(await addresses(inA, ids(0))).toEqual(new Set([addressOf(1)]));
+      expect(await addresses(inA, ids(1))).toEqual(new Set([addressOf(3)]));
+      expect(await addresses(inA, ids(2))).toEqual(new Set([addressOf(1), addressOf(3)]));
+      const inB = await zoned('b');
+      expect(await addresses(inB, ids(0))).toEqual(new Set([addressOf(2)]));
+      expect(await addresses(inB, ids(2))).toEqual(new Set([addressOf(1), addressOf(3)]));
+      // What only a leader serves goes to it, wherever that is.
+      expect(await inB.call(ids(0))).toBe(addressOf(1));
+    });
+
+    it('goes elsewhere while the zone is not reached, and comes back', async () => {
+      const scene = await zoned('b');
+      scene.down.add(addressOf(2));
+      expect(await addresses(scene, ids(0))).toContain(addressOf(1));
+      scene.down.clear();
+      expect(await addresses(scene, ids(0))).toEqual(new Set([addressOf(2)]));
+    });
+
+    it('goes elsewhere for a while once a call there has come to nothing', async () => {
+      const scene = await zoned('b');
+      scene.routing.noteFailed(addressOf(2));
+      expect(await addresses(scene, ids(0))).toContain(addressOf(1));
+      scene.nowMs += ROUTES_RETRY_MS;
+      expect(await addresses(scene, ids(0))).toEqual(new Set([addressOf(2)]));
+    });
+
+    it('knows of no zone where nodes tell none, and follows those that move', async () => {
+      const scene = await zoned('b');
+      scene.nodes = NODES;
+      scene.nowMs += ROUTES_AGE_MAX_MS;
+      await scene.call();
+      expect(await addresses(scene, ids(0))).toEqual(new Set([addressOf(1), addressOf(2)]));
+      scene.nodes = NODES.map((node) => ({ ...node, zone: node.nodeId === 1 ? 'b' : 'a' }));
+      scene.nowMs += ROUTES_AGE_MAX_MS;
+      await scene.call();
+      expect(await addresses(scene, ids(0))).toEqual(new Set([addressOf(1)]));
+    });
   });
 
   it('goes to no replica that is not reached', async () => {

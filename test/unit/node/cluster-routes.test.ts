@@ -47,6 +47,16 @@ describe('the routes that a node tells', () => {
     });
   });
 
+  it('name the zones of nodes that are in one (M-14)', () => {
+    const document = documentWith({});
+    const zones = [undefined, 'a', 'b'];
+    const nodes = document.nodes.map((node, at) => {
+      const zone = zones[at];
+      return zone === undefined ? node : { ...node, zone };
+    });
+    expect(routes({ ...document, nodes }).nodes.map(({ zone }) => zone)).toEqual(zones);
+  });
+
   it('leave the collection out where there is none', () => {
     expect(routes(documentWith({}), '', 'nothing').collection).toBeUndefined();
     expect(routes(documentWith({}), '', '').collection).toBeUndefined();

@@ -9,10 +9,17 @@ import { FlotillaError } from '../../../src/shared/errors.js';
 import { replicaGroup } from '../../../src/topology/replica-group.js';
 import { genesis } from '../topology/topology-fixtures.js';
 
-/** Everybody answers as listed, but node 3 in group 1, with what `answer` changes. */
+interface Exception {
+  /** @default none */
+  readonly zones?: ReadonlyMap<number, string>;
+  /** @default 1 */
+  readonly groupId?: number;
+}
+
+/** Everybody answers as listed, but node 3 in one group, with what `answer` changes. */
 function statusWith(
   answer: Partial<ReplicaStatus>,
-  zones: ReadonlyMap<number, string> = new Map(),
+  { zones = new Map(), groupId: meant = 1 }: Exception = {},
 ): Promise<ClusterStatus> {
   const { nodes, ...document } = genesis();
   return clusterStatus({
@@ -24,7 +31,7 @@ function statusWith(
       const replicaId = listed?.find((one) => one.nodeId === nodeId)?.replicaId ?? 0;
       const where = { shardId, groupId, nodeId, replicaId, fault: '' };
       const replica: ShardReplica = absentReplica(where);
-      const isMeant = groupId === 1 && nodeId === 3;
+      const isMeant = groupId === meant && nodeId === 3;
       replica.status = async () => {
         const { fault: _none, ...status } = await absentReplica(where).status();
         const role = nodeId === 1 ? 'StateLeader' : 'StateFollower';
@@ -63,8 +70,35 @@ describe('the status of a replica', () => {
     ]);
   });
 
+  it('tells it of a node without shards too, by its replica of the topology', async () => {
+    const library = { instructionSet: 'avx2', distancesPerSecond: 12_000_000 };
+    const engine = { appliedIndex: 1, ownershipVersion: 0, sessions: 0, collections: [], library };
+    const { nodes, topology, healthy } = await statusWith({ engine }, { groupId: 0 });
+    expect(nodes[2]).toMatchObject(library);
+    // It is no engine for that.
+    expect(topology.replicas[2]).toMatchObject({ contentHash: '', contentIndex: 0 });
+    expect(topology.replicas[2]?.engine).toBeUndefined();
+    expect(healthy).toBe(true);
+  });
+
+  it('tells what its engine works on, over all collections', async () => {
+    const work = { headRows: 2, graphPoints: 30, tombstones: 4, isRenewing: false };
+    const collection = { ...work, collectionId: 1, records: 9, memoryBytes: 0 };
+    const collections = [collection, { ...collection, collectionId: 2, isRenewing: true }];
+    const engine = { appliedIndex: 1, ownershipVersion: 1, sessions: 0, collections };
+    const { shards } = await statusWith({ engine });
+    const [first, , third] = shards[0]?.replicas ?? [];
+    expect(third?.engine).toEqual({
+      headRows: 4,
+      graphPoints: 60,
+      graphTombstones: 8,
+      renewing: true,
+    });
+    expect(first).not.toHaveProperty('engine');
+  });
+
   it('tells the zone of each node, where it names one', async () => {
-    const { nodes } = await statusWith({}, new Map([[2, 'rack-7']]));
+    const { nodes } = await statusWith({}, { zones: new Map([[2, 'rack-7']]) });
     expect(nodes.map(({ zone }) => zone)).toEqual(['', 'rack-7', '']);
   });
 

@@ -39,6 +39,7 @@ class Setup {
   readonly queries: ContentQuery[] = [];
   markError: FlotillaError | undefined;
   marks = 0;
+  role: ReplicaStatus['role'] = 'StateLeader';
   readonly verifier: ContentVerifier;
 
   constructor(nodes = 3) {
@@ -51,7 +52,8 @@ class Setup {
         return (this.answers.get(nodeId) ?? (() => holding(slot(7, 'a'))))(query);
       },
     });
-    const local = new Map([[this.shard.groupId, { status: async () => STATUS }]]);
+    const status = async () => ({ ...STATUS, role: this.role });
+    const local = new Map([[this.shard.groupId, { status }]]);
     this.verifier = new ContentVerifier({
       view: this.view,
       router: {
@@ -237,5 +239,71 @@ describe('a comparison of replicas', () => {
     setup.verifier.close();
     await setup.environment.advance(3_600_000);
     expect(setup.marks).toBe(2);
+  });
+
+  it('gives its metrics no all-clear while a replica is silent that has differed', async () => {
+    const setup = new Setup();
+    const { shardId } = setup.shard;
+    const silent = (): ContentReport => {
+      throw new FlotillaError('SHARD_UNAVAILABLE', 'no answer');
+    };
+    const divergence = () => setup.verifier.divergence.get(shardId);
+    setup.answers.set(2, () => holding(slot(7, 'b'), slot(8, 'b'), slot(9, 'b')));
+    await setup.verify();
+    expect(divergence()).toBe(3);
+    setup.answers.set(2, silent);
+    await setup.environment.advance(600_000);
+    expect(setup.marks).toBe(2);
+    expect(divergence()).toBe(3);
+    // More may be found among the others, and counts.
+    setup.answers.set(3, () => holding(...[1, 2, 3, 4].map((number) => slot(number, 'c'))));
+    await setup.verify();
+    expect(divergence()).toBe(5);
+    setup.answers.clear();
+    await setup.environment.advance(600_000);
+    expect(divergence()).toBe(0);
+  });
+
+  it('says nothing to its metrics where a replica was silent from the first', async () => {
+    const setup = new Setup();
+    setup.answers.set(2, ({ mark }) => {
+      if (mark === 0) return holding();
+      throw new FlotillaError('SHARD_UNAVAILABLE', 'no answer');
+    });
+    expect((await setup.verify()).differences).toEqual([]);
+    expect(setup.verifier.divergence.get(setup.shard.shardId)).toBeUndefined();
+  });
+
+  it('keeps damage for its metrics until a deep one of all replicas finds none', async () => {
+    const setup = new Setup();
+    const { shardId } = setup.shard;
+    const divergence = () => setup.verifier.divergence.get(shardId);
+    const fault = { collectionId: 1, kept: slot(7, 'a', 2), found: slot(7, 'b', 1) };
+    setup.answers.set(2, ({ deep }) => ({ ...holding(slot(7, 'a')), faults: deep ? [fault] : [] }));
+    await setup.verify({ deep: true });
+    expect(divergence()).toBe(1);
+    await setup.environment.advance(600_000);
+    expect(setup.queries.at(-1)).toMatchObject({ deep: false });
+    expect(divergence()).toBe(1);
+    setup.role = 'StateFollower';
+    await setup.environment.advance(600_000);
+    expect(divergence()).toBe(1);
+    setup.answers.set(2, () => {
+      throw new FlotillaError('SHARD_UNAVAILABLE', 'no answer');
+    });
+    await setup.verify({ deep: true });
+    expect(divergence()).toBe(1);
+    setup.answers.clear();
+    await setup.verify({ deep: true });
+    expect(divergence()).toBe(0);
+  });
+
+  it('leaves what replicas differ in to the metrics of the node that leads', async () => {
+    const setup = new Setup();
+    setup.answers.set(2, () => holding(slot(7, 'b')));
+    await setup.verify();
+    setup.role = 'StateFollower';
+    await setup.environment.advance(600_000);
+    expect([...setup.verifier.divergence]).toEqual([]);
   });
 });

@@ -104,7 +104,8 @@ function harness() {
   const jumpWall = (byMs: number): void => {
     wallJumpMs += byMs;
   };
-  return { environment, group, engine, read, settle, confirm, jumpWall };
+  const confirmed = (): number => reads.confirmed;
+  return { environment, group, engine, read, settle, confirm, confirmed, jumpWall };
 }
 
 const bodyOf = (work: Promise<unknown>): Promise<unknown> =>
@@ -519,6 +520,30 @@ describe('strong reads', () => {
     expect((await settle(work)).state?.ageMs).toBeCloseTo(20 * DRIFT);
     await settle(read({ boundedMs: 50 }));
     expect(group.rounds).toHaveLength(1);
+  });
+
+  it('are counted when a majority has confirmed them, others are not (R1, R6)', async () => {
+    const { environment, group, read, settle, confirmed } = harness();
+    group.isLeader = true;
+    group.leasedIndex = 12;
+    const leased = read('leased');
+    await environment.advance(0);
+    group.applies[0]?.open();
+    await settle(leased);
+    await settle(read('eventual'));
+    expect(confirmed()).toBe(0);
+    // Without a lease a leased read is a strong one.
+    group.leasedIndex = undefined;
+    const both = Promise.all([read('strong'), read('leased')]);
+    await environment.advance(0);
+    expect(confirmed()).toBe(0);
+    for (const round of group.rounds) round.open();
+    await settle(both);
+    expect(confirmed()).toBe(2);
+    const failing = reasonOf(read('strong'));
+    await environment.advance(0);
+    group.rounds.at(-1)?.fail(new FlotillaError('NO_LEADER', 'the leader is gone'));
+    expect([await failing, confirmed()]).toEqual(['NO_LEADER', 2]);
   });
 });
 

@@ -67,9 +67,18 @@ export class FakeShard {
   nextVersion = 1n;
   /** Clients whose writes are refused as forgotten. */
   readonly forgotten = new Set<string>();
+  readonly #shardId: number;
 
-  constructor(leaderNodeId: number) {
+  constructor(shardId: number, leaderNodeId: number) {
+    this.#shardId = shardId;
     this.leaderNodeId = leaderNodeId;
+  }
+
+  /** What callers get that have another table. */
+  get stale(): FlotillaError {
+    const shardId = String(this.#shardId);
+    const details = { shardId, ownershipVersion: String(this.ownershipVersion) };
+    return new FlotillaError('STALE_TOPOLOGY', 'another table', { details });
   }
 
   elect(nodeId: number): void {
@@ -78,8 +87,8 @@ export class FakeShard {
   }
 
   apply(command: WriteCommand): CommandAnswer {
-    if (command.ownershipVersion !== this.ownershipVersion) return refused('STALE_TOPOLOGY');
-    if (this.forgotten.has(command.requestKey.clientId)) return refused('SESSION_EXPIRED');
+    if (command.ownershipVersion !== this.ownershipVersion) return refused(this.stale);
+    if (this.forgotten.has(command.requestKey.clientId)) return refused(expired);
     this.log.push(command);
     const { clientId, sequence } = command.requestKey;
     const outcomes = command.operations.map((operation) => {
@@ -329,7 +338,7 @@ export class FakeReplica implements ShardReplica {
     if (isRelaxed(context.consistency ?? 'strong')) assertNoError(fault);
     else this.#assertServes(fault);
     if (scope.ownershipVersion !== this.#shard.ownershipVersion) {
-      throw new FlotillaError('STALE_TOPOLOGY', 'another table');
+      throw this.#shard.stale;
     }
     this.#assertYoung(context);
     const all = this.#shard.log.length;
@@ -371,6 +380,7 @@ function isHeld({ condition }: WriteOperation, record: FakeRecord | undefined): 
 
 const conflict: ErrorBody = new FlotillaError('VERSION_CONFLICT', 'another version').body;
 const noLeader: ErrorBody = new FlotillaError('NO_LEADER', 'another leader took over').body;
+const expired = new FlotillaError('SESSION_EXPIRED', 'refused at apply');
 const lost: ErrorBody = new FlotillaError('OUTCOME_UNKNOWN', 'the answer was lost').body;
 
 export const DIMENSION = 2;
@@ -393,7 +403,7 @@ export class FakeCluster {
     const document = documentWith(shards, nodes);
     this.view.publish(document);
     this.shards = document.shards.map(
-      (shard) => new FakeShard(defined(shard.replicas[0], 'a replica').nodeId),
+      ({ shardId, replicas }) => new FakeShard(shardId, defined(replicas[0], 'a replica').nodeId),
     );
     for (const { shardId, replicas } of document.shards) {
       const shard = defined(this.shards[shardId], 'a shard');
@@ -476,8 +486,8 @@ function squaredDistance(a: Uint8Array, b: Uint8Array): number {
   return floatsOf(a).reduce((sum, value, at) => sum + (value - (other[at] ?? 0)) ** 2, 0);
 }
 
-function refused(reason: ErrorReason): CommandAnswer {
-  return { kind: 'refused', error: new FlotillaError(reason, 'refused at apply').body };
+function refused({ body }: FlotillaError): CommandAnswer {
+  return { kind: 'refused', error: body };
 }
 
 function never(): Promise<never> {

@@ -19,6 +19,7 @@ const GROUP = {
   leading: true,
   followers: [{ nodeId: 2, lagEntries: 5, lagSeconds: 0.25 }],
   vectors: new Map([['notes', 7]]),
+  engine: { headRows: 3, graphPoints: 30, graphTombstones: 6, renewing: true },
 };
 
 const FAULTY = { ...GROUP, faultReason: 'entry-checksum' };
@@ -72,6 +73,10 @@ describe('/metrics', () => {
       flotilla_cluster_healthy: 1,
       'flotilla_build_info{version="1.2.3",node="9"}': 1,
       'flotilla_engine_info{instruction_set="avx2"}': 1,
+      'flotilla_engine_head_rows{shard="1"}': 3,
+      'flotilla_engine_graph_points{shard="1"}': 30,
+      'flotilla_engine_graph_tombstones{shard="1"}': 6,
+      'flotilla_engine_renewing{shard="1"}': 1,
       flotilla_requests_in_flight: 3,
       flotilla_client_connections: 4,
       'flotilla_search_failures_total{method="Records/Search",code="UNAVAILABLE"}': 1,
@@ -105,9 +110,10 @@ describe('/metrics', () => {
     });
     expect(await scrape()).toContain('raft_leader_changes_total{shard="1"} 2');
     expect(asked).toBe(1);
-    groups = [{ ...GROUP, shard: 'topology', leading: false }];
+    groups = [{ ...GROUP, shard: 'topology', leading: false, engine: undefined }];
     const text = await scrape();
     expect(asked).toBe(2);
+    expect(text).not.toContain('flotilla_engine_head_rows{');
     expect(text).not.toContain('shard="1"');
     expect(text).toContain('raft_leader_changes_total{shard="topology"} 2');
     expect(text).toContain('flotilla_cluster_healthy 0');

@@ -1,9 +1,13 @@
 // Goal: a topology change or refresh goes to the leader from any node, and applies once.
 // Method: three groups in virtual time; lost answers, cut nodes, malformed calls.
 import { describe, expect, it } from 'vitest';
+import type { RaftGroup } from '../../../src/replica/group.js';
 import { MalformedBytesError } from '../../../src/shared/bytes.js';
 import { FlotillaError } from '../../../src/shared/errors.js';
 import type { TopologyCommand } from '../../../src/topology/document.js';
+import { TopologyGroup } from '../../../src/topology/topology-group.js';
+import type { TopologyResult } from '../../../src/topology/transitions.js';
+import { VirtualEnvironment } from '../../support/virtual-environment.js';
 import { TopologyCluster } from './topology-cluster.js';
 import { config, genesis } from './topology-fixtures.js';
 
@@ -103,6 +107,27 @@ describe('propose', () => {
     await expect(cluster.environment.settle(given)).rejects.toMatchObject({ code: 'UNAVAILABLE' });
     expect(cluster.environment.nowMs - startMs).toBeLessThan(1_000);
     await cluster.close();
+  });
+
+  it('waits from nothing up to a bound that doubles before it asks again (D2)', async () => {
+    const environment = new VirtualEnvironment();
+    environment.random.next = () => 0.999_999;
+    const askedAtMs: number[] = [];
+    const group: Partial<RaftGroup<TopologyResult>> = {
+      get leaderNodeId() {
+        askedAtMs.push(Math.round(environment.nowMs));
+        return 0;
+      },
+    };
+    const topology = new TopologyGroup({
+      group: group as RaftGroup<TopologyResult>,
+      nodeId: 1,
+      transport: { request: () => Promise.reject(new Error('nobody is asked')) },
+      environment,
+    });
+    const change = topology.propose(create('x'), { timeoutMs: 650 });
+    await expect(environment.settle(change)).rejects.toMatchObject({ reason: 'NO_LEADER' });
+    expect(askedAtMs).toEqual([0, 20, 60, 140, 300, 500]);
   });
 
   it('gives up at once on what another attempt would not change', async () => {
