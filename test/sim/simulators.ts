@@ -77,7 +77,7 @@ const FULL: Simulator = {
       import('./stack/describe-report.js'),
     ]);
     const report = await runStack(seed, { steps, without: without.map(Number) });
-    const { graphs, cache, checks, renewing, expired, swept } = report;
+    const { graphs, cache, partial, checks, renewing, expired, swept } = report;
     return {
       seed,
       steps,
@@ -96,6 +96,7 @@ const FULL: Simulator = {
         ...prefixed('tenants', { ...report.tenants }),
         ...prefixed('graphs', graphs),
         ...prefixed('cache', { ...cache }),
+        ...prefixed('partial', { ...partial }),
         ...report.disks,
       },
       without,

@@ -80,6 +80,16 @@ describe('the full stack (P-1 to P-6, P-10)', () => {
     expect([...totals].filter(([, count]) => count === 0)).toEqual([]);
   });
 
+  it('answers without shards where it may, and says so (M-53, F-20)', async () => {
+    const totals = new Map<string, number>();
+    for (let seed = 1; seed <= 4; seed++) {
+      const report = await runStack(seed, { steps: 6_000, parameters: partialSearches(seed) });
+      expect(report.finding).toBeUndefined();
+      add(totals, report.partial);
+    }
+    expect([...totals].filter(([, count]) => count === 0)).toEqual([]);
+  });
+
   it('does the same again from the same seed, and something else from another', async () => {
     const [one, again, other] = [
       await runStack(7, { steps: 4_000 }),
@@ -168,6 +178,20 @@ function keptSearches(seed: number): Partial<StackParameters> {
     clientDelayMs: 1,
     readDelayMaxMs: 1,
     searchCacheBytes: 2_000,
+  };
+}
+
+/** Searches that may do without shards, while nodes are out of reach for longer than they wait. */
+function partialSearches(seed: number): Partial<StackParameters> {
+  const { workload, settings } = drawn(seed);
+  const shares = { ...workload.shares, search: 20 };
+  const common = { keys: 10, pauseMs: 50, attemptMs: 400, churn: 'none' } as const;
+  return {
+    nodes: 5,
+    settings: { ...settings, shards: 3, replicationFactor: 3 },
+    faults: { ...only(seed, { pause: 1, partition: 3 }), durationMeanMs: 800 },
+    workload: { ...workload, ...common, shares, relaxed: 0.7, questions: 1, partial: 0.8 },
+    searchCacheBytes: 1_000_000,
   };
 }
 

@@ -318,4 +318,32 @@ export const STACK_MUTANTS: readonly Mutant[] = [
     kind: 'safety',
     simulator: 'full',
   },
+  {
+    id: 'X-54',
+    name: 'answers without shards and does not say so (M-53)',
+    file: 'src/router/scatter.ts',
+    find: 'shards: { total: shardIds.length, ok: values.length, failed } };',
+    replace: 'shards: { total: values.length, ok: values.length, failed: [] } };',
+    kind: 'safety',
+    simulator: 'full',
+  },
+  {
+    id: 'X-55',
+    name: 'keeps answers without shards, and gives them as whole ones (V4)',
+    file: 'src/router/reader.ts',
+    find: 'const isWhole = found.shards.failed.length === 0;',
+    replace: 'const isWhole = found.shards.total > 0;',
+    kind: 'safety',
+    simulator: 'full',
+  },
+  {
+    id: 'X-56',
+    name: 'forgets what it is just storing (A3, H1)',
+    file: 'src/engine/pending-writes.ts',
+    find: ` ??
+      this.#storing?.records(collectionId).get(name)`,
+    replace: '',
+    kind: 'safety',
+    simulator: 'full',
+  },
 ];

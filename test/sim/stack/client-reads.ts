@@ -12,19 +12,21 @@ import type { Caller } from './caller.js';
 import type { Findings } from './findings.js';
 import type { FreshRead, FreshReads, NodeAnswer } from './fresh-reads.js';
 import type { StackHistory } from './history.js';
+import type { Coverage, PartialAnswers } from './partial-answers.js';
 import { authorsRead, groupFilter, valuesOf } from './record-content.js';
-import type { Observed, RegisterOracle } from './register-oracle.js';
+import type { Floor, Observed, RegisterOracle } from './register-oracle.js';
 import type { Workload } from './workload.js';
 
 export interface ClientReadsOptions {
   readonly name: string;
   readonly random: SimRandom;
-  readonly workload: Pick<Workload, 'questions'>;
+  readonly workload: Pick<Workload, 'questions' | 'partial'>;
   readonly nowMs: () => number;
   readonly caller: Caller;
   /** What the client's session has seen. */
   readonly reads: FreshReads;
   readonly oracle: RegisterOracle;
+  readonly partials: PartialAnswers;
   readonly history: StackHistory;
   readonly findings: Findings;
   /** Told what the client was shown. */
@@ -46,7 +48,14 @@ interface Answer {
   readonly served: readonly ServedShard[];
 }
 
-type Found = ReadonlyMap<string, Observed>;
+interface Found {
+  /** By key. */
+  readonly records: ReadonlyMap<string, Observed>;
+  readonly coverage: Coverage;
+}
+
+/** Of reads that do without no shard. */
+const WHOLE: Coverage = { isWhole: true, answering: new Set() };
 
 const EVERYTHING = { values: true, metadata: true } as const;
 const INCLUDED = { includeValues: true, includeMetadata: true } as const;
@@ -55,9 +64,12 @@ const PAGE_LIMIT = 3;
 
 export class ClientReads {
   readonly #options: ClientReadsOptions;
+  /** Which searches may do without shards. */
+  readonly #allowance: SimRandom;
 
   constructor(options: ClientReadsOptions) {
     this.#options = options;
+    this.#allowance = options.random.fork('partial');
   }
 
   /** Of keys of one space. */
@@ -74,20 +86,24 @@ export class ClientReads {
     keys.forEach((key, at) => {
       const record = answer.value.records[at];
       const observed = record && this.#observed({ collection, tenant }, record);
-      this.#judge(read, key, observed, answer);
+      this.#judge(read, key, observed, answer, WHOLE);
       if (read.isLinearizable) history.read({ client: name, start, key, serial: observed?.serial });
     });
     this.#options.count('applied');
   }
 
-  /** Finds all records there are: each must be fresh, and those that must exist must be there. */
+  /**
+   * Finds all records there are: each must be fresh, and those that must exist must be there, but
+   * for those of shards that the answer says are missing.
+   */
   async search(scope: Scope = HOME): Promise<void> {
     const { oracle, reads } = this.#options;
     const keys = oracle.keysIn(scope);
     const read = reads.begin(keys, this.#isLeased());
     const answer = await this.#found(scope, read);
     if (answer === undefined) return;
-    for (const key of keys) this.#judge(read, key, answer.value.get(key), answer);
+    const { records, coverage } = answer.value;
+    for (const key of keys) this.#judge(read, key, records.get(key), answer, coverage);
   }
 
   async searchGroup(scope: Scope, group: number): Promise<void> {
@@ -96,9 +112,10 @@ export class ClientReads {
     const read = reads.begin(keys, this.#isLeased());
     const answer = await this.#found(scope, read, groupFilter(group));
     if (answer === undefined) return;
+    const { records, coverage } = answer.value;
     for (const key of keys) {
-      const observed = answer.value.get(key);
-      for (const floor of read.floorsOf(key, answer)) {
+      const observed = records.get(key);
+      for (const floor of this.#owed(read, key, observed, answer, coverage)) {
         oracle.endGroupRead(group, key, floor, observed);
       }
       // A key that is not found may be in another group.
@@ -152,7 +169,7 @@ export class ClientReads {
     { consistency }: FreshRead,
     filter?: Uint8Array,
   ): Promise<NodeAnswer<Found> | undefined> {
-    const { findings, random, workload, count } = this.#options;
+    const { findings, partials, random, workload, count } = this.#options;
     const query = {
       vector: valuesOf(random.integer(0, workload.questions - 1), ''),
       k: SEARCH_LIMIT,
@@ -161,7 +178,8 @@ export class ClientReads {
       ...INCLUDED,
       ...(filter !== undefined && { filter }),
     };
-    const common = { consistency, allowPartial: false, ...choice(scope) };
+    const allowPartial = this.#allowance.chance(workload.partial);
+    const common = { consistency, allowPartial, ...choice(scope) };
     const answer = await this.#read((backend, options) =>
       backend.search(scope.collection, [query], { ...options, ...common }),
     );
@@ -174,10 +192,13 @@ export class ClientReads {
     if (distances.some((distance, at) => distance < (distances[at - 1] ?? 0))) {
       findings.report('search order', `distances ${distances.join(', ')}`);
     }
-    const found = new Map(hits.map((hit) => [keyIn(scope, hit), this.#observed(scope, hit)]));
-    if (found.size !== hits.length) findings.report('no duplicates', 'a search finds an id twice');
+    const records = new Map(hits.map((hit) => [keyIn(scope, hit), this.#observed(scope, hit)]));
+    if (records.size !== hits.length)
+      findings.report('no duplicates', 'a search finds an id twice');
+    const coverage = partials.coverageOf(answer.value, allowPartial);
+    for (const [key, observed] of records) partials.judgeHit(coverage, key, observed);
     count('applied');
-    return { ...answer, value: found };
+    return { ...answer, value: { records, coverage }, isPartial: !coverage.isWhole };
   }
 
   /** The answer, and what is known of it at the node; `undefined` when none came in time. */
@@ -205,11 +226,27 @@ export class ClientReads {
     key: string,
     observed: Observed | undefined,
     answer: NodeAnswer<unknown>,
+    coverage: Coverage,
   ): void {
     const { oracle, reads, learn } = this.#options;
-    for (const floor of read.floorsOf(key, answer)) oracle.endRead(key, floor, observed);
-    reads.saw(read, key, observed);
+    for (const floor of this.#owed(read, key, observed, answer, coverage)) {
+      oracle.endRead(key, floor, observed);
+    }
+    // What a part does not show need not be gone.
+    if (observed !== undefined || coverage.isWhole) reads.saw(read, key, observed);
     if (observed !== undefined) learn(key, observed);
+  }
+
+  /** What the answer must not be older than. */
+  #owed(
+    read: FreshRead,
+    key: string,
+    observed: Observed | undefined,
+    answer: NodeAnswer<unknown>,
+    coverage: Coverage,
+  ): readonly (Floor | undefined)[] {
+    const floors = read.floorsOf(key, answer);
+    return observed === undefined ? this.#options.partials.owed(coverage, key, floors) : floors;
   }
 
   /** Pages go on where the one before has ended, and end no later than they say. */

@@ -16,6 +16,7 @@ import { ClientReads } from './client-reads.js';
 import { FreshReads } from './fresh-reads.js';
 import type { StackHistory } from './history.js';
 import { endOf, existedOf, UNKNOWN } from './outcomes.js';
+import type { PartialAnswers } from './partial-answers.js';
 import { GROUPS, groupFilter, metadataOf, patchOf, valuesOf } from './record-content.js';
 import type { Demand, RegisterOracle, Write, WriteEnd, WriteKind } from './register-oracle.js';
 import type { Tenancy } from './tenants.js';
@@ -25,6 +26,7 @@ export interface ClientOptions extends Omit<CallerOptions, 'onWritten'> {
   readonly name: string;
   readonly workload: Workload;
   readonly oracle: RegisterOracle;
+  readonly partials: PartialAnswers;
   readonly history: StackHistory;
   /** Where it writes and reads at the moment. @default nobody's records */
   readonly spaces?: (() => readonly Space[]) | undefined;

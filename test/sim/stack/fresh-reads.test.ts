@@ -10,6 +10,13 @@ import { RegisterOracle, type Write } from './register-oracle.js';
 const KEY = 'key';
 const HERE = 1;
 
+interface Answered {
+  readonly ageMs?: number;
+  readonly nodeId?: number;
+  readonly afterMs?: number;
+  readonly isPartial?: boolean;
+}
+
 function harness(boundMs = 100) {
   let nowMs = 0;
   const findings = new Findings(() => nowMs);
@@ -33,14 +40,14 @@ function harness(boundMs = 100) {
   const read = (
     isLevel: (consistency: Consistency) => boolean,
     observed: ReturnType<typeof shown> | undefined,
-    { ageMs, nodeId = HERE, afterMs = 0 }: { ageMs?: number; nodeId?: number; afterMs?: number },
+    { ageMs, nodeId = HERE, afterMs = 0, isPartial = false }: Answered,
   ): string | undefined => {
     let fresh = reads.begin([KEY], false);
     while (!isLevel(fresh.consistency)) fresh = reads.begin([KEY], false);
     nowMs += afterMs;
     const place = { shardId: 0, ownershipVersion: 1, appliedIndex: 1, nodeId };
     const served = [{ ...place, ...(ageMs !== undefined && { ageMs }) }];
-    const answer = { value: undefined, served, nodeId: HERE, answeredMs: nowMs };
+    const answer = { value: undefined, served, nodeId: HERE, answeredMs: nowMs, isPartial };
     for (const floor of fresh.floorsOf(KEY, answer)) oracle.endRead(KEY, floor, observed);
     reads.saw(fresh, KEY, observed);
     return findings.first?.invariant;
@@ -79,6 +86,19 @@ describe('the judge of bounded reads', () => {
     expect(late.read(bounded, late.shown(old, 1n), { afterMs: 150, nodeId: 9 })).toBeUndefined();
     late.at(1_000);
     expect(late.read(bounded, late.shown(old, 1n), { afterMs: 150 })).toBe('reads are fresh');
+  });
+});
+
+describe('the judge of partial answers', () => {
+  it('counts from the question: the replica has answered before others were given up', () => {
+    const { at, written, shown, read } = harness();
+    const old = written(1n);
+    at(1_000);
+    written(2n);
+    const told = { ageMs: 10, afterMs: 150 };
+    expect(read(bounded, shown(old, 1n), { ...told, isPartial: true })).toBeUndefined();
+    at(1_000);
+    expect(read(bounded, shown(old, 1n), told)).toBe('reads are fresh');
   });
 });
 

@@ -25,6 +25,8 @@ export interface NodeAnswer<T> {
   /** The node that was asked, and when it had the answer, by the true time. */
   readonly nodeId: number;
   readonly answeredMs: number;
+  /** Whether shards are missing. @default false */
+  readonly isPartial?: boolean;
 }
 
 export interface FreshRead {
@@ -134,8 +136,12 @@ export class FreshReads {
   }
 }
 
-/** What the one replica tells that answered, where that is the asked node's own. */
-function answeredHere({ served, nodeId }: NodeAnswer<unknown>): ServedShard | undefined {
+/**
+ * What the one replica tells that was asked, where that is the asked node's own. Of a partial
+ * answer nobody knows when it came: the node has waited for other shards since.
+ */
+function answeredHere(answer: NodeAnswer<unknown>): ServedShard | undefined {
+  const { served, nodeId, isPartial = false } = answer;
   const [first, ...others] = served;
-  return others.length === 0 && first?.nodeId === nodeId ? first : undefined;
+  return !isPartial && others.length === 0 && first?.nodeId === nodeId ? first : undefined;
 }

@@ -17,6 +17,8 @@ interface Answered {
   readonly shown?: readonly [write: Write, version: bigint];
   readonly ageMs?: number | undefined;
   readonly appliedIndex?: number;
+  /** Without another shard. */
+  readonly isPartial?: boolean;
 }
 
 interface Asked {
@@ -59,13 +61,14 @@ function askedOf({ consistency = { boundedMs: 100 }, tenant = '', filter }: Aske
   return { collection: COLLECTION, queries: [whole], options: { consistency, tenant } };
 }
 
-function answerOf({ shown, ageMs, appliedIndex = INDEX }: Answered): SearchAnswer {
+function answerOf(answered: Answered): SearchAnswer {
+  const { shown, ageMs, appliedIndex = INDEX, isPartial = false } = answered;
   const hits = shown === undefined ? [] : [hitOf(...shown)];
   const part = { shardId: 0, ownershipVersion: 1, appliedIndex, nodeId: 1 };
   return {
     results: [hits],
-    shards: { total: 1, ok: 1, failed: [] },
-    degraded: false,
+    shards: isPartial ? { total: 2, ok: 1, failed: [1] } : { total: 1, ok: 1, failed: [] },
+    degraded: isPartial,
     cutQueries: [],
     served: [{ ...part, ...(ageMs !== undefined && { ageMs }) }],
     epoch: 1,
@@ -154,6 +157,12 @@ describe('the judge of kept answers', () => {
     const { asks, hits } = harness();
     await asks({});
     expect(await hits({ ageMs: 0 })).toBe('kept answers are young');
+  });
+
+  it('wants none that came without a shard (V4, M-53)', async () => {
+    const { asks, hits } = harness();
+    await asks({ ageMs: 0, isPartial: true });
+    expect(await hits({ ageMs: 0 })).toBe('kept for the same search');
   });
 
   it('wants none of an index that something newer was heard of before (V3)', async () => {

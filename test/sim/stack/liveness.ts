@@ -91,7 +91,7 @@ async function usable(stack: Stack): Promise<boolean> {
   const { oracle, findings, landlord } = stack;
   const { workload } = stack.parameters;
   const lasting = { ...workload.expiring, share: 0 };
-  const patient = { ...workload, ...PATIENCE, expiring: lasting, relaxed: 0 };
+  const patient = { ...workload, ...PATIENCE, expiring: lasting, relaxed: 0, partial: 0 };
   const client = stack.client('inspector', patient);
   const relaxed = { ...patient, relaxed: 1, boundsMs: [EASY_BOUND_MS] };
   const relaxedClient = stack.client('relaxed inspector', relaxed);

@@ -12,6 +12,7 @@ import type { CacheCounts } from './kept-answers.js';
 import { sameReplicas, settle } from './liveness.js';
 import type { FaultRecord } from './nemesis.js';
 import type { StackParameters } from './parameters.js';
+import type { PartialCounts } from './partial-answers.js';
 import { Stack } from './stack.js';
 import type { GraphCounts, LogLine } from './watch.js';
 import { collectionNamed } from './workload.js';
@@ -56,6 +57,8 @@ export interface StackReport {
   readonly swept: number;
   /** Searches that nodes may answer from what they keep. */
   readonly cache: Readonly<CacheCounts>;
+  /** Searches that might do without shards. */
+  readonly partial: Readonly<PartialCounts>;
   /** Times that a replica was held against its log, and renewed a graph meanwhile. */
   readonly checks: number;
   readonly renewing: number;
@@ -131,6 +134,7 @@ export async function runStack(seed: number, options: StackOptions = {}): Promis
     faults: nemesis.records,
     ...stack.removals,
     cache: stack.cacheCounts,
+    partial: stack.partials.counts,
     ...stack.shards.counts,
     graphs: { ...watch.graphs, ...nemesis.graphDamage.done },
     disks: diskCounts(stack),

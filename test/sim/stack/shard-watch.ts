@@ -27,7 +27,7 @@ const WHOLE_EVERY = 4;
 
 export class ShardWatch {
   readonly #findings: Findings;
-  readonly #onChange: (change: RecordChange) => void;
+  readonly #onChange: (change: RecordChange, shardId: number) => void;
   readonly #replays = new Map<number, ShardReplay>();
   /** Up to where the replicas that run have applied their logs. */
   readonly #running = new Map<WatchedReplica, number>();
@@ -38,7 +38,7 @@ export class ShardWatch {
   /** Times that a shard came to own something else; what was refused for that, at replicas. */
   readonly ownership = { changes: 0, staleWrites: 0, staleReads: 0 };
 
-  constructor(findings: Findings, onChange: (change: RecordChange) => void) {
+  constructor(findings: Findings, onChange: (change: RecordChange, shardId: number) => void) {
     this.#findings = findings;
     this.#onChange = onChange;
   }
@@ -114,7 +114,8 @@ export class ShardWatch {
 
   #replayOf({ genesis }: WatchedReplica): ShardReplay {
     const { shardId } = genesis;
-    const replay = this.#replays.get(shardId) ?? new ShardReplay(genesis, this.#onChange);
+    const onChange = (change: RecordChange): void => this.#onChange(change, shardId);
+    const replay = this.#replays.get(shardId) ?? new ShardReplay(genesis, onChange);
     this.#replays.set(shardId, replay);
     return replay;
   }

@@ -15,6 +15,7 @@ import { Machine, type Process } from './machine.js';
 import { Nemesis } from './nemesis.js';
 import { Operator } from './operator.js';
 import { configOf, drawParameters, hostOf, type StackParameters } from './parameters.js';
+import { PartialAnswers } from './partial-answers.js';
 import { authorsOf } from './record-content.js';
 import { RegisterOracle } from './register-oracle.js';
 import { Repairs } from './repairs.js';
@@ -53,6 +54,7 @@ export class Stack {
   readonly watch: StackWatch;
   readonly shards: ShardWatch;
   readonly oracle: RegisterOracle;
+  readonly partials: PartialAnswers;
   readonly history = new StackHistory();
   /** What these delete is no sweep. */
   readonly #clientNames = new Set<string>();
@@ -86,7 +88,10 @@ export class Stack {
     this.findings = new Findings(nowMs);
     this.watch = new StackWatch(this.findings, nowMs);
     this.oracle = new RegisterOracle(this.findings, nowMs);
-    this.shards = new ShardWatch(this.findings, (change) => this.#changed(change));
+    this.partials = new PartialAnswers(this.findings);
+    this.shards = new ShardWatch(this.findings, (change, shardId) => {
+      this.#changed(change, shardId);
+    });
     this.network = new SimNetwork(world, {
       ...network,
       filter: (toHost, frame) => this.staleTopology.filter(toHost, frame),
@@ -202,6 +207,7 @@ export class Stack {
       wire: this.wire,
       workload,
       oracle: this.oracle,
+      partials: this.partials,
       history: this.history,
       findings: this.findings,
       nodes,
@@ -261,7 +267,7 @@ export class Stack {
   }
 
   /** A log has changed a record: who reads it has to be told of that from here on. */
-  #changed(change: RecordChange): void {
+  #changed(change: RecordChange, shardId: number): void {
     const { collection, tenant, id, version, before, after, clientId } = change;
     const key = keyOf({ collection, tenant }, id);
     if (clientId === undefined && (before?.expiresAtMs ?? 0) > this.wallHighMs) {
@@ -271,8 +277,10 @@ export class Stack {
     if (!isClients(collection)) return;
     const serial = after && authorsOf(after.vector, after.metadata).serial;
     this.oracle.logged(key, version, serial);
-    if (serial !== undefined) this.history.logged(serial);
-    else if (before !== undefined && !this.#clientNames.has(clientId ?? '')) {
+    if (serial !== undefined) {
+      this.partials.logged(key, version, shardId);
+      this.history.logged(serial);
+    } else if (before !== undefined && !this.#clientNames.has(clientId ?? '')) {
       const { serial: removed } = authorsOf(before.vector, before.metadata);
       this.history.removed(key, removed);
       this.removals[clientId === undefined ? 'expired' : 'swept']++;

@@ -31,6 +31,8 @@ export interface Workload {
   readonly relaxed: number;
   /** Ages that bounded ones allow: also some that nothing on the network is young enough for. */
   readonly boundsMs: readonly number[];
+  /** Share of the searches that may do without shards. */
+  readonly partial: number;
   /** Length of a field of the metadata that is only there to fill it. */
   readonly metadataBytes: number;
   /** Share of the writes that demand something of their record. */
@@ -68,6 +70,7 @@ export function drawWorkload(random: SimRandom): Workload {
     questions: 1_001,
     relaxed: freshness.pick([0, 0.3, 0.7]),
     boundsMs: freshness.pick([[5, 50, 400, 3_000], [20, 60], [150]]),
+    partial: random.fork('partial').pick([0, 0, 0.3, 0.8]),
     metadataBytes: random.pick([0, 0, 40, 2_000]),
     conditional: writes.pick([0, 0.3, 0.8]),
     expiring: { share: writes.pick([0, 0, 0.3, 0.7]), ttlMs: writes.pick([1, 400, 3_000]) },

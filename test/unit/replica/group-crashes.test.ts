@@ -239,6 +239,26 @@ describe('a crash', () => {
     await cluster.close();
   });
 
+  it('that takes the last apply call back finds its entries in a cut log (A3)', async () => {
+    const compaction = { ...COMPACTION_DEFAULTS, thresholdEntries: 1, trailingEntries: 0 };
+    const cluster = await ToyCluster.start({ nodes: 1, compaction });
+    const node = cluster.node(1);
+    for (const text of ['a', 'b', 'c', 'd']) await cluster.write(text);
+    // The log is cut with the write of the next entry, which is never applied.
+    node.machine().gate = new Promise(() => undefined);
+    node.group().propose(Buffer.from('e'));
+    await cluster.environment.advance(100);
+    expect(node.running.logStore.reader(1).firstIndex()).toBe(node.group().appliedIndex);
+    // All that was written of the log stays; the machine was still storing its newest batch.
+    await cluster.crash(1, { keepBatches: Number.POSITIVE_INFINITY, loseApplied: 1 });
+    expect(node.items().map(({ text }) => text)).toEqual(['a', 'b', 'c']);
+    await cluster.boot(1);
+    await cluster.write('f');
+    expect(node.items().map(({ text }) => text)).toEqual(['a', 'b', 'c', 'd', 'e', 'f']);
+    expect(node.faults).toEqual([]);
+    await cluster.close();
+  });
+
   it('that takes the commit index back behind what was applied is no fault (ADR 3)', async () => {
     const cluster = await ToyCluster.start();
     for (let at = 0; at < 5; at++) await cluster.write(`entry ${at}`);
