@@ -34,7 +34,7 @@ import {
   type EngineAnswer,
   type EngineCall,
   type EngineThreadData,
-  type GiveUp,
+  type GiveUpCall,
   type Packed,
   type PackedQuery,
   type PackedSelection,
@@ -75,7 +75,7 @@ interface Waiting {
  */
 export class ThreadEngine implements Engine {
   readonly #options: ThreadEngineOptions;
-  readonly #outbox: ThreadOutbox<EngineCall | GiveUp>;
+  readonly #outbox: ThreadOutbox<EngineCall | GiveUpCall>;
   readonly #searches: SearchCaller;
   readonly #waiting = new Map<number, Waiting>();
   readonly #exited: Promise<void>;

@@ -14,7 +14,7 @@ import {
   type EngineAnswer,
   type EngineCall,
   type EngineThreadData,
-  type GiveUp,
+  type GiveUpCall,
   type Packed,
   type PackedQuery,
   type PackedSelection,
@@ -28,7 +28,7 @@ export interface EnginePort {
   postMessage(message: unknown, transfer: ArrayBuffer[]): void;
   on(
     event: 'message',
-    listener: (message: ThreadMessage<EngineCall | GiveUp> | WakeUp) => void,
+    listener: (message: ThreadMessage<EngineCall | GiveUpCall> | WakeUp) => void,
   ): unknown;
   close(): void;
 }
@@ -104,7 +104,7 @@ class EngineServer {
     return this.#searches.hasSearches || Atomics.load(this.#posted, 0) !== this.#taken;
   }
 
-  #takeAll({ items, bytes }: ThreadMessage<EngineCall | GiveUp>): void {
+  #takeAll({ items, bytes }: ThreadMessage<EngineCall | GiveUpCall>): void {
     for (const { id, body } of items) {
       if (body.kind === 'giveUp') this.#giveUp(id);
       else if (body.kind === 'close') void this.#close(id, body, bytes);

@@ -109,7 +109,7 @@ export type EngineCall =
   | { readonly kind: 'close' };
 
 /** No call of its own: nobody waits any more for the answer of the call that has its id. */
-export interface GiveUp {
+export interface GiveUpCall {
   readonly kind: 'giveUp';
 }
 

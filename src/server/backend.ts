@@ -27,7 +27,7 @@ import type { CollectionConfig, Version, WriteCondition, WriteOutcome } from '..
 export interface CallOptions {
   /** The backend answers or rejects within this time, counted from the call. */
   readonly timeoutMs: number;
-  /** Aborted when the caller gives up or its deadline passes. Read it only if it is used. */
+  /** Aborted when the caller gives up or its deadline passes. */
   readonly signal: GiveUpSignal;
 }
 

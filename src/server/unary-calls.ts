@@ -9,7 +9,7 @@ import { TIMEOUT_MS_MAX } from '../shared/deadline.js';
 import type { Clock, Scheduler, Timer } from '../shared/environment.js';
 import type { ErrorCode } from '../shared/error-codes.js';
 import { FlotillaError } from '../shared/errors.js';
-import { GiveUp, type GiveUpSignal } from '../shared/give-up.js';
+import { GiveUp } from '../shared/give-up.js';
 import { LIMITS } from '../shared/limits.js';
 import type { Logger } from '../shared/logger.js';
 import type { CallOptions } from './backend.js';
@@ -208,24 +208,18 @@ export class UnaryCalls {
 /** A call that is being worked on: settles once, whatever comes first. */
 class ActiveCall implements CallOptions, RunningCall {
   readonly timeoutMs: number;
+  /** A property of its own: who spreads the options of a call keeps it. */
+  readonly signal = new GiveUp();
   readonly #wholeTimeoutMs: number;
   readonly #settle: Settle;
   #settled = false;
   #timer: Timer | undefined;
-  #giveUp: GiveUp | undefined;
 
   constructor(timeoutMs: number, settle: Settle) {
     this.#wholeTimeoutMs = timeoutMs;
     // A partial answer must still arrive in time.
     this.timeoutMs = timeoutMs - Math.min(ANSWER_RESERVE_MS, timeoutMs / 10);
     this.#settle = settle;
-  }
-
-  /** Made on first use: most calls of a healthy cluster end before anyone gives up. */
-  get signal(): GiveUpSignal {
-    this.#giveUp ??= new GiveUp();
-    if (this.#settled) this.#giveUp.abort();
-    return this.#giveUp;
   }
 
   /** Ends the call when its time is up, which nobody else does. */
@@ -241,7 +235,7 @@ class ActiveCall implements CallOptions, RunningCall {
       ? new FlotillaError('DEADLINE_EXCEEDED', 'The deadline passed before there was an answer')
       : new FlotillaError('CANCELLED', 'The caller gave up');
     this.fail(error);
-    this.#giveUp?.abort();
+    this.signal.abort();
   }
 
   succeed(answer: Buffer): void {

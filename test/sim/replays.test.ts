@@ -8,7 +8,7 @@ import { damageDisk } from './stack/damage.js';
 import { drawParameters, type StackParameters } from './stack/parameters.js';
 import { runStack } from './stack/run-stack.js';
 import type { Stack } from './stack/stack.js';
-import type { Tenancy } from './stack/tenants.js';
+import { SCRIPTED_TENANCY } from './stack/tenants.js';
 
 const KEY = 'key-1';
 
@@ -34,17 +34,6 @@ const SMALL_LOGS: Partial<StackParameters> = {
 const LONG_LOGS: Partial<StackParameters> = {
   ...SMALL_LOGS,
   compaction: { ...COMPACTION_DEFAULTS, thresholdEntries: 10_000 },
-};
-
-/** Tenants have a collection; what is in it the script says. */
-const TENANCY: Tenancy = {
-  mixed: 0,
-  residents: 1,
-  newcomersMax: 0,
-  keys: 1,
-  shares: { count: 0, scroll: 0 },
-  allTenants: 0,
-  changePauseMs: 1,
 };
 
 /** What the seed draws, without what was drawn for it later: bad disks, easy reads, tenants. */
@@ -241,7 +230,7 @@ describe('bugs of the past', () => {
 
   it('a tenant moves to a shard that was never so late: its versions grow (O6)', async () => {
     const report = await runStack(1, {
-      parameters: { ...LONG_LOGS, settings: { ...SETTINGS, shards: 2 }, tenancy: TENANCY },
+      parameters: { ...LONG_LOGS, settings: { ...SETTINGS, shards: 2 }, tenancy: SCRIPTED_TENANCY },
       script: async (stack) => {
         const { world, machines } = stack;
         const client = stack.client('scribe');

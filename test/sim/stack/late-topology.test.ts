@@ -8,6 +8,7 @@ import type { Process } from './machine.js';
 import type { StackParameters } from './parameters.js';
 import { runStack } from './run-stack.js';
 import type { Stack } from './stack.js';
+import { SCRIPTED_TENANCY } from './tenants.js';
 
 const SPACE: Space = { collection: TENANT_COLLECTION, tenant: 'acme' };
 const KEY = keyOf(SPACE, 'key-1');
@@ -25,15 +26,7 @@ const PARAMETERS: Partial<StackParameters> = {
   network: { delayMinMs: 0.5, delayMeanMs: 0.5 },
   clocks: [{}, {}, {}],
   answerLoss: 0,
-  tenancy: {
-    mixed: 0,
-    residents: 1,
-    newcomersMax: 0,
-    keys: 1,
-    shares: { count: 0, scroll: 0 },
-    allTenants: 0,
-    changePauseMs: 1,
-  },
+  tenancy: SCRIPTED_TENANCY,
   searchCacheBytes: 0,
 };
 

@@ -22,6 +22,17 @@ export interface Tenancy {
   readonly changePauseMs: number;
 }
 
+/** Tenants have a collection; what is in it the script says. */
+export const SCRIPTED_TENANCY: Tenancy = {
+  mixed: 0,
+  residents: 1,
+  newcomersMax: 0,
+  keys: 1,
+  shares: { count: 0, scroll: 0 },
+  allTenants: 0,
+  changePauseMs: 1,
+};
+
 /** Tenants whose records are written: those that came last, so that their moves are seen. */
 const ACTIVE_MAX = 3;
 

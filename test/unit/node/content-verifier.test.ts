@@ -12,24 +12,8 @@ import { initialTopology } from '../../../src/topology/initial-topology.js';
 import { applyTopologyCommand } from '../../../src/topology/transitions.js';
 import { TopologyHolder } from '../../../src/topology/view.js';
 import { VirtualEnvironment } from '../../support/virtual-environment.js';
+import { REPLICA_STATUS } from '../replica/replica-status.js';
 import { config, seed } from '../topology/topology-fixtures.js';
-
-const STATUS: ReplicaStatus = {
-  groupId: 1,
-  shardId: 0,
-  replicaId: 1,
-  nodeId: 1,
-  role: 'StateLeader',
-  term: 1,
-  leaderNodeId: 1,
-  commitIndex: 1,
-  appliedIndex: 1,
-  lastIndex: 1,
-  leaderChanges: 1,
-  followers: [],
-  engine: undefined,
-  fault: undefined,
-};
 
 class Setup {
   readonly environment = new VirtualEnvironment();
@@ -52,7 +36,7 @@ class Setup {
         return (this.answers.get(nodeId) ?? (() => holding(slot(7, 'a'))))(query);
       },
     });
-    const status = async () => ({ ...STATUS, role: this.role });
+    const status = async () => ({ ...REPLICA_STATUS, role: this.role });
     const local = new Map([[this.shard.groupId, { status }]]);
     this.verifier = new ContentVerifier({
       view: this.view,

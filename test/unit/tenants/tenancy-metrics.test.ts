@@ -10,6 +10,7 @@ import { TopologyHolder } from '../../../src/topology/view.js';
 import { VirtualEnvironment } from '../../support/virtual-environment.js';
 import { openShard } from '../engine/harness.js';
 import { remove, type ShardDriver, upsert } from '../engine/shard-driver.js';
+import { REPLICA_STATUS } from '../replica/replica-status.js';
 import { parseMetrics } from '../server/prometheus-text.js';
 
 /** As many records for each tenant as the list says, in a collection. */
@@ -26,22 +27,7 @@ const tenants = (count: number): Record<string, number> =>
 
 /** The two gauges as a node serves them whose replica has this role. */
 async function scraped(engine: EngineStats, role: ReplicaStatus['role'] = 'StateLeader') {
-  const status: ReplicaStatus = {
-    groupId: 4,
-    shardId: 3,
-    replicaId: 1,
-    nodeId: 1,
-    role,
-    term: 1,
-    leaderNodeId: 1,
-    commitIndex: 1,
-    appliedIndex: 1,
-    lastIndex: 1,
-    leaderChanges: 1,
-    followers: [],
-    engine,
-    fault: undefined,
-  };
+  const status: ReplicaStatus = { ...REPLICA_STATUS, groupId: 4, shardId: 3, role, engine };
   const replica: Pick<ShardReplica, 'status'> = { status: async () => status };
   const source = new NodeMetrics({
     view: new TopologyHolder(),
