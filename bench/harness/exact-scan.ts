@@ -1,5 +1,5 @@
 /** The nearest vectors by a look at each: what recall is counted against, and the plan to beat. */
-import { distanceTo } from '../../src/engine/index/vector-math.js';
+import { meterTo } from '../../src/engine/index/vector-math.js';
 import { TopK } from '../../src/shared/heap.js';
 
 interface Neighbour {
@@ -22,15 +22,23 @@ export class ExactScan {
 
   /** By squared Euclidean distance, then row. Costs a distance for each of `rows`. */
   nearest(query: Float32Array, k: number, rows: Uint32Array = this.#allRows): number[] {
-    const distance = distanceTo('l2', query);
+    const meter = meterTo('l2', query);
+    const distances = new Float64Array(2);
     const nearest = new TopK<Neighbour>(k, (a, b) => a.distance - b.distance || a.row - b.row);
     let bound = Number.POSITIVE_INFINITY;
-    for (let at = 0; at < rows.length; at++) {
-      const row = rows[at] as number;
-      const found = distance(this.#floats, row * this.#dimension);
-      if (found > bound) continue;
-      nearest.offer({ row, distance: found });
+    const offer = (row: number, distance: number): void => {
+      if (distance > bound) return;
+      nearest.offer({ row, distance });
       bound = nearest.bound?.distance ?? bound;
+    };
+    for (let at = 0; at < rows.length; at += 2) {
+      const row = rows[at] as number;
+      const other = rows[at + 1] ?? row;
+      const offset = row * this.#dimension;
+      const otherOffset = other * this.#dimension;
+      meter.two(this.#floats, offset, this.#floats, otherOffset, distances, 0, bound);
+      offer(row, distances[0] as number);
+      if (other !== row) offer(other, distances[1] as number);
     }
     return nearest.drain().map(({ row }) => row);
   }

@@ -20,7 +20,7 @@ import { CollectionGraphs, type GraphToSave } from './collection-graphs.js';
 import { Graph, hitOrder, type RowHit } from './graph.js';
 import { ExactHead } from './head.js';
 import type { VectorIndexFactory } from './index/vector-index.js';
-import { distanceTo } from './index/vector-math.js';
+import { type Meter, meterTo } from './index/vector-math.js';
 import { nearestInGraph } from './nearest-in-graph.js';
 import type { RecordName } from './record-name.js';
 import type { RecordValue } from './record-value.js';
@@ -29,7 +29,7 @@ import type { Renewal } from './renewal.js';
 import { RowScan, SPARE_HITS } from './row-scan.js';
 import { type Row, RowTable } from './rows.js';
 import { ROWS_PER_LOOK, type Slices } from './slices.js';
-import { type Measure, VectorArena } from './vector-arena.js';
+import { VectorArena } from './vector-arena.js';
 
 /** Rows of which the vectors are read at once where no copy is kept. */
 const RENEWAL_PAGE_ROWS = 64;
@@ -226,7 +226,7 @@ export class CollectionIndex {
     means: ScanMeans,
     take: (hits: RowHit[]) => Promise<T>,
   ): Promise<T> {
-    const measure = this.#measureTo(vector);
+    const meter = this.#meterTo(vector);
     const unpin = this.rows.pin();
     try {
       const { rows: table } = this;
@@ -237,7 +237,7 @@ export class CollectionIndex {
           table,
           arena: this.#arena,
           rows: scanned,
-          measure,
+          meter,
           k,
           spareHits,
           accept,
@@ -260,13 +260,13 @@ export class CollectionIndex {
     rows: Uint32Array,
     { records, slices }: ScanMeans,
   ): RowHit[] | undefined {
-    const measure = this.#measureTo(vector);
+    const meter = this.#meterTo(vector);
     const [table, arena] = [this.rows, this.#arena];
     const scan = new RowScan({
       table,
       arena,
       rows,
-      measure,
+      meter,
       k,
       spareHits: 0,
       records,
@@ -420,29 +420,42 @@ export class CollectionIndex {
   ): NearHits {
     if (this.#disposed) return { hits: [], isShort: false };
     const { vector, k, accept } = query;
-    const measure = this.#measureTo(vector);
+    const meter = this.#meterTo(vector);
     const nearest = new TopK<RowHit>(k, hitOrder(this.rows));
     const { serving } = this.#graphs;
-    const found = nearestInGraph(serving, query, ({ row, distance }) => {
-      const isHeld = this.#arena.has(row);
-      return { row, distance: isHeld ? this.#arena.measure(row, measure) : distance };
-    });
+    const found = nearestInGraph(serving, query, (hits) => this.#told(hits, meter));
     for (const hit of found) nearest.offer(hit);
     const known = new Set(loaded.length === 0 ? [] : found.map(({ row }) => row));
     for (const hit of loaded) {
       if (!known.has(hit.row) && !this.#head.hasArrived(hit.row)) nearest.offer(hit);
     }
-    eachHeadRow((row) => {
-      if (accept !== undefined && !accept(row)) return;
-      const distance = this.#arena.measure(row, measure);
-      const { bound } = nearest;
-      if (bound === undefined || distance <= bound.distance) nearest.offer({ row, distance });
-    });
+    const eachAccepted = (visit: (row: Row) => void): void =>
+      eachHeadRow((row) => {
+        if (accept === undefined || accept(row)) visit(row);
+      });
+    const bound = (): number => nearest.bound?.distance ?? Number.POSITIVE_INFINITY;
+    const offer = (row: Row, distance: number): void => {
+      if (distance <= bound()) nearest.offer({ row, distance });
+    };
+    this.#arena.measureEach(eachAccepted, meter, offer, bound);
     return { hits: nearest.drain(), isShort: found.length < Math.min(k, serving.size) };
   }
 
-  #measureTo(vector: Float32Array): Measure {
-    return distanceTo(this.#config.metric, vector);
+  /** The same rows, by the vectors that are here: those of others stay as the graph says. */
+  #told(hits: readonly RowHit[], meter: Meter): RowHit[] {
+    const told: RowHit[] = [];
+    const eachHeld = (visit: (row: Row) => void): void => {
+      for (const hit of hits) {
+        if (this.#arena.has(hit.row)) visit(hit.row);
+        else told.push(hit);
+      }
+    };
+    this.#arena.measureEach(eachHeld, meter, (row, distance) => told.push({ row, distance }));
+    return told;
+  }
+
+  #meterTo(vector: Float32Array): Meter {
+    return meterTo(this.#config.metric, vector);
   }
 
   /** Moves a row of the head into the graph that is searched. */

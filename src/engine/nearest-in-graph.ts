@@ -16,12 +16,12 @@ import { SPARE_HITS } from './row-scan.js';
 export function nearestInGraph(
   graph: Graph,
   { vector, k, ef, accept, acceptPoint = accept }: NearQuery,
-  told: (hit: RowHit) => RowHit,
+  told: (hits: readonly RowHit[]) => RowHit[],
 ): RowHit[] {
   const found = graph.search(vector, k + 1, ef, acceptPoint);
-  const hits = found.map(told);
+  const hits = told(found);
   if (found.length <= k || !(isTieAtEnd(found) || isTieAtEnd(hits))) return hits;
-  return graph.search(vector, Math.max(ef, k + SPARE_HITS), ef, acceptPoint).map(told);
+  return told(graph.search(vector, Math.max(ef, k + SPARE_HITS), ef, acceptPoint));
 }
 
 /** Whether the two that are farthest, of two hits or more, are equally far. */

@@ -10,10 +10,11 @@ import { floatsOf } from '../shared/bytes.js';
 import { TopK } from '../shared/heap.js';
 import type { Version } from '../shared/types.js';
 import { hitOrder, type RowHit } from './graph.js';
+import type { Meter } from './index/vector-math.js';
 import type { RecordView } from './record-view.js';
 import type { Row, RowTable } from './rows.js';
 import { ROWS_PER_LOOK, type Slices } from './slices.js';
-import type { Measure, VectorArena } from './vector-arena.js';
+import type { VectorArena } from './vector-arena.js';
 
 /**
  * Hits that a search keeps beyond the wanted ones, to begin with: what takes the place of those
@@ -26,7 +27,7 @@ export interface RowScanOptions {
   readonly arena: VectorArena;
   /** Rows in use; must not change while the scan lasts. */
   readonly rows: Uint32Array;
-  readonly measure: Measure;
+  readonly meter: Meter;
   readonly k: number;
   /** Hits beyond the wanted ones, in the place of those that change before the end. */
   readonly spareHits: number;
@@ -90,39 +91,46 @@ export class RowScan {
 
   /** The distance of a row in use, in the turn of the call. */
   #measureNow(row: Row): number {
-    const { table, arena, measure, records } = this.#options;
-    if (arena.has(row)) return arena.measure(row, measure);
+    const { table, arena, meter, records } = this.#options;
+    if (arena.has(row)) return arena.measure(row, meter);
     const stored = defined(records.readNow(table.nameOf(row)), `stored record of row ${row}`);
-    return measure(floatsOf(stored.values), 0);
+    return meter.one(floatsOf(stored.values));
   }
 
   /** Measures what the arena has; returns the rows that it does not have. */
   #measureHeld(page: Uint32Array): Row[] {
-    const { table, arena, measure } = this.#options;
+    const { table, arena, meter } = this.#options;
     const absent: Row[] = [];
-    for (let at = 0; at < page.length; at++) {
-      const row = page[at] as Row;
-      if (arena.has(row)) this.#offer(row, arena.measure(row, measure));
-      else if (table.hasRow(row)) absent.push(row);
-    }
+    const eachHeld = (visit: (row: Row) => void): void => {
+      for (let at = 0; at < page.length; at++) {
+        const row = page[at] as Row;
+        if (arena.has(row)) visit(row);
+        else if (table.hasRow(row)) absent.push(row);
+      }
+    };
+    const offer = (row: Row, distance: number): void => this.#offer(row, distance);
+    arena.measureEach(eachHeld, meter, offer, () => this.#bound);
     return absent;
   }
 
   async #measureStored(rows: readonly Row[]): Promise<void> {
-    const { table, records, measure } = this.#options;
+    const { table, records, meter } = this.#options;
     const versions = rows.map((row) => table.versionOf(row));
     const values = await records.read(rows.map((row) => table.nameOf(row)));
     for (const [at, row] of rows.entries()) {
       const value = defined(values[at], `stored record of row ${row}`);
-      const distance = measure(floatsOf(value.values), 0);
-      this.#offer(row, distance, versions[at]);
+      this.#offer(row, meter.one(floatsOf(value.values)), versions[at]);
     }
+  }
+
+  /** What is farther is not among the hits. */
+  get #bound(): number {
+    return this.#nearest.bound?.distance ?? Number.POSITIVE_INFINITY;
   }
 
   /** `read` is the version that the distance is of, where that is not the one of this turn. */
   #offer(row: Row, distance: number, read?: Version): void {
-    const { bound } = this.#nearest;
-    if (bound !== undefined && distance > bound.distance) return;
+    if (distance > this.#bound) return;
     // Only now: a version is an object of its own each time it is looked up.
     const version = read ?? this.#options.table.versionOf(row);
     this.#nearest.offer({ row, distance, version });

@@ -2,6 +2,7 @@
 // Method: random operations against plain maps and lists.
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { meterTo } from '../../../src/engine/index/vector-math.js';
 import { NONE, RowColumn } from '../../../src/engine/row-column.js';
 import { RowQueue } from '../../../src/engine/row-queue.js';
 import { RowTable } from '../../../src/engine/rows.js';
@@ -156,6 +157,7 @@ describe('VectorArena', () => {
         fc.array(fc.record({ row: fc.nat(40), isPut: fc.boolean() }), { maxLength: 120 }),
         (operations) => {
           const arena = new VectorArena(dimension);
+          const meter = meterTo('l2', new Float32Array(dimension));
           const model = new Map<number, number>();
           for (const [at, { row, isPut }] of operations.entries()) {
             if (isPut) {
@@ -171,12 +173,32 @@ describe('VectorArena', () => {
             const vector = arena.at(row);
             expect(vector.length).toBe(dimension);
             expect([vector[0], vector.at(-1)]).toEqual([value, value]);
-            expect(arena.measure(row, (floats, at) => floats[at] as number)).toBe(value);
+            expect(arena.measure(row, meter)).toBe(value ** 2 * dimension);
           }
+          const measured: [number, number][] = [];
+          arena.measureEach(
+            (visit) => [...model.keys()].forEach(visit),
+            meter,
+            (row, distance) => measured.push([row, distance]),
+          );
+          expect(measured).toEqual([...model].map(([row, value]) => [row, value ** 2 * dimension]));
         },
       ),
       { numRuns: runs },
     );
+  });
+
+  it('measures rows one after the other, however many there are', () => {
+    const arena = new VectorArena(3);
+    for (let row = 0; row < 1_000; row++) arena.put(row, vectorOf(row, 3));
+    const meter = meterTo('l2', new Float32Array(3));
+    for (const count of [0, 1, 2, 63, 64, 65, 127, 128, 129, 1_000]) {
+      const rows = Array.from({ length: count }, (_, at) => (at * 7) % 1_000);
+      const measured: [number, number][] = [];
+      const take = (row: number, distance: number): number => measured.push([row, distance]);
+      arena.measureEach((visit) => rows.forEach(visit), meter, take);
+      expect(measured).toEqual(rows.map((row) => [row, 3 * row ** 2]));
+    }
   });
 
   it('takes little for few vectors, whole blocks for many, and gives all of it back', () => {
