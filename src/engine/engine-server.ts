@@ -79,9 +79,13 @@ class EngineServer {
       environment,
       ...options,
       requestsWait,
+      answerWaiting: () => this.#searches.goFirst(),
       onFailure: ({ body: error }) => this.#outbox.add(NO_CALL, () => ({ kind: 'failed', error })),
-      // The answer leaves at the end of the turn.
-      beforeStoring: () => new Promise((resolve) => environment.scheduler.soon(resolve)),
+      // The answer leaves at the end of the turn; then searches that came meanwhile go first.
+      beforeStoring: async () => {
+        await new Promise<void>((resolve) => environment.scheduler.soon(resolve));
+        this.#searches.goFirst();
+      },
       logger,
     });
     this.#searches = new SearchServer(lane, {
@@ -106,8 +110,13 @@ class EngineServer {
 
   #takeAll({ items, bytes }: ThreadMessage<EngineCall | GiveUpCall>): void {
     for (const { id, body } of items) {
-      if (body.kind === 'giveUp') this.#giveUp(id);
-      else if (body.kind === 'close') void this.#close(id, body, bytes);
+      if (body.kind === 'giveUp') {
+        this.#giveUp(id);
+        continue;
+      }
+      // Also those that came later: a call may take as long as some of them.
+      this.#searches.goFirst();
+      if (body.kind === 'close') void this.#close(id, body, bytes);
       else void this.#run(id, (givenUp) => callEngine(this.#engine, body, bytes, givenUp));
     }
   }

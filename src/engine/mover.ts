@@ -20,6 +20,8 @@ export interface MoverOptions {
   readonly onSlice: (worked: Iterable<Collection>) => void;
   /** Whether requests wait for the thread, or for something that ends on it. */
   readonly requestsWait: () => boolean;
+  /** Answers some of those that wait, where that can be done at once. */
+  readonly answerWaiting: () => void;
   /** Ends the work, and the waits for room with its reason. */
   readonly signal: AbortSignal;
   /** Called when an insert or a read fails; the shard cannot go on. */
@@ -128,6 +130,8 @@ export class Mover {
       const collection = this.#stopped ? undefined : this.#next();
       if (collection === undefined) return false;
       const { index } = collection;
+      // Also those that came while others had their turn: they would wait for the step as well.
+      this.#options.answerWaiting();
       const missing = index.missingVectors();
       if (missing.length > 0) await this.#fetchVectors(collection, missing);
       else index.step();

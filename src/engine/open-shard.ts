@@ -71,6 +71,7 @@ export interface OpenShardOptions {
   readonly costs: CostModel;
   /** Whether requests wait for the thread. */
   readonly requestsWait: () => boolean;
+  readonly answerWaiting: () => void;
   /** See `PendingWrites`. */
   readonly beforeStoring: () => Promise<void>;
   /** Breaks off what is long: loading, reads, and waiting for room in a head. */
@@ -120,6 +121,7 @@ export class OpenShard {
       recordsOf: ({ collectionId }) => this.#records(collectionId),
       // A commit or a read of the store that ends during a slice would wait for the end of it.
       requestsWait: () => this.#isBusy || options.requestsWait(),
+      answerWaiting: options.answerWaiting,
       onSlice: (worked) => this.#checkpoints.wake(worked),
     });
     this.#checkpoints = new Checkpoints({

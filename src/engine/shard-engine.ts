@@ -66,6 +66,8 @@ export interface ShardEngineOptions {
   readonly headFloatsMax?: number;
   /** Whether requests wait for the thread: inserts are then made one by one. @default never */
   readonly requestsWait?: () => boolean;
+  /** Called before a step that they would wait for: answers some of them. @default nothing */
+  readonly answerWaiting?: () => void;
   /** Called once when the engine has failed, for good: also where nobody waits for an answer. */
   readonly onFailure?: (error: FlotillaError) => void;
   /** What is waited for before applied entries are stored. @default nothing */
@@ -280,6 +282,7 @@ export class ShardEngine implements Engine {
     stateOf: OpenShardOptions['stateOf'],
   ): Promise<OpenShard> {
     const { environment, requestsWait = () => false } = this.#options;
+    const { answerWaiting = () => undefined } = this.#options;
     const { beforeStoring = async () => undefined } = this.#options;
     const { checkpoints: policy = CHECKPOINT_POLICY, logger = silentLogger } = this.#options;
     const directory = this.#generations.graphsPath(number);
@@ -292,6 +295,7 @@ export class ShardEngine implements Engine {
       indexSettings: this.#indexSettings,
       costs: this.#measuredCosts(),
       requestsWait,
+      answerWaiting,
       beforeStoring,
       signal: this.#stop.signal,
       onFailure: (error) => void this.#fail(error),

@@ -107,7 +107,12 @@ export class RingReader extends RingMemory {
 
   /** Whether frames wait, those that came since the last look included. */
   get hasFrames(): boolean {
-    return Atomics.load(this.control, WRITTEN) !== this.#read;
+    return this.waitingBytes > 0;
+  }
+
+  /** What those frames take. */
+  get waitingBytes(): number {
+    return (Atomics.load(this.control, WRITTEN) - this.#read) >>> 0;
   }
 
   /** Takes notice of what has been written by now: `next` goes up to there. */
@@ -124,11 +129,12 @@ export class RingReader extends RingMemory {
     return HEADER_BYTES;
   }
 
-  /** Gives the oldest frame's place back. To be called once after each `next`. */
-  release(): void {
-    const size = this.#sizeAt(this.placeOf(this.#read));
-    this.#read = (this.#read + frameBytes(size)) | 0;
+  /** Gives the oldest frame's bytes back, tells how many. To be called once after each `next`. */
+  release(): number {
+    const sizeBytes = frameBytes(this.#sizeAt(this.placeOf(this.#read)));
+    this.#read = (this.#read + sizeBytes) | 0;
     Atomics.store(this.control, READ, this.#read);
+    return sizeBytes;
   }
 
   /**

@@ -83,6 +83,7 @@ const MOVER_OPTIONS: Omit<MoverOptions, 'environment'> = {
   },
   onSlice: () => undefined,
   requestsWait: () => false,
+  answerWaiting: () => undefined,
   signal: new AbortController().signal,
   onFailure: (error) => {
     throw error;
@@ -414,6 +415,15 @@ describe('the mover', () => {
     isWaiting = false;
     await turns.run();
     expect(inserts).toBe(74);
+  });
+
+  it('lets requests go before each insert, also where it does not wait for them (H2)', async () => {
+    const insertsBefore: number[] = [];
+    const shard = await startShard({ answerWaiting: () => insertsBefore.push(inserts) });
+    await shard.write(records(5));
+    await turns.run();
+    expect(inserts).toBe(5);
+    expect(insertsBefore).toEqual([0, 1, 2, 3, 4]);
   });
 
   it('answers and lets requests go before an entry is stored and moved (H2)', async () => {

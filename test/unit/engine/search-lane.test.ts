@@ -176,9 +176,9 @@ describe('a search lane', () => {
   });
 
   it.each([
-    ['many quick ones', 0, [8, 16, 20]],
-    ['a few slow ones', 0.2, [3, 6, 9, 12, 15, 18, 20]],
-    ['each very slow one', 1, [1, 2, 3, 4]],
+    ['many quick ones, then when no more wait than are answered', 0, [8, 14, 17, 19, 20]],
+    ['a few slow ones', 0.5, [4, 8]],
+    ['two very slow ones', 1, [2, 4]],
   ])('wakes the caller after %s', (_name, searchMs, wakes) => {
     const woken: number[] = [];
     const lane: Lane = new Lane(
@@ -211,6 +211,28 @@ describe('a search lane', () => {
     expect([lane.asked.length, lane.turns.length]).toEqual([5, 0]);
     lane.receive();
     expect(lane.received).toHaveLength(5);
+  });
+
+  it('lets some go before others, as long as a step takes, also while a turn is due (H2)', () => {
+    const lane: Lane = new Lane(() => {
+      lane.nowMs += 0.2;
+      return [];
+    });
+    lane.server.goFirst();
+    expect(lane.wakeUps.caller).toBe(0);
+    for (let id = 0; id < 40; id++) send(lane, id);
+    lane.server.goFirst();
+    expect([lane.asked.length, lane.turns.length]).toEqual([3, 0]);
+    lane.receive();
+    expect(lane.received).toHaveLength(3);
+    lane.server.serve();
+    expect([lane.asked.length, lane.turns.length]).toEqual([23, 1]);
+    lane.server.goFirst();
+    expect([lane.asked.length, lane.turns.length]).toEqual([26, 1]);
+    lane.runTurns();
+    expect(lane.asked.map(({ id }) => id)).toEqual([...Array(40).keys()]);
+    lane.receive();
+    expect(lane.received).toHaveLength(40);
   });
 
   it('answers what came by then in one turn, and what comes meanwhile in the next', () => {
