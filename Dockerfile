@@ -12,8 +12,10 @@ ARG TARGET_CPU=x86-64-v3
 COPY package.json package-lock.json ./
 COPY scripts/build-addon.mjs scripts/
 # The index library is compiled once, for the target; npm itself would take the oldest processor.
+# Both native packages are optional to npm, which leaves out what it cannot have: not in an image.
 RUN npm ci --no-audit --no-fund --ignore-scripts \
  && npm rebuild --no-audit --no-fund classic-level \
+ && node -e "require('level')" \
  && npm run build:addon
 COPY tsconfig.json tsconfig.build.json ./
 COPY src ./src

@@ -9,8 +9,10 @@
  * `--native` takes all that this processor has: the result runs on no lesser one.
  *
  * Plain JavaScript of one file, for it runs at install: before anything is compiled, and alone in
- * the image's build. With `--optional` a failure is a warning. In every failure the addon that is
- * there stays; where there is none, a plain one is tried.
+ * the image's build. In every failure the addon that is there stays; where there is none, a plain
+ * one is tried. With `--optional` a failure is a warning where an addon is left, and where npm was
+ * told to omit what is optional. It is an error where npm has left the library out by itself: so
+ * it does, without a word, when it cannot compile it.
  */
 import { execFileSync, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -70,6 +72,8 @@ const FEATURES = {
 /** A reason that is shown without a stack. */
 class BuildError extends Error {}
 
+class NotInstalledError extends BuildError {}
+
 main();
 
 function main() {
@@ -88,7 +92,18 @@ function main() {
   } catch (error) {
     if (!(error instanceof BuildError)) throw error;
     say(error.message);
-    if (!values.optional || !existsSync(addonFiles().addon)) exit(1);
+    if (!values.optional) exit(1);
+    goOn(error);
+  }
+}
+
+/** With the addon that is there; with none where npm was told so. Ends the process otherwise. */
+function goOn(error) {
+  if (error instanceof NotInstalledError) {
+    if (!words(env.npm_config_omit ?? '').includes('optional')) exit(1);
+    say('going on without it, for clients alone');
+  } else {
+    if (!existsSync(addonFiles().addon)) exit(1);
     say('going on with what there is; `npm run build:addon` tries again');
   }
 }
@@ -149,7 +164,10 @@ function addonFiles() {
   try {
     packagePath = require.resolve('hnswlib-node/package.json');
   } catch {
-    throw new BuildError('hnswlib-node is not installed here');
+    throw new NotInstalledError(
+      'hnswlib-node is not installed here: npm was told to omit it, or could not compile it. That ' +
+        'takes python3, make and a C++ compiler; `npm ci --foreground-scripts` shows what goes wrong',
+    );
   }
   const directory = dirname(packagePath);
   const release = join(directory, 'build', 'Release');

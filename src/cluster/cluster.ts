@@ -56,6 +56,14 @@ export interface ClusterNode {
   readonly http: string;
 }
 
+/** What is there before the first node starts. */
+interface Founding {
+  readonly directory: string;
+  /** Whether it goes with the cluster. */
+  readonly isTemporary: boolean;
+  readonly library: IndexLibrary;
+}
+
 const CLIENT_PORT = 7700;
 /** From the port for clients to that for HTTP. */
 const HTTP_OFFSET = 2;
@@ -82,12 +90,17 @@ export class Cluster {
   readonly #clients: Flotilla[] = [];
   #stopped: Promise<void> | undefined;
 
-  /** Resolves when every shard has a leader that serves. Rejects as `Node.start` does. */
+  /**
+   * Resolves when every shard has a leader that serves. Rejects as `Node.start` does, and with
+   * NATIVE_LIBRARY_MISSING where only what clients need is installed.
+   */
   static async start(options: ClusterOptions = {}): Promise<Cluster> {
     const count = options.nodes ?? 3;
+    const { clock } = realEnvironment(NO_NETWORK);
+    const library = openIndexLibrary(clock, options.logger ?? silentLogger);
     const isTemporary = options.dir === undefined;
     const directory = options.dir ?? (await mkdtemp(join(tmpdir(), 'flotilla-')));
-    const cluster = new Cluster(options, directory, isTemporary);
+    const cluster = new Cluster(options, { directory, isTemporary, library });
     try {
       const ids = Array.from({ length: count }, (_, at) => at + 1);
       await Promise.all(ids.map((nodeId) => cluster.startNode(nodeId)));
@@ -98,12 +111,12 @@ export class Cluster {
     }
   }
 
-  private constructor(options: ClusterOptions, directory: string, isTemporary: boolean) {
+  private constructor(options: ClusterOptions, { directory, isTemporary, library }: Founding) {
     this.#options = options;
     this.#directory = directory;
     this.#isTemporary = isTemporary;
-    const { clock, scheduler } = realEnvironment(NO_NETWORK);
-    this.#library = openIndexLibrary(clock, options.logger ?? silentLogger);
+    this.#library = library;
+    const { scheduler } = realEnvironment(NO_NETWORK);
     this.#network = new MemoryNetwork({ scheduler });
   }
 

@@ -1,7 +1,8 @@
 /** The key-value database on disk: LevelDB through `level`. The only file that imports it. */
-import { Level } from 'level';
+import type { Level } from 'level';
 import { FlotillaError } from '../shared/errors.js';
 import type { Kv, KvEntry, KvOperation, KvOptions, KvRange, KvSnapshot } from '../shared/kv.js';
+import { INSTALL_COMMAND, nativeLibraryMissing } from '../shared/native-library.js';
 
 const MEBIBYTE = 1024 * 1024;
 const DEFAULT_PAGE_SIZE = 256;
@@ -17,6 +18,19 @@ function plain(bytes: Uint8Array): Uint8Array {
 
 function plainOrAbsent(bytes: Uint8Array | undefined): Uint8Array | undefined {
   return bytes && plain(bytes);
+}
+
+/** Not before a database is opened: the package is an optional one, see ADR 20. */
+async function loadLevel(): Promise<typeof Level> {
+  try {
+    return (await import('level')).Level;
+  } catch (thrown) {
+    const isAbsent =
+      thrown instanceof Error && 'code' in thrown && thrown.code === 'ERR_MODULE_NOT_FOUND';
+    throw isAbsent
+      ? nativeLibraryMissing('level', 'is not installed', INSTALL_COMMAND, thrown)
+      : nativeLibraryMissing('level', 'cannot be loaded', 'npm rebuild classic-level', thrown);
+  }
 }
 
 /** LevelDB's reason for not opening, told apart by what the operator has to do about it. */
@@ -61,10 +75,12 @@ export class LevelKv implements Kv {
 
   /**
    * Opens the database, and creates it where there is none. Rejects with NODE_NOT_READY when it is
-   * open elsewhere and with LOG_DAMAGED when LevelDB itself finds a file damaged or missing.
+   * open elsewhere, with LOG_DAMAGED when LevelDB itself finds a file damaged or missing, and with
+   * NATIVE_LIBRARY_MISSING where the library is not installed.
    */
   static async open(path: string, options: KvOptions = {}): Promise<LevelKv> {
-    const database: Database = new Level(path, {
+    const LevelDatabase = await loadLevel();
+    const database: Database = new LevelDatabase(path, {
       keyEncoding: 'view',
       valueEncoding: 'view',
       compression: false,

@@ -21,7 +21,10 @@ export interface StartNodeOptions {
   readonly logger: Logger;
 }
 
-/** See `Node.start`. Rejects with UNSUPPORTED_PROCESSOR where the index library cannot run. */
+/**
+ * See `Node.start`. Rejects with NATIVE_LIBRARY_MISSING or UNSUPPORTED_PROCESSOR where the index
+ * library is not there, or cannot run.
+ */
 export async function startNode({ config, logger }: StartNodeOptions): Promise<Node> {
   const environment = grpcEnvironment();
   const library = openIndexLibrary(environment.clock, logger);
@@ -32,7 +35,7 @@ export async function startNode({ config, logger }: StartNodeOptions): Promise<N
 
 /**
  * Says what the index library is, and what to do about it. `installed` spares a look at what is
- * installed. Throws UNSUPPORTED_PROCESSOR.
+ * installed. Throws NATIVE_LIBRARY_MISSING and UNSUPPORTED_PROCESSOR.
  */
 export function openIndexLibrary(
   clock: Clock,

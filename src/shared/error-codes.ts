@@ -245,6 +245,12 @@ export const ERRORS = {
     'The index library was compiled for another processor than the one of this node. Compile it ' +
       'here: `npm run build:addon`.',
   ),
+  NATIVE_LIBRARY_MISSING: spec(
+    'FAILED_PRECONDITION',
+    'A library with native code, `hnswlib-node` or `level`, is not installed, or not for this ' +
+      'system: npm was told to omit it, or had no compiler. Nodes and embedded clusters need ' +
+      'them, clients do not; the error has the command that mends it.',
+  ),
   UNIMPLEMENTED: spec('UNIMPLEMENTED', 'This version does not offer the call or option.'),
   INTERNAL: spec('INTERNAL', 'A bug in Flotilla. Please report it with the log of the node.', {
     outcome: 'unknown',

@@ -8,6 +8,7 @@ import { arch } from 'node:os';
 import { dirname, join } from 'node:path';
 import type * as hnswlib from 'hnswlib-node';
 import { FlotillaError } from '../../shared/errors.js';
+import { INSTALL_COMMAND, nativeLibraryMissing } from '../../shared/native-library.js';
 import { ADDON_RECORD_NAME, type AddonBuild, addonBuildOf } from './addon-build.js';
 import { missingFeatures, type Processor, processorOf } from './processor.js';
 
@@ -21,6 +22,8 @@ export interface InstalledAddon {
   readonly processor: Processor;
 }
 
+const PACKAGE = 'hnswlib-node';
+
 const require = createRequire(import.meta.url);
 let loaded: Addon | undefined;
 /** Files that the addon writes or reads, in threads that end the process when this one is gone. */
@@ -28,12 +31,16 @@ const fileWork = new Set<Promise<unknown>>();
 
 /**
  * Loads the addon, the first time. `installed` spares a look at what is installed. Throws
- * UNSUPPORTED_PROCESSOR where it cannot run here.
+ * UNSUPPORTED_PROCESSOR where it cannot run here, and NATIVE_LIBRARY_MISSING where there is none.
  */
 export function loadAddon(installed?: InstalledAddon): Addon {
   if (loaded !== undefined) return loaded;
   assertRunnable(installed ?? installedAddon());
-  loaded = require('hnswlib-node') as Addon;
+  try {
+    loaded = require(PACKAGE) as Addon;
+  } catch (error) {
+    throw nativeLibraryMissing(PACKAGE, 'cannot be loaded', buildCommand(), error);
+  }
   return loaded;
 }
 
@@ -50,14 +57,23 @@ export async function whenAddonIdle(): Promise<void> {
   while (fileWork.size > 0) await Promise.allSettled(fileWork);
 }
 
-/** Reads what is installed, without loading it. */
-export function installedAddon(): InstalledAddon {
-  const release = join(dirname(require.resolve('hnswlib-node/package.json')), 'build', 'Release');
+/**
+ * Reads what is installed, without loading it. Throws NATIVE_LIBRARY_MISSING. The package is an
+ * optional one, which the file of the URL `from` has to find.
+ */
+export function installedAddon(from: string = import.meta.url): InstalledAddon {
+  const release = join(packageDirectory(from), 'build', 'Release');
   const record = textOf(join(release, ADDON_RECORD_NAME));
   return {
-    build: addonBuildOf(record, readFileSync(join(release, 'addon.node'))),
+    build: addonBuildOf(record, bytesOf(join(release, 'addon.node'))),
     processor: processorOf(arch(), textOf('/proc/cpuinfo')),
   };
+}
+
+/** What compiles the addon anew. npm finds the directory that scripts of a package run in. */
+export function buildCommand(): string {
+  const isInstalled = new URL(import.meta.url).pathname.includes('/node_modules/');
+  return isInstalled ? 'npm explore flotilla -- npm run build:addon' : 'npm run build:addon';
 }
 
 /** UNSUPPORTED_PROCESSOR, naming what is missing, unless the processor has what the addon needs. */
@@ -69,6 +85,22 @@ export function assertRunnable({ build, processor }: InstalledAddon): void {
     `the index library was compiled for ${build.instructionSet}, ` +
       `and this processor lacks ${missing.join(', ')}`,
   );
+}
+
+function packageDirectory(from: string): string {
+  try {
+    return dirname(createRequire(from).resolve(`${PACKAGE}/package.json`));
+  } catch (error) {
+    throw nativeLibraryMissing(PACKAGE, 'is not installed', INSTALL_COMMAND, error);
+  }
+}
+
+function bytesOf(addonPath: string): Uint8Array {
+  try {
+    return readFileSync(addonPath);
+  } catch (error) {
+    throw nativeLibraryMissing(PACKAGE, 'is not compiled', buildCommand(), error);
+  }
 }
 
 function textOf(path: string): string | undefined {

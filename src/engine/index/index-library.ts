@@ -1,6 +1,12 @@
 /** The index library as operators see it: what it was compiled for, and how fast it is here. */
 import type { Clock } from '../../shared/environment.js';
-import { type Addon, type InstalledAddon, installedAddon, loadAddon } from './addon.js';
+import {
+  type Addon,
+  buildCommand,
+  type InstalledAddon,
+  installedAddon,
+  loadAddon,
+} from './addon.js';
 import type { InstructionSet } from './addon-build.js';
 import { bestInstructionSet } from './processor.js';
 
@@ -21,7 +27,7 @@ const SEARCHES_PER_ROUND = 4;
 
 /**
  * Loads the library and measures it, for some milliseconds. `installed` spares a look at what is
- * installed. Throws UNSUPPORTED_PROCESSOR.
+ * installed. Throws UNSUPPORTED_PROCESSOR and NATIVE_LIBRARY_MISSING.
  */
 export function describeIndexLibrary(clock: Clock, installed = installedAddon()): IndexLibrary {
   return {
@@ -52,13 +58,7 @@ export function remedyOf({
     built === 'sse'
       ? 'The index library uses SSE only; this processor has AVX2, which is faster.'
       : 'It is not known what the index library was compiled for; this processor has AVX2.';
-  return `${what} Run: ${remedyCommand()}`;
-}
-
-/** Scripts of the package run in its directory, which npm finds where it was installed. */
-function remedyCommand(): string {
-  const isInstalled = new URL(import.meta.url).pathname.includes('/node_modules/');
-  return isInstalled ? 'npm explore flotilla -- npm run build:addon' : 'npm run build:addon';
+  return `${what} Run: ${buildCommand()}`;
 }
 
 /** An exact search of the library computes one distance a point, and little else. */

@@ -17,7 +17,7 @@ import { createRequire } from 'node:module';
 import { arch, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { env, execPath } from 'node:process';
-import { fileURLToPath } from 'node:url';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { assertRunnable, installedAddon, loadAddon } from '../../../src/engine/index/addon.js';
 import { type AddonBuild, addonBuildOf } from '../../../src/engine/index/addon-build.js';
@@ -137,6 +137,41 @@ describe('the installed library', () => {
   });
 });
 
+describe('a library that is not there', () => {
+  let root: string;
+
+  beforeEach(() => {
+    root = mkdtempSync(join(tmpdir(), 'flotilla-absent-'));
+  });
+  afterEach(() => rmSync(root, { recursive: true }));
+
+  const asked = (): unknown => installedAddon(pathToFileURL(join(root, 'node.js')).href);
+
+  it('is an error that says what brings it', () => {
+    expect(asked).toThrow(
+      expect.objectContaining({
+        reason: 'NATIVE_LIBRARY_MISSING',
+        code: 'FAILED_PRECONDITION',
+        message: expect.stringMatching(
+          /hnswlib-node is not installed.*run: npm install --include=optional /,
+        ),
+      }),
+    );
+  });
+
+  it('is one too where the package is there, and nobody has compiled it', () => {
+    const library = join(root, 'node_modules/hnswlib-node');
+    mkdirSync(library, { recursive: true });
+    writeFileSync(join(library, 'package.json'), '{}');
+    expect(asked).toThrow(
+      expect.objectContaining({
+        reason: 'NATIVE_LIBRARY_MISSING',
+        message: expect.stringMatching(/hnswlib-node is not compiled.*run: npm run build:addon /),
+      }),
+    );
+  });
+});
+
 describe('scripts/build-addon.mjs', () => {
   const SCRIPT = fileURLToPath(new URL('../../../scripts/build-addon.mjs', import.meta.url));
   const installed = dirname(createRequire(import.meta.url).resolve('hnswlib-node/package.json'));
@@ -193,12 +228,22 @@ process.exitCode = spawnSync('sh', ['-c', ${JSON.stringify(command)}], options).
     );
   }
 
-  function build(...options: string[]): { status: number | null; said: string } {
-    const { TARGET_CPU: _target, CXXFLAGS: _flags, ...rest } = env;
+  interface Built {
+    readonly status: number | null;
+    readonly said: string;
+  }
+
+  function build(...options: string[]): Built {
+    return buildUnder({}, ...options);
+  }
+
+  function buildUnder(variables: NodeJS.ProcessEnv, ...options: string[]): Built {
+    const { TARGET_CPU: _target, CXXFLAGS: _flags, npm_config_omit: _omit, ...rest } = env;
+    const tools = { CXX: join(root, 'compiler'), npm_config_node_gyp: join(root, 'gyp.js') };
     const child = spawnSync(execPath, [SCRIPT, ...options], {
       cwd: root,
       encoding: 'utf8',
-      env: { ...rest, CXX: join(root, 'compiler'), npm_config_node_gyp: join(root, 'gyp.js') },
+      env: { ...rest, ...tools, ...variables },
     });
     return { status: child.status, said: child.stderr };
   }
@@ -289,8 +334,21 @@ process.exitCode = spawnSync('sh', ['-c', ${JSON.stringify(command)}], options).
     expect(build('--optional').status).toBe(1);
   });
 
-  it('does nothing harmful where the library is not installed', () => {
+  it('fails, optional or not, where npm has left the library out: it could not compile it', () => {
     rmSync(join(root, 'node_modules'), { recursive: true });
-    expect(build()).toMatchObject({ status: 1, said: expect.stringContaining('not installed') });
+    const failed = {
+      status: 1,
+      said: expect.stringMatching(/^hnswlib-node is not installed.*\n$/),
+    };
+    expect(build()).toMatchObject(failed);
+    expect(build('--optional')).toMatchObject(failed);
+    expect(buildUnder({ npm_config_omit: 'dev' }, '--optional')).toMatchObject(failed);
+  });
+
+  it('goes on without the library where npm was told to omit what is optional', () => {
+    rmSync(join(root, 'node_modules'), { recursive: true });
+    const omitted = { npm_config_omit: 'dev\n\noptional' };
+    expect(buildUnder(omitted, '--optional').status).toBe(0);
+    expect(buildUnder(omitted).status).toBe(1);
   });
 });
