@@ -34,6 +34,12 @@ export interface Peer {
   isWithoutStreams: boolean;
   /** Whether it looks at tenants and shard keys; `undefined` before anybody has asked. */
   knowsScopes: boolean | undefined;
+  /** Whether it has refused a delete by filter among shard keys, as one without a filter. */
+  isWithoutKeyedDeletes: boolean;
+}
+
+function unknownPeer(): Peer {
+  return { isWithoutStreams: false, knowsScopes: undefined, isWithoutKeyedDeletes: false };
 }
 
 export class Address {
@@ -44,7 +50,7 @@ export class Address {
   readonly #client: Client;
   readonly #transport: CallTransport;
   #stream: CallStream | undefined;
-  #peer: Peer = { isWithoutStreams: false, knowsScopes: undefined };
+  #peer = unknownPeer();
   #isWatched = false;
   #hasBroken = false;
   #isClosed = false;
@@ -111,7 +117,7 @@ export class Address {
     this.watch(connectivityState.READY, Number.POSITIVE_INFINITY, () => {
       this.#isWatched = false;
       this.#hasBroken = true;
-      this.#peer = { isWithoutStreams: false, knowsScopes: undefined };
+      this.#peer = unknownPeer();
     });
   }
 

@@ -39,6 +39,8 @@ export interface CallManner {
   readonly writes: boolean;
   /** What the call is about, where that matters to where it goes. @default any node will do */
   readonly destination?: Destination | undefined;
+  /** See `AttemptOptions`. @default false */
+  readonly isKeyedDelete?: boolean;
 }
 
 export const READ = { kind: 'repeatable', writes: false } as const;
@@ -80,7 +82,7 @@ export class Caller {
     method: ApiMethod<Request, Response>,
     request: Request,
     options: CallOptions,
-    { kind, writes, destination }: CallManner,
+    { kind, writes, destination, isKeyedDelete }: CallManner,
   ): Promise<Response> {
     const plan = this.#plan(options);
     return withRetries(
@@ -96,6 +98,7 @@ export class Caller {
           signal: plan.signal,
           deadlineMs: endMs,
           writes,
+          isKeyedDelete,
           headers: this.#headers(kind),
         };
         return this.#attempt(method, request, attempt, { destination, made });

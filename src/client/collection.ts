@@ -262,7 +262,8 @@ export class Collection<M extends object> {
    * on until it has looked at every record, and rejects at the first step that fails: what was
    * deleted by then stays deleted, and doing it again is safe. The count leaves out what a step
    * deleted whose answer was lost. With shard keys, a node of a version that knows none here
-   * deletes nothing: the call rejects with INVALID_REQUEST or UNIMPLEMENTED.
+   * deletes nothing, and the next one is asked: where no node knows them the call rejects with
+   * INVALID_REQUEST or UNIMPLEMENTED.
    */
   async deleteByFilter(
     filter: Where<M>,
@@ -279,7 +280,8 @@ export class Collection<M extends object> {
       shardKeys === undefined
         ? { filter: bytes }
         : { shardKeyFilter: { shardKeys, filter: bytes } };
-    const manner = { ...REPEATABLE, destination: this.#destination(recordsOf({ shardKeys })) };
+    const destination = this.#destination(recordsOf({ shardKeys }));
+    const manner = { ...REPEATABLE, destination, isKeyedDelete: shardKeys !== undefined };
     let deletedCount = 0;
     let cursor = '';
     do {

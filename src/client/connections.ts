@@ -27,6 +27,11 @@ export interface AttemptOptions {
    * would leave that out and serve it as one about other records, are not sent it. @default false
    */
   readonly isScoped?: boolean;
+  /**
+   * Whether the call deletes by filter among shard keys: nodes of earlier versions see no filter,
+   * and refuse it as INVALID_REQUEST without having done anything. @default false
+   */
+  readonly isKeyedDelete?: boolean | undefined;
 }
 
 /** How long a call waits for one address before it asks the next. A lone one has all the time. */
@@ -119,8 +124,9 @@ export class Connections {
 
   /**
    * Sends the call once, to the preferred or the next address; those are passed by that may not
-   * serve it. Rejects with `FlotillaError`: NODE_NOT_READY where the address cannot be reached, and
-   * UNIMPLEMENTED where no address may be sent it, so that nothing was sent.
+   * serve it. Rejects with `FlotillaError`: NODE_NOT_READY where the address cannot be reached,
+   * UNIMPLEMENTED where no address may be sent it, so that nothing was sent, and with what a keyed
+   * delete is refused with where every address refuses it.
    */
   async attempt<Request, Response>(
     method: ApiMethod<Request, Response>,
@@ -183,22 +189,23 @@ export class Connections {
     address.close();
   }
 
-  #preferred({ prefer, isScoped }: AttemptOptions): Address | undefined {
+  #preferred(options: AttemptOptions): Address | undefined {
+    const { prefer } = options;
     if (prefer === undefined) return undefined;
     const address = this.#addresses.find((one) => one.name === prefer && one.isTrusted);
-    return address !== undefined && isFit(address, isScoped) && !address.isQuiet
-      ? address
-      : undefined;
+    const isGood = address?.isPromising === true && !address.isQuiet && mayServe(address, options);
+    return isGood ? address : undefined;
   }
 
-  /** Whether the address has refused the call, unseen, as none that may serve it. */
-  #isUnfit(address: Address, error: unknown, { isScoped }: AttemptOptions): boolean {
+  /** Whether the address has refused the call, with nothing done, as none that may serve it. */
+  #isUnfit(address: Address, error: unknown, options: AttemptOptions): boolean {
     if (!isFlotillaError(error)) return false;
     if (error.reason === 'WRONG_CLUSTER' && error.field === CLUSTER_HEADER && !address.isGiven) {
       this.#drop(address);
       return true;
     }
-    return isScoped === true && address.peer.knowsScopes === false;
+    if (isFilterUnseen(error, options)) return true;
+    return options.isScoped === true && address.peer.knowsScopes === false;
   }
 
   #assertUsable(signal: AbortSignal | undefined): void {
@@ -207,15 +214,17 @@ export class Connections {
   }
 
   /**
-   * The next in turn; those that are not reached now are passed by while there are others, and so
-   * are, among the rest, those that owe an answer.
+   * The next in turn. Those that have turned out to be of a version that cannot serve the call are
+   * passed by while there are others: one that is not reached now may be there in a moment. Of
+   * these, those that are not reached, and among the rest those that owe an answer.
    */
-  #take({ isScoped }: AttemptOptions): Address {
+  #take(options: AttemptOptions): Address {
     const addresses = this.#addresses;
     const all = [...addresses.slice(this.#next), ...addresses.slice(0, this.#next)];
     const inTurn = all.filter((one) => one.isTrusted);
-    const promising = inTurn.filter((one) => isFit(one, isScoped));
-    const found = promising.find((one) => !one.isQuiet) ?? promising[0] ?? inTurn[0];
+    const able = inTurn.filter((one) => mayServe(one, options));
+    const promising = able.filter((one) => one.isPromising);
+    const found = promising.find((one) => !one.isQuiet) ?? promising[0] ?? able[0] ?? inTurn[0];
     const address = defined(found, 'an address');
     this.#next = (addresses.indexOf(address) + 1) % addresses.length;
     return address;
@@ -246,9 +255,17 @@ export class Connections {
   }
 }
 
-/** Whether a call may get an answer there, as far as is known. */
-function isFit(address: Address, isScoped = false): boolean {
-  return address.isPromising && !(isScoped && address.peer.knowsScopes === false);
+/** Whether the node is of a version that can serve the call, as far as is known. */
+function mayServe({ peer }: Address, { isScoped, isKeyedDelete }: AttemptOptions): boolean {
+  if (isScoped === true && peer.knowsScopes === false) return false;
+  return isKeyedDelete !== true || !peer.isWithoutKeyedDeletes;
+}
+
+/** In the words of versions that look for a filter in one place only. */
+function isFilterUnseen(error: FlotillaError, { isKeyedDelete }: AttemptOptions): boolean {
+  if (isKeyedDelete !== true) return false;
+  const { reason, field, message } = error;
+  return reason === 'INVALID_REQUEST' && field === 'filter' && message.includes('is missing');
 }
 
 /**
@@ -290,8 +307,9 @@ function send<Request, Response>(
   address: Address,
   method: ApiMethod<Request, Response>,
   request: Request,
-  { deadlineMs, signal, writes, headers = [] }: AttemptOptions,
+  options: AttemptOptions,
 ): Promise<Response> {
+  const { deadlineMs, signal, writes, headers = [] } = options;
   return new Promise((resolve, reject) => {
     const body = encoded(method, request);
     const { peer } = address;
@@ -301,7 +319,9 @@ function send<Request, Response>(
         endWait();
         if (error !== null) {
           const isUndecided = writes && error.notBegun !== true;
-          reject(fromServiceError(error, isUndecided, address.name));
+          const failure = fromServiceError(error, isUndecided, address.name);
+          if (isFilterUnseen(failure, options)) peer.isWithoutKeyedDeletes = true;
+          reject(failure);
           return;
         }
         if (method.path === API.getRoutes.path) peer.knowsScopes = true;

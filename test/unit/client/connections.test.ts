@@ -8,6 +8,7 @@ import { pathToFileURL } from 'node:url';
 import { Channel } from '@grpc/grpc-js';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { Connections } from '../../../src/client/connections.js';
+import { Flotilla } from '../../../src/client/flotilla.js';
 import { isListening } from '../../../src/client/probe.js';
 import { API } from '../../../src/shared/codec/public-api.js';
 import { FlotillaError } from '../../../src/shared/errors.js';
@@ -266,6 +267,85 @@ describe('calls about tenants and shard keys', () => {
     expect(given.backend.calls).toEqual([]);
     await client.collection('notes').count();
     expect(countsAt(given)).toBe(1);
+  });
+});
+
+describe('a delete by filter among shard keys', () => {
+  const keyed = (more: object = {}) => {
+    const selection = { shardKeys: ['order-7'], filter: new Uint8Array(0) };
+    const request = { collection: 'notes', shardKeyFilter: selection, cursor: '' };
+    const options = { ...inTime(), writes: true, isScoped: true, isKeyedDelete: true, ...more };
+    return connections.attempt(API.deleteByFilter, request, options);
+  };
+  /** Counts what comes; a node of before the field knows shard keys elsewhere. */
+  const served = ({ backend }: Harness, isOlder: boolean) => {
+    let asked = 0;
+    backend.deleteByFilter = async () => {
+      asked++;
+      if (isOlder) throw unseen();
+      return { deletedCount: 2, written: [] };
+    };
+    return () => asked;
+  };
+  const unseen = (): FlotillaError => {
+    const message = 'filter is missing, an empty one matches all records';
+    return new FlotillaError('INVALID_REQUEST', message, { field: 'filter' });
+  };
+  const useBoth = (): void => {
+    connections.close();
+    connections = new Connections([given.address, other.address]);
+  };
+
+  it('goes to the next node where one sees no filter, and past that one from then on', async () => {
+    useBoth();
+    const [older, newer] = [served(given, true), served(other, false)];
+    for (let at = 0; at < 4; at++) {
+      expect(await keyed({ prefer: given.address })).toMatchObject({ deletedCount: 2 });
+    }
+    expect([older(), newer()]).toEqual([1, 4]);
+    await count({ prefer: given.address });
+    expect(countsAt(given)).toBe(1);
+  });
+
+  it('is refused where no node sees it, each asked once', async () => {
+    useBoth();
+    const asked = [served(given, true), served(other, true)];
+    const refusal = { reason: 'INVALID_REQUEST', field: 'filter', outcome: 'not-applied' };
+    expect(await failureOf(keyed())).toMatchObject(refusal);
+    expect(asked.map((times) => times())).toEqual([1, 1]);
+  });
+
+  it('is not sent about for a filter that is wrong', async () => {
+    useBoth();
+    const wrong = new FlotillaError('INVALID_REQUEST', 'filter.year is 7', {
+      field: 'filter.year',
+    });
+    let asked = 0;
+    for (const { backend } of [given, other]) {
+      backend.deleteByFilter = async () => {
+        asked++;
+        throw wrong;
+      };
+    }
+    expect((await failureOf(keyed())).field).toBe('filter.year');
+    expect(asked).toBe(1);
+  });
+
+  it('waits for a node that sees it, within its time, rather than be refused', async () => {
+    connections.close();
+    const proxy = await TcpProxy.open(portOf(other.address));
+    const client = new Flotilla([given.address, proxy.address], { routing: 'proxy' });
+    const [older, newer] = [served(given, true), served(other, false)];
+    const notes = client.collection('notes');
+    proxy.cut();
+    const deleted = notes.deleteByFilter({}, { shardKey: 'order-7', timeoutMs: 60_000 });
+    await waitUntil('the older node has refused it', async () => older() > 0);
+    expect(newer()).toBe(0);
+    proxy.heal();
+    expect(await deleted).toEqual({ deletedCount: 2 });
+    expect(older()).toBe(1);
+    await client.close();
+    proxy.close();
   });
 });
 
