@@ -265,7 +265,7 @@ export class Router {
     query: TenantsQuery,
     options: RequestOptions,
   ): Promise<TenantsPage> {
-    const manner = this.#readManner({ ...options, signal: options.signal, allTenants: true });
+    const manner = this.#readManner({ ...options, allTenants: true });
     return this.#reader.tenants(collection, query, manner);
   }
 

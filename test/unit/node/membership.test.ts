@@ -9,16 +9,13 @@ import { deriveTiming } from '../../../src/replica/timing.js';
 import { defined } from '../../../src/shared/assert.js';
 import type { Environment } from '../../../src/shared/environment.js';
 import { silentLogger } from '../../../src/shared/logger.js';
-import { MemoryDisk } from '../../../src/shared/memory-disk.js';
 import { RETRY_BUDGET } from '../../../src/shared/retry-budget.js';
 import { MemoryLogStore } from '../../../src/storage/memory-log-store.js';
 import type { ClusterSettings, TopologyDocument } from '../../../src/topology/document.js';
 import { applyTopologyCommand } from '../../../src/topology/transitions.js';
 import { TopologyHolder } from '../../../src/topology/view.js';
-import { MemoryNetwork } from '../../../src/transport/memory-network.js';
-import { createTransport } from '../../../src/transport/peer-transport.js';
 import type { Transport } from '../../../src/transport/transport.js';
-import { VirtualEnvironment } from '../../support/virtual-environment.js';
+import { ControlNetwork, peerAddressOf } from './control-network.js';
 
 const SETTINGS: ClusterSettings = {
   shards: 2,
@@ -28,8 +25,7 @@ const SETTINGS: ClusterSettings = {
   leases: false,
 };
 const NODE_IDS = [1, 2, 3];
-const addressOf = (nodeId: number): string => `host-${nodeId}:7701`;
-const NODES = NODE_IDS.map((nodeId) => ({ nodeId, peerAddress: addressOf(nodeId) }));
+const NODES = NODE_IDS.map((nodeId) => ({ nodeId, peerAddress: peerAddressOf(nodeId) }));
 
 interface Node {
   readonly membership: Membership;
@@ -39,19 +35,15 @@ interface Node {
   readonly transport: Transport;
 }
 
-let world = new VirtualEnvironment();
-let network = new MemoryNetwork({ scheduler: world.scheduler });
-let running: Transport[] = [];
+let lan = new ControlNetwork();
 
 afterEach(async () => {
-  await world.settle(Promise.all(running.map((transport) => transport.close())));
-  world = new VirtualEnvironment();
-  network = new MemoryNetwork({ scheduler: world.scheduler });
-  running = [];
+  await lan.close();
+  lan = new ControlNetwork();
 });
 
 function configOf(nodeId: number, settings: ClusterSettings, bootstrap: boolean): NodeConfig {
-  const peer = addressOf(nodeId);
+  const peer = peerAddressOf(nodeId);
   const listen = { client: `client-${nodeId}`, peer, http: `http-${nodeId}` };
   return {
     nodeId,
@@ -83,9 +75,7 @@ async function open(
     zone = '',
   } = {},
 ): Promise<Node> {
-  const { clock, scheduler, random } = world;
-  const parts = { disk: new MemoryDisk(), network: network.host(`host-${nodeId}`) };
-  const environment: Environment = { clock, scheduler, random, ...parts };
+  const environment = lan.environmentOf(nodeId);
   const view = new TopologyHolder();
   const membership = await Membership.open({
     config: { ...configOf(nodeId, settings, bootstrap), nodes },
@@ -93,7 +83,7 @@ async function open(
       ...(zone !== '' && { zone }),
       nodeId,
       storeId: logStore.identity.storeId,
-      peerAddress: addressOf(nodeId),
+      peerAddress: peerAddressOf(nodeId),
       clientAddress: `client-${nodeId}`,
       httpAddress: `http-${nodeId}`,
     },
@@ -103,20 +93,9 @@ async function open(
     logger,
     onObstacle: () => undefined,
   });
-  const transport = await createTransport({
-    environment,
-    listenAddress: addressOf(nodeId),
-    logger: silentLogger,
-    handlers: {
-      onMessages: () => undefined,
-      onRequest: () => Promise.reject(new Error('not asked here')),
-      onPeerUp: () => undefined,
-      onPeerDown: () => undefined,
-      onPeerRefused: () => undefined,
-    },
-    onControl: (payload) => serveControl(payload, membership),
-  });
-  running.push(transport);
+  const transport = await lan.listen(nodeId, environment, (payload) =>
+    serveControl(payload, membership),
+  );
   return { membership, view, environment, logStore, transport };
 }
 
@@ -126,7 +105,7 @@ const wait = async (node: Node, signal = new AbortController().signal): Promise<
 describe('a bootstrap', () => {
   it('gives all nodes one document, that each has durably', async () => {
     const nodes = [await open(1, { bootstrap: true }), await open(2), await open(3)];
-    const documents = await world.settle(Promise.all(nodes.map((node) => wait(node))));
+    const documents = await lan.world.settle(Promise.all(nodes.map((node) => wait(node))));
     const [first] = documents;
     expect(documents).toEqual([first, first, first]);
     expect(first?.nodes.map(({ storeId }) => storeId)).toEqual(['store-1', 'store-2', 'store-3']);
@@ -136,14 +115,14 @@ describe('a bootstrap', () => {
   it('waits for a node that comes late', async () => {
     const early = [await open(1, { bootstrap: true }), await open(2)];
     const waiting = Promise.all(early.map((node) => wait(node)));
-    await world.advance(60_000);
+    await lan.world.advance(60_000);
     expect(early.map(({ membership }) => membership.identify().genesis)).toEqual([
       undefined,
       undefined,
     ]);
     const late = await open(3);
-    const [first] = await world.settle(waiting);
-    expect(await world.settle(wait(late))).toEqual(first);
+    const [first] = await lan.world.settle(waiting);
+    expect(await lan.world.settle(wait(late))).toEqual(first);
   });
 
   it('from two nodes at the same time makes one cluster', async () => {
@@ -152,7 +131,7 @@ describe('a bootstrap', () => {
       await open(2, { bootstrap: true }),
       await open(3, { bootstrap: true }),
     ];
-    const documents = await world.settle(Promise.all(nodes.map((node) => wait(node))));
+    const documents = await lan.world.settle(Promise.all(nodes.map((node) => wait(node))));
     expect(new Set(documents.map(({ clusterId }) => clusterId)).size).toBe(1);
   });
 
@@ -163,7 +142,7 @@ describe('a bootstrap', () => {
       await open(2, { settings, zone: 'a' }),
       await open(3, { settings, zone: 'b' }),
     ];
-    const [document] = await world.settle(Promise.all(nodes.map((node) => wait(node))));
+    const [document] = await lan.world.settle(Promise.all(nodes.map((node) => wait(node))));
     expect(document?.nodes.map(({ zone }) => zone)).toEqual(['a', 'a', 'b']);
     for (const { replicas } of document?.shards ?? []) {
       expect(replicas.map(({ nodeId }) => nodeId)).toContain(3);
@@ -178,7 +157,7 @@ describe('a bootstrap', () => {
       await open(2, { nodes: others }),
       await open(3),
     ];
-    const refusals = await world.settle(Promise.allSettled(nodes.map((node) => wait(node))));
+    const refusals = await lan.world.settle(Promise.allSettled(nodes.map((node) => wait(node))));
     for (const refusal of refusals) {
       expect(refusal).toMatchObject({
         status: 'rejected',
@@ -196,21 +175,21 @@ describe('a bootstrap', () => {
     for (const node of NODES) await open(node.nodeId, { nodes: [node] });
     const { environment } = await open(9);
     const options = { environment, logger: silentLogger, nodes: NODES, timeoutMs: 5_000 };
-    const made = await world.settle(bootstrapCluster({ ...options, settings: SETTINGS }));
+    const made = await lan.world.settle(bootstrapCluster({ ...options, settings: SETTINGS }));
     expect(made.nodes.map(({ nodeId }) => nodeId)).toEqual([1, 2, 3]);
   });
 
   it('may be repeated: the cluster stays what it is', async () => {
     const nodes = [await open(1, { bootstrap: true }), await open(2), await open(3)];
-    const [document] = await world.settle(Promise.all(nodes.map((node) => wait(node))));
+    const [document] = await lan.world.settle(Promise.all(nodes.map((node) => wait(node))));
     const { environment } = nodes[0] as Node;
     const options = { environment, logger: silentLogger, nodes: NODES, timeoutMs: 5_000 };
-    expect(await world.settle(bootstrapCluster({ ...options, settings: SETTINGS }))).toEqual(
+    expect(await lan.world.settle(bootstrapCluster({ ...options, settings: SETTINGS }))).toEqual(
       document,
     );
     const others = { ...SETTINGS, shards: 9 };
     await expect(
-      world.settle(bootstrapCluster({ ...options, settings: others })),
+      lan.world.settle(bootstrapCluster({ ...options, settings: others })),
     ).rejects.toMatchObject({ reason: 'SETTINGS_MISMATCH', field: 'cluster.shards' });
   });
 
@@ -218,7 +197,7 @@ describe('a bootstrap', () => {
     await open(2, { settings: { ...SETTINGS, replicationFactor: 2 } });
     await open(3);
     const first = await open(1, { bootstrap: true });
-    await expect(world.settle(wait(first))).rejects.toMatchObject({
+    await expect(lan.world.settle(wait(first))).rejects.toMatchObject({
       reason: 'SETTINGS_MISMATCH',
       field: 'cluster.replicationFactor',
     });
@@ -239,7 +218,7 @@ describe('a bootstrap', () => {
         await open(2),
         await open(3, { settings: { ...SETTINGS, [name]: value } }),
       ];
-      const refusals = await world.settle(Promise.allSettled(nodes.map((node) => wait(node))));
+      const refusals = await lan.world.settle(Promise.allSettled(nodes.map((node) => wait(node))));
       for (const refusal of refusals) {
         expect(refusal).toMatchObject({
           status: 'rejected',
@@ -257,7 +236,7 @@ describe('a bootstrap', () => {
 describe('a directory', () => {
   async function bootstrapped(): Promise<Node[]> {
     const nodes = [await open(1, { bootstrap: true }), await open(2), await open(3)];
-    await world.settle(Promise.all(nodes.map((node) => wait(node))));
+    await lan.world.settle(Promise.all(nodes.map((node) => wait(node))));
     return nodes;
   }
 
@@ -265,15 +244,15 @@ describe('a directory', () => {
     const nodes = await bootstrapped();
     const [, second] = nodes as [Node, Node, Node];
     const document = second.membership.identify().genesis;
-    await world.settle(Promise.all(nodes.map(({ transport }) => transport.close())));
+    await lan.world.settle(Promise.all(nodes.map(({ transport }) => transport.close())));
     await second.logStore.close();
     const again = await open(2, { logStore: second.logStore.reopen() });
-    expect(await world.settle(wait(again), 0)).toEqual(document);
+    expect(await lan.world.settle(wait(again), 0)).toEqual(document);
   });
 
   it('refuses other settings when it is opened again', async () => {
     const [, second] = (await bootstrapped()) as [Node, Node, Node];
-    await world.settle(second.transport.close());
+    await lan.world.settle(second.transport.close());
     await second.logStore.close();
     const logStore = second.logStore.reopen();
     await expect(open(2, { logStore, settings: { ...SETTINGS, shards: 5 } })).rejects.toMatchObject(
@@ -288,14 +267,14 @@ describe('a directory', () => {
     const nodes = await bootstrapped();
     for (const [at, bootstrap] of [true, false].entries()) {
       const nodeId = at + 1;
-      await world.settle((nodes[at] as Node).transport.close());
+      await lan.world.settle((nodes[at] as Node).transport.close());
       const logStore = new MemoryLogStore({ storeId: `wiped-${nodeId}`, incarnation: 1 });
       const errors: string[] = [];
       const error = (_fields: object, message: string): void => void errors.push(message);
       const wiped = await open(nodeId, { bootstrap, logStore, logger: { ...silentLogger, error } });
       const abort = new AbortController();
       const waiting = wait(wiped, abort.signal);
-      await world.advance(20_000);
+      await lan.world.advance(20_000);
       expect(errors).toEqual([
         expect.stringMatching(
           `neither votes nor acknowledges: .*flotilla node readmit --node ${nodeId}`,
@@ -305,35 +284,35 @@ describe('a directory', () => {
       expect(wiped.membership.identify().genesis).toBeUndefined();
       expect(await logStore.getBlob('genesis')).toBeUndefined();
       abort.abort();
-      await expect(world.settle(waiting)).rejects.toMatchObject({ reason: 'NODE_NOT_READY' });
+      await expect(lan.world.settle(waiting)).rejects.toMatchObject({ reason: 'NODE_NOT_READY' });
     }
   });
 
   it('that was readmitted joins by the newest document, and opens by it again (S-44)', async () => {
     const nodes = await bootstrapped();
     const [first, , third] = nodes as [Node, Node, Node];
-    await world.settle(third.transport.close());
+    await lan.world.settle(third.transport.close());
     const logStore = new MemoryLogStore({ storeId: 'wiped', incarnation: 1 });
     const wiped = await open(3, { logStore });
     const waiting = wiped.membership.wait(new AbortController().signal);
-    await world.advance(5_000);
+    await lan.world.advance(5_000);
     expect(wiped.membership.obstacle).toBeDefined();
     const genesis = defined(first.membership.identify().genesis, 'the genesis');
     const command = { kind: 'readmitNode', nodeId: 3, storeId: 'wiped' } as const;
     const { document } = applyTopologyCommand(genesis, command);
     first.view.publish(document);
-    const known = await world.settle(waiting);
+    const known = await lan.world.settle(waiting);
     expect(known).toEqual({ genesis, newest: document });
     expect(wiped.membership.obstacle).toBeUndefined();
-    await world.settle(wiped.transport.close());
+    await lan.world.settle(wiped.transport.close());
     await logStore.close();
     const again = await open(3, { logStore: logStore.reopen() });
-    expect(await world.settle(again.membership.wait(new AbortController().signal), 0)).toEqual(
+    expect(await lan.world.settle(again.membership.wait(new AbortController().signal), 0)).toEqual(
       known,
     );
     // The others keep who the nodes are now, for their own next start.
     await first.membership.remember(document);
-    await world.settle(first.transport.close());
+    await lan.world.settle(first.transport.close());
     await first.logStore.close();
     const reopened = await open(1, { logStore: first.logStore.reopen() });
     expect(reopened.membership.identify().document).toEqual(document);
@@ -347,10 +326,12 @@ describe('a directory', () => {
     const { environment } = full;
     const options = { environment, logger: silentLogger, nodes: NODES, settings: SETTINGS };
     const bootstrap = bootstrapCluster({ ...options, timeoutMs: 5_000 });
-    await expect(world.settle(bootstrap)).rejects.toThrow(/no space|STORE_POISONED|write error/i);
+    await expect(lan.world.settle(bootstrap)).rejects.toThrow(
+      /no space|STORE_POISONED|write error/i,
+    );
     expect(full.membership.identify().genesis).toBeUndefined();
     // The others have the document: this node finds it there, and still cannot store it.
-    await expect(world.settle(wait(full))).rejects.toMatchObject({ reason: 'STORE_POISONED' });
+    await expect(lan.world.settle(wait(full))).rejects.toMatchObject({ reason: 'STORE_POISONED' });
   });
 });
 
@@ -359,8 +340,8 @@ describe('waiting', () => {
     const node = await open(2);
     const abort = new AbortController();
     const waiting = wait(node, abort.signal);
-    await world.advance(5_000);
+    await lan.world.advance(5_000);
     abort.abort();
-    await expect(world.settle(waiting)).rejects.toMatchObject({ reason: 'NODE_NOT_READY' });
+    await expect(lan.world.settle(waiting)).rejects.toMatchObject({ reason: 'NODE_NOT_READY' });
   });
 });

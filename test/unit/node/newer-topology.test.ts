@@ -4,24 +4,18 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { type ControlHandler, type NodeCard, serveControl } from '../../../src/node/control.js';
 import { askForNewerTopology } from '../../../src/node/newer-topology.js';
 import { defined } from '../../../src/shared/assert.js';
-import type { Environment } from '../../../src/shared/environment.js';
-import { silentLogger } from '../../../src/shared/logger.js';
-import { MemoryDisk } from '../../../src/shared/memory-disk.js';
 import type { TopologyDocument } from '../../../src/topology/document.js';
 import { initialTopology } from '../../../src/topology/initial-topology.js';
 import { TopologyHolder } from '../../../src/topology/view.js';
-import { MemoryNetwork } from '../../../src/transport/memory-network.js';
-import { createTransport } from '../../../src/transport/peer-transport.js';
-import type { Transport } from '../../../src/transport/transport.js';
-import { VirtualEnvironment } from '../../support/virtual-environment.js';
 import { node, seed } from '../topology/topology-fixtures.js';
+import { ControlNetwork, peerAddressOf } from './control-network.js';
 
 /** Seven nodes: five vote in the topology. */
 const DOCUMENT = initialTopology({
   ...seed(7),
   nodes: [1, 2, 3, 4, 5, 6, 7].map((nodeId) => ({
     ...node(nodeId),
-    peerAddress: `host-${nodeId}:7701`,
+    peerAddress: peerAddressOf(nodeId),
   })),
 });
 const [SELF, ...VOTERS] = DOCUMENT.topologyReplicas.flatMap(({ nodeId, learner }) =>
@@ -35,22 +29,12 @@ function atEpoch(epoch: number, clusterId = DOCUMENT.clusterId): TopologyDocumen
   return { ...DOCUMENT, clusterId, epoch: DOCUMENT.epoch + epoch };
 }
 
-let world = new VirtualEnvironment();
-let network = new MemoryNetwork({ scheduler: world.scheduler });
-let running: Transport[] = [];
+let lan = new ControlNetwork();
 
 afterEach(async () => {
-  await world.settle(Promise.all(running.map((transport) => transport.close())));
-  world = new VirtualEnvironment();
-  network = new MemoryNetwork({ scheduler: world.scheduler });
-  running = [];
+  await lan.close();
+  lan = new ControlNetwork();
 });
-
-function environmentOf(nodeId: number): Environment {
-  const { clock, scheduler, random } = world;
-  const parts = { disk: new MemoryDisk(), network: network.host(`host-${nodeId}`) };
-  return { clock, scheduler, random, ...parts };
-}
 
 /** A node that knows this document; without one it never answers. Counts how often it is asked. */
 async function answers(
@@ -60,25 +44,12 @@ async function answers(
   const counts = { asked: 0 };
   const identify = (): NodeCard => ({ node: node(nodeId), genesis: DOCUMENT, document });
   const handler: ControlHandler = { identify, join: async () => identify() };
-  const transport = await createTransport({
-    environment: environmentOf(nodeId),
-    listenAddress: `host-${nodeId}:7701`,
-    logger: silentLogger,
-    handlers: {
-      onMessages: () => undefined,
-      onRequest: () => Promise.reject(new Error('not asked here')),
-      onPeerUp: () => undefined,
-      onPeerDown: () => undefined,
-      onPeerRefused: () => undefined,
-    },
-    onControl: (payload) => {
-      counts.asked++;
-      return document === undefined
-        ? new Promise<never>(() => undefined)
-        : serveControl(payload, handler);
-    },
+  await lan.listen(nodeId, lan.environmentOf(nodeId), (payload) => {
+    counts.asked++;
+    return document === undefined
+      ? new Promise<never>(() => undefined)
+      : serveControl(payload, handler);
   });
-  running.push(transport);
   return counts;
 }
 
@@ -87,7 +58,8 @@ async function asked(from = DOCUMENT): Promise<TopologyDocument | undefined> {
   const view = new TopologyHolder();
   view.publish(from);
   const nodeId = defined(SELF, 'a voter');
-  await world.settle(askForNewerTopology({ nodeId, view, environment: environmentOf(nodeId) }));
+  const environment = lan.environmentOf(nodeId);
+  await lan.world.settle(askForNewerTopology({ nodeId, view, environment }));
   return view.current();
 }
 
@@ -97,9 +69,9 @@ describe('a node that asks for a newer topology', () => {
     await answers(silent, undefined);
     await answers(old, atEpoch(0));
     await answers(newer, atEpoch(3));
-    const startMs = world.nowMs;
+    const startMs = lan.world.nowMs;
     expect((await asked())?.epoch).toBe(DOCUMENT.epoch + 3);
-    expect(world.nowMs - startMs).toBeLessThan(1_000);
+    expect(lan.world.nowMs - startMs).toBeLessThan(1_000);
   });
 
   it('asks voters, which a majority of know what has changed, and no others', async () => {
@@ -121,9 +93,9 @@ describe('a node that asks for a newer topology', () => {
   it('ends where nobody answers, and where it belongs to no cluster', async () => {
     for (const nodeId of VOTERS) await answers(nodeId, undefined);
     expect((await asked())?.epoch).toBe(DOCUMENT.epoch);
-    expect(world.nowMs).toBeLessThanOrEqual(2_000);
+    expect(lan.world.nowMs).toBeLessThanOrEqual(2_000);
     const view = new TopologyHolder();
-    await askForNewerTopology({ nodeId: 1, view, environment: environmentOf(1) });
+    await askForNewerTopology({ nodeId: 1, view, environment: lan.environmentOf(1) });
     expect(view.current()).toBeUndefined();
   });
 });
