@@ -121,9 +121,9 @@ export interface ConnectionHandlers {
   onFrame(frame: Uint8Array): void;
   onDrain(): void;
   /**
-   * Nobody reads that frame of this side any more: its memory may be used again. Called by links
-   * that copy frames; those that hand them over by reference never call it, none calls it for a
-   * frame that was lost.
+   * Nobody reads that frame of this side any more: its memory may be used again. Called once a
+   * frame, in a later turn than its `send`, by links that copy frames; those that hand them over by
+   * reference never call it, none calls it for a frame that was lost.
    */
   onSent?(frame: Uint8Array): void;
   /** Called exactly once. `error` is absent after an orderly close. */

@@ -3,7 +3,8 @@
  * simulator and the embedded cluster, with partitions on demand.
  *
  * Every delivery runs through the scheduler, so that a virtual one decides the interleaving.
- * Order is kept per direction of a link. Frames are handed over by reference.
+ * Order is kept per direction of a link. Frames are handed over by reference, unless it is told to
+ * copy them as real links do.
  */
 import { assert, defined } from '../shared/assert.js';
 import type {
@@ -25,7 +26,16 @@ export interface MemoryNetworkOptions {
   readonly bufferBytesMax?: number;
   /** The same for frames. @default 64 */
   readonly bufferFramesMax?: number;
+  /**
+   * Whether links copy frames, at the last moment, and give them back in a later turn (`onSent`),
+   * overwritten: what was changed too early arrives changed, who reads too late reads `GIVEN_BACK`.
+   * @default false: by reference, and none is given back
+   */
+  readonly copiesFrames?: boolean;
 }
+
+/** The byte that fills frames which are given back. No frame of ours begins with it. */
+export const GIVEN_BACK = 0xdb;
 
 /**
  * What a cut does to what is sent across it. `break`: links break on both sides and dials are
@@ -56,6 +66,7 @@ interface Bound {
 export class MemoryNetwork {
   readonly #scheduler: Scheduler;
   readonly #limits: Limits;
+  readonly #copiesFrames: boolean;
   readonly #listeners = new Map<string, Bound>();
   readonly #cuts = new Map<string, CutMode>();
   readonly #links = new Set<MemoryConnection>();
@@ -69,6 +80,7 @@ export class MemoryNetwork {
       bytes: options.bufferBytesMax ?? 1024 * 1024,
       frames: options.bufferFramesMax ?? 64,
     };
+    this.#copiesFrames = options.copiesFrames ?? false;
   }
 
   /** The network as one host sees it. Cuts name hosts; listen addresses are free strings. */
@@ -162,6 +174,7 @@ export class MemoryNetwork {
         to,
         remoteAddress,
         limits: this.#limits,
+        copiesFrames: this.#copiesFrames,
         scheduler: this.#scheduler,
         isHeld: () => this.#cuts.get(directionKey(from, to)) === 'hold',
         whenHealed: (goOn) => this.#waiting.add(goOn),
@@ -186,6 +199,7 @@ interface ConnectionParts {
   readonly to: string;
   readonly remoteAddress: string;
   readonly limits: Limits;
+  readonly copiesFrames: boolean;
   readonly scheduler: Scheduler;
   /** Whether what this side sends has to wait. */
   isHeld(): boolean;
@@ -275,15 +289,28 @@ class MemoryConnection implements Connection {
     const frames = this.#outgoing;
     this.#outgoing = [];
     this.#outgoingBytes = 0;
-    for (const frame of frames) {
+    const { copiesFrames } = this.#parts;
+    for (const frame of copiesFrames ? frames.map(copyOf) : frames) {
       if (!receiver.#closed) receiver.#handlers?.onFrame(frame);
     }
+    if (copiesFrames) this.#giveBackSoon(frames);
     if (this.#closed) {
       receiver.#finish(undefined);
     } else if (this.#full) {
       this.#full = false;
       this.#handlers?.onDrain();
     }
+  }
+
+  #giveBackSoon(frames: readonly Uint8Array[]): void {
+    this.#parts.scheduler.soon(() => {
+      for (const frame of frames) {
+        // What is not given back is not ours to overwrite either.
+        if (this.#closed || this.#handlers?.onSent === undefined) return;
+        frame.fill(GIVEN_BACK);
+        this.#handlers.onSent(frame);
+      }
+    });
   }
 
   #finish(error: Error | undefined): void {
@@ -301,6 +328,11 @@ class MemoryConnection implements Connection {
       if (end !== undefined) this.#handlers?.onClose(end.error);
     });
   }
+}
+
+/** Not by `slice`, which of a Buffer is a view. */
+function copyOf(frame: Uint8Array): Uint8Array {
+  return new Uint8Array(frame);
 }
 
 function directionKey(from: string, to: string): string {

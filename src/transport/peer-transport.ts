@@ -30,7 +30,8 @@ export interface TransportOptions {
   /** Answers `controlRequest` of other processes, before and after `configure`. */
   readonly onControl: (payload: Uint8Array) => Promise<Uint8Array>;
   readonly logger: Logger;
-  readonly settings?: Partial<TransportSettings>;
+  /** @default TRANSPORT_DEFAULTS */
+  readonly settings?: Partial<TransportSettings> | undefined;
   /** Requests worked on at once, for all peers together. @default LIMITS.inflightRequestsMax */
   readonly inflightRequestsMax?: number;
 }
@@ -50,7 +51,7 @@ class PeerTransport implements Transport {
   readonly #settings: TransportSettings;
   readonly #reception: Reception;
   readonly #admission: Admission;
-  readonly #rooms = new FrameRooms();
+  readonly #rooms: FrameRooms;
   readonly #incarnations = new Incarnations();
   readonly #peers = new Map<number, Peer>();
   /** The last refusal per node, as text. */
@@ -63,6 +64,7 @@ class PeerTransport implements Transport {
   constructor(options: TransportOptions) {
     this.#options = options;
     this.#settings = { ...TRANSPORT_DEFAULTS, ...options.settings };
+    this.#rooms = new FrameRooms(this.#settings.frameRoomBytesMin);
     this.#admission = new Admission(options.inflightRequestsMax);
     this.#reception = new Reception({
       scheduler: options.environment.scheduler,

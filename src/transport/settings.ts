@@ -21,6 +21,8 @@ export interface TransportSettings {
   readonly frameBytesTarget: number;
   /** Larger requests and answers travel in pieces, with heartbeats in between. @default 512 KiB */
   readonly pieceBytesMax: number;
+  /** Memory of frames from this size on is used again; smaller is not worth it. @default 64 KiB */
+  readonly frameRoomBytesMin: number;
 }
 
 export const TRANSPORT_DEFAULTS: TransportSettings = {
@@ -34,4 +36,5 @@ export const TRANSPORT_DEFAULTS: TransportSettings = {
   requestQueueBytesMax: 64 * 1024 * 1024,
   frameBytesTarget: 1024 * 1024,
   pieceBytesMax: 512 * 1024,
+  frameRoomBytesMin: 64 * 1024,
 };

@@ -9,6 +9,8 @@ export interface NetworkHarness {
   readonly network: Network;
   /** To listen on; the network fills in what is free. */
   readonly listenAddress: string;
+  /** Whether its links copy frames, and call `onSent`. */
+  readonly givesFramesBack: boolean;
   close(): Promise<void>;
 }
 
@@ -118,6 +120,54 @@ export function networkSuite(name: string, create: () => Promise<NetworkHarness>
         await until(() => frames.length === 60);
         for (const [at, frame] of frames.entries()) {
           expect(Buffer.compare(frame, frameOf(at))).toBe(0);
+        }
+      },
+    );
+
+    it.each(['dialled', 'received'] as const)(
+      'gives each frame of the %s side back once, in a later turn, or none at all',
+      async (side) => {
+        const ends = await link();
+        const frameOf = (at: number): Uint8Array => new Uint8Array(at * 5_000).fill(at);
+        const sent = Array.from({ length: 60 }, (_, at) => frameOf(at));
+        const back: Uint8Array[] = [];
+        ends.dialled.start((frame) => back.push(frame));
+        ends.received.start((frame) => back.push(frame));
+        for (const frame of sent) ends[side].connection.send(frame);
+        expect(back).toEqual([]);
+        const { frames } = side === 'dialled' ? ends.received : ends.dialled;
+        const wanted = harness.givesFramesBack ? sent.length : 0;
+        await until(() => frames.length === sent.length && back.length >= wanted);
+        // Another link's round trip: what could come twice would have come by now.
+        const later = await link();
+        later.dialled.start();
+        later.received.start();
+        later.dialled.connection.send(bytes('ping'));
+        await until(() => later.received.frames.length === 1);
+        expect(back).toHaveLength(wanted);
+        expect(new Set(back).size).toBe(wanted);
+        expect(back.every((frame) => sent.includes(frame))).toBe(true);
+      },
+    );
+
+    it.each(['dialled', 'received'] as const)(
+      'carries what the %s side writes into the memory of frames that came back',
+      async (side) => {
+        const ends = await link();
+        const spare: Uint8Array[] = [];
+        ends.dialled.start((frame) => spare.push(new Uint8Array(frame.buffer)));
+        ends.received.start((frame) => spare.push(new Uint8Array(frame.buffer)));
+        const { frames } = side === 'dialled' ? ends.received : ends.dialled;
+        let rooms = 0;
+        for (let at = 0; at < 30; at++) {
+          const room = spare.pop() ?? new Uint8Array(150_000);
+          if (room.every((byte) => byte === 0)) rooms++;
+          ends[side].connection.send(room.subarray(at).fill(1 + at));
+          await until(() => frames.length > at && (spare.length > 0 || !harness.givesFramesBack));
+        }
+        expect(rooms).toBe(harness.givesFramesBack ? 1 : 30);
+        for (const [at, frame] of frames.entries()) {
+          expect(Buffer.compare(frame, new Uint8Array(150_000 - at).fill(1 + at))).toBe(0);
         }
       },
     );

@@ -1,5 +1,5 @@
 // Goal: whatever happens to the links, every request settles truthfully and links come back (F-8).
-// Method: seeded random traffic, cuts and restarts of three nodes under virtual time.
+// Method: seeded traffic, cuts and restarts of three nodes on virtual time; half on copying links.
 import { expect, it } from 'vitest';
 import { isFlotillaError } from '../../../src/shared/errors.js';
 import { silentLogger } from '../../../src/shared/logger.js';
@@ -21,9 +21,9 @@ const addressOf = (nodeId: number): PeerAddress => {
   return { nodeId, address: `address-${nodeId}`, storeId: `store-${nodeId}` };
 };
 
-/** A payload that starts with its number. */
+/** A payload that starts with its number, and has it in all of its bytes. */
 function payloadOf(serial: number, sizeBytes: number): Uint8Array {
-  const payload = new Uint8Array(sizeBytes);
+  const payload = new Uint8Array(sizeBytes).fill(serial);
   new DataView(payload.buffer).setUint32(0, serial);
   return payload;
 }
@@ -32,18 +32,23 @@ function serialOf(payload: Uint8Array): number {
   return new DataView(payload.buffer, payload.byteOffset).getUint32(0);
 }
 
+function isWhole(payload: Uint8Array): boolean {
+  return Buffer.compare(payload, payloadOf(serialOf(payload), payload.length)) === 0;
+}
+
 class ChaosRun {
   readonly time = new VirtualTime();
   readonly outcomes: string[] = [];
   asked = 0;
   readonly #random: () => number;
-  readonly #network = new MemoryNetwork({ scheduler: this.time });
+  readonly #network: MemoryNetwork;
   readonly #transports = new Map<number, Transport>();
   readonly #incarnations = new Map<number, number>();
   readonly #handled = new Set<number>();
 
   constructor(seed: number) {
     this.#random = seededRandom(seed);
+    this.#network = new MemoryNetwork({ scheduler: this.time, copiesFrames: seed % 2 === 0 });
   }
 
   async open(nodeId: number): Promise<void> {
@@ -59,7 +64,11 @@ class ChaosRun {
       logger: silentLogger,
       onControl: async (payload) => payload,
       inflightRequestsMax: 20,
-      settings: { requestQueueBytesMax: 3_000_000, raftQueueBytesMax: 100_000 },
+      settings: {
+        requestQueueBytesMax: 3_000_000,
+        raftQueueBytesMax: 100_000,
+        frameRoomBytesMin: 1,
+      },
       handlers: {
         onMessages: () => undefined,
         onRequest: (_from, payload) => this.#handle(payload),
@@ -96,7 +105,7 @@ class ChaosRun {
     this.#transport(from)
       .request(to, payload, options)
       .then(
-        (answer) => this.outcomes.push(serialOf(answer) === serial ? 'answered' : 'mixed up'),
+        (answer) => this.outcomes.push(this.#judgeAnswer(serial, answer)),
         (error: unknown) => this.outcomes.push(this.#judge(serial, error)),
       );
   }
@@ -116,11 +125,17 @@ class ChaosRun {
 
   /** Echoes, at once or later, sometimes with more than it was sent; or fails. */
   async #handle(payload: Uint8Array): Promise<Uint8Array> {
+    if (!isWhole(payload)) this.outcomes.push('damaged on its way');
     this.#handled.add(serialOf(payload));
     const delayMs = Math.max(0, this.#upTo(500) - 250);
     if (delayMs > 0) await new Promise<void>((resolve) => this.time.after(delayMs, resolve));
     if (this.#random() < 0.1) throw new Error('the handler failed');
     return payloadOf(serialOf(payload), payload.length + this.#upTo(100_000));
+  }
+
+  #judgeAnswer(serial: number, answer: Uint8Array): string {
+    if (!isWhole(answer)) return 'damaged on its way back';
+    return serialOf(answer) === serial ? 'answered' : 'mixed up';
   }
 
   #judge(serial: number, error: unknown): string {

@@ -41,6 +41,15 @@ describe('frame rooms', () => {
     expect(rooms.take(100).length).toBe(100);
   });
 
+  it('keep what is small where they are told to', () => {
+    const rooms = new FrameRooms(10);
+    const [small, smaller] = [rooms.take(10), rooms.take(9)];
+    rooms.giveBack(small.subarray(0, 1));
+    rooms.giveBack(smaller);
+    expect(rooms.take(9).buffer).not.toBe(smaller.buffer);
+    expect(rooms.take(10).buffer).toBe(small.buffer);
+  });
+
   it('refuse memory that they have already', () => {
     const rooms = new FrameRooms();
     const room = rooms.take(LARGE_BYTES);

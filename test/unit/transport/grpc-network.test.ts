@@ -10,6 +10,7 @@ import { realScheduler, until } from './real-time.js';
 networkSuite('grpc', async () => ({
   network: new GrpcNetwork({ scheduler: realScheduler }),
   listenAddress: '127.0.0.1:0',
+  givesFramesBack: true,
   close: async () => undefined,
 }));
 

@@ -1,36 +1,46 @@
 // Goal: MemoryNetwork is a Network, and its cuts behave as broken and as silent networks do.
-// Method: the conformance suite in real time; cuts under a virtual scheduler, step by step.
+// Method: the conformance suite, by reference and by copies; cuts under a virtual scheduler.
 import { describe, expect, it } from 'vitest';
 import type { Connection } from '../../../src/shared/environment.js';
-import { MemoryNetwork } from '../../../src/transport/memory-network.js';
+import {
+  GIVEN_BACK,
+  MemoryNetwork,
+  type MemoryNetworkOptions,
+} from '../../../src/transport/memory-network.js';
 import { networkSuite } from '../../conformance/network-suite.js';
 import { realScheduler } from './real-time.js';
 import { VirtualTime } from './virtual-time.js';
 
-networkSuite('memory', async () => ({
-  network: new MemoryNetwork({ scheduler: realScheduler }).host('host'),
-  listenAddress: 'memory:0',
-  close: async () => undefined,
-}));
+for (const copiesFrames of [false, true]) {
+  networkSuite(copiesFrames ? 'memory, frames copied' : 'memory', async () => ({
+    network: new MemoryNetwork({ scheduler: realScheduler, copiesFrames }).host('host'),
+    listenAddress: 'memory:0',
+    givesFramesBack: copiesFrames,
+    close: async () => undefined,
+  }));
+}
 
 interface Watched {
   readonly connection: Connection;
   readonly frames: string[];
   readonly closes: (string | undefined)[];
+  /** What came back of its own frames, as it was then. */
+  readonly givenBack: string[];
   drains: number;
 }
 
 function watch(connection: Connection): Watched {
-  const watched: Watched = { connection, frames: [], closes: [], drains: 0 };
+  const watched: Watched = { connection, frames: [], closes: [], givenBack: [], drains: 0 };
   connection.start({
     onFrame: (frame) => watched.frames.push(Buffer.from(frame).toString()),
     onDrain: () => watched.drains++,
+    onSent: (frame) => watched.givenBack.push(Buffer.from(frame).toString('latin1')),
     onClose: (error) => watched.closes.push(error?.message),
   });
   return watched;
 }
 
-async function linked(options: { bufferFramesMax?: number } = {}) {
+async function linked(options: Omit<MemoryNetworkOptions, 'scheduler'> = {}) {
   const time = new VirtualTime();
   const hub = new MemoryNetwork({ scheduler: time, ...options });
   const accepted: Connection[] = [];
@@ -133,5 +143,54 @@ describe('memory network under faults', () => {
     hub.heal();
     await time.settle();
     expect(atA.drains).toBe(1);
+  });
+});
+
+describe('memory network that copies frames', () => {
+  it('overwrites a frame right before it gives it back, after it was delivered', async () => {
+    const { time, atA, atB } = await linked({ copiesFrames: true });
+    const frame = new Uint8Array(Buffer.from('abc'));
+    atA.connection.send(frame);
+    expect(Buffer.from(frame).toString()).toBe('abc');
+    await time.settle();
+    expect(atB.frames).toEqual(['abc']);
+    expect(atA.givenBack).toEqual([String.fromCharCode(GIVEN_BACK).repeat(3)]);
+    expect(atB.givenBack).toEqual([]);
+  });
+
+  it('shows who changes a frame before it is given back', async () => {
+    const { time, atA, atB } = await linked({ copiesFrames: true });
+    const frame = new Uint8Array(Buffer.from('abc'));
+    atA.connection.send(frame);
+    frame.fill('x'.charCodeAt(0));
+    await time.settle();
+    expect(atB.frames).toEqual(['xxx']);
+  });
+
+  it('gives back what a silent cut holds when it has gone through', async () => {
+    const { time, hub, atA, atB } = await linked({ copiesFrames: true });
+    hub.cut('a', 'b', { mode: 'hold' });
+    atA.connection.send(new Uint8Array(Buffer.from('held')));
+    await time.pass(1_000);
+    expect(atA.givenBack).toEqual([]);
+    hub.heal();
+    await time.settle();
+    expect([atB.frames, atA.givenBack.length]).toEqual([['held'], 1]);
+  });
+
+  it('gives back neither what was lost nor what a closed side had sent', async () => {
+    const broken = await linked({ copiesFrames: true });
+    broken.atA.connection.send(new Uint8Array(Buffer.from('lost')));
+    broken.hub.cut('a', 'b');
+    await broken.time.settle();
+    expect([broken.atB.frames, broken.atA.givenBack]).toEqual([[], []]);
+
+    const closed = await linked({ copiesFrames: true });
+    const last = new Uint8Array(Buffer.from('last'));
+    closed.atA.connection.send(last);
+    closed.atA.connection.close();
+    await closed.time.settle();
+    expect([closed.atB.frames, closed.atA.givenBack]).toEqual([['last'], []]);
+    expect(Buffer.from(last).toString()).toBe('last');
   });
 });
