@@ -6,7 +6,6 @@
  */
 import type { Engine, IndexLibraryStats, ShardGenesis } from '../engine/engine.js';
 import { ReplicaHost } from '../replica/host.js';
-import type { CompactionPolicy } from '../replica/log-compaction.js';
 import { serveReplicaCall } from '../replica/rpc-server.js';
 import { Router } from '../router/router.js';
 import type { ServerMetrics } from '../server/metrics.js';
@@ -49,6 +48,7 @@ import { ReplicaDirectory } from './replica-directory.js';
 import { ShardReplicas } from './shard-replicas.js';
 import { startTopologyDrivers } from './topology-drivers.js';
 import { TopologyReplica } from './topology-replica.js';
+import type { NodeTuning } from './tuning.js';
 
 /** `onLost` is called if the engine ends without having been closed. */
 export type EngineFactory = (
@@ -57,7 +57,7 @@ export type EngineFactory = (
   onLost: (error: FlotillaError) => void,
 ) => Engine;
 
-export interface NodeOptions {
+export interface NodeOptions extends NodeTuning {
   readonly config: NodeConfig;
   readonly logger: Logger;
   readonly environment: Environment;
@@ -67,8 +67,6 @@ export interface NodeOptions {
   readonly openEndpoints?: EndpointsFactory;
   /** The index library, as status and metrics tell it. @default nothing is said */
   readonly library?: IndexLibraryStats;
-  /** How long the logs of groups get. @default COMPACTION_DEFAULTS */
-  readonly compaction?: CompactionPolicy;
 }
 
 /** The time that a call between topology groups gets at the one that answers. */
@@ -176,7 +174,7 @@ export class Node {
   }
 
   async #open(): Promise<Parts> {
-    const { config, environment, compaction, library, logger } = this.#options;
+    const { config, environment, compaction, snapshotSender, library, logger } = this.#options;
     const lifecycle = this.#lifecycle;
     const logStore = await openLogStore({
       environment,
@@ -204,7 +202,8 @@ export class Node {
       peers: () => transport.peers(),
       onFault: (groupId, error) => this.#noteFault(groupId, error),
       onLeader: (groupId, nodeId) => this.#parts?.router.noteLeader(groupId, nodeId),
-      ...(compaction !== undefined && { compaction }),
+      compaction,
+      snapshotSender,
     });
     lifecycle.add('replicas', () => host.close());
     const groups = new GroupCalls({
@@ -286,13 +285,14 @@ export class Node {
   }
 
   #openTransport(): Promise<Transport> {
-    const { config, environment } = this.#options;
+    const { config, environment, transport: settings } = this.#options;
     const logger = this.#logger;
     const linked = new Set<number>();
     return createTransport({
       environment,
       listenAddress: config.listen.peer,
       logger,
+      settings,
       handlers: {
         onMessages: (from, messages) => this.#parts?.host.receive(from, messages),
         onRequest: (from, payload, signal) => this.#serve(from, payload, signal),

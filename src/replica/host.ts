@@ -45,9 +45,10 @@ export interface HostOptions {
   readonly request?: Transport['request'];
   /** With `request`, groups send, receive and keep snapshots. @default none: logs are never cut */
   readonly snapshotFiles?: SnapshotFiles;
-  readonly snapshotSender?: Partial<SnapshotSenderSettings>;
+  /** @default SNAPSHOT_SENDER_DEFAULTS */
+  readonly snapshotSender?: Partial<SnapshotSenderSettings> | undefined;
   /** @default COMPACTION_DEFAULTS */
-  readonly compaction?: CompactionPolicy;
+  readonly compaction?: CompactionPolicy | undefined;
   /** For their clocks. @default none */
   readonly peers?: () => readonly PeerStatus[];
 }

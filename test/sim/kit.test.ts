@@ -316,6 +316,8 @@ async function fiveKeys(seed: number) {
   };
 }
 
+const COPYING: SimNetworkOptions = { copiesFrames: true };
+
 async function connected(seed: number, options?: SimNetworkOptions) {
   const world = new World(seed);
   const network = new SimNetwork(world, options);
@@ -336,13 +338,15 @@ async function connected(seed: number, options?: SimNetworkOptions) {
   );
   const connection = await world.settle(one.network.dial('b:1', { timeoutMs: 1_000 }));
   const ends: (string | undefined)[] = [];
+  const givenBack: Uint8Array[] = [];
   connection.start({
     onFrame: () => undefined,
     onDrain: () => undefined,
+    onSent: (frame) => givenBack.push(frame),
     onClose: (error) => ends.push(error?.message),
   });
   await world.run({});
-  return { world, network, one, other, connection, got, closes, ends, accepted };
+  return { world, network, one, other, connection, got, closes, ends, givenBack, accepted };
 }
 
 describe('a network', () => {
@@ -411,6 +415,88 @@ describe('a network', () => {
     for (let count = 0; count < 100; count += 1) connection.send(bytes('x'));
     await world.run({});
     expect(ends).toEqual(['connection reset by peer']);
+  });
+
+  it('copies frames as late as it can, and gives them back once, overwritten', async () => {
+    const { world, network, connection, got, givenBack } = await connected(1, COPYING);
+    const frames = ['one', 'two', 'three'].map(bytes);
+    for (const frame of frames) connection.send(frame);
+    expect([frames.map(text), givenBack]).toEqual([['one', 'two', 'three'], []]);
+    network.cut('a', 'b', 'hold');
+    await world.run({});
+    expect([got, givenBack]).toEqual([[], frames]);
+    for (const frame of frames) expect(frame).toEqual(new Uint8Array(frame.length).fill(0xdb));
+    network.heal();
+    await world.run({});
+    expect([got, givenBack.length]).toEqual([['one', 'two', 'three'], frames.length]);
+    expect(network.framesCopied).toBe(frames.length);
+  });
+
+  it('tells of a frame that is written over before it has left', async () => {
+    const changed: string[] = [];
+    const onChangedFrame = (from: string, to: string): void =>
+      void changed.push(`${from} to ${to}`);
+    const { world, connection, got } = await connected(1, { ...COPYING, onChangedFrame });
+    const frame = bytes('early');
+    connection.send(frame);
+    connection.send(bytes('other'));
+    frame.set(bytes('E'));
+    await world.run({});
+    expect([changed, got]).toEqual([['a to b'], ['Early', 'other']]);
+
+    const { world: strict, connection: link } = await connected(1, COPYING);
+    link.send(frame);
+    frame.set(bytes('e'));
+    await expect(strict.run({})).rejects.toThrow('a frame from a to b was changed');
+  });
+
+  it('gives nothing back that was lost, nor to who has closed, dies or is paused', async () => {
+    const filter = (_: string, frame: Uint8Array) => (text(frame) === 'lost' ? undefined : frame);
+    const lost = await connected(1, { ...COPYING, filter });
+    lost.connection.send(bytes('lost'));
+    await lost.world.run({});
+    expect([lost.got, lost.givenBack]).toEqual([[], []]);
+
+    const closing = await connected(1, COPYING);
+    closing.connection.send(bytes('last'));
+    closing.connection.close();
+    await closing.world.run({});
+    expect([closing.got, closing.givenBack]).toEqual([['last'], []]);
+
+    const dying = await connected(1, COPYING);
+    const frame = bytes('last');
+    dying.connection.send(frame);
+    dying.one.crash('machine');
+    await dying.world.run({});
+    expect([dying.got, dying.givenBack, text(frame)]).toEqual([['last'], [], 'last']);
+
+    const paused = await connected(1, COPYING);
+    paused.connection.send(bytes('before'));
+    paused.one.pause();
+    await paused.world.run({});
+    expect([paused.got, paused.givenBack]).toEqual([['before'], []]);
+    paused.one.resume();
+    paused.connection.send(bytes('after'));
+    await paused.world.run({});
+    expect([paused.got, paused.givenBack.length]).toEqual([['before', 'after'], 2]);
+  });
+
+  it('copies of a frame what is left of it on its way', async () => {
+    const filter = (_: string, frame: Uint8Array) => frame.slice(0, 2);
+    const { world, connection, got, givenBack } = await connected(1, { ...COPYING, filter });
+    connection.send(bytes('whole'));
+    await world.run({});
+    expect([got, givenBack[0]?.length]).toEqual([['wh'], 5]);
+  });
+
+  it('does the same whether it copies frames or not', async () => {
+    const run = async (copiesFrames: boolean): Promise<unknown> => {
+      const { world, connection } = await connected(3, { delayMeanMs: 20, copiesFrames });
+      for (let at = 0; at < 50; at += 1) connection.send(bytes(`frame ${at}`));
+      await world.run({});
+      return [world.trace.digest(), world.steps, world.nowMs];
+    };
+    expect(await run(true)).toEqual(await run(false));
   });
 
   it('has the same trace for the same seed, and another one for another', async () => {

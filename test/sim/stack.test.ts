@@ -90,6 +90,29 @@ describe('the full stack (P-1 to P-6, P-10)', () => {
     expect([...totals].filter(([, count]) => count === 0)).toEqual([]);
   });
 
+  it('uses the memory of frames again, without any run being another one for that', async () => {
+    for (const seed of [1, 2]) {
+      const { network } = drawn(seed);
+      const [byReference, copied] = [
+        await runStack(seed, { steps: 4_000, parameters: { network: copying(network, false) } }),
+        await runStack(seed, { steps: 4_000, parameters: { network: copying(network, true) } }),
+      ];
+      expect(copied.finding).toBeUndefined();
+      expect([byReference.framesCopied, copied.framesCopied > 1_000]).toEqual([0, true]);
+      expect(copied.traceHash).toBe(byReference.traceHash);
+    }
+  });
+
+  it('brings replicas up by snapshots of many pieces, out of memory used again (P3)', async () => {
+    let installs = 0;
+    for (let seed = 1; seed <= 4; seed++) {
+      const report = await runStack(seed, { steps: 6_000, parameters: manyPieces(seed) });
+      expect(report.finding).toBeUndefined();
+      installs += report.installs;
+    }
+    expect(installs).toBeGreaterThan(0);
+  });
+
   it('does the same again from the same seed, and something else from another', async () => {
     const [one, again, other] = [
       await runStack(7, { steps: 4_000 }),
@@ -193,6 +216,23 @@ function partialSearches(seed: number): Partial<StackParameters> {
     workload: { ...workload, ...common, shares, relaxed: 0.7, questions: 1, partial: 0.8 },
     searchCacheBytes: 1_000_000,
   };
+}
+
+/** Logs that are soon too short for who was away, and snapshots that take many calls. */
+function manyPieces(seed: number): Partial<StackParameters> {
+  const { workload, network, compaction } = drawn(seed);
+  const faults = only(seed, { crash: 2, partition: 2, reset: 1, stall: 1 });
+  return {
+    faults: { ...faults, durationMeanMs: 1_000 },
+    workload: { ...workload, keys: 10, pauseMs: 50, churn: 'none' },
+    network: copying(network, true),
+    compaction: { ...compaction, thresholdEntries: 4, trailingEntries: 0 },
+    snapshotPieceBytes: 300,
+  };
+}
+
+function copying(network: StackParameters['network'], copiesFrames: boolean) {
+  return { ...network, copiesFrames };
 }
 
 function drawn(seed: number): StackParameters {

@@ -1,5 +1,7 @@
 import { assert, defined } from '../../../src/shared/assert.js';
+import { crc32c } from '../../../src/shared/crc32c.js';
 import type { Connection, ConnectionHandlers } from '../../../src/shared/environment.js';
+import { GIVEN_BACK } from '../../../src/transport/memory-network.js';
 import type { SimClock } from './sim-clock.js';
 import type { World } from './world.js';
 
@@ -11,6 +13,7 @@ export interface LinkParts {
   readonly own: SimClock;
   readonly world: World;
   readonly bufferBytesMax: number;
+  readonly copiesFrames: boolean;
   /** How long the next frame is on its way. */
   delayMs(): number;
   /** What is left of a frame that this side sends; undefined where it is lost. */
@@ -20,13 +23,22 @@ export interface LinkParts {
   whenHealed(goOn: () => void): void;
   /** Whether the connection breaks at this frame. */
   breaksNow(): boolean;
+  /** A frame that this side sends has left; `isChanged`: it is not what it was when it was sent. */
+  onDeparted(isChanged: boolean): void;
   onEnded(link: SimConnection): void;
 }
 
+interface FrameParcel {
+  readonly kind: 'frame';
+  /** Memory of the sender, and its checksum when it was sent; 0 where frames are not copied. */
+  readonly sent: Uint8Array;
+  readonly checksum: number;
+  /** What arrives. */
+  frame: Uint8Array;
+}
+
 /** What is on its way: frames, then perhaps the end of the connection. */
-type Parcel =
-  | { readonly kind: 'frame'; readonly frame: Uint8Array }
-  | { readonly kind: 'end'; readonly error: Error | undefined };
+type Parcel = FrameParcel | { readonly kind: 'end'; readonly error: Error | undefined };
 
 /** Buffers up to this length are hashed whole; of longer ones the beginning and the length. */
 const HASHED_BYTES_MAX = 512;
@@ -34,6 +46,10 @@ const HASHED_BYTES_MAX = 512;
 /**
  * One side of a connection. What it sends arrives in order, each frame at its own time; what came
  * before `start` waits. A side whose process is paused takes nothing until it goes on.
+ *
+ * Where frames are copied, each is at the moment when it is due at the other side, as late as a
+ * network could; its memory is then overwritten and given back. That happens within events that
+ * there are anyway, so that a run is the same whether frames are copied or not.
  */
 export class SimConnection implements Connection {
   readonly remoteAddress: string;
@@ -45,6 +61,8 @@ export class SimConnection implements Connection {
   readonly #underWay: Parcel[] = [];
   /** How many of those have had their time, and arrive as soon as nothing holds them. */
   #due = 0;
+  /** Frames that have left, and whose memory this side's process was not yet given back. */
+  #departed: Uint8Array[] = [];
   /** Arrived here before anyone listened. */
   #early: Parcel[] = [];
   #lastArrivalMs = 0;
@@ -83,7 +101,8 @@ export class SimConnection implements Connection {
     if (frame === undefined) return !this.#isFull;
     this.#sentBytes += frame.length;
     this.#isFull ||= this.#sentBytes > this.#parts.bufferBytesMax;
-    this.#dispatch({ kind: 'frame', frame });
+    const checksum = this.#parts.copiesFrames ? crc32c(sent) : 0;
+    this.#dispatch({ kind: 'frame', sent, checksum, frame });
     return !this.#isFull;
   }
 
@@ -135,11 +154,29 @@ export class SimConnection implements Connection {
     this.#lastArrivalMs = arrivalMs;
     this.#underWay.push(parcel);
     world.schedule(arrivalMs - world.nowMs, () => {
+      if (parcel.kind === 'frame' && this.#parts.copiesFrames) this.#departs(parcel);
       this.#due += 1;
       if (this.#due > 1) return;
       if (this.#parts.isHeld()) this.#parts.whenHealed(() => this.#deliverDue());
       else this.#deliverDue();
     });
+  }
+
+  /** The network needs the memory of what was sent no more. */
+  #departs(parcel: FrameParcel): void {
+    const { sent, checksum } = parcel;
+    this.#parts.onDeparted(crc32c(sent) !== checksum);
+    if (parcel.frame === sent) parcel.frame = new Uint8Array(sent);
+    this.#departed.push(sent);
+    // A process that is paused hears of it with the next frame that leaves when it goes on.
+    if (!this.#parts.own.isRunning) return;
+    const departed = this.#departed;
+    this.#departed = [];
+    for (const frame of departed) {
+      if (this.#isClosed || this.#handlers?.onSent === undefined) return;
+      frame.fill(GIVEN_BACK);
+      this.#handlers.onSent(frame);
+    }
   }
 
   #deliverDue(): void {

@@ -19,6 +19,13 @@ export interface SimNetworkOptions {
   readonly filter?: (toHost: string, frame: Uint8Array) => Uint8Array | undefined;
   /** Bytes on their way in one direction above which `send` answers false. @default 1 MiB */
   readonly bufferBytesMax?: number;
+  /**
+   * Whether frames are copied when they have left, and given back overwritten (`onSent`). Changes
+   * nothing else of a run. @default false: by reference, and none is given back
+   */
+  readonly copiesFrames?: boolean;
+  /** A frame of a host was changed before it had left. @default it throws */
+  readonly onChangedFrame?: (fromHost: string, toHost: string) => void;
 }
 
 /**
@@ -46,6 +53,7 @@ export class SimNetwork {
   /** What waits for the end of a cut. */
   #held: (() => void)[] = [];
   #faultsOn = true;
+  #framesCopied = 0;
   #nextPort = 1;
 
   constructor(world: World, options: SimNetworkOptions = {}) {
@@ -59,6 +67,10 @@ export class SimNetwork {
       stallMaxMs: 5_000,
       bufferBytesMax: 1024 * 1024,
       filter: (_, frame) => frame,
+      copiesFrames: false,
+      onChangedFrame: (from, to) => {
+        throw new Error(`a frame from ${from} to ${to} was changed before it had left`);
+      },
       ...options,
     };
   }
@@ -98,6 +110,11 @@ export class SimNetwork {
   /** Nothing goes from one to the other for a while; then all of it arrives. */
   stall(from: string, to: string, durationMs: number): void {
     this.#stalls.set(directionKey(from, to), this.#world.nowMs + durationMs);
+  }
+
+  /** Frames that were copied. */
+  get framesCopied(): number {
+    return this.#framesCopied;
   }
 
   /** Switches the faults that are drawn for each frame; cuts and stalls are the caller's. */
@@ -178,11 +195,16 @@ export class SimNetwork {
       own: from.clock,
       world: this.#world,
       bufferBytesMax: this.#options.bufferBytesMax,
+      copiesFrames: this.#options.copiesFrames,
       delayMs: () => this.#delayMs() + this.#stallMs(key),
       left: (frame) => this.#options.filter(to.name, frame),
       isHeld: () => this.#cuts.get(key) === 'hold',
       whenHealed: (goOn) => this.#held.push(goOn),
       breaksNow: () => this.#faultsOn && this.#random.chance(this.#options.breakProbability),
+      onDeparted: (isChanged) => {
+        this.#framesCopied += 1;
+        if (isChanged) this.#options.onChangedFrame(from.name, to.name);
+      },
       onEnded: (link) => this.#links.delete(link),
     };
   }

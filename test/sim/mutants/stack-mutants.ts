@@ -346,4 +346,19 @@ export const STACK_MUTANTS: readonly Mutant[] = [
     kind: 'safety',
     simulator: 'full',
   },
+  {
+    id: 'X-57',
+    name: 'writes over frames that are on their way, as soon as one of them has left',
+    file: 'src/transport/outbox.ts',
+    find: `    return encodeFrame(records, new ByteWriter(this.#rooms.take(sizeBytes)));
+`,
+    replace: `    const frame = encodeFrame(records, new ByteWriter(this.#rooms.take(sizeBytes)));
+    this.sent ??= [];
+    this.sent.push(frame);
+    this.reuse = () => this.sent.splice(0).forEach((one) => this.#rooms.giveBack(one));
+    return frame;
+`,
+    kind: 'safety',
+    simulator: 'full',
+  },
 ];

@@ -30,6 +30,7 @@ export interface MachineOptions {
   readonly config: NodeConfig;
   readonly clock: SimClockOptions;
   readonly compaction: CompactionPolicy;
+  readonly snapshotPieceBytes: number;
   readonly checkpoints: CheckpointPolicy;
   /** How long what an engine has read may take from its thread. */
   readonly readDelayMaxMs: number;
@@ -39,6 +40,8 @@ export interface MachineOptions {
   readonly keptAnswers: (() => KeptAnswers) | undefined;
 }
 
+/** Frames are small here: the memory of all of them is used again. */
+const FRAME_ROOM_BYTES_MIN = 1;
 /** How long the supervisor waits before it starts a node again. */
 const RESTART_MS = 250;
 
@@ -209,7 +212,7 @@ export class Process implements Callee {
 
   /** Ends when the node does; what is left of its process then dies with it. */
   async #run(): Promise<void> {
-    const { config, compaction, keptAnswers } = this.#options;
+    const { config, compaction, snapshotPieceBytes, keptAnswers } = this.#options;
     const { environment } = this;
     const kept = keptAnswers?.();
     const node = await Node.start({
@@ -217,6 +220,8 @@ export class Process implements Callee {
       logger: this.#logger,
       environment,
       compaction,
+      snapshotSender: { chunkSizeBytes: snapshotPieceBytes },
+      transport: { frameRoomBytesMin: FRAME_ROOM_BYTES_MIN },
       createEngine: (genesis, path) => this.#createEngine(genesis, path),
       openEndpoints: async (options) => {
         this.#endpoints = kept === undefined ? options : watchedEndpoints(options, kept);

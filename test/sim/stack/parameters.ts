@@ -5,6 +5,7 @@ import {
 } from '../../../src/engine/checkpoint/checkpoint-policy.js';
 import type { EngineConfig, NodeConfig } from '../../../src/node/config.js';
 import type { CompactionPolicy } from '../../../src/replica/log-compaction.js';
+import { SNAPSHOT_SENDER_DEFAULTS } from '../../../src/replica/snapshot-sender.js';
 import { deriveTiming } from '../../../src/replica/timing.js';
 import { RETRY_BUDGET } from '../../../src/shared/retry-budget.js';
 import type { ClusterSettings } from '../../../src/topology/document.js';
@@ -23,6 +24,8 @@ export interface StackParameters {
   readonly network: SimNetworkOptions;
   readonly disk: SimDiskOptions;
   readonly compaction: CompactionPolicy;
+  /** Bytes of a snapshot that go in one call. */
+  readonly snapshotPieceBytes: number;
   readonly clocks: readonly SimClockOptions[];
   readonly clientDelayMs: number;
   readonly answerLoss: number;
@@ -64,6 +67,7 @@ export function drawParameters(random: SimRandom): StackParameters {
       breakProbability: random.pick([0, 0, 0.000_5, 0.005]),
       stallProbability: random.pick([0, 0, 0.000_5, 0.003]),
       stallMaxMs: random.pick([200, 2_000]),
+      copiesFrames: random.fork('frames').chance(0.5),
     },
     disk: {
       syncMaxMs: random.pick([2, 20, 80]),
@@ -76,6 +80,7 @@ export function drawParameters(random: SimRandom): StackParameters {
       trailingEntries: random.pick([2, 10, 30]),
       transferBytesMax: 100_000,
     },
+    snapshotPieceBytes: SNAPSHOT_SENDER_DEFAULTS.chunkSizeBytes,
     clocks: Array.from({ length: nodes }, () => ({
       offsetMs: random.integer(0, 1_000_000),
       rate: random.between(1 - CLOCK_DRIFT, 1 + CLOCK_DRIFT),

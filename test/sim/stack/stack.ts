@@ -82,7 +82,8 @@ export class Stack {
     const nowMs = (): number => world.nowMs;
     this.parameters = { ...drawParameters(world.fork('parameters')), ...parameters };
     const { nodes, network, disk, clocks, faults, settings } = this.parameters;
-    const { compaction, checkpoints, readDelayMaxMs, searchCacheBytes } = this.parameters;
+    const { compaction, snapshotPieceBytes, checkpoints } = this.parameters;
+    const { readDelayMaxMs, searchCacheBytes } = this.parameters;
     const keptAnswers = (): KeptAnswers => this.#keptAnswers();
     const journalBatches = faults.weights.damage > 0 ? JOURNAL_BATCHES : 0;
     this.findings = new Findings(nowMs);
@@ -95,6 +96,10 @@ export class Stack {
     this.network = new SimNetwork(world, {
       ...network,
       filter: (toHost, frame) => this.staleTopology.filter(toHost, frame),
+      onChangedFrame: (fromHost, toHost) => {
+        const message = `a frame from ${fromHost} to ${toHost} was written over on its way`;
+        this.findings.report('frames stay as they are sent', message);
+      },
     });
     this.machines = Array.from(
       { length: nodes },
@@ -106,6 +111,7 @@ export class Stack {
           config: configOf(at + 1, this.parameters),
           clock: clocks[at] ?? {},
           compaction,
+          snapshotPieceBytes,
           checkpoints,
           readDelayMaxMs,
           watch: this.watch,
