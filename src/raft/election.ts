@@ -105,7 +105,7 @@ function knownCommit(raft: Raft): KnownCommit {
  * were removed and cannot lead (M11). An entry of the same index and term is the same one, with the
  * same before it: who holds what the other knows to be committed knows it as well (E13).
  */
-function learnCommit(raft: Raft, { commit, commitTerm }: KnownCommit): void {
+export function learnCommit(raft: Raft, { commit, commitTerm }: KnownCommit): void {
   // A leader counts for itself (E11), and its log holds no less.
   if (raft.role === 'StateLeader') return;
   if (!raft.log.maybeCommit({ index: commit, term: commitTerm })) return;

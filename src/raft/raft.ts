@@ -3,6 +3,7 @@ import {
   campaignOnOrder,
   campaignOnTimeout,
   handleVoteRequest,
+  learnCommit,
   stepCandidate,
 } from './election.js';
 import { stepFollower } from './follower.js';
@@ -237,10 +238,15 @@ export class Raft {
     return true;
   }
 
-  /** A message from an earlier term: never acted on, but its sender may have to learn of it. */
+  /**
+   * A message from an earlier term: its sender may have to learn of that. Nothing of it is acted on
+   * but what a request for votes tells to be committed, which no later term undoes (E13).
+   */
   #answerLowerTerm(message: Message): void {
     const { type, from } = message;
     const { checkQuorum, preVote } = this.config;
+    // Who counts voters that are gone may stay ahead of who could tell it so.
+    if (type === 'MsgVote' || type === 'MsgPreVote') learnCommit(this, message);
     if ((type === 'MsgHeartbeat' || type === 'MsgApp') && (checkQuorum || preVote)) {
       // This replica may be stuck above its group's term: its vote requests are ignored because
       // the leader is well (E5), and the leader's messages because they are old. The answer makes

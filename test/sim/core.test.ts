@@ -34,6 +34,10 @@ describe('the core simulator', () => {
     },
   );
 
+  it('seed 6142: a vote request of an old term still tells what is committed (E13)', () => {
+    runOk(6142);
+  });
+
   it('has seen everything go wrong that it knows of, and work get done', () => {
     expect(totals.leaders).toBeGreaterThan(5 * SEEDS);
     expect(totals.crashes).toBeGreaterThan(5 * SEEDS);

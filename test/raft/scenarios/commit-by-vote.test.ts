@@ -112,6 +112,19 @@ describe('E13: requests for votes and their answers tell what is committed', () 
     expect(asked.voters).toEqual([1, 2, 3]);
   });
 
+  it.each(['MsgPreVote', 'MsgVote'] as const)(
+    'a %s of an earlier term tells it as well to who is ahead for ever',
+    (type) => {
+      const asked = replicaWith(2, LOG, 2);
+      asked.node.forgetLeader();
+      asked.step('MsgVote', 3, 9, { index: 1, logTerm: 1, commit: 0, commitTerm: 0 });
+      asked.flush();
+      asked.step(type, 1, 5, { index: 5, logTerm: 1, commit: 3, commitTerm: 1 });
+      asked.flush();
+      expect([asked.term, asked.commit, asked.voters]).toEqual([9, 3, [1, 2, 3]]);
+    },
+  );
+
   it('an index alone says nothing: who holds another entry there commits nothing', () => {
     for (const [commit, commitTerm] of [
       [3, 2],
