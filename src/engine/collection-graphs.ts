@@ -19,7 +19,7 @@ import type { Row } from './rows.js';
 import type { SavedLabels } from './saved-labels.js';
 
 /** A graph of fewer tombstones is not worth another one. */
-const RENEWAL_TOMBSTONES_MIN = 64;
+const TOMBSTONES_MIN = 64;
 /** Points for each tombstone below which a graph is worn. */
 const RENEWAL_POINTS_PER_TOMBSTONE = 5;
 
@@ -32,6 +32,7 @@ export interface GraphToSave {
 
 export class CollectionGraphs {
   readonly #create: () => Graph;
+  readonly #tombstonesMin: number;
   #serving: Graph;
   #renewal: Renewal | undefined;
   /** The graph that is being loaded. */
@@ -41,8 +42,10 @@ export class CollectionGraphs {
   /** How many of them the file has that is being made. */
   #insertsInFile = 0;
 
-  constructor(create: () => Graph) {
+  /** `tombstonesMin`: a graph that has fewer is not worn. */
+  constructor(create: () => Graph, tombstonesMin = TOMBSTONES_MIN) {
     this.#create = create;
+    this.#tombstonesMin = tombstonesMin;
     this.#serving = create();
   }
 
@@ -59,9 +62,8 @@ export class CollectionGraphs {
   /** Whether a fifth of what serves are tombstones: another one would be better (H3). */
   get isWorn(): boolean {
     const { tombstones, points } = this.#serving;
-    return (
-      tombstones >= RENEWAL_TOMBSTONES_MIN && tombstones * RENEWAL_POINTS_PER_TOMBSTONE > points
-    );
+    if (tombstones < this.#tombstonesMin) return false;
+    return tombstones * RENEWAL_POINTS_PER_TOMBSTONE > points;
   }
 
   /** Whether it is time for `beginRenewal`. */

@@ -52,6 +52,8 @@ export interface IndexSettings {
    * graph is written or read.
    */
   readonly headFloatsMax: number;
+  /** Tombstones below which no graph is made anew, whatever share of it they are. @default 64 */
+  readonly renewalTombstonesMin?: number | undefined;
 }
 
 export interface IndexStats {
@@ -114,7 +116,7 @@ export class CollectionIndex {
     const { headFloatsMax: floatsMax } = settings;
     const spareFloatsMax = Math.min(SPARE_TIMES * floatsMax, LIMITS.headSpareFloatsMax.value);
     this.#head = new ExactHead(config.dimension, { floatsMax, spareFloatsMax });
-    this.#graphs = new CollectionGraphs(() => this.#newGraph());
+    this.#graphs = new CollectionGraphs(() => this.#newGraph(), settings.renewalTombstonesMin);
   }
 
   /** Live records. */

@@ -64,6 +64,8 @@ export interface ShardEngineOptions {
   readonly exactCopy?: boolean;
   /** Floats that wait for the graph of a collection at most. @default what LIMITS says */
   readonly headFloatsMax?: number;
+  /** Tombstones below which no graph is made anew, whatever share of it they are. @default 64 */
+  readonly renewalTombstonesMin?: number;
   /** Whether requests wait for the thread: inserts are then made one by one. @default never */
   readonly requestsWait?: () => boolean;
   /** Called before a step that they would wait for: answers some of them. @default nothing */
@@ -314,8 +316,9 @@ export class ShardEngine implements Engine {
       createIndex = (options) => new HnswIndex(options),
       exactCopy = true,
       headFloatsMax = LIMITS.headFloatsMax.value,
+      renewalTombstonesMin,
     } = this.#options;
-    return { createIndex, exactCopy, headFloatsMax };
+    return { createIndex, exactCopy, headFloatsMax, renewalTombstonesMin };
   }
 
   /** The state of a store; what a new one starts from is made. */

@@ -2,12 +2,13 @@
 // read finds exactly that (S-43, A3, P-6). Method: random steps, deaths between any two disk
 // operations, and a naive model in memory that every answer is compared with.
 import fc from 'fast-check';
-import { describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
+import { CollectionGraphs } from '../../../src/engine/collection-graphs.js';
 import { FlatIndex } from '../../../src/engine/index/flat-index.js';
 import { HnswIndex } from '../../../src/engine/index/hnsw-index.js';
 import type { VectorIndexFactory } from '../../../src/engine/index/vector-index.js';
 import { memoryHarness } from './harness.js';
-import { deathsInRandomRuns, mortalSettings, operationsOf } from './model/mortal-runs.js';
+import { churningRuns, deathsInRandomRuns, mortalSettings, outlive } from './model/mortal-runs.js';
 import type { Change, Step } from './model/shard-steps.js';
 import { SCOPE, ShardDriver, slotOf, upsert } from './shard-driver.js';
 
@@ -28,6 +29,19 @@ const STORY: readonly Step[] = [
   { kind: 'check' },
 ];
 
+/** What is written meets a graph that is just being made anew. */
+const RENEWED: readonly Step[] = [
+  write(1, 'upsert', ['a', 'b', 'c', 'd', 'e', 'f', 'p']),
+  { kind: 'settle' },
+  write(1, 'upsert', ['a', 'b', 'c']),
+  { kind: 'turns', count: 1 },
+  write(1, 'upsert', ['b', 'd']),
+  { kind: 'turns', count: 1 },
+  write(1, 'delete', ['e']),
+  { kind: 'settle' },
+  { kind: 'check' },
+];
+
 function write(collectionId: number, kind: Change['kind'], ids: readonly string[]): Step {
   const contents = { vector: [3, 4], metadata: { word: 'a', count: 1 }, ttlMs: undefined } as const;
   const writes = ids.map((id) => {
@@ -37,19 +51,61 @@ function write(collectionId: number, kind: Change['kind'], ids: readonly string[
   return { kind: 'write', collectionId, writes, ...whole };
 }
 
+const exactIndex: VectorIndexFactory = (options) => new FlatIndex(options);
+
+afterEach(() => {
+  vi.restoreAllMocks();
+});
+
 describe('a shard against a naive model', () => {
-  it.each<[string, VectorIndexFactory]>([
+  const indexes: [string, VectorIndexFactory][] = [
     ['HNSW', (options) => new HnswIndex(options)],
-    ['the exact index', (options) => new FlatIndex(options)],
-  ])('holds what its log says over %s, wherever it dies (S-43)', async (_name, createIndex) => {
-    const settings = fc.record({ ...mortalSettings, createIndex: fc.constant(createIndex) });
-    expect(await deathsInRandomRuns(settings)).toBeGreaterThan(5);
+    ['the exact index', exactIndex],
+  ];
+
+  it.each(indexes)(
+    'holds what its log says over %s, wherever it dies (S-43)',
+    async (_name, createIndex) => {
+      const settings = fc.record({ ...mortalSettings, createIndex: fc.constant(createIndex) });
+      expect(await deathsInRandomRuns(settings)).toBeGreaterThan(5);
+    },
+  );
+
+  it.each(indexes)(
+    'holds what its log says over %s while graphs are renewed, wherever it dies (H3, S-43)',
+    async (_name, createIndex) => {
+      const settings = fc.record({ ...mortalSettings, createIndex: fc.constant(createIndex) });
+      const { deaths, renewals } = await churningRuns(settings);
+      expect(deaths).toBeGreaterThan(5);
+      expect(renewals).toBeGreaterThan(20);
+    },
+  );
+
+  it('is found out where a renewal misses what is written meanwhile (H3, S-43)', async () => {
+    vi.spyOn(CollectionGraphs.prototype, 'drop').mockImplementation(function (
+      this: CollectionGraphs,
+      row,
+    ) {
+      this.serving.drop(row);
+    });
+    const settings = fc.record({ ...mortalSettings, createIndex: fc.constant(exactIndex) });
+    const runs = churningRuns(settings, { seed: 1, endOnFailure: true });
+    await expect(runs).rejects.toThrow('Property failed');
   });
 
   it('holds what its log says, whichever operation of a story it dies in (S-43)', async () => {
-    const createIndex: VectorIndexFactory = (options) => new FlatIndex(options);
-    expect(await operationsOf(STORY, { createIndex })).toBeGreaterThan(20);
+    const { operations } = await outlive(STORY, { createIndex: exactIndex });
+    expect(operations).toBeGreaterThan(20);
   });
+
+  it.each([true, false])(
+    'holds what its log says, wherever in a renewal it dies (H3, S-43; exact copy: %s)',
+    async (exactCopy) => {
+      const settings = { createIndex: exactIndex, renewalTombstonesMin: 1, exactCopy };
+      const { deathsInRenewals } = await outlive(RENEWED, settings);
+      expect(deathsInRenewals).toBeGreaterThan(0);
+    },
+  );
 
   it('comes to the same state when the log is replayed in other batches (S-43)', async () => {
     const shard = new ShardDriver(await memoryHarness());

@@ -2,10 +2,10 @@
 // says (H1, H5, H6, S-43). Method: random steps against a naive model, with a checkpoint after
 // every insert.
 import fc from 'fast-check';
-import { describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { FlatIndex } from '../../../../src/engine/index/flat-index.js';
 import type { VectorIndexFactory } from '../../../../src/engine/index/vector-index.js';
-import { deathsInRandomRuns, mortalSettings, operationsOf } from '../model/mortal-runs.js';
+import { churningRuns, deathsInRandomRuns, mortalSettings, outlive } from '../model/mortal-runs.js';
 import type { Step } from '../model/shard-steps.js';
 import { ALWAYS, AT_CLOSE } from './checkpoint-rig.js';
 
@@ -50,12 +50,24 @@ const STORY: readonly Step[] = [
   { kind: 'check' },
 ];
 
+afterEach(() => {
+  vi.restoreAllMocks();
+});
+
 describe('a shard with checkpoints against a naive model', () => {
   it('holds what its log says, wherever it dies (H5, H6, S-43)', async () => {
     expect(await deathsInRandomRuns(settings)).toBeGreaterThan(5);
   });
 
+  it('holds what its log says while graphs are renewed, wherever it dies (H3, S-43)', async () => {
+    const { deaths, renewals } = await churningRuns(settings);
+    expect(deaths).toBeGreaterThan(5);
+    expect(renewals).toBeGreaterThan(20);
+  });
+
   it('holds what its log says, whichever operation of a story it dies in (H5, S-43)', async () => {
-    expect(await operationsOf(STORY, { createIndex, checkpoints: ALWAYS })).toBeGreaterThan(60);
+    const chosen = { createIndex, checkpoints: ALWAYS, renewalTombstonesMin: 1 };
+    const { operations } = await outlive(STORY, chosen);
+    expect(operations).toBeGreaterThan(60);
   });
 });

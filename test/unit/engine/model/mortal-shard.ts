@@ -5,17 +5,19 @@ import { MemoryDisk } from '../../../../src/shared/memory-disk.js';
 import { FaultyDisk } from '../faulty-disk.js';
 import { COSTS, engineEnvironment } from '../harness.js';
 import { type EngineHarness, GENESIS, ShardDriver } from '../shard-driver.js';
+import type { RenewalWatch } from './renewal-watch.js';
 
 const ROOT = 'node';
 
 export type ShardSettings = Pick<
   ShardEngineOptions,
-  'createIndex' | 'exactCopy' | 'headFloatsMax' | 'checkpoints'
+  'createIndex' | 'exactCopy' | 'headFloatsMax' | 'renewalTombstonesMin' | 'checkpoints'
 >;
 
 export class MortalShard {
   readonly driver: ShardDriver;
   readonly #settings: ShardSettings;
+  readonly #renewals: RenewalWatch | undefined;
   readonly #survivor = new MemoryDisk();
   #disk: FaultyDisk | undefined;
   /** The operation of this disk in which the machine dies. */
@@ -27,9 +29,12 @@ export class MortalShard {
   snapshotPath: string | undefined;
   /** How often the machine died. */
   deaths = 0;
+  /** How often while a graph was made anew, where somebody looks on. */
+  deathsInRenewals = 0;
 
-  constructor(settings: ShardSettings) {
+  constructor(settings: ShardSettings, renewals?: RenewalWatch) {
     this.#settings = settings;
+    this.#renewals = renewals;
     const harness: EngineHarness = {
       disk: this.#survivor,
       snapshotPath: (name) => `${ROOT}/${name}`,
@@ -67,7 +72,9 @@ export class MortalShard {
   async revive(): Promise<void> {
     this.deaths++;
     const [steps, ...again] = this.#again;
+    const brokenOff = this.#renewals?.brokenOff;
     await this.driver.engine.close().catch(() => undefined);
+    if (this.#renewals?.brokenOff !== brokenOff) this.deathsInRenewals++;
     await this.#disk?.release().catch(() => undefined);
     this.#again = again;
     this.#disk = undefined;

@@ -2,6 +2,7 @@
  * Goal: run steps on a shard that dies now and then and on the model, and hold all that can be read
  * of the one against the other. Method: reads of every kind after each step that asks for them.
  */
+import { setImmediate } from 'node:timers/promises';
 import { expect } from 'vitest';
 import type { Hit, SearchQuery, Selection } from '../../../../src/engine/engine.js';
 import { defined, unreachable } from '../../../../src/shared/assert.js';
@@ -27,6 +28,7 @@ import {
   upsert,
 } from '../shard-driver.js';
 import { MortalShard, type ShardSettings } from './mortal-shard.js';
+import type { RenewalWatch } from './renewal-watch.js';
 import {
   canonical,
   distances,
@@ -77,13 +79,18 @@ export class ShardRun {
   readonly #model = new ShardModel(ownershipVersion);
   readonly #requests: Request[] = [];
 
-  constructor(settings: ShardSettings) {
-    this.#shard = new MortalShard(settings);
+  constructor(settings: ShardSettings, renewals?: RenewalWatch) {
+    this.#shard = new MortalShard(settings, renewals);
   }
 
   /** How often the machine died. */
   get deaths(): number {
     return this.#shard.deaths;
+  }
+
+  /** How often while a graph was made anew, where somebody looks on. */
+  get deathsInRenewals(): number {
+    return this.#shard.deathsInRenewals;
   }
 
   /** Opens the shard, takes the steps, and compares everything at the end and after a restart. */
@@ -134,6 +141,9 @@ export class ShardRun {
         return this.#check();
       case 'settle':
         return shard.driver.settled();
+      case 'turns':
+        for (let turn = 0; turn < step.count; turn++) await setImmediate();
+        return;
       case 'snapshot':
         return shard.writeSnapshot();
       case 'install':

@@ -61,6 +61,8 @@ export type Step =
   | { readonly kind: 'create' | 'drop'; readonly collectionId: number }
   | { readonly kind: 'expire'; readonly nowMs: number; readonly isStale: boolean }
   | { readonly kind: 'check' | 'settle' | 'snapshot' | 'install' | 'reopen' }
+  /** Rows go into graphs, and from worn ones into new ones: four or so a turn. */
+  | { readonly kind: 'turns'; readonly count: number }
   /** The machine dies before the disk operation after so many more, and when it starts again. */
   | { readonly kind: 'doom'; readonly steps: number; readonly again: readonly number[] }
   | { readonly kind: 'crash' };
@@ -88,9 +90,12 @@ const change: fc.Arbitrary<Change> = fc.oneof(
   { weight: 2, arbitrary: fc.constant({ kind: 'delete' as const }) },
 );
 
+const id = fc.constantFrom(...IDS);
+const tenant = fc.constantFrom(...TENANTS);
+
 const write: fc.Arbitrary<Write> = fc.record({
-  id: fc.constantFrom(...IDS),
-  tenant: fc.constantFrom(...TENANTS),
+  id,
+  tenant,
   change,
   demand: fc.constantFrom(
     undefined,
@@ -113,6 +118,17 @@ const question: fc.Arbitrary<Question> = fc.record({
 });
 
 const only = <Kind extends string>(kind: Kind) => fc.constant({ kind });
+
+const doom = fc.record({
+  kind: fc.constant('doom' as const),
+  steps: fc.nat(DEATH_STEPS_MAX),
+  again: fc.array(fc.nat(8), { maxLength: 2 }),
+});
+
+const turns = fc.record({
+  kind: fc.constant('turns' as const),
+  count: fc.integer({ min: 1, max: 3 }),
+});
 
 const step: fc.Arbitrary<Step> = fc.oneof(
   {
@@ -157,17 +173,11 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   },
   { weight: 1, arbitrary: only('check') },
   { weight: 2, arbitrary: only('settle') },
+  { weight: 2, arbitrary: turns },
   { weight: 1, arbitrary: only('snapshot') },
   { weight: 1, arbitrary: only('install') },
   { weight: 1, arbitrary: only('reopen') },
-  {
-    weight: 3,
-    arbitrary: fc.record({
-      kind: fc.constant('doom' as const),
-      steps: fc.nat(DEATH_STEPS_MAX),
-      again: fc.array(fc.nat(8), { maxLength: 2 }),
-    }),
-  },
+  { weight: 3, arbitrary: doom },
   { weight: 1, arbitrary: only('crash') },
 );
 
@@ -176,3 +186,30 @@ export const steps: fc.Arbitrary<Step[]> = fc.array(step, {
   maxLength: 60,
   size: 'max',
 });
+
+/** Replaces or removes some of the records of the first collection. */
+const churn: fc.Arbitrary<Step> = fc.record({
+  kind: fc.constant('write' as const),
+  collectionId: fc.constant(1),
+  writes: fc.uniqueArray(fc.record({ id, tenant, change, demand: fc.constant(undefined) }), {
+    minLength: 2,
+    maxLength: 8,
+    selector: ({ id, tenant }) => `${tenant}/${id}`,
+  }),
+  entries: fc.constant(1),
+  isStale: fc.constant(false),
+  meanwhile: fc.constant(undefined),
+});
+
+/** Records are replaced all the time, so that their graph is worn after every few writes. */
+export const churningSteps: fc.Arbitrary<Step[]> = fc.array(
+  fc.oneof(
+    { weight: 10, arbitrary: churn },
+    { weight: 8, arbitrary: turns },
+    { weight: 2, arbitrary: only('settle') },
+    { weight: 2, arbitrary: doom },
+    { weight: 1, arbitrary: only('check') },
+    { weight: 1, arbitrary: only('reopen') },
+  ),
+  { minLength: 30, maxLength: 60, size: 'max' },
+);
