@@ -8,16 +8,20 @@ import {
   type VectorIndexFactory,
   type VectorIndexOptions,
 } from '../../src/engine/index/vector-index.js';
-import { distanceTo } from '../../src/engine/index/vector-math.js';
 import { InvariantError } from '../../src/shared/assert.js';
 import { crc32c } from '../../src/shared/crc32c.js';
 import type { Disk } from '../../src/shared/environment.js';
 import { METRICS } from '../../src/shared/types.js';
 import { addAll, clusteredVectors, seededRandom } from '../unit/engine/vectors.js';
+import { EXACT, expectNearest, type Tolerance } from './index-tolerance.js';
 
 const OPTIONS: VectorIndexOptions = { dimension: 3, metric: 'l2', m: 16, efConstruction: 100 };
 
 const vector = (...values: number[]): Float32Array => Float32Array.from(values);
+
+/** Points one apart in a row; the label says where. */
+const inRow = (count: number): Float32Array[] =>
+  Array.from({ length: count }, (_, label) => vector(label, 0, 0));
 
 /** A disk for one test file, and a directory of it. */
 export interface SuiteDisk {
@@ -26,10 +30,12 @@ export interface SuiteDisk {
   readonly remove: () => Promise<void>;
 }
 
+/** `tolerance` is what an index that does not keep each float, or not for certain, may ask for. */
 export function vectorIndexSuite(
   name: string,
   create: VectorIndexFactory,
   openDisk: () => Promise<SuiteDisk>,
+  tolerance: Tolerance = EXACT,
 ): void {
   describe(`${name}: VectorIndex`, () => {
     describe.each(METRICS)('under %s', (metric) => {
@@ -39,28 +45,22 @@ export function vectorIndexSuite(
         const points = clusteredVectors(random, 200, 8);
         addAll(index, points);
         const query = points[17] as Float32Array;
-        const distance = distanceTo(metric, query);
-
-        const { labels, distances } = index.search(query, 10, 200);
-
-        const exact = points
-          .map((point, label) => ({ label, distance: distance(point) }))
-          .sort((a, b) => a.distance - b.distance)
-          .slice(0, 10);
-        expect(labels).toEqual(exact.map((hit) => hit.label));
-        for (const [rank, hit] of exact.entries()) {
-          expect(distances[rank]).toBeCloseTo(hit.distance, 4);
-        }
+        const asked = { query, k: 10, points: points.entries(), metric };
+        expectNearest(index.search(query, 10, 200), asked, tolerance);
       });
 
       it('orders vectors that are very short or very long', () => {
         for (const scale of [1e-5, 1, 1e5]) {
           const index = create({ ...OPTIONS, metric });
-          index.add(0, vector(scale, 0, 0));
-          index.add(1, vector(scale, scale * 0.1, 0));
-          index.add(2, vector(scale * 0.9, -scale, 0));
+          const points = [
+            vector(scale, 0, 0),
+            vector(scale, scale * 0.1, 0),
+            vector(scale * 0.9, -scale, 0),
+          ];
+          addAll(index, points);
           const query = vector(scale, scale * 0.1, 0);
-          expect(index.search(query, 3, 10).labels, `scale ${scale}`).toEqual([1, 0, 2]);
+          const asked = { query, k: 3, points: points.entries(), metric };
+          expectNearest(index.search(query, 3, 10), asked, tolerance);
         }
       });
     });
@@ -74,17 +74,20 @@ export function vectorIndexSuite(
 
     it('gives all points for a k above the size, and for an ef below k', () => {
       const index = create(OPTIONS);
-      for (let label = 0; label < 30; label++) index.add(label, vector(label, 0, 0));
-      const all = Array.from({ length: 30 }, (_, label) => label);
-      expect(index.search(vector(0, 0, 0), 1_000_000, 100).labels).toEqual(all);
-      expect(index.search(vector(0, 0, 0), 30, 1).labels).toEqual(all);
+      addAll(index, inRow(30));
+      const query = vector(0, 0, 0);
+      const asked = { query, k: 30, points: [...inRow(30).entries()] };
+      expectNearest(index.search(query, 1_000_000, 100), asked, tolerance);
+      expectNearest(index.search(query, 30, 1), asked, tolerance);
     });
 
     it('leaves removed points out and counts them', () => {
       const index = create(OPTIONS);
-      for (let label = 0; label < 20; label++) index.add(label, vector(label, 0, 0));
+      addAll(index, inRow(20));
       for (let label = 0; label < 15; label++) index.remove(label);
-      expect(index.search(vector(0, 0, 0), 5, 5).labels).toEqual([15, 16, 17, 18, 19]);
+      const query = vector(0, 0, 0);
+      const points = [...inRow(20).entries()].slice(15);
+      expectNearest(index.search(query, 5, 5), { query, k: 5, points }, tolerance);
       expect([index.size, index.removedCount]).toEqual([20, 15]);
     });
 
@@ -99,20 +102,24 @@ export function vectorIndexSuite(
 
     it('asks the filter for each point, and gives none that it rejects', () => {
       const index = create(OPTIONS);
-      for (let label = 0; label < 50; label++) index.add(label, vector(label, 0, 0));
+      addAll(index, inRow(50));
+      const query = vector(0, 0, 0);
       const isEven = (label: number): boolean => label % 2 === 0;
-      expect(index.search(vector(0, 0, 0), 3, 50, isEven).labels).toEqual([0, 2, 4]);
-      expect(index.search(vector(0, 0, 0), 3, 50, () => false).labels).toEqual([]);
+      const points = [...inRow(50).entries()].filter(([label]) => isEven(label));
+      expectNearest(index.search(query, 3, 50, isEven), { query, k: 3, points }, tolerance);
+      expect(index.search(query, 3, 50, () => false).labels).toEqual([]);
     });
 
     it('throws what the filter throws, and lives on', () => {
       const index = create(OPTIONS);
-      for (let label = 0; label < 50; label++) index.add(label, vector(label, 0, 0));
+      addAll(index, inRow(50));
+      const query = vector(0, 0, 0);
       const failing = (): boolean => {
         throw new TypeError('filter failed');
       };
-      expect(() => index.search(vector(0, 0, 0), 3, 10, failing)).toThrow('filter failed');
-      expect(index.search(vector(0, 0, 0), 1, 10).labels).toEqual([0]);
+      expect(() => index.search(query, 3, 10, failing)).toThrow('filter failed');
+      const asked = { query, k: 1, points: inRow(50).entries() };
+      expectNearest(index.search(query, 1, 10), asked, tolerance);
     });
 
     it.each([
@@ -174,7 +181,9 @@ export function vectorIndexSuite(
       addAll(index, points);
       expect(index.size).toBe(1_000);
       for (const label of [0, 63, 64, 65, 999]) {
-        expect(index.search(points[label] as Float32Array, 1, 50).labels).toEqual([label]);
+        const query = points[label] as Float32Array;
+        const asked = { query, k: 1, points: points.entries() };
+        expectNearest(index.search(query, 1, 50), asked, tolerance);
       }
     });
 
@@ -183,7 +192,8 @@ export function vectorIndexSuite(
       const reused = vector(1, 1, 1);
       index.add(0, reused);
       reused.fill(9);
-      expect(index.search(vector(1, 1, 1), 1, 1).distances).toEqual([0]);
+      const query = vector(1, 1, 1);
+      expectNearest(index.search(query, 1, 1), { query, k: 1, points: [[0, query]] }, tolerance);
     });
 
     it('frees its memory, and refuses to be used afterwards', () => {
@@ -196,12 +206,16 @@ export function vectorIndexSuite(
       expect(() => index.search(vector(1, 1, 1), 1, 1)).toThrow(InvariantError);
     });
 
-    fileSuite(create, openDisk);
+    fileSuite(create, openDisk, tolerance);
   });
 }
 
 /** What a file keeps of an index, and what is made of a file that it is not. */
-function fileSuite(create: VectorIndexFactory, openDisk: () => Promise<SuiteDisk>): void {
+function fileSuite(
+  create: VectorIndexFactory,
+  openDisk: () => Promise<SuiteDisk>,
+  tolerance: Tolerance,
+): void {
   const WIDE: VectorIndexOptions = { ...OPTIONS, dimension: 8, m: 6 };
   const points = clusteredVectors(seededRandom(11), 500, 8);
   let place: SuiteDisk;
@@ -263,10 +277,16 @@ function fileSuite(create: VectorIndexFactory, openDisk: () => Promise<SuiteDisk
     for (const [at, point] of points.entries()) index.add(2_000 + at, point);
     index.remove(3);
     expect([index.size, index.removedCount]).toEqual([1_000, 101]);
-    const { labels } = index.search(points[1] as Float32Array, 1, 200);
-    expect(labels).toEqual([2_001]);
+    const query = points[1] as Float32Array;
+    const found = index.search(query, 1, 200);
+    const before = [...points.entries()].filter(([at]) => at % 5 !== 0 && at !== 1);
+    const all = [
+      ...before.map(([at, point]) => [3 * at, point] as const),
+      ...points.map((point, at) => [2_000 + at, point] as const),
+    ];
+    expectNearest(found, { query, k: 1, points: all }, tolerance);
     const again = await saveTo(index, path);
-    expect((await loaded(again)).search(points[1] as Float32Array, 1, 200).labels).toEqual(labels);
+    expect((await loaded(again)).search(query, 1, 200)).toEqual(found);
   });
 
   it('saves and loads an index without points', async () => {
@@ -274,7 +294,9 @@ function fileSuite(create: VectorIndexFactory, openDisk: () => Promise<SuiteDisk
     const index = await loaded(saved);
     expect(index.search(points[0] as Float32Array, 5, 5).labels).toEqual([]);
     addAll(index, points);
-    expect(index.search(points[7] as Float32Array, 1, 100).labels).toEqual([7]);
+    const query = points[7] as Float32Array;
+    const asked = { query, k: 1, points: points.entries() };
+    expectNearest(index.search(query, 1, 100), asked, tolerance);
   });
 
   it('saves and loads an index of which every point is removed', async () => {
@@ -414,8 +436,10 @@ function fileSuite(create: VectorIndexFactory, openDisk: () => Promise<SuiteDisk
     await expect(index.load(place.disk, path, lie)).rejects.toMatchObject({
       reason: 'LOG_DAMAGED',
     });
-    addAll(index, points.slice(0, 10));
-    expect(index.search(points[3] as Float32Array, 1, 50).labels).toEqual([3]);
+    const few = points.slice(0, 10);
+    addAll(index, few);
+    const query = points[3] as Float32Array;
+    expectNearest(index.search(query, 1, 50), { query, k: 1, points: few.entries() }, tolerance);
   });
 
   it('refuses a file that is not there', async () => {

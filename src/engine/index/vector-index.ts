@@ -22,7 +22,10 @@ export interface VectorIndexOptions {
 /** The labels and distances of one search, ascending by distance. */
 export interface VectorHits {
   readonly labels: readonly number[];
-  /** Smaller is closer; `l2` squared, `cosine` 1 - similarity, `dot` minus the product. */
+  /**
+   * Smaller is closer; `l2` squared, `cosine` 1 - similarity, `dot` minus the product. As near to
+   * the truth as the index keeps vectors: where a copy of them is kept, hits are measured by that.
+   */
   readonly distances: readonly number[];
 }
 
@@ -37,7 +40,10 @@ export interface VectorIndex {
   readonly size: number;
   /** Points that are removed and still take memory and time. */
   readonly removedCount: number;
-  /** Adds a point. Labels ascend: one above all that were used before. */
+  /**
+   * Adds a point, which every later search may find, wherever the index has it by then. Labels
+   * ascend: one above all that were used before.
+   */
   add(label: number, vector: Float32Array): void;
   /** Removes a point, which must be there. */
   remove(label: number): void;

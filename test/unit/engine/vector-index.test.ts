@@ -1,5 +1,5 @@
-// Goal: the HNSW index and its exact twin keep one contract, whatever is done to them.
-// Method: the shared suite, and the recall of one against the other.
+// Goal: the HNSW index, its exact twin and one that rounds keep one contract, whatever is done to
+// them. Method: the shared suite, with a tolerance for what rounds; recall of one against another.
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -9,11 +9,14 @@ import { HnswIndex } from '../../../src/engine/index/hnsw-index.js';
 import { RealDisk } from '../../../src/node/real-disk.js';
 import { MemoryDisk } from '../../../src/shared/memory-disk.js';
 import { METRICS } from '../../../src/shared/types.js';
+import { EXACT, expectNearest, type Tolerance } from '../../conformance/index-tolerance.js';
 import { type SuiteDisk, vectorIndexSuite } from '../../conformance/vector-index-suite.js';
+import { INT8, QuantizedIndex } from './quantized-index.js';
 import { addAll, clusteredVectors, seededRandom } from './vectors.js';
 
 vectorIndexSuite('FlatIndex', (options) => new FlatIndex(options), memoryDisk);
 vectorIndexSuite('HnswIndex', (options) => new HnswIndex(options), realDisk);
+vectorIndexSuite('QuantizedIndex', (options) => new QuantizedIndex(options), memoryDisk, INT8);
 
 async function memoryDisk(): Promise<SuiteDisk> {
   return { disk: new MemoryDisk(), directory: 'files', remove: async () => undefined };
@@ -23,6 +26,38 @@ async function realDisk(): Promise<SuiteDisk> {
   const directory = await mkdtemp(join(tmpdir(), 'flotilla-index-'));
   return { disk: new RealDisk(), directory, remove: () => rm(directory, { recursive: true }) };
 }
+
+describe('the tolerance of the suite', () => {
+  const [near, far] = [Float32Array.of(1, 0), Float32Array.of(2, 0)];
+  const asked = {
+    query: Float32Array.of(0, 0),
+    k: 1,
+    points: [[0, near] as const, [1, far] as const],
+  };
+
+  it('takes nothing that is not so from an exact index', () => {
+    expectNearest({ labels: [0], distances: [1] }, asked, EXACT);
+    for (const wrong of [
+      { labels: [0], distances: [1.01] },
+      { labels: [1], distances: [4] },
+      { labels: [], distances: [] },
+      { labels: [7], distances: [1] },
+    ]) {
+      expect(() => expectNearest(wrong, asked, EXACT)).toThrow();
+    }
+  });
+
+  it('bounds what a rounding one may be wrong by, and nothing else', () => {
+    const places: Tolerance = { told: 0.03, place: 0.75 };
+    expectNearest({ labels: [1], distances: [4.1] }, asked, places);
+    expect(() => expectNearest({ labels: [1], distances: [4.2] }, asked, places)).toThrow();
+    expect(() => expectNearest({ labels: [1], distances: [4] }, asked, INT8)).toThrow();
+    const both = { ...asked, k: 2 };
+    expectNearest({ labels: [1, 0], distances: [1, 1] }, both, { told: 0.75, place: 0.75 });
+    expect(() => expectNearest({ labels: [0, 0], distances: [1, 1] }, both, places)).toThrow();
+    expect(() => expectNearest({ labels: [1, 0], distances: [4, 1] }, both, places)).toThrow();
+  });
+});
 
 describe('HnswIndex', () => {
   it.each(METRICS)(
