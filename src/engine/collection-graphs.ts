@@ -13,6 +13,7 @@
  */
 import { assert } from '../shared/assert.js';
 import type { Disk } from '../shared/environment.js';
+import type { GraphWork } from './engine.js';
 import type { Graph } from './graph.js';
 import { Renewal } from './renewal.js';
 import type { Row } from './rows.js';
@@ -74,6 +75,17 @@ export class CollectionGraphs {
   /** Whether no row may go into the graph now. */
   get isFrozen(): boolean {
     return this.#fileWork === 'writing' || this.#fileWork === 'restoring';
+  }
+
+  /** Whether the graph that serves is being renewed, or about to be. */
+  get isRenewing(): boolean {
+    return this.#renewal !== undefined || this.isWorn;
+  }
+
+  /** See `GraphWork`. `backlogRows` of those that an open has loaded wait for the graph. */
+  workBeside(backlogRows: number): GraphWork | undefined {
+    if (this.#fileWork === 'restoring') return 'loading';
+    return this.isRenewing || backlogRows > 0 ? 'rebuilding' : undefined;
   }
 
   /** Inserts that made the serving graph what it is, and that its last checkpoint has not. */

@@ -17,6 +17,7 @@ import { TopK } from '../shared/heap.js';
 import { LIMITS } from '../shared/limits.js';
 import type { CollectionConfig, Version } from '../shared/types.js';
 import { CollectionGraphs, type GraphToSave } from './collection-graphs.js';
+import type { GraphWork } from './engine.js';
 import { Graph, hitOrder, type RowHit } from './graph.js';
 import { ExactHead } from './head.js';
 import type { VectorIndexFactory } from './index/vector-index.js';
@@ -65,6 +66,7 @@ export interface IndexStats {
   readonly tombstones: number;
   /** Whether a second graph is being filled, or about to be. */
   readonly isRenewing: boolean;
+  readonly graphWork?: GraphWork | undefined;
   /** Of rows, head and vectors; without the points of the graph, which are native memory. */
   readonly memoryBytes: number;
 }
@@ -392,13 +394,14 @@ export class CollectionIndex {
   }
 
   stats(): IndexStats {
-    const { serving, renewal, isWorn, memoryBytes } = this.#graphs;
+    const { serving, isRenewing, memoryBytes } = this.#graphs;
     return {
       records: this.rows.size,
       headRows: this.#head.size,
       graphPoints: serving.points,
       tombstones: serving.tombstones,
-      isRenewing: renewal !== undefined || isWorn,
+      isRenewing,
+      graphWork: this.#graphs.workBeside(this.#head.backlogSize),
       memoryBytes:
         this.rows.memoryBytes + this.#arena.memoryBytes + this.#head.memoryBytes + memoryBytes,
     };

@@ -155,6 +155,15 @@ export interface TenantsQuery {
   readonly limit: number;
 }
 
+/**
+ * What is done to a graph beside what entries bring. `loading`: its checkpoint is read, or about to
+ * be. `rebuilding`: it is worn and made anew, or records that no checkpoint had are put into it
+ * after an open or an installed snapshot.
+ */
+export const GRAPH_WORKS = ['loading', 'rebuilding'] as const;
+
+export type GraphWork = (typeof GRAPH_WORKS)[number];
+
 export interface CollectionStats {
   readonly collectionId: number;
   readonly records: number;
@@ -166,6 +175,8 @@ export interface CollectionStats {
   readonly tombstones: number;
   /** Whether the graph is being made anew, beside the one that serves. */
   readonly isRenewing: boolean;
+  /** Absent where there is none, and where a node of an older version does not tell. */
+  readonly graphWork?: GraphWork | undefined;
   /** Of rows, vectors and payload indexes, without the graph's native memory. */
   readonly memoryBytes: number;
   /** As in `SlotContent`, over all slots; absent while entries are being applied. */

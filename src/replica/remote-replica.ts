@@ -134,7 +134,7 @@ export class RemoteReplica implements ShardReplica {
   }
 
   async status(context: CallContext): Promise<ReplicaStatus> {
-    return decodeStatus(await this.#call({ method: 'status' }, context));
+    return decodeStatus(await this.#read({ method: 'status' }, context));
   }
 
   /** Rejects with UNIMPLEMENTED where the node is of a version that selects by no shard keys. */

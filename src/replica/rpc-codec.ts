@@ -3,17 +3,18 @@
  * method byte, group, epoch, what is left of the deadline, consistency, whether to pass it on,
  * then the method's own fields.
  */
-import type {
-  CollectionStats,
-  CommandResult,
-  ContentQuery,
-  EngineStats,
-  ReadScope,
-  RecordKey,
-  ScrollQuery,
-  SearchQuery,
-  Selection,
-  TenantsQuery,
+import {
+  type CollectionStats,
+  type CommandResult,
+  type ContentQuery,
+  type EngineStats,
+  GRAPH_WORKS,
+  type ReadScope,
+  type RecordKey,
+  type ScrollQuery,
+  type SearchQuery,
+  type Selection,
+  type TenantsQuery,
 } from '../engine/engine.js';
 import type { ProgressState, Role } from '../raft/types.js';
 import { unreachable } from '../shared/assert.js';
@@ -98,7 +99,7 @@ const PROGRESS_STATES: readonly ProgressState[] = ['StateProbe', 'StateReplicate
 export type CallFormat = typeof RPC_FORMAT | typeof READ_FORMAT;
 
 export interface AddressedCall {
-  /** `READ_FORMAT` is for reads. */
+  /** `READ_FORMAT` is for reads and the status. */
   readonly format: CallFormat;
   readonly groupId: number;
   readonly epoch: number;
@@ -259,8 +260,9 @@ export function decodeProposalAnswers(bytes: Uint8Array): ProposalAnswer[] {
   );
 }
 
-export function encodeStatus(status: ReplicaStatus): Uint8Array {
-  const writer = new ByteWriter(512).u8(RPC_FORMAT);
+/** What graphs are brought to is told in `READ_FORMAT`, behind all else. */
+export function encodeStatus(status: ReplicaStatus, format: CallFormat = RPC_FORMAT): Uint8Array {
+  const writer = new ByteWriter(512).u8(format);
   writer.varint(status.groupId).varint(status.shardId).varint(status.replicaId);
   writer.varint(status.nodeId).u8(ROLES.indexOf(status.role)).varint(status.term);
   writer.varint(status.leaderNodeId).varint(status.commitIndex).varint(status.appliedIndex);
@@ -269,15 +271,21 @@ export function encodeStatus(status: ReplicaStatus): Uint8Array {
   writeOptional(writer, status.engine, (engine) => writeEngineStats(writer, engine));
   writeOptional(writer, status.fault, (fault) => writer.string(fault));
   writeOptional(writer, status.receiving, (progress) => writeTransfer(writer, progress));
+  if (format === READ_FORMAT) writeGraphWorks(writer, status.engine?.collections ?? []);
   return writer.finish();
 }
 
 export function decodeStatus(bytes: Uint8Array): ReplicaStatus {
-  return readAnswer(bytes, (reader) => {
-    const status = readStatus(reader);
-    const receiving = readOptional(reader, () => readTransfer(reader));
-    return { ...status, ...(receiving !== undefined && { receiving }) };
-  });
+  const reader = new ByteReader(bytes);
+  const format = reader.u8();
+  if (format !== RPC_FORMAT && format !== READ_FORMAT) {
+    throw new MalformedBytesError(`replica answer format ${format}`);
+  }
+  const status = readStatus(reader);
+  const receiving = readOptional(reader, () => readTransfer(reader));
+  const engine = format === READ_FORMAT ? readGraphWorks(reader, status.engine) : status.engine;
+  reader.end();
+  return { ...status, engine, ...(receiving !== undefined && { receiving }) };
 }
 
 function readStatus(reader: ByteReader): ReplicaStatus {
@@ -453,6 +461,24 @@ function readCollection(reader: ByteReader): CollectionStats {
     memoryBytes: reader.varint(),
     ...optionalHash(readOptional(reader, () => reader.string())),
   };
+}
+
+/** A number a collection, in their order: 0 for none. */
+function writeGraphWorks(writer: ByteWriter, collections: readonly CollectionStats[]): void {
+  writeList(writer, collections, ({ graphWork }) =>
+    writer.u8(graphWork === undefined ? 0 : 1 + GRAPH_WORKS.indexOf(graphWork)),
+  );
+}
+
+/** Adds them to the collections. What a newer version knows beside them is none. */
+function readGraphWorks(reader: ByteReader, engine: EngineStats | undefined) {
+  const works = readList(reader, () => GRAPH_WORKS[reader.u8() - 1]);
+  if (engine === undefined) return undefined;
+  const collections = engine.collections.map((collection, at) => {
+    const graphWork = works[at];
+    return graphWork === undefined ? collection : { ...collection, graphWork };
+  });
+  return { ...engine, collections };
 }
 
 function optionalHash(contentHash: string | undefined): Pick<CollectionStats, 'contentHash'> {

@@ -131,7 +131,7 @@ function carryOut(
     case 'barrier':
       return replica.barrier(context).then(() => DONE);
     case 'status':
-      return replica.status(context).then(encodeStatus);
+      return replica.status(context).then((status) => encodeStatus(status, format));
     default:
       return unreachable(call);
   }

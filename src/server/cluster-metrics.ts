@@ -233,6 +233,16 @@ export class ClusterMetrics {
       'Whether the local replica makes a worn graph anew, beside the one that serves: 1 or 0.',
       ({ engine }) => engine && Number(engine.renewing),
     );
+    this.#gaugePerGroup(
+      'flotilla_engine_graphs_loading',
+      'Collections of the local replica whose graph is loaded from its checkpoint, or about to be.',
+      ({ engine }) => engine?.graphsLoading,
+    );
+    this.#gaugePerGroup(
+      'flotilla_engine_graphs_rebuilding',
+      'Collections of the local replica whose graph is made anew: worn, or without a checkpoint.',
+      ({ engine }) => engine?.graphsRebuilding,
+    );
   }
 
   #gauge(name: string, help: string, labelNames: readonly string[], fill: Fill): void {

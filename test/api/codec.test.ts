@@ -211,6 +211,8 @@ const replica = fc.record({
       graphPoints: large,
       graphTombstones: large,
       renewing: fc.boolean(),
+      graphsLoading: large,
+      graphsRebuilding: large,
     }),
   ),
 });

@@ -475,7 +475,14 @@ const REPLICA = {
   fault: '',
   contentHash: '0123456789abcdef0123456789abcdef',
   contentIndex: 39,
-  engine: { headRows: 12, graphPoints: 40, graphTombstones: 2, renewing: false },
+  engine: {
+    headRows: 12,
+    graphPoints: 40,
+    graphTombstones: 2,
+    renewing: false,
+    graphsLoading: 1,
+    graphsRebuilding: 0,
+  },
 };
 
 export const STATUS: ClusterStatus = {

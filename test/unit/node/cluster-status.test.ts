@@ -84,15 +84,23 @@ describe('the status of a replica', () => {
   it('tells what its engine works on, over all collections', async () => {
     const work = { headRows: 2, graphPoints: 30, tombstones: 4, isRenewing: false };
     const collection = { ...work, collectionId: 1, records: 9, memoryBytes: 0 };
-    const collections = [collection, { ...collection, collectionId: 2, isRenewing: true }];
+    const rebuilding = { isRenewing: true, graphWork: 'rebuilding' as const };
+    const collections = [
+      collection,
+      { ...collection, collectionId: 2, ...rebuilding },
+      { ...collection, collectionId: 3, graphWork: 'loading' as const },
+      { ...collection, collectionId: 4, graphWork: 'loading' as const },
+    ];
     const engine = { appliedIndex: 1, ownershipVersion: 1, sessions: 0, collections };
     const { shards } = await statusWith({ engine });
     const [first, , third] = shards[0]?.replicas ?? [];
     expect(third?.engine).toEqual({
-      headRows: 4,
-      graphPoints: 60,
-      graphTombstones: 8,
+      headRows: 8,
+      graphPoints: 120,
+      graphTombstones: 16,
       renewing: true,
+      graphsLoading: 2,
+      graphsRebuilding: 1,
     });
     expect(first).not.toHaveProperty('engine');
   });

@@ -4,6 +4,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
   type Explanation,
+  GRAPH_WORKS,
   type Hit,
   PLAN_KINDS,
   type ScrollPage,
@@ -272,6 +273,26 @@ describe('replica calls as bytes', () => {
     fc.assert(
       fc.property(status, (value) => {
         expect(codec.decodeStatus(codec.encodeStatus(value))).toEqual(value);
+      }),
+    );
+  });
+
+  it('keeps what graphs are brought to, in the format that has it (F-15)', () => {
+    const work = fc.constantFrom(undefined, ...GRAPH_WORKS);
+    fc.assert(
+      fc.property(status, fc.infiniteStream(work), (value, works) => {
+        const collections = value.engine?.collections.map((collection) => {
+          const graphWork = works.next().value;
+          return graphWork === undefined ? collection : { ...collection, graphWork };
+        });
+        const engine = value.engine && collections && { ...value.engine, collections };
+        const whole = { ...value, engine };
+        const bytes = codec.encodeStatus(whole, 2);
+        expect(codec.decodeStatus(bytes)).toEqual(whole);
+        // The version before has no place for it.
+        expect(codec.encodeStatus(whole)).toEqual(codec.encodeStatus(value));
+        expect(() => codec.decodeStatus(bytes.with(0, 3))).toThrow(MalformedBytesError);
+        expect(() => codec.decodeStatus(bytes.subarray(0, -1))).toThrow(MalformedBytesError);
       }),
     );
   });

@@ -19,7 +19,14 @@ const GROUP = {
   leading: true,
   followers: [{ nodeId: 2, lagEntries: 5, lagSeconds: 0.25 }],
   vectors: new Map([['notes', 7]]),
-  engine: { headRows: 3, graphPoints: 30, graphTombstones: 6, renewing: true },
+  engine: {
+    headRows: 3,
+    graphPoints: 30,
+    graphTombstones: 6,
+    renewing: true,
+    graphsLoading: 2,
+    graphsRebuilding: 1,
+  },
 };
 
 const FAULTY = { ...GROUP, faultReason: 'entry-checksum' };
@@ -77,6 +84,8 @@ describe('/metrics', () => {
       'flotilla_engine_graph_points{shard="1"}': 30,
       'flotilla_engine_graph_tombstones{shard="1"}': 6,
       'flotilla_engine_renewing{shard="1"}': 1,
+      'flotilla_engine_graphs_loading{shard="1"}': 2,
+      'flotilla_engine_graphs_rebuilding{shard="1"}': 1,
       flotilla_requests_in_flight: 3,
       flotilla_client_connections: 4,
       'flotilla_search_failures_total{method="Records/Search",code="UNAVAILABLE"}': 1,
