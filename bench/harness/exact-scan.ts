@@ -1,5 +1,5 @@
 /** The nearest vectors by a look at each: what recall is counted against, and the plan to beat. */
-import { meterTo } from '../../src/engine/index/vector-math.js';
+import { meterTo } from '../../src/engine/index/meter.js';
 import { TopK } from '../../src/shared/heap.js';
 
 interface Neighbour {

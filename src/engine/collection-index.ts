@@ -20,12 +20,12 @@ import { CollectionGraphs, type GraphToSave } from './collection-graphs.js';
 import type { GraphWork } from './engine.js';
 import { Graph, hitOrder, type RowHit } from './graph.js';
 import { ExactHead } from './head.js';
+import { type Meter, meterTo } from './index/meter.js';
 import type { VectorIndexFactory } from './index/vector-index.js';
-import { type Meter, meterTo } from './index/vector-math.js';
+import type { NearHits, NearQuery, ScanMeans } from './near-query.js';
 import { nearestInGraph } from './nearest-in-graph.js';
 import type { RecordName } from './record-name.js';
 import type { RecordValue } from './record-value.js';
-import type { RecordView } from './record-view.js';
 import type { Renewal } from './renewal.js';
 import { RowScan, SPARE_HITS } from './row-scan.js';
 import { type Row, RowTable } from './rows.js';
@@ -69,32 +69,6 @@ export interface IndexStats {
   readonly graphWork?: GraphWork | undefined;
   /** Of rows, head and vectors; without the points of the graph, which are native memory. */
   readonly memoryBytes: number;
-}
-
-/** What a search of graph and head found. */
-export interface NearHits {
-  /** In `hitOrder`. */
-  readonly hits: RowHit[];
-  /** Whether the graph gave fewer than `k`, although it covers as many: it may have missed some. */
-  readonly isShort: boolean;
-}
-
-export interface NearQuery {
-  readonly vector: Float32Array;
-  readonly k: number;
-  /** Candidates of the graph; at least `k` are used. */
-  readonly ef: number;
-  /** Which rows may be hits. @default all */
-  readonly accept?: (row: Row) => boolean;
-  /** What the points of the graph are asked in its place. @default `accept` */
-  readonly acceptPoint?: (row: Row) => boolean;
-}
-
-/** How a search that may take long reads. */
-export interface ScanMeans {
-  /** Where vectors are read that are not in memory. */
-  readonly records: RecordView;
-  readonly slices: Slices;
 }
 
 export class CollectionIndex {

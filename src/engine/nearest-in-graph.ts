@@ -1,6 +1,7 @@
 /** The hits of a graph, of which records of equal distance are not left to its chance. */
-import type { NearQuery } from './collection-index.js';
+
 import type { Graph, RowHit } from './graph.js';
+import type { NearQuery } from './near-query.js';
 import { SPARE_HITS } from './row-scan.js';
 
 /**

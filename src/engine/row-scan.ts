@@ -10,7 +10,7 @@ import { floatsOf } from '../shared/bytes.js';
 import { TopK } from '../shared/heap.js';
 import type { Version } from '../shared/types.js';
 import { hitOrder, type RowHit } from './graph.js';
-import type { Meter } from './index/vector-math.js';
+import type { Meter } from './index/meter.js';
 import type { RecordView } from './record-view.js';
 import type { Row, RowTable } from './rows.js';
 import { ROWS_PER_LOOK, type Slices } from './slices.js';

@@ -5,7 +5,7 @@
  * small; the others are whole, and are freed when nothing is left in them.
  */
 import { assert, defined } from '../shared/assert.js';
-import type { Meter } from './index/vector-math.js';
+import type { Meter } from './index/meter.js';
 import { NONE, RowColumn } from './row-column.js';
 import type { Row } from './rows.js';
 

@@ -1,7 +1,8 @@
 /** Goal: hold what an index finds against the truth. Method: all distances, sorted; a share. */
 import { expect } from 'vitest';
+import { distanceTo } from '../../src/engine/index/meter.js';
 import type { VectorHits } from '../../src/engine/index/vector-index.js';
-import { distanceTo, squaredLengthOf } from '../../src/engine/index/vector-math.js';
+import { squaredLengthOf } from '../../src/engine/index/vector-math.js';
 import { defined, unreachable } from '../../src/shared/assert.js';
 import type { Metric } from '../../src/shared/types.js';
 

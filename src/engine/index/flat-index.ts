@@ -5,6 +5,7 @@ import { TopK } from '../../shared/heap.js';
 import type { Metric } from '../../shared/types.js';
 import { readFlatFile, writeFlatFile } from './flat-file.js';
 import { IndexUse } from './index-use.js';
+import { distanceTo } from './meter.js';
 import { assertSameIndex, assertSize, assertWhole, readSavedFile, syncFile } from './saved-file.js';
 import {
   assertCounts,
@@ -16,7 +17,6 @@ import {
   type VectorIndexOptions,
   type WrittenIndex,
 } from './vector-index.js';
-import { distanceTo } from './vector-math.js';
 
 const KIND = 'flat-1';
 

@@ -5,8 +5,8 @@
  */
 import type { Clock } from '../../shared/environment.js';
 import type { CostFactors } from '../engine.js';
+import { meterTo } from '../index/meter.js';
 import type { VectorIndexFactory } from '../index/vector-index.js';
-import { meterTo } from '../index/vector-math.js';
 
 /** Taken where the clock does not move, as in simulation. */
 export const DEFAULT_FACTORS: CostFactors = { distance: 1, visit: 1 };

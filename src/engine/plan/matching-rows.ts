@@ -1,7 +1,7 @@
 /** Which of some rows match, where metadata may have to be read for it: pages of many reads. */
 import { defined } from '../../shared/assert.js';
 import type { Collection } from '../collection.js';
-import type { ScanMeans } from '../collection-index.js';
+import type { ScanMeans } from '../near-query.js';
 import type { Row } from '../rows.js';
 import { ROWS_PER_LOOK } from '../slices.js';
 import type { RowMatcher } from './row-matcher.js';

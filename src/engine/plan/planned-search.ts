@@ -5,9 +5,9 @@
  */
 import { unreachable } from '../../shared/assert.js';
 import type { Collection } from '../collection.js';
-import type { NearQuery, ScanMeans } from '../collection-index.js';
 import type { Explanation, PlanKind } from '../engine.js';
 import type { RowHit } from '../graph.js';
+import type { NearQuery, ScanMeans } from '../near-query.js';
 import { SPARE_HITS } from '../row-scan.js';
 import type { Row } from '../rows.js';
 import type { CostModel, CostShape } from './cost-model.js';

@@ -1,10 +1,11 @@
 /** A collection's index with what is stored beside it, whose searches pause at every look. */
 import { expect } from 'vitest';
-import { CollectionIndex, type ScanMeans } from '../../../src/engine/collection-index.js';
+import { CollectionIndex } from '../../../src/engine/collection-index.js';
 import type { RowHit } from '../../../src/engine/graph.js';
 import { FlatIndex } from '../../../src/engine/index/flat-index.js';
 import { HnswIndex } from '../../../src/engine/index/hnsw-index.js';
-import { distanceTo } from '../../../src/engine/index/vector-math.js';
+import { distanceTo } from '../../../src/engine/index/meter.js';
+import type { ScanMeans } from '../../../src/engine/near-query.js';
 import { PointStore } from '../../../src/engine/point-store.js';
 import { recordName } from '../../../src/engine/record-name.js';
 import { RecordView } from '../../../src/engine/record-view.js';

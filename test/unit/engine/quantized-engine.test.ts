@@ -2,8 +2,8 @@
 // head and checkpoints. Method: int8 vectors in the graph, the exact copy beside it, brute force.
 import { describe, expect, it } from 'vitest';
 import { FlatIndex } from '../../../src/engine/index/flat-index.js';
+import { distanceTo } from '../../../src/engine/index/meter.js';
 import type { VectorIndexFactory } from '../../../src/engine/index/vector-index.js';
-import { distanceTo } from '../../../src/engine/index/vector-math.js';
 import { defined } from '../../../src/shared/assert.js';
 import { encodeFilter } from '../../../src/shared/codec/filter-bytes.js';
 import { MemoryDisk } from '../../../src/shared/memory-disk.js';

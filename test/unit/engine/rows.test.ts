@@ -2,7 +2,7 @@
 // Method: random operations against plain maps and lists.
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { meterTo } from '../../../src/engine/index/vector-math.js';
+import { meterTo } from '../../../src/engine/index/meter.js';
 import { NONE, RowColumn } from '../../../src/engine/row-column.js';
 import { RowQueue } from '../../../src/engine/row-queue.js';
 import { RowTable } from '../../../src/engine/rows.js';

@@ -2,7 +2,7 @@
 // Method: random vectors against the definitions, in double precision.
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { distanceTo, meterTo } from '../../../src/engine/index/vector-math.js';
+import { distanceTo, meterTo } from '../../../src/engine/index/meter.js';
 import { METRICS, type Metric } from '../../../src/shared/types.js';
 
 function definition(metric: Metric, a: readonly number[], b: readonly number[]): number {
