@@ -1,31 +1,35 @@
 // Goal: a filter that throws inside the addon ends its search soon, instead of the process.
 // Method: a graph whose addon is watched: how often it asks, for filters that throw early or late.
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import type { SearchResult } from '../../../src/engine/index/addon.js';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { loadAddon, type SearchResult } from '../../../src/engine/index/addon.js';
 import { HnswIndex } from '../../../src/engine/index/hnsw-index.js';
 import { addAll, clusteredVectors, seededRandom } from './vectors.js';
 
 const POINTS = 4_000;
 const DIMENSION = 8;
 
-const watched = vi.hoisted(() => ({ asked: 0 }));
+const addon = loadAddon();
+const { HierarchicalNSW } = addon;
+let askedPoints = 0;
 
-vi.mock('../../../src/engine/index/addon.js', async (importOriginal) => {
-  const original = await importOriginal<typeof import('../../../src/engine/index/addon.js')>();
-  const addon = original.loadAddon();
-  class Watched extends addon.HierarchicalNSW {
-    override searchKnn(
-      query: number[],
-      k: number,
-      filter?: (label: number) => boolean,
-    ): SearchResult {
-      return super.searchKnn(query, k, (label) => {
-        watched.asked++;
-        return filter === undefined || filter(label);
-      });
-    }
+class Watched extends HierarchicalNSW {
+  override searchKnn(
+    query: number[],
+    k: number,
+    filter?: (label: number) => boolean,
+  ): SearchResult {
+    return super.searchKnn(query, k, (label) => {
+      askedPoints++;
+      return filter === undefined || filter(label);
+    });
   }
-  return { ...original, loadAddon: () => ({ ...addon, HierarchicalNSW: Watched }) };
+}
+
+beforeAll(() => {
+  Object.assign(addon, { HierarchicalNSW: Watched });
+});
+afterAll(() => {
+  Object.assign(addon, { HierarchicalNSW });
 });
 
 let index: HnswIndex;
@@ -40,9 +44,9 @@ afterEach(() => index.dispose());
 
 /** How many points the addon asks about, up to the end of the search. */
 function askedBy(search: () => void): number {
-  watched.asked = 0;
+  askedPoints = 0;
   search();
-  return watched.asked;
+  return askedPoints;
 }
 
 describe('a filter that throws', () => {
