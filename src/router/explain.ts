@@ -88,10 +88,9 @@ function told(
 ): Omit<ExplainAnswer, 'attempts' | 'stages' | 'cache'> {
   const used = new Set(hits);
   const { failed: missing } = gathered.shards;
-  const missingIds = new Set(missing.map(({ shardId }) => shardId));
   return {
     shards: parts.map((part) => shardExplanation(part, used)),
-    skipped: skippedShards(scope).filter(({ shardId }) => !missingIds.has(shardId)),
+    skipped: skippedShards(scope),
     failed: missing,
     degraded: missing.length > 0,
     served: gathered.served,

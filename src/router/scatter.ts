@@ -30,30 +30,19 @@ export async function scatter<T>(
   ask: (shardId: number) => Promise<T>,
 ): Promise<Gathered<T>> {
   const settled = await Promise.allSettled(shardIds.map(ask));
-  const values = settled.flatMap((end) => (end.status === 'fulfilled' ? [end.value] : []));
-  const failed = failuresAmong(shardIds, settled);
-  const isEnough = failed.length === 0 || (options.allowPartial && values.length > 0);
-  if (!isEnough) throw shardsFailed(failed, values.length > 0);
-  return { values, shards: { total: shardIds.length, ok: values.length, failed } };
-}
-
-/**
- * Which have failed, in the order asked. Throws STALE_TOPOLOGY, and errors that are about the
- * request, as they are.
- */
-export function failuresAmong(
-  shardIds: readonly number[],
-  settled: readonly PromiseSettledResult<unknown>[],
-): FailedShard[] {
+  const values: T[] = [];
   const failures: { shardId: number; error: FlotillaError }[] = [];
-  settled.forEach((end, at) => {
-    if (end.status === 'fulfilled') return;
-    failures.push({ shardId: shardIds[at] as number, error: toFlotillaError(end.reason) });
+  settled.forEach((result, at) => {
+    if (result.status === 'fulfilled') values.push(result.value);
+    else failures.push({ shardId: shardIds[at] as number, error: toFlotillaError(result.reason) });
   });
   const stale = failures.find(({ error }) => error.reason === 'STALE_TOPOLOGY');
   const refused = stale ?? failures.find(({ error }) => REQUEST_ERRORS.has(error.code));
   if (refused !== undefined) throw refused.error;
-  return failures.map(({ shardId, error }) => ({ shardId, error: error.body }));
+  const failed = failures.map(({ shardId, error }) => ({ shardId, error: error.body }));
+  const isEnough = failed.length === 0 || (options.allowPartial && values.length > 0);
+  if (!isEnough) throw shardsFailed(failed, values.length > 0);
+  return { values, shards: { total: shardIds.length, ok: values.length, failed } };
 }
 
 function shardsFailed(failed: readonly FailedShard[], hasAnswers: boolean): FlotillaError {

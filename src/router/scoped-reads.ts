@@ -6,16 +6,13 @@ import type { Environment } from '../shared/environment.js';
 import { toFlotillaError } from '../shared/errors.js';
 import { ownershipVersions } from '../topology/routes.js';
 import type { TopologyView } from '../topology/view.js';
-import { Bystanders } from './bystanders.js';
 import type { RouterHooks, RouterOperation } from './hooks.js';
-import { type ReadManner, type Scope, scopeOf, skippedShards } from './read-scope.js';
+import { type ReadManner, type Scope, scopeOf } from './read-scope.js';
 import type { ReplicaChoice } from './replica-tour.js';
-import type { FailedShard, ShardsSummary } from './requests.js';
 import { Backoff } from './retry.js';
 import { type Gathered, scatter } from './scatter.js';
 import type { ShardClient } from './shard-client.js';
 import { answerOf, freshnessByShard, type ShardAnswer } from './shard-freshness.js';
-import type { TimeBudget } from './time-budget.js';
 import type { TopologyRefresh } from './topology-refresh.js';
 
 /** A partial answer must leave before the caller's deadline, or it would be of no use. */
@@ -59,26 +56,43 @@ export class ScopedReads {
     this.#options = options;
   }
 
-  /**
-   * Asks all shards in parallel, each as fresh as it has to be. Throws as `scatter` does. With
-   * `allowPartial`, where one is missing, shards that own nothing by this table are named too if
-   * they do not answer, and throw STALE_TOPOLOGY if the table is not theirs.
-   */
+  /** Asks all shards in parallel, each as fresh as it has to be. Throws as `scatter` does. */
   async scatter<T>(
     { operation, scope, shardIds = scope.shardIds, allowPartial = false }: Round,
     readOf: (shardId: number) => ShardRead<T>,
   ): Promise<GatheredReads<T>> {
+    const { document, callerRetries } = scope;
     const budget = allowPartial ? scope.budget.firstPart(PARTIAL_SHARE) : scope.budget;
+    const freshnessOf = freshnessByShard(scope.consistency, document);
+    const { collectionId } = scope.collection;
     const { clock } = this.#options.environment;
-    const asking = this.#asking(scope);
+    const versions = ownershipVersions(document);
     const startMs = clock.monotonicMs();
-    const mayBePartial = allowPartial && shardIds.length > 1;
-    const bystanders = mayBePartial ? this.#bystanders(scope, budget, asking) : undefined;
     let failed = 0;
     try {
       const gathered = await scatter(shardIds, { allowPartial }, async (shardId) => {
+        const ownershipVersion = defined(versions.get(shardId), `shard ${shardId}`);
+        const consistency = freshnessOf(shardId);
+        const read = readOf(shardId);
+        const ask = async (
+          replica: ShardReplica,
+          context: CallContext,
+          choice: ReplicaChoice,
+        ): Promise<ShardAnswer<T>> => {
+          const answer = await read(replica, { collectionId, ownershipVersion }, context, choice);
+          const told = answerOf(answer, { shardId, nodeId: replica.nodeId, ownershipVersion });
+          this.#options.onServed(told.served);
+          return told;
+        };
         try {
-          return await asking(operation, shardId, budget, readOf(shardId));
+          return await this.#options.shards.call({
+            operation,
+            shardId,
+            budget,
+            consistency,
+            callerRetries,
+            ask,
+          });
         } catch (error) {
           failed++;
           throw error;
@@ -86,11 +100,8 @@ export class ScopedReads {
       });
       const values = gathered.values.map(({ value }) => value);
       const served = gathered.values.map((answer) => answer.served);
-      const isWhole = gathered.shards.failed.length === 0;
-      const missing = isWhole ? [] : ((await bystanders?.missing()) ?? []);
-      return { values, shards: withMissing(gathered.shards, missing), served };
+      return { values, shards: gathered.shards, served };
     } finally {
-      bystanders?.dismiss();
       const durationMs = clock.monotonicMs() - startMs;
       this.#options.hooks.onFanOut?.({ operation, shards: shardIds.length, failed, durationMs });
     }
@@ -122,54 +133,4 @@ export class ScopedReads {
       await backoff.newerTopology(view, document.epoch, budget);
     }
   }
-
-  /** Asks one shard under the scope's table. */
-  #asking({ document, collection, consistency, callerRetries }: Scope): AskShard {
-    const { shards, onServed } = this.#options;
-    const freshnessOf = freshnessByShard(consistency, document);
-    const versions = ownershipVersions(document);
-    const { collectionId } = collection;
-    return (operation, shardId, budget, read) => {
-      const ownershipVersion = defined(versions.get(shardId), `shard ${shardId}`);
-      return shards.call({
-        operation,
-        shardId,
-        budget,
-        consistency: freshnessOf(shardId),
-        callerRetries,
-        ask: async (replica, context, choice) => {
-          const answer = await read(replica, { collectionId, ownershipVersion }, context, choice);
-          const told = answerOf(answer, { shardId, nodeId: replica.nodeId, ownershipVersion });
-          onServed(told.served);
-          return told;
-        },
-      });
-    };
-  }
-
-  #bystanders(scope: Scope, budget: TimeBudget, asking: AskShard): Bystanders | undefined {
-    const shardIds = skippedShards(scope).flatMap(({ shardId, why }) =>
-      why === 'owns-nothing' ? [shardId] : [],
-    );
-    if (shardIds.length === 0) return undefined;
-    return new Bystanders(shardIds, budget, (shardId, own) =>
-      asking('count', shardId, own, (replica, readScope, context) =>
-        replica.count(readScope, {}, context),
-      ),
-    );
-  }
-}
-
-/** Rejects as `ShardClient.call` does. */
-type AskShard = <T>(
-  operation: RouterOperation,
-  shardId: number,
-  budget: TimeBudget,
-  read: ShardRead<T>,
-) => Promise<ShardAnswer<T>>;
-
-function withMissing(shards: ShardsSummary, missing: readonly FailedShard[]): ShardsSummary {
-  if (missing.length === 0) return shards;
-  const { total, ok, failed } = shards;
-  return { total: total + missing.length, ok, failed: [...failed, ...missing] };
 }

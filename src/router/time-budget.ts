@@ -37,11 +37,6 @@ export class TimeBudget {
     return new TimeBudget(this.#clock, { timeoutMs, signal: this.signal });
   }
 
-  /** As much time, given up by another signal. */
-  endedBy(signal: GiveUpSignal): TimeBudget {
-    return new TimeBudget(this.#clock, { timeoutMs: this.leftMs, signal });
-  }
-
   /** For waiting on a single thing. */
   toDeadline(): Deadline {
     return { timeoutMs: this.leftMs, signal: this.signal };
