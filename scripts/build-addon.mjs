@@ -134,7 +134,7 @@ function install(target) {
   }
   // What npm has just compiled is plain, unless its own environment said otherwise.
   const isPlain = target.flags === '';
-  if (isPlain && present === undefined && existsSync(files.addon)) {
+  if (isPlain && present === undefined && works(files.addon)) {
     writeRecord(files, wanted);
     return `hnswlib-node stays as npm compiled it, for ${wanted.instructionSet}`;
   }
@@ -151,7 +151,7 @@ function install(target) {
 /** Leaves an addon that works, if a plain one can be had. */
 function fallBack(files, isPlain) {
   const plain = { flags: '', runsHere: true };
-  if (existsSync(files.addon)) {
+  if (works(files.addon)) {
     if (presentRecord(files) === undefined) writeRecord(files, descriptionOf(plain));
   } else if (!isPlain) {
     compileInto(files, plain, descriptionOf(plain));
@@ -305,6 +305,18 @@ function headersDirectory() {
     return `v${numbers.join('.')}` === version ? prefix : undefined;
   } catch {
     return undefined;
+  }
+}
+
+/** Whether it is there, and of this system. */
+function works(addon) {
+  if (!existsSync(addon)) return false;
+  try {
+    tryAddon(addon);
+    return true;
+  } catch (error) {
+    if (!(error instanceof BuildError)) throw error;
+    return false;
   }
 }
 

@@ -124,10 +124,17 @@ describe('an installation without optional packages', () => {
   it.each([
     ['dev', '--dir'],
     ['node', '--node-id', '1', '--cluster-replication-factor', '1', '--node-dir'],
-  ])('flotilla %s ends with that line, and exit code 1', (...args) => {
+  ])('flotilla %s ends with that line, exit code 1, and no directory', (...args) => {
     const { status, said } = run(COMMAND, ...args, join(root, 'data'));
     expect(status).toBe(1);
     expect(said).toMatch(/^error: .*hnswlib-node is not installed.*\(NATIVE_LIBRARY_MISSING\)\n$/m);
+    link('hnswlib-node');
+    const withoutStore = run(COMMAND, ...args, join(root, 'data'));
+    rmSync(join(root, 'node_modules/hnswlib-node'));
+    expect(withoutStore.status).toBe(1);
+    expect(withoutStore.said).toMatch(
+      /^error: .*level is not installed.*\(NATIVE_LIBRARY_MISSING\)\n$/m,
+    );
     expect(existsSync(join(root, 'data'))).toBe(false);
   });
 });

@@ -10,7 +10,7 @@ import type { IndexLibrary } from '../engine/index/index-library.js';
 import type { NodeConfig } from '../node/config.js';
 import { Node } from '../node/node.js';
 import { NO_NETWORK, realEnvironment } from '../node/real-environment.js';
-import { libraryStatsOf, openIndexLibrary, threadEngine } from '../node/start-node.js';
+import { libraryStatsOf, openLibraries, threadEngine } from '../node/start-node.js';
 import { deriveTiming } from '../replica/timing.js';
 import { FlotillaError } from '../shared/errors.js';
 import { type Logger, silentLogger } from '../shared/logger.js';
@@ -97,7 +97,7 @@ export class Cluster {
   static async start(options: ClusterOptions = {}): Promise<Cluster> {
     const count = options.nodes ?? 3;
     const { clock } = realEnvironment(NO_NETWORK);
-    const library = openIndexLibrary(clock, options.logger ?? silentLogger);
+    const library = await openLibraries(clock, options.logger ?? silentLogger);
     const isTemporary = options.dir === undefined;
     const directory = options.dir ?? (await mkdtemp(join(tmpdir(), 'flotilla-')));
     const cluster = new Cluster(options, { directory, isTemporary, library });

@@ -20,8 +20,8 @@ function plainOrAbsent(bytes: Uint8Array | undefined): Uint8Array | undefined {
   return bytes && plain(bytes);
 }
 
-/** Not before a database is opened: the package is an optional one, see ADR 20. */
-async function loadLevel(): Promise<typeof Level> {
+/** Not at import: the package is an optional one (ADR 20). Rejects with NATIVE_LIBRARY_MISSING. */
+export async function loadLevel(): Promise<typeof Level> {
   try {
     return (await import('level')).Level;
   } catch (thrown) {

@@ -109,7 +109,7 @@ export class RouterBackend implements RecordsBackend {
     options: ScanOptions,
   ): Promise<CountAnswer> {
     return this.#newest.tried(options, () =>
-      this.#options.router.count(collection, { ...options, filter }),
+      this.#options.router.count(collection, { filter, ...options }),
     );
   }
 

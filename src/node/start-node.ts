@@ -12,6 +12,7 @@ import type { Clock, Environment } from '../shared/environment.js';
 import type { Logger } from '../shared/logger.js';
 import { GrpcNetwork } from '../transport/grpc-network.js';
 import type { EngineConfig, NodeConfig } from './config.js';
+import { loadLevel } from './level-kv.js';
 import { type EngineFactory, Node } from './node.js';
 import { realEnvironment } from './real-environment.js';
 import { startEngineThread } from './start-engine-thread.js';
@@ -22,15 +23,22 @@ export interface StartNodeOptions {
 }
 
 /**
- * See `Node.start`. Rejects with NATIVE_LIBRARY_MISSING or UNSUPPORTED_PROCESSOR where the index
- * library is not there, or cannot run.
+ * See `Node.start`. Rejects with NATIVE_LIBRARY_MISSING or UNSUPPORTED_PROCESSOR where a library is
+ * not there, or cannot run; nothing is written then.
  */
 export async function startNode({ config, logger }: StartNodeOptions): Promise<Node> {
   const environment = grpcEnvironment();
-  const library = openIndexLibrary(environment.clock, logger);
+  const library = await openLibraries(environment.clock, logger);
   const createEngine = threadEngine(library, config.engine, logger);
   const options = { config, logger, environment, createEngine };
   return Node.start({ ...options, library: libraryStatsOf(library) });
+}
+
+/** Before the first file is opened: an open that fails later counts as one that met damage. */
+export async function openLibraries(clock: Clock, logger: Logger): Promise<IndexLibrary> {
+  const library = openIndexLibrary(clock, logger);
+  await loadLevel();
+  return library;
 }
 
 /**
