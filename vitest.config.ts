@@ -2,21 +2,40 @@ import { availableParallelism } from 'node:os';
 import { defineConfig } from 'vitest/config';
 import { COMPILED_MODULES, compiledSources } from './test/compiled-sources.js';
 
+const LEFT_OUT = ['test/process/**', 'test/docker/**', 'node_modules/**'];
+const SIMULATORS = 'test/sim/**/*.test.ts';
+
+const COMMON = {
+  server: { deps: { external: [COMPILED_MODULES] } },
+  // Native addons live in worker threads of the code under test; forked processes keep a crash
+  // of one file from taking the others with it.
+  pool: 'forks' as const,
+  testTimeout: 60_000,
+  hookTimeout: 60_000,
+};
+
 export default defineConfig({
-  plugins: [compiledSources()],
   test: {
-    include: ['test/**/*.test.ts'],
-    exclude: ['test/process/**', 'test/docker/**', 'node_modules/**'],
     globalSetup: ['test/build-once.ts'],
-    server: { deps: { external: [COMPILED_MODULES] } },
-    // Native addons live in worker threads of the code under test; forked processes keep a crash
-    // of one file from taking the others with it.
-    pool: 'forks',
-    // A process serves one file after the other: what they import is loaded and compiled once.
-    isolate: false,
     // Many files wait as long as they compute: two processors have room for two of them.
     maxWorkers: Math.max(2, availableParallelism() - 1),
-    testTimeout: 60_000,
-    hookTimeout: 60_000,
+    projects: [
+      {
+        plugins: [compiledSources()],
+        test: {
+          ...COMMON,
+          name: 'rooms',
+          include: ['test/**/*.test.ts'],
+          exclude: [...LEFT_OUT, SIMULATORS],
+          // A process serves one file after the other: what they import is loaded once.
+          isolate: false,
+        },
+      },
+      {
+        plugins: [compiledSources()],
+        // They ban the clock and the timers of the process, which others may leave running.
+        test: { ...COMMON, name: 'simulators', include: [SIMULATORS] },
+      },
+    ],
   },
 });
