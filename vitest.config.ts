@@ -7,8 +7,8 @@ const SIMULATORS = 'test/sim/**/*.test.ts';
 
 const COMMON = {
   server: { deps: { external: [COMPILED_MODULES] } },
-  // Native addons live in worker threads of the code under test; forked processes keep a crash
-  // of one file from taking the others with it.
+  // Native addons live in worker threads of the code under test: a crash of one ends its process,
+  // and with it the files that this one had still to serve, but not those of others.
   pool: 'forks' as const,
   testTimeout: 60_000,
   hookTimeout: 60_000,

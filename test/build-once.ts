@@ -1,8 +1,11 @@
 /**
- * Compiles `src` to `dist` before the tests: threads and child processes run the built code.
- * Types are not checked here; `npm run types` does that.
+ * Compiles `src` to `dist` before the tests, which run the built code, and so do threads and child
+ * processes. What has no source any more goes: a test must not pass with it. Types are not checked
+ * here; `npm run types` does that.
  */
 import { execFileSync } from 'node:child_process';
+import { existsSync, readdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
 
 export function setup(): void {
   execFileSync(
@@ -12,4 +15,8 @@ export function setup(): void {
       stdio: 'inherit',
     },
   );
+  for (const file of readdirSync('dist', { recursive: true, encoding: 'utf8' })) {
+    if (!file.endsWith('.js')) continue;
+    if (!existsSync(join('src', file.replace(/js$/, 'ts')))) rmSync(join('dist', file));
+  }
 }

@@ -19,8 +19,8 @@ const INSERTS_TIMED = 32;
 const APPLIES_TIMED = 9;
 /** How far a new vector lies from one that is there, in each coordinate. */
 const SHIFT = 0.02;
-/** Made before the clock runs: a node's main thread, which takes the answers, makes no vectors. */
-const NEW_VECTORS = 4_096;
+/** More than the engine takes. */
+const RECORDS_PER_MS_MAX = 4;
 
 interface Pair {
   readonly idle: Searches;
@@ -99,7 +99,9 @@ class MixedLoad {
   /** Begins and ends with all records in the graph. */
   async pair(isIdleFirst: boolean): Promise<Pair> {
     const { shard, effort } = this.#subject;
-    this.#vectors = Array.from({ length: NEW_VECTORS }, () => this.#newVector());
+    // Before the clock runs: a node's main thread, which takes the answers, makes no vectors.
+    const needed = RECORDS_PER_MS_MAX * effort.pairMs + APPLIES_TIMED * RECORDS_PER_ENTRY;
+    this.#vectors = Array.from({ length: needed }, () => this.#newVector());
     const insertMs = this.#timeInserts();
     const applyMs = await this.#timeApply();
     await shard.settled();

@@ -240,7 +240,8 @@ export class ClusterMetrics {
     );
     this.#gaugePerGroup(
       'flotilla_engine_graphs_rebuilding',
-      'Collections of the local replica whose graph is made anew: worn, or without a checkpoint.',
+      'Collections of the local replica whose graph is made anew because it is worn, or takes in ' +
+        'records that no checkpoint had.',
       ({ engine }) => engine?.graphsRebuilding,
     );
   }

@@ -429,7 +429,7 @@ describe('a network', () => {
     network.heal();
     await world.run({});
     expect([got, givenBack.length]).toEqual([['one', 'two', 'three'], frames.length]);
-    expect(network.framesCopied).toBe(frames.length);
+    expect(network.framesGivenBack).toBe(frames.length);
   });
 
   it('tells of a frame that is written over before it has left', async () => {

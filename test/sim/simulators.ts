@@ -93,7 +93,7 @@ const FULL: Simulator = {
         renewing,
         elections: report.elections,
         faults: report.faults.length,
-        framesCopied: report.framesCopied,
+        framesGivenBack: report.framesGivenBack,
         ...prefixed('tenants', { ...report.tenants }),
         ...prefixed('graphs', graphs),
         ...prefixed('cache', { ...cache }),

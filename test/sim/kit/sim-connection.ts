@@ -23,8 +23,10 @@ export interface LinkParts {
   whenHealed(goOn: () => void): void;
   /** Whether the connection breaks at this frame. */
   breaksNow(): boolean;
-  /** A frame that this side sends has left; `isChanged`: it is not what it was when it was sent. */
-  onDeparted(isChanged: boolean): void;
+  /** A frame that has left is not what it was when it was sent. */
+  onChanged(): void;
+  /** The sender has the memory of a frame back. */
+  onGivenBack(): void;
   onEnded(link: SimConnection): void;
 }
 
@@ -165,7 +167,7 @@ export class SimConnection implements Connection {
   /** The network needs the memory of what was sent no more. */
   #departs(parcel: FrameParcel): void {
     const { sent, checksum } = parcel;
-    this.#parts.onDeparted(crc32c(sent) !== checksum);
+    if (crc32c(sent) !== checksum) this.#parts.onChanged();
     if (parcel.frame === sent) parcel.frame = new Uint8Array(sent);
     this.#departed.push(sent);
     // A process that is paused hears of it with the next frame that leaves when it goes on.
@@ -176,6 +178,7 @@ export class SimConnection implements Connection {
       if (this.#isClosed || this.#handlers?.onSent === undefined) return;
       frame.fill(GIVEN_BACK);
       this.#handlers.onSent(frame);
+      this.#parts.onGivenBack();
     }
   }
 

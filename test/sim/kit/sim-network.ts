@@ -53,7 +53,7 @@ export class SimNetwork {
   /** What waits for the end of a cut. */
   #held: (() => void)[] = [];
   #faultsOn = true;
-  #framesCopied = 0;
+  #framesGivenBack = 0;
   #nextPort = 1;
 
   constructor(world: World, options: SimNetworkOptions = {}) {
@@ -112,9 +112,9 @@ export class SimNetwork {
     this.#stalls.set(directionKey(from, to), this.#world.nowMs + durationMs);
   }
 
-  /** Frames that were copied. */
-  get framesCopied(): number {
-    return this.#framesCopied;
+  /** Frames whose memory their senders have back. */
+  get framesGivenBack(): number {
+    return this.#framesGivenBack;
   }
 
   /** Switches the faults that are drawn for each frame; cuts and stalls are the caller's. */
@@ -201,9 +201,9 @@ export class SimNetwork {
       isHeld: () => this.#cuts.get(key) === 'hold',
       whenHealed: (goOn) => this.#held.push(goOn),
       breaksNow: () => this.#faultsOn && this.#random.chance(this.#options.breakProbability),
-      onDeparted: (isChanged) => {
-        this.#framesCopied += 1;
-        if (isChanged) this.#options.onChangedFrame(from.name, to.name);
+      onChanged: () => this.#options.onChangedFrame(from.name, to.name),
+      onGivenBack: () => {
+        this.#framesGivenBack += 1;
       },
       onEnded: (link) => this.#links.delete(link),
     };

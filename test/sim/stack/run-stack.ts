@@ -51,7 +51,7 @@ export interface StackReport {
   /** Snapshots that replicas were brought up by. */
   readonly installs: number;
   /** Frames whose memory was given back to their sender; 0 where links go by reference. */
-  readonly framesCopied: number;
+  readonly framesGivenBack: number;
   readonly elections: number;
   readonly faults: readonly FaultRecord[];
   /** Records that were deleted because their time was over, and by sweeps. */
@@ -132,7 +132,7 @@ export async function runStack(seed: number, options: StackOptions = {}): Promis
     wipes: stack.administrator.wipes,
     tenants: tenantCounts(stack),
     installs: watch.installs,
-    framesCopied: stack.network.framesCopied,
+    framesGivenBack: stack.network.framesGivenBack,
     elections: watch.elections,
     faults: nemesis.records,
     ...stack.removals,

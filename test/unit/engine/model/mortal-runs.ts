@@ -46,14 +46,16 @@ async function randomRuns(
 ): Promise<Happened> {
   const watch = new RenewalWatch();
   let deaths = 0;
-  await fc.assert(
-    fc.asyncProperty(arbitrary, settings, async (all, chosen) => {
-      const run = new ShardRun(chosen, watch);
-      await run.run(all);
-      deaths += run.deaths;
-    }),
-    parameters,
-  );
+  const property = fc.asyncProperty(arbitrary, settings, async (all, chosen) => {
+    const run = new ShardRun(chosen, watch);
+    await run.run(all);
+    deaths += run.deaths;
+  });
+  try {
+    await fc.assert(property, parameters);
+  } finally {
+    watch.end();
+  }
   return { deaths, renewals: watch.finished };
 }
 
@@ -69,10 +71,14 @@ export interface Outlived {
 export async function outlive(story: readonly Step[], settings: ShardSettings): Promise<Outlived> {
   const watch = new RenewalWatch();
   let deathsInRenewals = 0;
-  for (let operations = 0; ; operations++) {
-    const run = new ShardRun(settings, watch);
-    await run.run([{ kind: 'doom', steps: operations, again: [] }, ...story]);
-    if (run.deaths === 0) return { operations, deathsInRenewals };
-    deathsInRenewals += run.deathsInRenewals;
+  try {
+    for (let operations = 0; ; operations++) {
+      const run = new ShardRun(settings, watch);
+      await run.run([{ kind: 'doom', steps: operations, again: [] }, ...story]);
+      if (run.deaths === 0) return { operations, deathsInRenewals };
+      deathsInRenewals += run.deathsInRenewals;
+    }
+  } finally {
+    watch.end();
   }
 }
