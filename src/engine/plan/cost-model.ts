@@ -11,9 +11,9 @@ import type { VectorIndexFactory } from '../index/vector-index.js';
 /** Taken where the clock does not move, as in simulation. */
 export const DEFAULT_FACTORS: CostFactors = { distance: 1, visit: 1 };
 
-/** A distance of vectors that lie anywhere in memory: finding them, and each float. */
+/** One of many distances of vectors that lie anywhere in memory: finding it, and each float. */
 const DISTANCE_US = 0.06;
-const FLOAT_US = 0.0018;
+const FLOAT_US = 0.0009;
 
 /** A point that the graph asks about: the call, each float, and what the processor waits for. */
 const VISIT_US = 0.4;
@@ -43,7 +43,7 @@ const DISTANCE_BATCHES = 48;
 const VISIT_BATCHES = 8;
 
 /** What the sample costs on the machine of the constants. */
-const SAMPLE_DISTANCE_US = 0.024;
+const SAMPLE_DISTANCE_US = 0.03;
 const SAMPLE_VISIT_US = 0.14;
 
 /** A machine is not thought to be further off than this: then it was busy while it was measured. */

@@ -255,7 +255,7 @@ describe('a planned search over a graph', () => {
     expect(trace.visited).toBeLessThan(COUNT / 4);
     // Where more candidates are worth a try, and all others are still nearer than the matches.
     const tried = { vector, k: 10, ef: 16, filter };
-    const { hits, trace: more } = await planned.search(tried, { distance: 8, visit: 1 });
+    const { hits, trace: more } = await planned.search(tried, { distance: 10, visit: 1 });
     expect(hits.map(({ id }) => id)).toEqual(
       planned
         .expected(tried)
