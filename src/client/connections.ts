@@ -104,8 +104,7 @@ export class Connections {
 
   /** Whether a call that prefers the address would go there now. */
   isReached(name: string): boolean {
-    const address = this.#addresses.find((one) => one.name === name && one.isTrusted);
-    return address?.isPromising === true && !address.isQuiet;
+    return this.#reached(name) !== undefined;
   }
 
   /**
@@ -191,10 +190,13 @@ export class Connections {
 
   #preferred(options: AttemptOptions): Address | undefined {
     const { prefer } = options;
-    if (prefer === undefined) return undefined;
-    const address = this.#addresses.find((one) => one.name === prefer && one.isTrusted);
-    const isGood = address?.isPromising === true && !address.isQuiet && mayServe(address, options);
-    return isGood ? address : undefined;
+    const address = prefer === undefined ? undefined : this.#reached(prefer);
+    return address !== undefined && mayServe(address, options) ? address : undefined;
+  }
+
+  #reached(name: string): Address | undefined {
+    const address = this.#addresses.find((one) => one.name === name && one.isTrusted);
+    return address?.isPromising === true && !address.isQuiet ? address : undefined;
   }
 
   /** Whether the address has refused the call, with nothing done, as none that may serve it. */
